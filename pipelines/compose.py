@@ -1,0 +1,56 @@
+"""The compose stage: one resolved file per experiment in build/, with a fingerprint of the code of each stage.
+
+A file is written only when its text changes; the file of an experiment that is no longer listed goes.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from src import command, configuration, identity, runs
+from src.errors import InputError
+
+BUILD = Path("build")
+
+
+def main() -> None:
+    params: Any = OmegaConf.to_container(OmegaConf.load("params.yaml"))
+    names = params.get("experiments") or []
+    unknown = sorted(set(names) - set(configuration.options("experiment")))
+    if unknown or not names:
+        hints = "; ".join(f"{name}: {configuration.nearest(name, configuration.options('experiment'))}" for name in unknown)
+        raise InputError(f"params.yaml: expected experiments to list names of conf/experiment; received {hints or 'none'}.")
+    texts = {name: OmegaConf.to_yaml(composed(name)) for name in names}
+    BUILD.mkdir(exist_ok=True)
+    for path in BUILD.glob("*.yaml"):
+        if path.stem not in texts:
+            path.unlink()
+    for name, text in texts.items():
+        path = BUILD / f"{name}.yaml"
+        if not path.is_file() or path.read_text() != text:
+            runs.write_atomic(path, text.encode())
+    Path("data/raw").mkdir(parents=True, exist_ok=True)  # where a user's own data lies; prepare depends on it
+
+
+def composed(name: str) -> DictConfig:
+    """The configuration of an experiment, resolved but for what the prepared data will fill in, and `code`."""
+    config = configuration.settled(configuration.compose([f"+experiment={name}"]))
+    content: Any = OmegaConf.to_container(config)
+    source = content["data"]["dataset"]["source"]["_target_"]
+    training = identity.targets(identity.training_part(content))
+    evaluation = identity.targets(content["evaluation"])
+    stage = identity.code(["pipelines.stage.main"])
+    config.code = {
+        "prepare": identity.code([source, "src.data.store.prepare"])[:16],
+        "train": identity.digest([stage, identity.code(training, verb="train")])[:16],
+        "evaluate": identity.digest([stage, identity.code([*training, *evaluation, "src.evaluation.final.evaluate_test"])])[
+            :16
+        ],
+    }
+    return config
+
+
+if __name__ == "__main__":
+    sys.exit(command.guard(main))

@@ -1,0 +1,106 @@
+"""One stage of one experiment, from its resolved file in build/: `python -m pipelines.stage train cnn`.
+
+A stage does what the verbs of src do, in the same run folder, and copies to results/ what the next stages and
+`dvc pull` need: nothing there depends on this machine or on the time, but for timings.json.
+"""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from src import command, identity, runs
+from src.errors import InputError
+from src.runs import Run
+
+RESULTS = Path("results")
+
+
+def prepare(name: str) -> None:
+    """Prepares the data; leaves its card."""
+    from src import assembly
+
+    config = load(name)
+    prepared = assembly.prepare(config)
+    assembly.complete(config, prepared)
+    runs.write_json(RESULTS / name / "card.json", prepared.card)
+
+
+def train(name: str) -> None:
+    """Trains, or finds the run trained; leaves its weights, configuration and validation metrics."""
+    from src import assembly
+    from src.train import train
+
+    config = load(name)
+    run = train(config, test=False)
+    folder = RESULTS / name / "model"
+    shutil.rmtree(folder, ignore_errors=True)
+    experiment = assembly.restore(run.folder)
+    experiment.learner.export(folder)
+    kept = {key: value for key, value in experiment.config.items() if key not in ("paths", "tracking", "force", "resume")}
+    runs.write_atomic(folder / "config.yaml", OmegaConf.to_yaml(kept).encode())
+    metrics = {key: value for key, value in runs.read_json(run.metrics).items() if not key.startswith("test/")}
+    runs.write_json(folder / "metrics.json", metrics)
+
+
+def evaluate(name: str) -> None:
+    """Evaluates the test part with the weights that train left; leaves predictions, numbers and figures."""
+    from src import assembly
+    from src.evaluation.curves import table
+    from src.evaluation.final import evaluate_test
+    from src.tracking.record import Record
+
+    place = OmegaConf.to_container(load(name), resolve=False)
+    assert isinstance(place, dict)
+    model = RESULTS / name / "model"
+    experiment = assembly.restore(model, place={key: place[key] for key in ("paths", "tracking")})
+    run = _run(experiment.config, experiment.prepared.card["content"])
+    with run.lock():
+        if not run.fitted:  # trained on another machine, and pulled from there
+            shutil.copytree(model, run.folder, dirs_exist_ok=True)
+        with Record.of(run, experiment.config, experiment.prepared.card) as record:
+            record.begin(flavour=experiment.learner.flavour, device=experiment.learner.device)
+            evaluate_test(run, experiment, record)
+    folder = RESULTS / name / "evaluation"
+    for old in (folder, RESULTS / name / "figures"):
+        shutil.rmtree(old, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for path in (run.predictions, run.intervals, run.timings):
+        shutil.copy(path, folder)
+    shutil.copytree(run.figures, RESULTS / name / "figures")
+    runs.write_json(folder / "run.json", {"folder": str(run.folder)})
+    runs.write_json(RESULTS / name / "metrics.json", runs.read_json(run.metrics))
+    runs.write_atomic(RESULTS / name / "learning.csv", table(run.journal).to_csv(index=False).encode())
+
+
+def load(name: str) -> DictConfig:
+    """The resolved file of an experiment, without what belongs to the pipeline alone."""
+    path = Path("build") / f"{name}.yaml"
+    if not path.is_file():
+        raise InputError(f"{path}: expected the file that `dvc repro compose` writes; there is none.")
+    config = OmegaConf.load(path)
+    assert isinstance(config, DictConfig)
+    del config.code
+    config.tracking.wait = 0.0  # the courier goes on beside the next stage; the report waits for it
+    return config
+
+
+def _run(config: Any, content: str) -> Run:
+    name = identity.run_id(config, content)
+    return Run(Path(config["paths"]["runs"]) / f"{config['name']}-{name}")
+
+
+def main(arguments: Sequence[str]) -> None:
+    stages = {"prepare": prepare, "train": train, "evaluate": evaluate}
+    if len(arguments) != 2 or arguments[0] not in stages:
+        raise InputError(
+            f"expected one of {', '.join(stages)} and the name of an experiment; received {' '.join(arguments)!r}."
+        )
+    stages[arguments[0]](arguments[1])
+
+
+if __name__ == "__main__":
+    sys.exit(command.guard(lambda: main(sys.argv[1:])))

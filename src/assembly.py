@@ -1,0 +1,123 @@
+"""From a configuration to the objects of one experiment. In src the only caller of Hydra's instantiate."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from src import configuration, identity
+from src.data import store
+from src.data.store import Prepared
+from src.errors import InputError, Stop
+from src.protocols import Learner
+
+PREPARING = ("dataset", "root", "size", "channels")  # keys of data that concern its preparation alone
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What train, evaluate and the record share: one experiment, assembled.
+
+    Args:
+        config: resolved, as a plain container.
+    """
+
+    config: Mapping[str, Any]
+    prepared: Prepared
+    data: Any
+    learner: Learner
+    evaluation: Any
+
+    @property
+    def name(self) -> str:
+        return self.config["name"]
+
+
+def prepare(config: DictConfig) -> Prepared:
+    """The prepared data set that the configuration names; made when it is not there yet."""
+    dataset = plain(config, "data.dataset")
+    source = _make(dataset["source"], "data.dataset.source")
+    code = identity.code([dataset["source"]["_target_"], "src.data.store.prepare"])
+    key = identity.digest({"dataset": dataset, "state": source.state(), "code": code})[:8]
+    folder = Path(plain(config, "paths.prepared")) / f"{dataset['name']}-{key}"
+    rest = {key: value for key, value in dataset.items() if key != "source"}
+    return store.prepare(folder, source, **rest)
+
+
+def complete(config: DictConfig, prepared: Prepared) -> DictConfig:
+    """The configuration resolved, with the data's own facts filled in or checked."""
+    return configuration.resolve(config, facts=prepared.facts)
+
+
+def build(config: DictConfig, prepared: Prepared) -> Experiment:
+    """The objects that a resolved configuration describes, the network with fresh weights."""
+    content: Any = OmegaConf.to_container(config)
+    data = _make({key: value for key, value in content["data"].items() if key not in PREPARING}, "data", prepared=prepared)
+    evaluation = _make(content["evaluation"], "evaluation", data=data)
+    learner = _make(
+        content["trainer"],
+        "trainer",
+        model=partial(_make, content["model"], "model"),
+        task=partial(_task, content),
+        callbacks=lambda: [_make(node, f"callbacks.{name}") for name, node in content["callbacks"].items()],
+        data=data,
+        objective=content["objective"],
+        seed=content["seed"],
+    )
+    return Experiment(config=content, prepared=prepared, data=data, learner=learner, evaluation=evaluation)
+
+
+def restore(folder: Path, *, place: Mapping[str, Any] | None = None) -> Experiment:
+    """The experiment of a run folder, or of a folder that a train stage exported, with its best weights.
+
+    Args:
+        place: paths and tracking, where the folder's configuration leaves them out.
+    """
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise InputError(
+            f"{folder}: expected the folder of a run, with a config.yaml; there is none. `ls runs` shows the runs."
+        )
+    config = OmegaConf.load(path)
+    assert isinstance(config, DictConfig)
+    config = OmegaConf.merge(config, place or {})
+    assert isinstance(config, DictConfig)
+    experiment = build(config, prepare(config))
+    weights = [folder / name for name in ("best.ckpt", "weights.safetensors", "weights.joblib") if (folder / name).is_file()]
+    if not weights:
+        raise InputError(f"{folder}: expected a finished run with best.ckpt; there is none. Train it to its end first.")
+    experiment.learner.load(weights[0])
+    return experiment
+
+
+def plain(config: DictConfig, key: str) -> Any:
+    """One node of the configuration, resolved, as a plain container."""
+    node = OmegaConf.select(config, key)
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def _task(content: Mapping[str, Any], **parts: Any) -> Any:
+    optimizer = _make(content["optimizer"], "optimizer")
+    scheduler = _make(content["scheduler"], "scheduler") if content["scheduler"] else None
+    return _make(content["task"], "task", optimizer=optimizer, scheduler=scheduler, **parts)
+
+
+def _make(node: Mapping[str, Any], where: str, **parts: Any) -> Any:
+    """Instantiates a node; live objects are handed over beside the configuration, never inside it."""
+    try:
+        made = instantiate(node, _partial_=True)
+        return made if node.get("_partial_") else made(**parts)
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, Stop):
+            raise cause from error
+        raise InputError(f"{where}: {node.get('_target_')} cannot be made: {cause}") from error
+    except (TypeError, ValueError) as error:
+        if isinstance(error, Stop):
+            raise
+        raise InputError(f"{where}: {node.get('_target_')} refuses its settings: {error}") from error

@@ -1,0 +1,90 @@
+"""A classical estimator as a learner: the same data, files and record as a network's."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from src.errors import InputError
+from src.protocols import Fit
+from src.runs import write_atomic
+
+
+class Classical:
+    """An estimator with scikit-learn's interface for classification, fitted once on the training part.
+
+    It learns from normalised, flattened examples. Classes that the training part lacks get probability zero.
+    """
+
+    flavour = "sklearn"
+    device = "cpu"
+
+    def __init__(self, *, model: Callable[[], Any], data: Any, objective: Mapping[str, str], seed: int, **_: Any):
+        self.estimator = model()
+        self.parameters = 0
+        self._data = data
+        if data.num_classes is None:
+            raise InputError("trainer=classical: expected data with classes; this data set has none. Choose a network.")
+
+    def fit(
+        self,
+        data: Any,
+        *,
+        folder: Path,
+        log: Callable[[Mapping[str, Any], int, int], None],
+        flush: Callable[[], None],
+        resume: Path | None = None,
+    ) -> Fit:
+        rows = data.rows("train")
+        start = time.monotonic()
+        self.estimator.fit(self._features(data, rows), data.targets(rows))
+        seconds = time.monotonic() - start
+        rows = data.rows("val")
+        probability = np.concatenate([part["probability"] for part in self.predict(data, rows)])
+        log({"val/accuracy": float((probability.argmax(axis=1) == data.targets(rows)).mean())}, 1, 1)
+        flush()
+        write_atomic(folder / "best.ckpt", _bytes(self.estimator))
+        return Fit(epochs=1, best_epoch=1, steps=1, seconds=seconds)
+
+    def load(self, path: Path) -> None:
+        """Takes the estimator from a file of this repository's own: unlike a network's checkpoint, it is a pickle."""
+        self.estimator = joblib.load(path)
+
+    def export(self, folder: Path) -> Path:
+        write_atomic(folder / "weights.joblib", _bytes(self.estimator))
+        return folder / "weights.joblib"
+
+    def predict(self, data: Any, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
+        for chunk in np.array_split(rows, max(1, len(rows) // 1024)):
+            given = self.estimator.predict_proba(self._features(data, chunk))
+            probability = np.zeros((len(chunk), data.num_classes), dtype=np.float64)
+            probability[:, self.estimator.classes_] = given
+            yield {"probability": probability}
+
+    def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
+        pixels = example[0, 0].size
+        normalise = StandardScaler()
+        normalise.mean_ = np.repeat(255 * self._data.mean, pixels).astype(np.float64)
+        normalise.scale_ = np.repeat(255 * self._data.std, pixels).astype(np.float64)
+        normalise.n_features_in_ = len(normalise.mean_)
+        write_atomic(folder / "model.joblib", _bytes(make_pipeline(normalise, self.estimator)))
+        np.save(folder / "example.npy", example.reshape(len(example), -1))
+        return {"flavour": self.flavour, "file": "model.joblib", "example": "example.npy"}
+
+    def flops(self, data: Any) -> int | None:
+        return None
+
+    def _features(self, data: Any, rows: np.ndarray) -> np.ndarray:
+        return data.normalise(data.inputs(rows)).reshape(len(rows), -1)
+
+
+def _bytes(estimator: Any) -> bytes:
+    buffer = BytesIO()
+    joblib.dump(estimator, buffer)
+    return buffer.getvalue()

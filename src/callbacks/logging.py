@@ -1,0 +1,31 @@
+"""The one logger of a run: hands every metric on, as tensors, without waiting for anything."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+
+
+class Handing(Logger):
+    """Hands metrics to `log`, which takes them by name, the optimizer step and the epoch."""
+
+    def __init__(self, log: Callable[[Mapping[str, Any], int, int], None], epoch: Callable[[], int]):
+        super().__init__()
+        self._log = log
+        self._epoch = epoch
+
+    @property
+    def name(self) -> str:
+        return "record"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """The record holds the configuration already."""
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        values = {name: value for name, value in metrics.items() if name != "epoch"}  # Lightning adds it to all
+        if values and step is not None:
+            self._log(values, step, self._epoch())

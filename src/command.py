@@ -1,0 +1,137 @@
+"""What every verb's command line shares: Hydra's flags, messages instead of tracebacks, exit codes.
+
+0 done, 1 failed, 2 wrong input, 3 in use elsewhere, 130 interrupted.
+"""
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from src import configuration
+from src.errors import InputError, Stop
+
+FULL = {errno.ENOSPC: "is full", errno.EDQUOT: "has no quota left", errno.EROFS: "is read-only"}
+
+
+def main(verb: Callable[[DictConfig], Any], arguments: Sequence[str] | None = None) -> None:
+    """Composes the configuration from the command line, calls the verb, and exits with its code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    _environment()
+    if any(argument.startswith("-") and not argument.startswith("--config-dir") for argument in arguments):
+        sys.exit(guard(lambda: _by_hydra(verb, arguments)))
+    sys.exit(guard(lambda: verb(configure(arguments))))
+
+
+def guard(work: Callable[[], Any]) -> int:
+    """Runs the work; gives the exit code, after the message that its user needs."""
+    try:
+        work()
+    except Stop as stop:
+        print(f"error: {stop}", file=sys.stderr)
+        return stop.code
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues.", file=sys.stderr)
+        return 130
+    except OSError as error:
+        if error.errno not in FULL and not isinstance(error, PermissionError):
+            raise
+        reason = FULL.get(error.errno or 0, "cannot be written")
+        where = error.filename or Path.cwd()
+        print(f"error: expected a disk with room and leave to write at {where}; it {reason}. ", end="", file=sys.stderr)
+        print("Make room or name another place (paths.runs=...); the same command then continues.", file=sys.stderr)
+        return 1
+    except Exception:  # a defect, not the user's: its traceback is what mends it
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def configure(arguments: Sequence[str]) -> DictConfig:
+    """The configuration for a command line of overrides, or of a run to be trained further and overrides."""
+    extra, overrides, rest = [], [], iter(arguments)
+    for argument in rest:
+        if argument.startswith("--config-dir"):
+            extra.append(Path(argument.partition("=")[2] or next(rest, "")))
+        else:
+            overrides.append(argument)
+    missing = [str(path) for path in extra if not path.is_dir()]
+    if missing:
+        raise InputError(f"--config-dir: expected a folder of configuration groups; there is no {', '.join(missing)}.")
+    resumed = [override.partition("=")[2] for override in overrides if override.startswith("resume=")]
+    if resumed and resumed[-1] not in ("", "null"):
+        return configuration.further(Path(resumed[-1]), overrides)
+    return configuration.compose(overrides, extra=extra)
+
+
+def keywords(arguments: Sequence[str], **defaults: str | None) -> dict[str, str]:
+    """The arguments key=value of a verb that reads its configuration from a run.
+
+    Args:
+        defaults: every key; one without a default must be given.
+    """
+    found: dict[str, Any] = dict(defaults)
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals or key not in defaults:
+            expected = ", ".join(f"{name}=..." for name in defaults)
+            raise InputError(f"{argument}: expected {expected}; {configuration.nearest(key, list(defaults))}.")
+        found[key] = value
+    missing = [key for key, value in found.items() if value is None]
+    if missing:
+        raise InputError(f"expected {missing[0]}=..., which is not given.")
+    return found
+
+
+def table(rows: Mapping[str, Any], title: str = "") -> str:
+    """A short table of names and values for a terminal."""
+    width = max(map(len, rows), default=0)
+    lines = [title] if title else []
+    for name, value in rows.items():
+        shown = f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+        lines.append(f"  {name:<{width}}  {shown}")
+    return "\n".join(lines)
+
+
+def _environment() -> None:
+    """Reads .env, and keeps every tool from phoning home."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    if Path(".env").is_file():
+        from dotenv import load_dotenv
+
+        load_dotenv(".env")
+
+
+def _by_hydra(verb: Callable[[DictConfig], Any], arguments: Sequence[str]) -> None:
+    """Help, --cfg, shell completion and grids are Hydra's own; each job of a grid is checked like a single run."""
+    import hydra
+
+    grid = "-m" in arguments or "--multirun" in arguments
+    if grid:
+        _check_grid([argument for argument in arguments if not argument.startswith("-")])
+
+    def job(config: DictConfig) -> None:
+        from hydra.core.hydra_config import HydraConfig
+
+        code = guard(lambda: verb(configure(list(HydraConfig.get().overrides.task))))
+        if code:
+            sys.exit(code)
+
+    sys.argv[1:] = arguments
+    hydra.main(version_base="1.3", config_path=str(configuration.CONF), config_name="train")(job)()
+
+
+def _check_grid(overrides: Sequence[str]) -> None:
+    fixed = [override for override in configuration.parse(overrides) if not override.is_sweep_override()]
+    config = configuration.compose([str(override.input_line) for override in fixed])
+    if config.trainer.get("devices", 1) not in (1, "auto") or config.trainer.get("num_nodes", 1) != 1:
+        raise InputError(
+            "-m: expected trainer.devices=1. A grid runs in one process, and the further processes of a training on "
+            "several devices would each start the whole grid again. Run the jobs one by one instead."
+        )

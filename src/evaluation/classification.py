@@ -1,0 +1,114 @@
+"""What class predictions are worth: scores with bootstrap intervals, and the figures that show them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from src import metrics
+from src.assembly import Experiment
+from src.evaluation.core import bootstrap, interval
+from src.evaluation.style import ACCENT, GREY, axes
+
+
+class Classification:
+    """Scores for one class of several.
+
+    Args:
+        top_k: how many of the most probable classes may hold the right one.
+    """
+
+    def __init__(self, *, data: Any, headline: Sequence[str], top_k: int = 3):
+        self.headline = tuple(headline)
+        self.classes = list(data.classes)
+        self.top_k = min(top_k, len(self.classes))
+
+    def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]:
+        probability = outputs["probability"]
+        named = {f"probability_{name}": probability[:, i] for i, name in enumerate(self.classes)}
+        return {"target": target, "prediction": probability.argmax(axis=1), **named}
+
+    def scores(self, table: pd.DataFrame) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+        target, prediction, probability = self._arrays(table)
+        confusion = metrics.confusion(target, prediction, len(self.classes))
+        found = metrics.from_confusion(confusion)
+        per_class = {
+            f"{key}/{name}": value[i] for key, value in found.items() if value.ndim for i, name in enumerate(self.classes)
+        }
+        losses = metrics.log_losses(target, probability)
+        top = metrics.in_top_k(target, probability, self.top_k)
+        values = {key: float(value) for key, value in found.items() if not value.ndim}
+        values |= {
+            f"top_{self.top_k}_accuracy": float(top.mean()),
+            "log_loss": float(losses.mean()),
+            "calibration_error": metrics.calibration_error(target, probability),
+            **per_class,
+        }
+        drawn = bootstrap(len(table))
+        pairs = target * len(self.classes) + prediction
+        cells = np.stack([np.bincount(pairs, weights=row, minlength=len(self.classes) ** 2) for row in drawn])
+        resampled = metrics.from_confusion(cells.reshape(-1, len(self.classes), len(self.classes)))
+        intervals = {key: interval(value) for key, value in resampled.items() if value.ndim == 1}
+        intervals["log_loss"] = interval(drawn @ losses / len(table))
+        intervals[f"top_{self.top_k}_accuracy"] = interval(drawn @ top / len(table))
+        return values, intervals
+
+    def figures(self, table: pd.DataFrame, experiment: Experiment) -> Mapping[str, Figure]:
+        target, prediction, probability = self._arrays(table)
+        return {
+            "confusion": self._confusion(metrics.confusion(target, prediction, len(self.classes))),
+            "reliability": _reliability(target, probability),
+            "mistakes": self._mistakes(table, experiment),
+        }
+
+    def _arrays(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        probability = table[[f"probability_{name}" for name in self.classes]].to_numpy(np.float64)
+        return table["target"].to_numpy(), table["prediction"].to_numpy(), probability
+
+    def _confusion(self, counts: np.ndarray) -> Figure:
+        size = len(self.classes)
+        figure, ax = axes(width=max(4.5, 0.45 * size + 1.5), height=max(4, 0.45 * size + 1))
+        ax.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
+        for row in range(size):
+            for column in range(size):
+                if counts[row, column] and size <= 20:
+                    dark = counts[row, column] > counts[row].sum() / 2
+                    ax.text(
+                        column, row, counts[row, column], ha="center", va="center", color="white" if dark else GREY, fontsize=8
+                    )
+        ax.set_xticks(range(size), self.classes, rotation=45 if max(map(len, self.classes)) > 2 else 0, ha="center")
+        ax.set_yticks(range(size), self.classes)
+        ax.set(xlabel="predicted", ylabel="true", title="Confusion (rows sum to 1 in colour)")
+        return figure
+
+    def _mistakes(self, table: pd.DataFrame, experiment: Experiment, *, count: int = 16) -> Figure:
+        wrong = table[table["target"] != table["prediction"]]
+        sure = wrong[[f"probability_{name}" for name in self.classes]].max(axis=1)
+        worst = wrong.loc[sure.sort_values(ascending=False, kind="stable").index[:count]]
+        figure = Figure(figsize=(8, 2.3 * max(1, -(-len(worst) // 8))), layout="constrained")
+        if worst.empty:
+            figure.text(0.5, 0.5, "No mistake in this part.", ha="center", va="center")
+            return figure
+        images = experiment.data.inputs(worst["index"].to_numpy())
+        rows = zip(images, worst["prediction"], worst["target"], sure[worst.index], strict=True)
+        for place, (image, prediction, target, certainty) in enumerate(rows, start=1):
+            ax = figure.add_subplot(-(-len(worst) // 8), 8, place)
+            ax.imshow(image.transpose(1, 2, 0).squeeze(), cmap="gray_r" if image.shape[0] == 1 else None)
+            ax.set_title(f"{self.classes[prediction]}, {certainty:.0%}\nis {self.classes[target]}", fontsize=8)
+            ax.axis("off")
+        figure.suptitle("Worst mistakes: said, how sure, and what it is", fontsize=10)
+        return figure
+
+
+def _reliability(target: np.ndarray, probability: np.ndarray) -> Figure:
+    figure, ax = axes(width=4.5, height=4)
+    sure, right, count = metrics.calibration_bins(target, probability)
+    ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="perfectly calibrated")
+    ax.plot(sure, right, color=ACCENT, marker="o", label="this model")
+    for x, y, n in zip(sure, right, count, strict=True):
+        ax.annotate(f"{n}", (x, y), textcoords="offset points", xytext=(0, 6), fontsize=7, ha="center", color=GREY)
+    ax.set(xlabel="stated probability", ylabel="share that is right", xlim=(0, 1.02), ylim=(0, 1.08), title="Reliability")
+    ax.legend(frameon=False, loc="lower right")
+    return figure

@@ -1,0 +1,117 @@
+"""Scores, intervals and figures of one part of the data, from predictions alone; knows no task by name."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from src.assembly import Experiment
+from src.runs import read_json, write_atomic, write_json
+
+
+class Evaluation(Protocol):
+    """What a task's predictions are worth; each conf/task file names one.
+
+    `columns` picks from a batch's outputs what the table of predictions keeps. `scores` takes that table and gives
+    the metrics and their intervals. `figures` draws from the table, and may ask the experiment for a few outputs.
+    """
+
+    headline: Sequence[str]  # the metrics that a short table shows
+
+    def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]: ...
+
+    def scores(self, table: pd.DataFrame) -> tuple[dict[str, float], dict[str, tuple[float, float]]]: ...
+
+    def figures(self, table: pd.DataFrame, experiment: Experiment) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class Result:
+    """One part evaluated: its predictions, and metrics and 95 % intervals by flat name (`test/accuracy`)."""
+
+    part: str
+    table: pd.DataFrame
+    metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+
+
+def evaluate(experiment: Experiment, part: str) -> Result:
+    """Predicts a part with the weights that the learner holds, and scores the predictions."""
+    rows = experiment.prepared.index(part)
+    chunks, done = [], 0
+    for outputs in experiment.learner.predict(experiment.data, rows):
+        index = rows[done : done + len(next(iter(outputs.values())))]
+        done += len(index)
+        columns = experiment.evaluation.columns(outputs, experiment.data.targets(index))
+        chunks.append(pa.table({"index": index, **columns}))
+    table = pa.concat_tables(chunks).to_pandas()
+    metrics, intervals = experiment.evaluation.scores(table)
+    return Result(
+        part=part,
+        table=table,
+        metrics={f"{part}/{name}": float(value) for name, value in metrics.items()},
+        intervals={f"{part}/{name}": (float(low), float(high)) for name, (low, high) in intervals.items()},
+    )
+
+
+def save(result: Result, folder: Path, experiment: Experiment, *, figures: bool = True) -> list[Path]:
+    """Writes predictions.parquet and the figures, and merges the numbers into metrics.json and intervals.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pandas(result.table, preserve_index=False), sink)
+    write_atomic(folder / "predictions.parquet", sink.getvalue().to_pybytes())
+    write_json(folder / "intervals.json", {**read_json(folder / "intervals.json"), **result.intervals})
+    written = []
+    if figures:
+        for name, figure in experiment.evaluation.figures(result.table, experiment).items():
+            written.append(draw(figure, folder / "figures" / f"{name}.png"))
+    write_json(folder / "metrics.json", {**read_json(folder / "metrics.json"), **result.metrics})
+    return written
+
+
+def draw(figure: Any, path: Path) -> Path:
+    """Writes a matplotlib figure as PNG; equal figures give equal bytes."""
+    from io import BytesIO
+
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+    write_atomic(path, buffer.getvalue())
+    return path
+
+
+def bootstrap(rows: int, *, resamples: int = 1000, seed: int = 0) -> np.ndarray:
+    """How often each row is drawn in each resample (Efron 1979), shape (resamples, rows)."""
+    rng = np.random.default_rng(seed)
+    return np.stack([np.bincount(rng.integers(rows, size=rows), minlength=rows) for _ in range(resamples)])
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """The 95 % percentile interval of resampled values."""
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def latency(experiment: Experiment, *, budget: float = 0.5) -> dict[str, float]:
+    """Median milliseconds for one example and for a batch, preprocessing included.
+
+    Args:
+        budget: seconds for each of the two, after a first call that warms up; at least three calls are timed.
+    """
+    found = {}
+    rows = experiment.prepared.index("val")
+    for name, size in (("one", 1), ("batch", experiment.data.batch_size)):
+        chosen = np.resize(rows, size)
+        seconds: list[float] = []
+        while len(seconds) < 4 or (sum(seconds) < budget and len(seconds) < 50):
+            start = time.perf_counter()
+            for _ in experiment.learner.predict(experiment.data, chosen):
+                pass
+            seconds.append(time.perf_counter() - start)
+        found[f"latency_{name}_ms"] = 1000 * float(np.median(seconds[1:]))
+    return found

@@ -1,0 +1,52 @@
+"""Learning curves from a run's journal."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from src.evaluation.style import ACCENT, GREY, SECOND, axes
+
+
+def history(journal: Path) -> dict[str, list[tuple[int, float]]]:
+    """Values by name, each as (epoch, value) in the order of time."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for line in journal.read_text().splitlines() if journal.is_file() else []:
+        point = json.loads(line)
+        found.setdefault(point["name"], []).append((point["epoch"], point["value"]))
+    return found
+
+
+def table(journal: Path) -> pd.DataFrame:
+    """The values of each epoch's end, a row an epoch."""
+    points = history(journal)
+    kept = {name: dict(values) for name, values in points.items() if name.startswith("val/") or name == "train/loss_epoch"}
+    return pd.DataFrame(kept).rename_axis("epoch").sort_index().reset_index()
+
+
+def learning(journal: Path, *, best_epoch: int, metric: str) -> dict[str, Figure]:
+    """Losses and the objective by epoch; nothing for a learner that has no epochs."""
+    points = history(journal)
+    figures = {}
+    lines = [("train/loss_epoch", "training", GREY), ("val/loss", "validation", ACCENT)]
+    if len(points.get("val/loss", [])) > 1:
+        figures["learning"] = _curve(points, lines, "Loss", best_epoch)
+    if len(points.get(metric, [])) > 1 and metric != "val/loss":
+        figures["objective"] = _curve(points, [(metric, "validation", SECOND)], metric.partition("/")[2], best_epoch)
+    return figures
+
+
+def _curve(
+    points: dict[str, list[tuple[int, float]]], lines: list[tuple[str, str, str]], title: str, best_epoch: int
+) -> Figure:
+    figure, ax = axes()
+    for name, label, colour in lines:
+        if name in points:
+            ax.plot(*zip(*points[name], strict=True), color=colour, label=label, marker="." if len(points[name]) < 30 else None)
+    ax.axvline(best_epoch, color=GREY, linewidth=0.8, linestyle=":", label="best checkpoint")
+    ax.set(xlabel="epoch", title=title)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend(frameon=False)
+    return figure

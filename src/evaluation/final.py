@@ -1,0 +1,27 @@
+"""The test part of a run, evaluated once and handed to its record."""
+
+import time
+
+from src import runs
+from src.assembly import Experiment
+from src.evaluation import core, curves
+from src.runs import Run
+from src.tracking.record import Record
+
+
+def evaluate_test(run: Run, experiment: Experiment, record: Record) -> None:
+    """Evaluates the test part with the weights that the learner holds: predictions, numbers, figures and latency."""
+    began = time.monotonic()
+    result = core.evaluate(experiment, "test")
+    timings = {**runs.read_json(run.timings), **core.latency(experiment)}
+    fit = runs.read_json(run.metrics)
+    drawn = curves.learning(run.journal, best_epoch=fit["best_epoch"], metric=experiment.config["objective"]["metric"])
+    for title, figure in drawn.items():
+        core.draw(figure, run.figures / f"{title}.png")
+    core.save(result, run.folder, experiment)
+    runs.write_json(run.timings, {**timings, "evaluate_seconds": time.monotonic() - began})
+    for path in sorted(run.figures.glob("*.png")):
+        record.artifact(path, "figures")
+    for path in (run.predictions, run.metrics, run.intervals, run.timings):
+        record.artifact(path)
+    record.log({**result.metrics, **{f"timing/{name}": value for name, value in timings.items()}}, fit["steps"], fit["epochs"])

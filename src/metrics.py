@@ -1,0 +1,68 @@
+"""Metrics as pure functions of arrays, over many confusion matrices at once where a bootstrap asks for them."""
+
+import numpy as np
+
+
+def confusion(target: np.ndarray, prediction: np.ndarray, num_classes: int) -> np.ndarray:
+    """Counts, shape (classes, classes): rows are true classes, columns predicted ones."""
+    cells = np.bincount(target * num_classes + prediction, minlength=num_classes**2)
+    return cells.reshape(num_classes, num_classes)
+
+
+def from_confusion(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Accuracy, balanced accuracy, and precision, recall and F1 by class and as their mean over classes.
+
+    A class without predictions has precision 0; one without examples is left out of the means.
+
+    Args:
+        counts: shape (..., classes, classes).
+
+    Returns:
+        Arrays of shape (...,) for the means, (..., classes) for those by class.
+    """
+    right = np.diagonal(counts, axis1=-2, axis2=-1).astype(np.float64)
+    true, said = counts.sum(axis=-1), counts.sum(axis=-2)
+    recall = right / np.maximum(true, 1)
+    precision = right / np.maximum(said, 1)
+    f1 = 2 * right / np.maximum(true + said, 1)
+    present = true > 0
+    shares = present / np.maximum(present.sum(axis=-1, keepdims=True), 1)
+    return {
+        "accuracy": right.sum(axis=-1) / counts.sum(axis=(-2, -1)),
+        "balanced_accuracy": (recall * shares).sum(axis=-1),
+        "precision_macro": (precision * shares).sum(axis=-1),
+        "recall_macro": (recall * shares).sum(axis=-1),
+        "f1_macro": (f1 * shares).sum(axis=-1),
+        "precision": precision,
+        "recall": recall,
+        "f1": f1,
+    }
+
+
+def log_losses(target: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """Negative log probability of the right class, by example, in nats; probabilities are kept from 0 by 1e-12."""
+    return -np.log(np.clip(probability[np.arange(len(target)), target], 1e-12, None))
+
+
+def in_top_k(target: np.ndarray, probability: np.ndarray, k: int) -> np.ndarray:
+    """Whether the right class is among the k most probable, by example, as 0 or 1; ties are broken by order."""
+    top = np.argsort(-probability, axis=1, kind="stable")[:, :k]
+    return (top == target[:, None]).any(axis=1).astype(np.float64)
+
+
+def calibration_bins(target: np.ndarray, probability: np.ndarray, bins: int = 10) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean stated probability, share that is right, and count, for each bin that is not empty."""
+    sure = probability.max(axis=1)
+    right = probability.argmax(axis=1) == target
+    place = np.minimum((sure * bins).astype(int), bins - 1)
+    count = np.bincount(place, minlength=bins)
+    filled = count > 0
+    stated = np.bincount(place, weights=sure, minlength=bins)[filled] / count[filled]
+    correct = np.bincount(place, weights=right, minlength=bins)[filled] / count[filled]
+    return stated, correct, count[filled]
+
+
+def calibration_error(target: np.ndarray, probability: np.ndarray, bins: int = 10) -> float:
+    """Expected calibration error (Guo et al. 2017, arXiv:1706.04599) over equally wide bins."""
+    stated, correct, count = calibration_bins(target, probability, bins)
+    return float((np.abs(stated - correct) * count).sum() / count.sum())

@@ -1,0 +1,47 @@
+"""A small convolutional network."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+
+class CNN(nn.Module):
+    """Two 3x3 convolutions with batch normalisation and pooling, then two fully connected layers.
+
+    Shapes: (batch, channels, height, width) to (batch, num_outputs).
+
+    Args:
+        input_shape: channels, height and width; at least 4x4 pixels for the two poolings.
+        width: channels of the first convolution; the second has twice as many.
+        dropout: probability before each fully connected layer.
+    """
+
+    def __init__(self, *, input_shape: Sequence[int], width: int, num_outputs: int, dropout: float = 0.25):
+        super().__init__()
+        channels, height, rows = input_shape
+        if min(height, rows) < 4:
+            raise ValueError(
+                f"CNN: expected images of at least 4x4 pixels for its two poolings; received {height}x{rows}. "
+                "Choose model=fnn, or larger images."
+            )
+        self.features = nn.Sequential(
+            nn.Conv2d(channels, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(width, 2 * width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(2 * width),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        )
+        self.classifier = nn.Sequential(
+            nn.Flatten(),
+            nn.Dropout(dropout),
+            nn.Linear(2 * width * (height // 4) * (rows // 4), 128),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(128, num_outputs),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.features(x))

@@ -1,0 +1,26 @@
+"""The prepared data of an experiment: `python -m src.prepare data=fashion_mnist`."""
+
+from omegaconf import DictConfig
+
+from src import command
+
+
+def prepare(config: DictConfig) -> None:
+    """Prepares the data set where it is not prepared yet, and prints what its card says."""
+    from src import assembly
+
+    prepared = assembly.prepare(config)
+    assembly.complete(config, prepared)
+    card = prepared.card
+    rows = {
+        **card["counts"],
+        "classes": len(card["classes"] or []),
+        "duplicates": card["duplicates"],
+        "content": card["content"][:16],
+    }
+    print(command.table(rows, title=card["name"]))
+    print(f"data: {prepared.folder}")
+
+
+if __name__ == "__main__":
+    command.main(prepare)

@@ -1,0 +1,119 @@
+"""What crosses a seam between data, models, tasks, learners and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:  # a classical baseline and the report run without importing torch
+    import numpy as np
+    from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """Examples and the rows of the store that they come from; the first dimension of each is the example."""
+
+    input: Tensor
+    target: Tensor
+    row: Tensor
+
+
+class Outcome(NamedTuple):
+    """What a task makes of a batch: the mean loss, and what its metrics compare."""
+
+    loss: Tensor
+    prediction: Tensor
+    target: Tensor
+
+
+class Reconstruction(NamedTuple):
+    """What an autoencoder makes of its input: the input again, and the code that it went through."""
+
+    output: Tensor
+    code: Tensor
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a training ended.
+
+    Args:
+        best_epoch: counted from 1, the epoch of the checkpoint that the objective chose.
+        steps: optimizer steps.
+        seconds: of the training alone, over all its interruptions.
+    """
+
+    epochs: int
+    best_epoch: int
+    steps: int
+    seconds: float
+
+
+class Data(Protocol):
+    """A prepared data set in one modality."""
+
+    def __len__(self) -> int: ...
+
+    def inputs(self, rows: np.ndarray) -> np.ndarray:
+        """Rows of the store as a model gets them before normalisation, the first dimension the example."""
+        ...
+
+    def targets(self, rows: np.ndarray) -> np.ndarray: ...
+
+    def rows(self, part: str) -> np.ndarray: ...
+
+
+class Learner(Protocol):
+    """What is trained, saved and asked: a network under a Trainer, or a classical estimator."""
+
+    parameters: int
+    flavour: str  # of MLflow, in which the predictor is packaged
+
+    @property
+    def device(self) -> str:
+        """The name of what it computes on."""
+        ...
+
+    def fit(
+        self,
+        data: Any,
+        *,
+        folder: Path,
+        log: Callable[[Mapping[str, Any], int, int], None],
+        flush: Callable[[], None],
+        resume: Path | None,
+    ) -> Fit:
+        """Trains to the end, or goes on where an interrupted training in the folder stopped. Writes best.ckpt there.
+
+        Args:
+            log: takes metrics by name, the step and the epoch.
+            flush: makes what was logged safe.
+            resume: a checkpoint to start from where the folder has none.
+        """
+        ...
+
+    def load(self, path: Path) -> None:
+        """Takes the weights from best.ckpt, or from a file that `export` wrote."""
+        ...
+
+    def export(self, folder: Path) -> Path:
+        """Writes the weights alone; equal weights give equal bytes."""
+        ...
+
+    def predict(self, data: Any, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
+        """Outputs by name, batch by batch, in the order of the rows; the first one is the model's answer."""
+        ...
+
+    def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
+        """Writes the whole predictor, preprocessing included, for the record; returns the names of its files."""
+        ...
+
+    def flops(self, data: Any) -> int | None:
+        """Floating-point operations of one example's forward pass; None where they cannot be counted.
+
+        Raises:
+            InputError: the model does not fit the data.
+        """
+        ...

@@ -1,0 +1,147 @@
+"""Run folders: their names, their files, and the lock that keeps a second identical command out."""
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from src.errors import InUse
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one run and the names of the files in it."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.yaml"
+
+    @property
+    def best(self) -> Path:
+        return self.folder / "best.ckpt"
+
+    @property
+    def last(self) -> Path:
+        return self.folder / "last.ckpt"
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "metrics.json"
+
+    @property
+    def intervals(self) -> Path:
+        return self.folder / "intervals.json"
+
+    @property
+    def timings(self) -> Path:
+        return self.folder / "timings.json"
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def predictions(self) -> Path:
+        return self.folder / "predictions.parquet"
+
+    @property
+    def figures(self) -> Path:
+        return self.folder / "figures"
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the fit came to its end: metrics.json is written after it."""
+        return self.metrics.is_file()
+
+    @property
+    def evaluated(self) -> bool:
+        return self.fitted and any(name.startswith("test/") for name in read_json(self.metrics))
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the folder for this process. The kernel lets go of it when the process dies, however it dies.
+
+        Raises:
+            InUse: another living process holds it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.folder / ".lock", "a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                raise InUse(
+                    f"{self.folder} is in use by {file.read().strip() or 'another process'}. "
+                    "Wait for it, or stop it; the same command then continues."
+                ) from error
+            file.truncate(0)
+            started = time.strftime("%Y-%m-%d %H:%M:%S")
+            file.write(f"process {os.getpid()} on {socket.gethostname()}, since {started}")
+            file.flush()
+            try:
+                yield
+            finally:
+                if [path.name for path in self.folder.iterdir()] == [".lock"]:  # refused before anything was written
+                    shutil.rmtree(self.folder)
+
+    def locked(self) -> bool:
+        """Whether a living process holds the folder."""
+        try:
+            with open(self.folder / ".lock", "a+") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
+def choose(root: Path, name: str, identity: str, *, force: bool) -> Run:
+    """The folder of this identity; with force, the one with the next free suffix.
+
+    A forced run that was interrupted is the next one: it is continued, not left behind.
+    """
+    run = Run(root / f"{name}-{identity}")
+    suffix = 2
+    while force and run.evaluated:
+        run = Run(root / f"{name}-{identity}.{suffix}")
+        suffix += 1
+    return run
+
+
+def flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf of a plain container as (dotted key, value); an empty container is a leaf."""
+    if isinstance(node, Mapping) and node:
+        for key, value in node.items():
+            yield from flat(value, f"{prefix}{key}.")
+    else:
+        yield prefix.rstrip("."), node
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_atomic(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Writes the whole file or, when the disk is full or the process killed, nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

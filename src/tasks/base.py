@@ -1,0 +1,179 @@
+"""What every task shares: the optimizer steps, validation, and metrics that stay on the device until an epoch ends."""
+
+import inspect
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from src.errors import RunFailed
+from src.protocols import Batch, Outcome
+
+
+class Task(LightningModule):
+    """A learning problem: what the loss is, what is measured, and what is predicted.
+
+    A training item is a block of batches, and one call of Lightning's loop takes one optimizer step for each of
+    them: the loop's own cost is paid once a block. Hence the optimization is manual.
+
+    Args:
+        preprocess: from stored examples to what the model takes, on the device.
+        optimizer, scheduler: constructors that lack their parameters or their optimizer. A scheduler that asks for
+            `total_steps` is told them and stepped after each optimizer step, any other one after each epoch.
+        objective: the metric that a scheduler may wait for.
+        log_every_n_steps: how often the mean training loss since the last time is logged.
+    """
+
+    answer: str  # the name of the output of `predict` that an exported model gives
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        preprocess: nn.Module,
+        optimizer: Callable[..., Optimizer],
+        scheduler: Callable[..., LRScheduler] | None,
+        objective: str,
+        gradient_clip_val: float | None = None,
+        accumulate_grad_batches: int = 1,
+        log_every_n_steps: int = 20,
+    ):
+        super().__init__()
+        self.automatic_optimization = False
+        self.model = model
+        self.preprocess = preprocess
+        self._optimizer = optimizer
+        self._scheduler = scheduler
+        self._objective = objective
+        self._clip = gradient_clip_val
+        self._accumulate = accumulate_grad_batches
+        self._every = log_every_n_steps
+        self.total_steps = 0  # of the whole training; known once there is data
+        self._recent: list[Tensor] = []  # losses since the last logged step
+        self._epoch: list[Tensor] = []  # losses of this epoch, a tensor for each block
+        self._sums: dict[str, Tensor] = {}  # validation: numerator and denominator by metric
+
+    @abstractmethod
+    def step(self, batch: Batch) -> Outcome:
+        """The loss and the prediction for a batch whose input is preprocessed."""
+
+    @abstractmethod
+    def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, Tensor | int]]:
+        """Metrics of a batch as numerator and denominator; an epoch's value is the ratio of the two sums."""
+
+    @abstractmethod
+    def predict(self, input: Tensor) -> Mapping[str, Tensor]:
+        """Outputs by name for preprocessed input, `answer` among them; the first dimension is the example."""
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self._optimizer(self.parameters())
+        if self._scheduler is None:
+            return optimizer
+        needs_total = "total_steps" in inspect.signature(self._scheduler).parameters
+        total = {"total_steps": self.total_steps} if needs_total else {}
+        scheduler = self._scheduler(optimizer, **total)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step" if total else "epoch"}}
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        if device.type == "cpu":
+            return batch  # nothing to move: Lightning would walk through every tensor of the block
+        return [Batch(*(tensor.to(device, non_blocking=True) for tensor in part)) for part in batch]
+
+    def training_step(self, block: Sequence[Batch], block_index: int) -> None:
+        wrapped = self.optimizers()
+        losses = []
+        for number, batch in enumerate(block, start=1):
+            if 0 <= self.trainer.max_steps <= self.global_step:
+                break
+            loss = self.step(batch._replace(input=self.preprocess(batch.input))).loss
+            self.manual_backward(loss if self._accumulate == 1 else loss / self._accumulate)
+            losses.append(loss.detach())
+            self._recent.append(losses[-1])
+            if number % self._accumulate and number < len(block):
+                continue
+            self._optimizer_step(wrapped)
+            if self.global_step % self._every == 0:
+                self._log({"train/loss": torch.stack(self._recent).mean(), "train/lr": self._rate()}, callbacks=False)
+                self._recent.clear()
+        if losses:
+            self._keep(torch.stack(losses))
+
+    def on_train_epoch_end(self) -> None:
+        if self._epoch:
+            self._log({"train/loss_epoch": torch.cat(self._epoch).mean()})
+        self._epoch.clear()
+        configs = self.trainer.lr_scheduler_configs
+        if not configs or configs[0].interval == "step":
+            return
+        scheduler: Any = configs[0].scheduler
+        if isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step(self.trainer.callback_metrics[self._objective])
+        else:
+            scheduler.step()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["losses"] = {"recent": list(self._recent), "epoch": list(self._epoch)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._recent, self._epoch = checkpoint["losses"]["recent"], checkpoint["losses"]["epoch"]
+
+    def validation_step(self, block: Sequence[Batch], block_index: int) -> None:
+        for batch in block:
+            outcome = self.step(batch._replace(input=self.preprocess(batch.input)))
+            size = len(batch.row)
+            measured = {"loss": (outcome.loss * size, size), **self.measure(outcome)}
+            for name, (numerator, denominator) in measured.items():
+                pair = torch.stack([numerator.double(), torch.as_tensor(denominator, device=numerator.device).double()])
+                self._sums[name] = self._sums[name] + pair if name in self._sums else pair
+
+    def on_validation_epoch_end(self) -> None:
+        values = {}
+        for name, pair in self._sums.items():
+            numerator, denominator = self.trainer.strategy.reduce(pair, reduce_op="sum")
+            values[f"val/{name}"] = (numerator / denominator).float()
+        self._sums.clear()
+        self._log(values)
+
+    def _optimizer_step(self, wrapped: Any) -> None:
+        optimizer = wrapped.optimizer
+        if self._clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters(), self._clip)
+        # The hooks count global_step; LightningOptimizer.step itself costs three times as much as they do.
+        wrapped._on_before_step()
+        optimizer.step()
+        wrapped._on_after_step()
+        optimizer.zero_grad(set_to_none=True)
+        if torch.is_autocast_enabled(self.device.type):
+            torch.clear_autocast_cache()  # its casts of the weights would outlive this step, up to the block's end
+        configs = self.trainer.lr_scheduler_configs
+        if configs and configs[0].interval == "step":
+            scheduler: Any = configs[0].scheduler
+            scheduler.step()
+
+    def _keep(self, losses: Tensor) -> None:
+        """Keeps a block's losses for the epoch's mean; they are looked at here, before any checkpoint can be written."""
+        finite = torch.isfinite(losses)
+        if not finite.all():
+            number = int((~finite).nonzero()[0])
+            step = self.global_step - (len(losses) - number - 1) // self._accumulate
+            raise RunFailed(
+                f"The loss is {losses[number].item()} at step {step}, in epoch {self.current_epoch + 1}; the last good "
+                "checkpoint is kept. Lower optimizer.lr, set trainer.gradient_clip_val=1.0, or let +debug=default "
+                "name the operation."
+            )
+        self._epoch.append(losses)
+
+    def _rate(self) -> Tensor:
+        return torch.tensor(self.trainer.optimizers[0].param_groups[0]["lr"])
+
+    def _log(self, values: Mapping[str, Any], *, callbacks: bool = True) -> None:
+        """For callbacks, and for the logger under the optimizer's step (Lightning itself would count blocks)."""
+        if callbacks:
+            self.log_dict({**values}, logger=False)
+        assert self.logger is not None
+        self.logger.log_metrics({**values}, step=self.global_step)

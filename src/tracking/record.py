@@ -1,0 +1,207 @@
+"""The record of one run, on this machine first: what it is, every metric, how it ended. A courier ships it."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from src.runs import Run, flat, read_json, write_atomic, write_json
+from src.tracking import store
+from src.tracking.journal import Journal
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Record:
+    """A context manager around one MLflow run: FINISHED, or FAILED when the block raises; never left RUNNING.
+
+    It writes record.json, metrics.jsonl and the run's other files in the run folder. A courier, a process of its
+    own, ships them while the run goes on, so that a slow or absent store costs the run nothing. It warms up from
+    the start of the block; nothing is written before `begin`.
+
+    Args:
+        tracking: uri, experiment, and how long to wait for the courier at the end.
+        params: the resolved configuration, flattened.
+        dataset: name, content hash, source and counts of the prepared data.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        tracking: Mapping[str, Any],
+        params: Mapping[str, Any],
+        dataset: Mapping[str, Any],
+        tags: Mapping[str, str],
+    ):
+        self.run = run
+        self._wait = float(tracking["wait"])
+        self._path = run.folder / "record.json"
+        self._uri = store.address(tracking["uri"])
+        self._unreachable = store.check(self._uri)
+        self._journal: Journal | None = None
+        before = read_json(self._path)
+        self._content: dict[str, Any] = {
+            "uri": self._uri,
+            "experiment": tracking["experiment"],
+            "name": run.folder.name,
+            "params": {name: str(value) for name, value in params.items()},
+            "dataset": dict(dataset),
+            "tags": {**_machine(), **tags},
+            "started": before.get("started", time.time_ns() // 1_000_000),
+            "artifacts": before.get("artifacts", []),
+            "model": before.get("model"),
+        }
+
+    @classmethod
+    def of(cls, run: Run, config: Mapping[str, Any], card: Mapping[str, Any]) -> Self:
+        """The record of a run with a resolved configuration on a prepared data set with this card."""
+        place = ("hydra", "paths", "tracking", "force", "resume")
+        return cls(
+            run,
+            tracking=config["tracking"],
+            params={key: value for key, value in flat(config) if key.partition(".")[0] not in place},
+            dataset={key: card[key] for key in ("name", "content", "source", "counts")},
+            tags={
+                "experiment": config["name"],
+                "folder": str(run.folder),
+                "data": card["name"],
+                "data.content": card["content"],
+            },
+        )
+
+    def __enter__(self) -> Self:
+        self._courier = None if self._unreachable else _courier()
+        return self
+
+    def begin(self, *, flavour: str, device: str) -> None:
+        """Opens the run: from here on it is RUNNING.
+
+        Args:
+            flavour: of the model that it may get, which the courier gets ready for.
+            device: the name of what the run computes on.
+        """
+        self._content |= {"flavour": flavour}
+        self._content["tags"] |= {**_git(self.run.folder), "device": device}
+        self._journal = Journal(self.run.journal)
+        for file in ("config.yaml", "uncommitted.diff"):
+            if (self.run.folder / file).is_file():
+                self.artifact(self.run.folder / file)
+        self._write("RUNNING")
+        if self._courier is not None:
+            assert self._courier.stdin is not None
+            self._courier.stdin.write(f"{self.run.folder.resolve()}\n".encode())
+            self._courier.stdin.flush()
+        else:
+            _say(f"{self._unreachable}. The run goes on; its record is kept in {self.run.folder}, and")
+            _say("`python -m pipelines.sync` ships it when the store is back.")
+
+    def log(self, metrics: Mapping[str, Any], step: int, epoch: int) -> None:
+        """Appends metrics to the journal; tensors are read later, off the step's path."""
+        assert self._journal is not None
+        self._journal.log(metrics, step, epoch)
+
+    def flush(self) -> None:
+        assert self._journal is not None
+        self._journal.flush()
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        """Names a file in the run folder that belongs to the record."""
+        entry = {"file": str(path.relative_to(self.run.folder)), "folder": folder}
+        if entry not in self._content["artifacts"]:
+            self._content["artifacts"].append(entry)
+
+    def model(self, package: Mapping[str, Any]) -> None:
+        """Names the packaged predictor in the run folder's `model`."""
+        self._content["model"] = dict(package)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._journal is None:
+            self._see_off()
+            return
+        status = "FINISHED" if kind is None else "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED"
+        try:
+            if error is not None:
+                text = "".join(traceback.format_exception(error))
+                write_atomic(self.run.folder / "traceback.txt", text.encode())
+                self.artifact(self.run.folder / "traceback.txt")
+                self._content["tags"]["failure"] = str(error)[:5000]
+            self._journal.close()
+            self._write(status)
+        except OSError as full:  # the disk that stopped the run may have no room for its epitaph either
+            _say(f"the end of {self.run.folder} could not be recorded: {full}")
+        self._see_off()
+
+    def _write(self, status: str) -> None:
+        ended = None if status == "RUNNING" else time.time_ns() // 1_000_000
+        write_json(self._path, {**self._content, "status": status, "ended": ended})
+
+    def _see_off(self) -> None:
+        """Tells the courier that the record is whole, and waits for it."""
+        if self._courier is None:
+            return
+        assert self._courier.stdin is not None
+        self._courier.stdin.close()
+        try:
+            code = self._courier.wait(self._wait)
+        except subprocess.TimeoutExpired:
+            if self._wait:
+                _say(f"it is still on its way to {self._uri}, and goes on in the background.")
+            return
+        log = self.run.folder / "courier.log"
+        if code and self._journal is not None:
+            lines = log.read_text().strip().splitlines() if log.is_file() else []
+            _say(f"it did not reach {self._uri}: {lines[-1] if lines else f'exit code {code}'}")
+            _say(f"It is whole in {self.run.folder}; `python -m pipelines.sync` ships it.")
+
+
+def _courier() -> subprocess.Popen:
+    """A courier that waits for its folder. It outlives an interrupt of the run, and ends with the pipe."""
+    environment = {**os.environ, **store.ENVIRONMENT, "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+        environment.pop(name, None)  # they would send the run into another one
+    return subprocess.Popen(
+        [sys.executable, "-m", "src.tracking.courier"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        start_new_session=True,  # a Ctrl-C is for the run; the courier then ships its end
+    )
+
+
+def _say(text: str) -> None:
+    print(f"record: {text}", file=sys.stderr)
+
+
+def _machine() -> dict[str, str]:
+    return {
+        "host": platform.node(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "cpus": str(os.cpu_count()),
+    }
+
+
+def _git(folder: Path) -> dict[str, str]:
+    """Commit and branch of the code; what is not committed goes into uncommitted.diff."""
+    if shutil.which("git") is None:
+        return {}
+
+    def ask(*arguments: str) -> bytes:
+        return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, check=False).stdout
+
+    commit = ask("rev-parse", "HEAD").decode().strip()
+    diff = ask("diff", "HEAD", "--no-color") if len(commit) == 40 else b""
+    if diff:
+        write_atomic(folder / "uncommitted.diff", diff)
+    branch = ask("rev-parse", "--abbrev-ref", "HEAD").decode().strip()
+    return {"mlflow.source.git.commit": commit, "mlflow.source.git.branch": branch, "git.dirty": str(bool(diff)).lower()}

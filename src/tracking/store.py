@@ -1,0 +1,111 @@
+"""Where the record goes: the address of the tracking store, and whether it can be used. Imports nothing heavy."""
+
+import importlib.util
+import os
+import re
+import socket
+import sqlite3
+from pathlib import Path
+from urllib.parse import urlparse
+
+from src.errors import InputError
+
+ENVIRONMENT = {  # set before mlflow is imported
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the courier tries again by itself
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def root() -> Path:
+    """The folder of mlflow.db: the working folder, also for an experiment that DVC runs in a copy of it."""
+    here = Path.cwd()
+    for parent in here.parents:
+        if parent.name == "exps" and parent.parent.name == "tmp" and parent.parent.parent.name == ".dvc":
+            return parent.parent.parent.parent
+    return here
+
+
+def address(uri: str | None) -> str:
+    """The store's URI: as configured, as the environment says, or mlflow.db at the root."""
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root() / 'mlflow.db'}"
+
+
+def artifacts(uri: str) -> str | None:
+    """Where artifacts lie: beside a local database; a server decides by itself."""
+    path = _sqlite(uri)
+    return (path.parent / "mlartifacts").resolve().as_uri() if path else None
+
+
+def check(uri: str) -> str | None:
+    """Looks at the store without importing mlflow.
+
+    Returns:
+        Why the store cannot be reached now, or None. The record is then kept in the run folder alone.
+
+    Raises:
+        InputError: a database whose schema this MLflow cannot use.
+    """
+    path = _sqlite(uri)
+    if path:
+        _check_schema(path, uri)
+        return None
+    parts = urlparse(uri)
+    if not parts.hostname:
+        raise InputError(
+            f"tracking.uri={uri}: expected sqlite:///file.db, postgresql://..., http://... or https://...; a folder cannot "
+            "hold runs any more. Leave it out to use mlflow.db at the root."
+        )
+    ports = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
+    port = parts.port or ports.get(parts.scheme.partition("+")[0], 80)
+    try:
+        socket.create_connection((parts.hostname, port), timeout=2).close()
+    except OSError as error:
+        return f"{uri} does not answer ({error})"
+    return None
+
+
+def _sqlite(uri: str) -> Path | None:
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def _check_schema(path: Path, uri: str) -> None:
+    if not path.is_file() or not path.stat().st_size:
+        return
+    try:
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as database:
+            rows = database.execute("select version_num from alembic_version").fetchall()
+    except sqlite3.OperationalError:
+        return  # being created by another process just now; the courier waits for it
+    except sqlite3.DatabaseError as error:
+        raise InputError(
+            f"{path}: expected an SQLite database; {error}. Move it away, or name another by tracking.uri."
+        ) from error
+    known, head = _revisions()
+    received = rows[0][0] if rows else "none"
+    if received == head:
+        return
+    if received in known:
+        raise InputError(
+            f"{path}: expected the tracking schema {head} of the installed MLflow; received the older {received}. "
+            f"Back the file up, then: mlflow db upgrade {uri}"
+        )
+    raise InputError(
+        f"{path}: expected the tracking schema {head} of the installed MLflow; received {received}, which it does not "
+        "know: a newer MLflow made it. Install that version, or name another store by tracking.uri."
+    )
+
+
+def _revisions() -> tuple[set[str], str]:
+    """Every schema revision that the installed MLflow knows, and the newest of them."""
+    spec = importlib.util.find_spec("mlflow")
+    assert spec is not None
+    assert spec.origin is not None
+    own, followed = set(), set()
+    for path in (Path(spec.origin).parent / "store" / "db_migrations" / "versions").glob("*.py"):
+        text = path.read_text()
+        own |= set(re.findall(r'^revision(?:: str)? = ["\'](\w+)["\']', text, re.MULTILINE))
+        followed |= set(re.findall(r'^down_revision(?:[^=\n]*)? = ["\'](\w+)["\']', text, re.MULTILINE))
+    (head,) = own - followed
+    return own, head

@@ -1,0 +1,106 @@
+"""One run: `python -m src.train +experiment=cnn`, with any Hydra override. Trains, evaluates and records it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from src import command, identity, runs
+from src.errors import InputError
+from src.runs import Run
+
+if TYPE_CHECKING:  # heavy imports come after the configuration is known to be good
+    from src.assembly import Experiment
+    from src.tracking.record import Record
+
+
+def train(config: DictConfig, *, test: bool = True) -> Run:
+    """Trains what the configuration says, or finds it trained, and gives its run.
+
+    The same configuration, data and code give the same folder: a finished run is reused, an interrupted one goes on.
+
+    Args:
+        test: whether the test part is evaluated too.
+    """
+    from src import assembly
+    from src.tracking.record import Record
+
+    prepared = assembly.prepare(config)
+    config = assembly.complete(config, prepared)
+    content: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
+    start = Path(content["resume"]) if content["resume"] else None
+    if start and not (start / "last.ckpt").is_file():
+        raise InputError(
+            f"resume={start}: expected a run with a last.ckpt; there is none. Repeat its own command to continue it."
+        )
+    name = identity.run_id(content, prepared.card["content"], start=start.name if start else None)
+    run = runs.choose(Path(content["paths"]["runs"]), content["name"], name, force=content["force"])
+    with run.lock():
+        if run.evaluated or (run.fitted and not test):
+            print(f"This run exists; nothing is trained. force=true trains it again beside it.\n{summary(run)}")
+            return run
+        with Record.of(run, content, prepared.card) as record:
+            experiment = assembly.build(config, prepared)
+            flops = experiment.learner.flops(experiment.data)  # refuses a model that does not fit the data
+            runs.write_atomic(run.config, OmegaConf.to_yaml(config).encode())
+            record.begin(flavour=experiment.learner.flavour, device=experiment.learner.device)
+            if run.fitted:
+                experiment.learner.load(run.best)
+            else:
+                _fit(run, experiment, record, start, flops)
+            if test:
+                from src.evaluation.final import evaluate_test
+
+                evaluate_test(run, experiment, record)
+    print(summary(run))
+    return run
+
+
+def summary(run: Run) -> str:
+    """The short table at the end of a run, and where the run lies."""
+    metrics, timings = runs.read_json(run.metrics), runs.read_json(run.timings)
+    rows = {"best epoch": f"{metrics['best_epoch']} of {metrics['epochs']}", **_headline(run, metrics)}
+    if "fit_seconds" in timings:
+        rows["training seconds"] = f"{timings['fit_seconds']:.1f}"
+    rows["parameters"] = metrics["parameters"]
+    return f"{command.table(rows)}\nrun: {run.folder}"
+
+
+def _headline(run: Run, metrics: dict[str, Any]) -> dict[str, str]:
+    intervals, shown = runs.read_json(run.intervals), {}
+    for part in ("val", "test"):
+        for name in OmegaConf.load(run.config).evaluation.headline:
+            key = f"{part}/{name}"
+            if key in metrics:
+                low, high = intervals.get(key, (None, None))
+                shown[key] = f"{metrics[key]:.4f}" + (f"  (95 %: {low:.4f} to {high:.4f})" if low is not None else "")
+    return shown
+
+
+def _fit(run: Run, experiment: "Experiment", record: "Record", start: Path | None, flops: int | None) -> None:
+    from src.evaluation import core
+
+    fit = experiment.learner.fit(
+        experiment.data,
+        folder=run.folder,
+        log=record.log,
+        flush=record.flush,
+        resume=start / "last.ckpt" if start else None,
+    )
+    result = core.evaluate(experiment, "val")
+    example = experiment.data.inputs(experiment.prepared.index("train")[:4]).astype("float32")
+    record.model(experiment.learner.package(run.folder / "model", example))
+    for path in (run.best, run.last):
+        if path.is_file():
+            record.artifact(path, "checkpoints")
+    sizes = {"parameters": experiment.learner.parameters, **({"flops": flops} if flops is not None else {})}
+    numbers = {"epochs": fit.epochs, "best_epoch": fit.best_epoch, "steps": fit.steps, **sizes}
+    record.log({f"best/{name}": value for name, value in {**result.metrics, **numbers}.items()}, fit.steps, fit.epochs)
+    examples = len(experiment.prepared.index("train")) * fit.epochs
+    runs.write_json(run.timings, {"fit_seconds": fit.seconds, "examples_per_second": examples / max(fit.seconds, 1e-9)})
+    runs.write_json(run.intervals, result.intervals)
+    runs.write_json(run.metrics, {**numbers, **result.metrics})
+
+
+if __name__ == "__main__":
+    command.main(train)
