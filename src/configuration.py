@@ -5,11 +5,13 @@ A mistyped name is refused before torch is imported, with the nearest valid ones
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
@@ -32,7 +34,7 @@ def compose(overrides: Sequence[str], *, extra: Sequence[Path] = ()) -> DictConf
     """
     search = [f"hydra.searchpath=[{','.join(f'file://{path.resolve()}' for path in extra)}]"] if extra else []
     parsed = parse(overrides)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with _own_hydra():
         config = _compose([*search, *overrides], parsed)
         choices = dict(config.hydra.runtime.choices)
         plain = _compose([*search, *_selections(choices)], parsed)
@@ -167,8 +169,8 @@ def _compose(overrides: Sequence[str], parsed: Sequence[Override]) -> DictConfig
         raise InputError(f"{group}={option}: there is no such option; {nearest(option, names)}.") from error
     except ConfigCompositionException as error:
         raise InputError(_unknown(error, parsed)) from error
-    except OmegaConfBaseException as error:
-        raise InputError(f"The configuration cannot be composed: {error}") from error
+    except (OmegaConfBaseException, ValueError) as error:  # the latter for a group that is given a number
+        raise InputError(f"The configuration cannot be composed from {' '.join(overrides)}: {error}") from error
 
 
 def _unknown(error: ConfigCompositionException, parsed: Sequence[Override]) -> str:
@@ -183,6 +185,8 @@ def _unknown(error: ConfigCompositionException, parsed: Sequence[Override]) -> s
         if f"'{key}'" in str(error) or f"'{override.input_line}'" in str(error) or str(override.input_line) in str(error):
             if key in ADDED and not override.is_add():
                 return f"{key} is added to the defaults: write +{override.input_line}."
+            if key in names:
+                return f"{key}: what is chosen here has no such option (`--cfg job` shows what it has); leave it out."
             return f"{key}: there is no such option; {nearest(key, names)}. A new key is added by +{key}=..."
     return str(error)
 
@@ -194,6 +198,18 @@ def _inner(config: DictConfig, prefix: str = "") -> list[str]:
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
             found += [f"{prefix}{key}", *_inner(node, f"{prefix}{key}.")]
     return found
+
+
+@contextmanager
+def _own_hydra() -> Iterator[None]:
+    """Hydra set up for conf/, also within a job of a grid, where Hydra's own command line has set it up already."""
+    instance = GlobalHydra.instance()
+    kept, instance.hydra = instance.hydra, None
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            yield
+    finally:
+        instance.hydra = kept
 
 
 def _selections(choices: Mapping[str, Any]) -> list[str]:
@@ -240,7 +256,7 @@ def _source(key: str, choices: Mapping[str, Any], extra: Sequence[Path]) -> str 
             for folder in (CONF, *extra):
                 path = folder / group / f"{option.strip()}.yaml"
                 if path.is_file() and OmegaConf.select(OmegaConf.load(path), key, default=...) is not ...:
-                    return f"conf/{group}/{path.name}"
+                    return str(path.relative_to(CONF.parent) if folder == CONF else path)
     return None
 
 

@@ -3,8 +3,9 @@
 import ast
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any
 
@@ -95,18 +96,30 @@ def _graph(package: str) -> grimp.ImportGraph:
 @cache
 def _closure(module: str) -> frozenset[str]:
     """The module and everything of this repository that it imports, directly or not."""
-    package = module.partition(".")[0]
-    if package == "src":
-        return frozenset({module, *_graph("src").find_upstream_modules(module)})
-    found = {module}  # outside src (a user's or a test's own module): its imports are read from its text
-    for node in ast.walk(ast.parse(_path(module).read_text())):
-        names = [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
-        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        for name in names:
-            inner = _module(name)
-            if inner and inner not in found:
-                found |= _closure(inner)
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        if name.partition(".")[0] == "src":
+            found |= _graph("src").find_upstream_modules(name)
+        else:  # outside src (a user's or a test's own module): its imports are read from its text
+            waiting += filter(None, map(_module, _imports(name)))
     return frozenset(found)
+
+
+def _imports(module: str) -> Iterator[str]:
+    """The dotted paths that a module's text imports."""
+    path = _path(module)
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = resolve_name("." * node.level + (node.module or ""), package)
+            yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
 def _path(module: str) -> Path:

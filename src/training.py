@@ -64,7 +64,7 @@ class Network:
         save_every_n_minutes: float = 10.0,
         limit_batches: int | None = None,
         overfit_batches: int = 0,
-        progress_bar: bool | str = "auto",
+        progress_bar: bool | None = None,
         **arguments: Any,
     ):
         if not max_epochs and max_steps < 0:
@@ -87,7 +87,7 @@ class Network:
         self._block = -(-steps_per_call // accumulate_grad_batches) * accumulate_grad_batches
         self._minutes = save_every_n_minutes
         self._limit, self._overfit = limit_batches, overfit_batches
-        self._bar = sys.stderr.isatty() if progress_bar == "auto" else bool(progress_bar)
+        self._bar = sys.stderr.isatty() if progress_bar is None else progress_bar
         self._arguments = arguments
 
     def fit(

@@ -118,8 +118,11 @@ def prepare(folder: Path, source: Source, *, name: str, split: Mapping[str, Any]
         for part in PARTS:
             np.save(temporary / f"{part}.index.npy", parts[part])
         (temporary / "card.json").write_text(json.dumps(card, indent=2) + "\n")
-        if not (folder / "card.json").is_file():  # another process may have been faster
+        try:
             os.replace(temporary, folder)
+        except OSError:
+            if not (folder / "card.json").is_file():  # else another process was faster
+                raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return Prepared(folder)

@@ -1,16 +1,20 @@
 """What class predictions are worth: scores with bootstrap intervals, and the figures that show them."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from src import metrics
 from src.assembly import Experiment
 from src.evaluation.core import bootstrap, interval
-from src.evaluation.style import ACCENT, GREY, axes
+from src.evaluation.style import ACCENT, GREY, axes, sheet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Classification:
@@ -87,7 +91,7 @@ class Classification:
         wrong = table[table["target"] != table["prediction"]]
         sure = wrong[[f"probability_{name}" for name in self.classes]].max(axis=1)
         worst = wrong.loc[sure.sort_values(ascending=False, kind="stable").index[:count]]
-        figure = Figure(figsize=(8, 2.3 * max(1, -(-len(worst) // 8))), layout="constrained")
+        figure = sheet(width=8, height=2.3 * max(1, -(-len(worst) // 8)))
         if worst.empty:
             figure.text(0.5, 0.5, "No mistake in this part.", ha="center", va="center")
             return figure

@@ -1,13 +1,17 @@
 """Learning curves from a run's journal."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from src.evaluation.style import ACCENT, GREY, SECOND, axes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def history(journal: Path) -> dict[str, list[tuple[int, float]]]:
@@ -41,6 +45,8 @@ def learning(journal: Path, *, best_epoch: int, metric: str) -> dict[str, Figure
 def _curve(
     points: dict[str, list[tuple[int, float]]], lines: list[tuple[str, str, str]], title: str, best_epoch: int
 ) -> Figure:
+    from matplotlib.ticker import MaxNLocator
+
     figure, ax = axes()
     for name, label, colour in lines:
         if name in points:

@@ -1,15 +1,19 @@
 """What reconstructions are worth: the error, originals beside reconstructions, and the codes in two dimensions."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from src.assembly import Experiment
 from src.evaluation.core import bootstrap, interval
-from src.evaluation.style import axes
+from src.evaluation.style import axes, sheet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Reconstruction:
@@ -57,7 +61,7 @@ def _pairs(table: pd.DataFrame, experiment: Experiment, *, count: int = 10) -> F
     rows = chosen["index"].to_numpy()
     original = experiment.data.normalise(experiment.data.inputs(rows))
     made = np.concatenate([part["reconstruction"] for part in experiment.learner.predict(experiment.data, rows)])
-    figure = Figure(figsize=(8, 2.2), layout="constrained")
+    figure = sheet(width=8, height=2.2)
     for line, images in enumerate((original, made)):
         for column, (image, error) in enumerate(zip(images, chosen["prediction"], strict=True)):
             ax = figure.add_subplot(2, len(rows), line * len(rows) + column + 1)

@@ -14,6 +14,9 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from src.errors import RunFailed
 from src.protocols import Batch, Outcome
 
+# What a scheduler keeps of the training's length. A run that is trained further goes on in a schedule of the new length.
+LENGTHS = ("total_steps", "T_max", "_schedule_phases")
+
 
 class Task(LightningModule):
     """A learning problem: what the loss is, what is measured, and what is predicted.
@@ -121,6 +124,9 @@ class Task(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._recent, self._epoch = checkpoint["losses"]["recent"], checkpoint["losses"]["epoch"]
+        for state in checkpoint["lr_schedulers"]:
+            for key in LENGTHS:
+                state.pop(key, None)
 
     def validation_step(self, block: Sequence[Batch], block_index: int) -> None:
         for batch in block:

@@ -30,6 +30,8 @@ from mlflow.tracking import MlflowClient
 BATCH = 1000  # points in one request, the limit of MLflow's REST interface
 LONGEST = 6000  # characters of a parameter's value
 SAMPLING = 5  # seconds between samples of the machine's load
+PATIENCE = 120  # seconds for which a courier tries to ship the end of a run
+REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "BAD_REQUEST", "PERMISSION_DENIED", "UNAUTHENTICATED")
 
 
 class Shipment:
@@ -112,6 +114,7 @@ class Shipment:
         run = self.client.create_run(experiment, start_time=self.record["started"], run_name=self.record["name"])
         self.state = {
             "uri": self.uri,
+            "experiment": experiment,
             "run": run.info.run_id,
             "offset": 0,
             "artifacts": {},
@@ -196,25 +199,46 @@ def main() -> None:
 
 def _attend(folder: Path) -> bool:
     """Ships a run while its process lives, and then its end; False where it was killed before it could state one."""
-    shipment = Shipment(folder)
-    monitors = _monitors()
-    models = importlib.import_module("src.tracking.models")  # not before the run stands in the store
-    models.get_ready(shipment.record["flavour"])
-    sampled = 0.0
+    monitors, sampled = _monitors(), 0.0
+    shipment: Shipment | None = None
     while not select.select([sys.stdin], [], [], 0.5)[0]:
-        if time.monotonic() - sampled > SAMPLING:
-            shipment.sample(monitors)
-            sampled = time.monotonic()
         try:
+            if shipment is None:
+                shipment = Shipment(folder)
+                _get_ready(shipment)
+            if time.monotonic() - sampled > SAMPLING:
+                shipment.sample(monitors)
+                sampled = time.monotonic()
             shipment.metrics()
-        except MlflowException as error:  # the store is away for a while: the journal keeps everything
-            print(f"waiting for {shipment.uri}: {error}")
-            time.sleep(2)
+        except (MlflowException, OSError) as error:
+            _wait(error)
     if read_json(folder / "record.json")["status"] == "RUNNING":
         return False
-    shipment.sample(monitors)
-    shipment.close()
-    return True
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            shipment = shipment or Shipment(folder)
+            shipment.sample(monitors)
+            shipment.close()
+            return True
+        except (MlflowException, OSError) as error:
+            if time.monotonic() > until:
+                raise
+            _wait(error)
+
+
+def _wait(error: MlflowException | OSError) -> None:
+    """Waits for a store that is away; the journal keeps everything. What the store refuses is not tried again."""
+    if isinstance(error, MlflowException) and error.error_code in REFUSED:
+        raise error
+    print(f"waiting for the store: {error}")
+    time.sleep(2)
+
+
+def _get_ready(shipment: Shipment) -> None:
+    if not shipment.state["model"]:
+        models = importlib.import_module("src.tracking.models")  # not before the run stands in the store
+        models.get_ready(shipment.record["flavour"])
 
 
 def _monitors() -> list[Any]:

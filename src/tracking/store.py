@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -58,7 +59,10 @@ def check(uri: str) -> str | None:
             "hold runs any more. Leave it out to use mlflow.db at the root."
         )
     ports = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
-    port = parts.port or ports.get(parts.scheme.partition("+")[0], 80)
+    try:
+        port = parts.port or ports.get(parts.scheme.partition("+")[0], 80)
+    except ValueError as error:
+        raise InputError(f"tracking.uri={uri}: expected a port from 0 to 65535, or none. {error}.") from error
     try:
         socket.create_connection((parts.hostname, port), timeout=2).close()
     except OSError as error:
@@ -74,7 +78,7 @@ def _check_schema(path: Path, uri: str) -> None:
     if not path.is_file() or not path.stat().st_size:
         return
     try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as database:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as database:
             rows = database.execute("select version_num from alembic_version").fetchall()
     except sqlite3.OperationalError:
         return  # being created by another process just now; the courier waits for it

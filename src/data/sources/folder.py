@@ -1,4 +1,4 @@
-"""A folder of images by class: root/<class>/<any name>.png or .jpg."""
+"""A folder of images by class: root/<class>/<any name>.png or .jpg; hidden files and folders do not count."""
 
 import hashlib
 from pathlib import Path
@@ -40,7 +40,7 @@ class Folder:
         for row, path in enumerate(paths):
             try:
                 with Image.open(path) as opened:
-                    image[row] = self._pixels(opened.convert("L" if self.channels == 1 else "RGB"))
+                    image[row] = self._pixels(_eight_bits(opened).convert("L" if self.channels == 1 else "RGB"))
             except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
                 broken.append(f"{path}: {error}")
         if broken:
@@ -54,7 +54,7 @@ class Folder:
     def _paths(self) -> list[Path]:
         if not self.root.is_dir():
             raise InputError(f"data.root={self.root}: expected a folder with one folder of images a class; there is none.")
-        paths = sorted(path for path in self.root.glob("*/*") if path.suffix.lower() in SUFFIXES)
+        paths = sorted(path for path in self.root.glob("[!.]*/[!.]*") if path.suffix.lower() in SUFFIXES)
         classes = {path.parent.name for path in paths}
         if len(classes) < 2:
             found = f"one class, {classes.pop()}" if classes else "no image"
@@ -71,3 +71,10 @@ class Folder:
         left, top = (image.size[0] - self.size) // 2, (image.size[1] - self.size) // 2
         pixels = np.asarray(image.crop((left, top, left + self.size, top + self.size)))
         return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def _eight_bits(image):
+    """The image; one with 16 bits of grey in 8, for Pillow's own conversion would turn all but black into white."""
+    from PIL import Image
+
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)) if image.mode.startswith("I") else image

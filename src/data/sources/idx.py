@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import os
 import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def parse(content: bytes, name: str) -> np.ndarray:
             raise ValueError(f"magic number {data[:4].hex()}")
         array = np.frombuffer(data, DTYPES[code], offset=4 + 4 * rank)
         return array.reshape(shape).astype(np.dtype(DTYPES[code]).newbyteorder("="))
-    except (EOFError, OSError, ValueError, struct.error) as error:
+    except (EOFError, OSError, ValueError, struct.error, zlib.error) as error:
         raise InputError(
             f"{name}: expected a whole IDX file; received {len(content)} bytes that are not one ({error})."
         ) from error

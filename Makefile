@@ -1,0 +1,46 @@
+# Each target sets up .venv by itself when it is missing, or older than pyproject.toml or constraints.txt.
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+export MLFLOW_DISABLE_TELEMETRY := true
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help repro test test-all check ui clean-venv
+help:
+	@echo "make repro     reproduce everything: data, training, evaluation, report"
+	@echo "make test      the tests that every change must pass, under five minutes"
+	@echo "make test-all  those with servers, several processes and long ones too"
+	@echo "make check     format, lint, types, import rules"
+	@echo "make ui        the MLflow UI, on port 5000 or the next free one"
+
+.venv/ready: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "error: expected Python 3.11, 3.12 or 3.13 on the PATH; found none. Install one, or: make PYTHON=/path/to/python3"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: $(PYTHON) lacks its venv module. On Debian or Ubuntu: apt-get install python3-venv"; exit 2; }
+	@echo "Setting up .venv with $(PYTHON) (minutes, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+repro: .venv/ready
+	@dvc repro --quiet
+	@echo
+	@echo "The report:          reports/index.html"
+	@echo "Every run, MLflow:   make ui"
+	@echo "To type commands:    source .venv/bin/activate"
+
+test: .venv/ready
+	@pytest
+
+test-all: .venv/ready
+	@pytest -m 'not gpu'
+
+check: .venv/ready
+	@ruff format --check .
+	@ruff check .
+	@mypy
+	@lint-imports --no-cache
+
+ui: .venv/ready
+	@port=$$(python -c 'import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); \
+	  exec("try: s.bind((\"127.0.0.1\", 5000))\nexcept OSError: s.bind((\"127.0.0.1\", 0))"); print(s.getsockname()[1])'); \
+	echo "MLflow UI: http://127.0.0.1:$$port"; mlflow ui --port $$port

@@ -1,0 +1,52 @@
+"""Ships every record that the tracking store lacks: `python -m pipelines.sync`, or `... uri=http://tracking:5000`.
+
+For records that were kept on this machine while the store was away, for a database that was deleted, and for runs
+whose process was killed, which are closed as that.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from src import command, runs
+from src.errors import InputError, RunFailed
+from src.tracking import store
+
+
+def main(arguments: Sequence[str]) -> None:
+    given = command.keywords(arguments, runs="runs", uri="")
+    root = Path(given["runs"])
+    folders = sorted(path.parent for path in root.glob("*/record.json"))
+    if not folders:
+        raise InputError(f"runs={root}: expected a folder of runs with their records; there is none. Train something first.")
+    reasons = {uri: store.check(uri) for uri in {_move(folder, given["uri"]) for folder in folders}}
+    away = [reason for reason in reasons.values() if reason]
+    if away:
+        raise RunFailed(f"{away[0]}. Nothing is lost; call this again when it is back.")
+    from src.tracking.courier import ship  # imports mlflow
+
+    done, busy, failed = 0, 0, []
+    for folder in folders:
+        if runs.Run(folder).locked():
+            busy += 1
+            continue
+        try:
+            done += ship(folder)
+        except Exception as error:  # one broken record does not hold up the others
+            failed.append(f"{folder}: {error}")
+    print(f"sync: {done} records are whole in the store, {busy} runs are going on, {len(failed)} failed")
+    if failed:
+        raise RunFailed("\n  ".join(failed))
+
+
+def _move(folder: Path, uri: str) -> str:
+    """The store of a record; another one where the command line names it."""
+    record = runs.read_json(folder / "record.json")
+    if uri and record["uri"] != uri:
+        record["uri"] = uri
+        runs.write_json(folder / "record.json", record)
+    return record["uri"]
+
+
+if __name__ == "__main__":
+    sys.exit(command.guard(lambda: main(sys.argv[1:])))

@@ -1,0 +1,81 @@
+"""Fixtures that several suites share. A test that writes asks for `project`, a working folder of its own."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from omegaconf import DictConfig
+
+from src import assembly, configuration
+from src.data import store
+from src.data.images import Images
+from src.data.store import Prepared
+from tests.pictures import Arrays, noise
+from tests.repository import ROOT
+
+CACHE = os.environ.get("DATA_CACHE")  # as it was before any test changed it
+AMBIENT = ("MLFLOW_TRACKING_URI", "DATA_CACHE")
+
+# The same examples every time, and however slow the machine is.
+settings.register_profile("athanor", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("athanor")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, with nothing of the machine's own settings."""
+    for name in AMBIENT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Callable[..., Images]:
+    """Makes a prepared data set of random pictures: 80 % training, 10 % validation, 10 % test."""
+
+    def make(count: int = 150, *, batch_size: int = 16, num_classes: int = 3, shape: Sequence[int] = (1, 8, 8)) -> Images:
+        source = Arrays(*noise(count, shape=shape, num_classes=num_classes), num_classes=num_classes)
+        split = {"val": 0.1, "test": 0.1, "seed": 0}
+        folder = tmp_path / f"images-{count}-{num_classes}-{'x'.join(map(str, shape))}"
+        prepared = store.prepare(folder, source, name="noise", split=split, max_duplicates=0.0)
+        return Images(prepared=prepared, shape=list(shape), num_classes=num_classes, batch_size=batch_size)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def cache() -> Path:
+    """The folder of raw data sets on this machine."""
+    folder = Path(CACHE) if CACHE else ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no raw data here: the variable DATA_CACHE names its folder")
+    return folder
+
+
+@pytest.fixture
+def data_cache(cache: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of raw data sets, named by DATA_CACHE, in a working folder of the test's own."""
+    monkeypatch.setenv("DATA_CACHE", str(cache))
+    return cache
+
+
+@pytest.fixture(scope="session")
+def fashion_mnist(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[DictConfig, Prepared]:
+    """The configuration of the real Fashion-MNIST, and the data, prepared once."""
+    if not (cache / "fashion-mnist").is_dir():
+        pytest.skip(f"{cache} holds no fashion-mnist")
+    place = tmp_path_factory.mktemp("fashion")
+    config = configuration.compose(["data=fashion_mnist", f"paths.prepared={place}/prepared", f"paths.downloads={place}/none"])
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DATA_CACHE", str(cache))
+        return config, assembly.prepare(config)
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[DictConfig, Prepared]:
+    """The configuration of scikit-learn's digits, and the data, prepared once."""
+    config = configuration.compose(["data=digits", f"paths.prepared={tmp_path_factory.mktemp('digits')}"])
+    return config, assembly.prepare(config)

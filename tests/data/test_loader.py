@@ -1,0 +1,164 @@
+"""An epoch over the rows of a part: every row once, in an order that can be continued."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from src.data import loader
+from src.data.loader import Batches
+
+ROWS = 53
+
+
+def arrays() -> dict[str, np.ndarray]:
+    """Each input tells its row."""
+    return {"input": np.arange(100, dtype=np.float32)[:, None] * [[1, 10]], "target": np.arange(100) % 7}
+
+
+def batches(**settings) -> Batches:
+    return Batches(arrays(), np.arange(20, 20 + ROWS), **{"batch_size": 8, "shuffle": True, **settings})
+
+
+def rows(blocks) -> list[int]:
+    return [int(row) for block in blocks for batch in block for row in batch.row]
+
+
+@given(
+    count=st.integers(1, 60),
+    batch_size=st.integers(1, 70),
+    block=st.integers(1, 20),
+    shuffle=st.booleans(),
+    seed=st.integers(0, 2**31),
+    epoch=st.integers(0, 1000),
+)
+def test_every_row_comes_exactly_once_an_epoch(count, batch_size, block, shuffle, seed, epoch):
+    part = np.arange(30, 30 + count)
+    made = Batches(arrays(), part, batch_size=batch_size, block=block, shuffle=shuffle, seed=seed)
+    made.set_epoch(epoch)
+    for _ in range(2):
+        blocks = list(made)
+        assert sorted(rows(blocks)) == list(range(30, 30 + count))
+        sizes = [len(batch.row) for part in blocks for batch in part]
+        assert sizes == [batch_size] * (count // batch_size) + ([count % batch_size] if count % batch_size else [])
+        assert [len(part) for part in blocks[:-1]] == [block] * (len(blocks) - 1)
+        assert len(blocks) == len(made)
+
+
+def test_input_and_target_belong_to_the_row():
+    for block in batches():
+        for batch in block:
+            assert torch.equal(batch.input[:, 0], batch.row.float())
+            assert torch.equal(batch.input[:, 1], 10 * batch.row.float())
+            assert torch.equal(batch.target, batch.row % 7)
+
+
+def test_the_order_is_a_function_of_seed_and_epoch():
+    def order(seed: int, epoch: int) -> tuple[int, ...]:
+        made = batches(seed=seed)
+        made.set_epoch(epoch)
+        return tuple(rows(made))
+
+    assert order(0, 0) == order(0, 0)
+    assert len({order(seed, epoch) for seed, epoch in itertools.product(range(3), range(4))}) == 12
+
+
+def test_the_order_does_not_depend_on_the_size_of_blocks_nor_on_random_numbers_drawn_elsewhere():
+    one = rows(batches(block=1))
+    torch.rand(5)
+    assert rows(batches(block=16)) == one
+
+
+def test_without_shuffling_the_order_is_that_of_the_rows():
+    made = batches(shuffle=False)
+    made.set_epoch(3)
+    assert rows(made) == list(range(20, 20 + ROWS))
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 16])
+def test_an_interrupted_epoch_goes_on_exactly(block):
+    whole = batches(block=block)
+    whole.set_epoch(2)
+    expected = list(whole)
+    for taken in range(len(expected) + 1):
+        made = batches(block=block)
+        made.set_epoch(2)
+        running = iter(made)
+        first = [next(running) for _ in range(taken)]
+        state = json.loads(json.dumps(made.state_dict()))
+        again = batches(block=block)
+        again.load_state_dict(state)
+        assert len(again) == len(expected)  # of a whole epoch, wherever it stands
+        if taken == len(expected):
+            again.set_epoch(3)
+            assert rows(again) != rows(expected)  # a new epoch, from its start
+            continue
+        rest = list(again)
+        assert rows([*first, *rest]) == rows(expected)
+        assert list(map(len, rest)) == list(map(len, expected[taken:]))
+
+
+def test_after_an_epoch_comes_a_whole_one():
+    made = batches()
+    first = rows(made)
+    made.set_epoch(1)
+    second = rows(made)
+    assert sorted(first) == sorted(second)
+    assert first != second
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(1, 1), (3, 3), (7, 7), (50, 7), (None, 7)])
+def test_a_limit_counts_batches(limit, expected):
+    made = batches(limit=limit, block=2)
+    blocks = list(made)
+    assert made.batches == sum(map(len, blocks)) == expected
+    assert len(made) == len(blocks) == -(-expected // 2)
+
+
+def test_a_limit_takes_the_first_batches_of_the_order():
+    assert rows(batches(limit=3)) == rows(batches())[:24]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_rows_mapped_from_disk_give_the_same_batches(tmp_path, monkeypatch, shuffle):
+    mapped = {}
+    for name, array in arrays().items():
+        np.save(tmp_path / f"{name}.npy", array)
+        mapped[name] = np.load(tmp_path / f"{name}.npy", mmap_mode="r")
+    chosen = np.array([3, 99, 50, 4, 77, 5, 20, 21, 22, 60])
+    held = Batches(mapped, chosen, batch_size=4, shuffle=shuffle, seed=1)
+    monkeypatch.setattr(loader, "IN_MEMORY", 0)
+    read = Batches(mapped, chosen, batch_size=4, shuffle=shuffle, seed=1)
+    assert held._held
+    assert not read._held
+    for one, other in zip(held, read, strict=True):
+        for left, right in zip(one, other, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
+            assert left.input.dtype == right.input.dtype
+
+
+def test_a_part_mapped_from_disk_is_not_read_at_once(tmp_path):
+    """A file that is one hole of 64 GiB."""
+    path = tmp_path / "input.bin"
+    shape = (2**20, 2**16)
+    with open(path, "wb") as file:
+        file.truncate(shape[0] * shape[1])
+    array = np.memmap(path, dtype=np.uint8, mode="r+", shape=shape)
+    array[-1] = 7
+    made = Batches({"input": array, "target": np.zeros(shape[0])}, np.arange(shape[0] - 4, shape[0]), batch_size=4)
+    ((batch,),) = list(made)
+    assert batch.input.float().mean(dim=1).tolist() == [0, 0, 0, 7]
+    everything = Batches({"input": array, "target": np.zeros(shape[0])}, np.arange(shape[0]), batch_size=4, shuffle=True)
+    assert next(iter(everything))[0].input.shape == (4, 2**16)
+
+
+def test_a_held_part_can_be_changed_without_changing_the_store():
+    store = arrays()
+    made = Batches(store, np.arange(10), batch_size=10)
+    ((batch,),) = list(made)
+    batch.input.zero_()
+    assert store["input"][3, 0] == 3

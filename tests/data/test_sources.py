@@ -1,0 +1,378 @@
+"""The raw formats: what they read, and what they say of files that are damaged, missing or unreachable."""
+
+import gzip
+import hashlib
+import http.server
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from PIL import Image
+
+from src import assembly, configuration
+from src.data.sources import idx
+from src.data.sources.digits import Digits
+from src.data.sources.folder import Folder
+from src.data.sources.idx import IDX
+from src.errors import InputError
+
+FILES = ("train-images.gz", "train-labels.gz", "test-images.gz", "test-labels.gz")
+NOWHERE = "http://127.0.0.1:9/"  # the port of the discard service, which nothing listens to
+CODES = {np.dtype(text).str.lstrip("<>|="): code for code, text in idx.DTYPES.items()}
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    """An IDX file, written by the description of the format."""
+    code = CODES[array.dtype.str.lstrip("<>|=")]
+    head = struct.pack(">HBB", 0, code, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
+    return head + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+def small() -> dict[str, np.ndarray]:
+    """Eight training and four test pictures of 5x4 pixels with two classes, by file name."""
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (count, 5, 4)).astype(np.uint8) for count in (8, 4)]
+    labels = [(np.arange(count) % 2).astype(np.uint8) for count in (8, 4)]
+    return dict(zip(FILES, (pictures[0], labels[0], pictures[1], labels[1]), strict=True))
+
+
+def packed() -> dict[str, bytes]:
+    return {name: gzip.compress(idx_bytes(array), mtime=0) for name, array in small().items()}
+
+
+def write(folder: Path, contents: dict[str, bytes]) -> Path:
+    folder.mkdir(parents=True)
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def source(project: Path, *, mirrors: tuple[str, ...] = (NOWHERE,), **hashes: str) -> IDX:
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in packed().items()}
+    return IDX(name="small", folder=str(project / "downloads"), mirrors=mirrors, files={**files, **hashes}, classes=["a", "b"])
+
+
+def check(raw) -> None:
+    expected = list(small().values())
+    assert np.array_equal(raw.arrays["image"], np.concatenate([expected[0], expected[2]])[:, None])
+    assert np.array_equal(raw.arrays["target"], np.concatenate([expected[1], expected[3]]))
+    assert raw.arrays["image"].dtype == np.uint8
+    assert raw.arrays["target"].dtype == np.int64
+    assert raw.classes == ["a", "b"]
+    assert raw.parts["train"].tolist() == list(range(8))
+    assert raw.parts["test"].tolist() == [8, 9, 10, 11]
+
+
+@given(
+    array=st.sampled_from(["u1", "i1", "i2", "i4", "f4", "f8"]).flatmap(
+        lambda kind: arrays.arrays(kind, arrays.array_shapes(max_dims=3, max_side=5))
+    ),
+    zipped=st.booleans(),
+)
+def test_an_idx_file_goes_there_and_back(array, zipped):
+    content = idx_bytes(array)
+    found = idx.parse(gzip.compress(content) if zipped else content, "file")
+    assert found.shape == array.shape
+    assert found.dtype == array.dtype
+    assert np.array_equal(found, array, equal_nan=array.dtype.kind == "f")
+
+
+def damaged() -> dict[str, bytes]:
+    whole = idx_bytes(small()[FILES[0]])
+    zipped = gzip.compress(whole, mtime=0)
+    flipped = bytearray(zipped)
+    flipped[len(zipped) // 2] ^= 0xFF
+    unknown = zipped[:10] + b"\xff" + zipped[11:]
+    return {
+        "empty": b"",
+        "three bytes": whole[:3],
+        "only its head": whole[:10],
+        "its end cut off": whole[:-1],
+        "a byte too many": whole + b"x",
+        "another magic number": b"\x00\x01" + whole[2:],
+        "an unknown type": whole[:2] + b"\x07" + whole[3:],
+        "a web page": b"<!DOCTYPE html><html>Not found</html>",
+        "gzip, its end cut off": zipped[:-9],
+        "gzip, a byte changed": bytes(flipped),
+        "gzip, an unknown kind of block": unknown,
+        "gzip of nothing": gzip.compress(b""),
+    }
+
+
+@pytest.mark.parametrize("kind", damaged())
+def test_what_is_no_whole_idx_file_is_refused(kind):
+    with pytest.raises(InputError, match="train.gz: expected a whole IDX file; received [0-9]+ bytes"):
+        idx.parse(damaged()[kind], "train.gz")
+
+
+def test_data_cache_is_looked_at_first(project, monkeypatch):
+    write(project / "cache" / "small", packed())
+    write(project / "downloads" / "small", dict.fromkeys(FILES, b"not looked at"))
+    monkeypatch.setenv("DATA_CACHE", str(project / "cache"))
+    check(source(project).read())
+
+
+def test_what_data_cache_lacks_comes_from_the_downloads(project, monkeypatch):
+    contents = packed()
+    write(project / "cache" / "small", dict(list(contents.items())[:2]))
+    write(project / "downloads" / "small", dict(list(contents.items())[2:]))
+    monkeypatch.setenv("DATA_CACHE", str(project / "cache"))
+    check(source(project).read())
+
+
+def test_an_unpacked_file_is_read_too(project):
+    contents = {name: idx_bytes(array) for name, array in small().items()}
+    write(project / "downloads" / "small", contents)
+    check(source(project, **{name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}).read())
+
+
+@pytest.mark.parametrize("place", ["cache", "downloads"])
+def test_a_file_with_another_hash_is_refused(project, monkeypatch, place):
+    contents = packed()
+    contents[FILES[2]] = contents[FILES[2]][:-1]
+    path = write(project / place / "small", contents) / FILES[2]
+    monkeypatch.setenv("DATA_CACHE", str(project / "cache"))
+    with pytest.raises(InputError, match=r"expected SHA-256 [0-9a-f]{64}; received [0-9a-f]{64}.*Delete the file") as caught:
+        source(project).read()
+    assert str(path) in str(caught.value)
+
+
+def test_an_unreachable_mirror_says_what_to_do(project):
+    with pytest.raises(InputError) as caught:
+        source(project, mirrors=(NOWHERE, "http://127.0.0.1:9/second/")).read()
+    message = str(caught.value)
+    assert (
+        f"{FILES[0]} could not be fetched. Put it into $DATA_CACHE/small/ or into {project / 'downloads' / 'small'}/" in message
+    )
+    assert message.count("127.0.0.1:9") >= 2
+    assert not list(project.glob("downloads/**/*.gz"))
+
+
+@pytest.fixture
+def mirror(project) -> Iterator[tuple[str, Path, list[str]]]:
+    """A server of a folder: its address, the folder, and the paths that it was asked for."""
+    folder = project / "served"
+    folder.mkdir()
+    asked: list[str] = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments, **keywords):
+            super().__init__(*arguments, directory=str(folder), **keywords)
+
+        def log_message(self, format, *arguments):
+            asked.append(self.path)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/", folder, asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_what_is_missing_is_fetched_from_a_mirror_once(project, mirror):
+    address, folder, asked = mirror
+    for name, content in packed().items():
+        (folder / name).write_bytes(content)
+    check(source(project, mirrors=(address,)).read())
+    assert asked == [f"/{name}" for name in FILES]
+    check(source(project, mirrors=(address,)).read())
+    assert len(asked) == 4
+    assert {path.name for path in (project / "downloads/small").iterdir()} == set(FILES)
+
+
+def test_the_second_mirror_is_asked_where_the_first_fails(project, mirror):
+    address, folder, asked = mirror
+    for name, content in packed().items():
+        (folder / name).write_bytes(content)
+    check(source(project, mirrors=(NOWHERE, f"{address}nothing/here/", address)).read())
+    assert len([path for path in asked if path.startswith("/nothing/here/")]) >= 4  # each answered by 404
+    assert {f"/{name}" for name in FILES} <= set(asked)
+
+
+def test_a_mirror_with_other_bytes_is_not_believed(project, mirror):
+    address, folder, _ = mirror
+    for name, content in packed().items():
+        (folder / name).write_bytes(content + b"\0")
+    with pytest.raises(InputError, match=r"could not be fetched(.|\n)*hash"):
+        source(project, mirrors=(address,)).read()
+    assert not list((project / "downloads").glob("small/*.gz"))
+
+
+def test_the_state_of_idx_files_is_that_of_their_hashes(project):
+    assert source(project).state() == source(project, mirrors=("http://elsewhere/",)).state()
+    assert source(project).state() != source(project, **{FILES[0]: "0" * 64}).state()
+
+
+def picture(path: Path, *, mode: str = "RGB", size: tuple[int, int] = (12, 12), level: int = 100, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
+    channels = {"L": (), "RGB": (3,), "RGBA": (4,), "1": ()}[mode]
+    pixels = np.clip(rng.normal(level, 20, (size[1], size[0], *channels)), 0, 255).astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).convert(mode).save(path)
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    """Two classes of pictures, with a space and an umlaut in their names, in several formats and sizes."""
+    root = tmp_path / "my pictures"
+    for number in range(3):
+        picture(root / "dark Äpfel" / f"{number}.png", level=40, seed=number)
+        picture(root / "light 苹果" / f"{number}.jpg", level=210, size=(30, 12), seed=number)
+    picture(root / "dark Äpfel" / "grey one.JPEG", mode="L", level=40, size=(9, 40))
+    picture(root / "light 苹果" / "see through.PNG", mode="RGBA", level=210)
+    (root / "light 苹果" / "notes.txt").write_text("not a picture")
+    (root / "read me.txt").write_text("not a class")
+    return root
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_folder_of_pictures(root, channels):
+    raw = Folder(root=str(root), size=10, channels=channels).read()
+    assert raw.classes == ["dark Äpfel", "light 苹果"]
+    assert raw.arrays["image"].shape == (8, channels, 10, 10)
+    assert raw.arrays["image"].dtype == np.uint8
+    assert raw.arrays["target"].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    means = raw.arrays["image"].mean(axis=(1, 2, 3))
+    assert means[:4].max() < 100 < means[4:].min()
+
+
+def test_pictures_are_scaled_by_their_shorter_side_and_cropped_to_the_middle(tmp_path):
+    wide = np.zeros((10, 30, 3), dtype=np.uint8)
+    wide[:, 10:20] = 200  # the middle third
+    tall = np.full((30, 10, 3), 50, dtype=np.uint8)
+    tall[10:20] = 90
+    for name, pixels in (("wide/0.png", wide), ("tall/0.png", tall)):
+        (tmp_path / name).parent.mkdir()
+        Image.fromarray(pixels).save(tmp_path / name)
+    image = Folder(root=str(tmp_path), size=10, channels=3).read().arrays["image"]
+    assert (image[0] == 90).all()
+    assert (image[1] == 200).all()
+    assert Folder(root=str(tmp_path), size=40, channels=1).read().arrays["image"].shape == (2, 1, 40, 40)
+
+
+@pytest.mark.parametrize("size", [(10, 10), (7, 23), (1, 50), (33, 32), (100, 3)])
+def test_any_format_of_picture_fills_the_square(tmp_path, size):
+    for label in ("a", "b"):
+        picture(tmp_path / label / "0.png", size=size, level=200)
+    image = Folder(root=str(tmp_path), size=16, channels=3).read().arrays["image"]
+    assert image.shape == (2, 3, 16, 16)
+    assert image.min() > 60  # no black border
+
+
+def test_sixteen_bits_of_grey_keep_their_order(tmp_path):
+    pixels = np.linspace(0, 65535, 64).reshape(8, 8).astype(np.uint16)
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        Image.fromarray(pixels).save(tmp_path / label / "0.png")
+    image = Folder(root=str(tmp_path), size=8, channels=1).read().arrays["image"][0, 0]
+    assert np.array_equal(image, (pixels >> 8).astype(np.uint8))
+
+
+def test_every_unreadable_picture_is_listed(root):
+    (root / "dark Äpfel" / "empty.png").write_bytes(b"")
+    whole = (root / "light 苹果" / "0.jpg").read_bytes()
+    (root / "light 苹果" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (root / "light 苹果" / "page.png").write_bytes(b"<html>")
+    with pytest.raises(InputError) as caught:
+        Folder(root=str(root), size=10, channels=3).read()
+    message = str(caught.value)
+    assert "3 of 11 files cannot be read as images" in message
+    assert all(name in message for name in ("empty.png", "cut.jpg", "page.png"))
+
+
+def test_a_single_class_is_refused(tmp_path):
+    picture(tmp_path / "only" / "0.png")
+    with pytest.raises(InputError, match="at least two folders .* received one class, only"):
+        Folder(root=str(tmp_path), size=8, channels=3).read()
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path):
+    picture(tmp_path / "not in a class.png")
+    with pytest.raises(InputError, match="at least two folders .* received no image"):
+        Folder(root=str(tmp_path), size=8, channels=3).state()
+
+
+@pytest.mark.parametrize("ask", [Folder.read, Folder.state])
+def test_a_missing_root_is_refused(tmp_path, ask):
+    with pytest.raises(InputError, match=r"data.root=.*nowhere: expected a folder .*; there is none"):
+        ask(Folder(root=str(tmp_path / "nowhere"), size=8, channels=3))
+
+
+def test_a_hidden_folder_is_no_class(root):
+    picture(root / ".ipynb_checkpoints" / "0-checkpoint.png")
+    (root / "dark Äpfel" / "._0.png").write_bytes(b"what a Mac leaves on other disks")
+    raw = Folder(root=str(root), size=10, channels=3).read()
+    assert raw.classes == ["dark Äpfel", "light 苹果"]
+    assert len(raw.arrays["image"]) == 8
+
+
+@pytest.mark.parametrize("setting", [{"channels": 2, "size": 8}, {"channels": 3, "size": 0}])
+def test_settings_that_make_no_picture_are_refused(tmp_path, setting):
+    with pytest.raises(InputError, match="expected channels=1 or 3 and size from 1"):
+        Folder(root=str(tmp_path), **setting)
+
+
+def test_the_state_of_a_folder_changes_with_its_pictures(root):
+    folder = Folder(root=str(root), size=10, channels=3)
+    states = [folder.state(), folder.state()]
+    picture(root / "dark Äpfel" / "new.png")
+    states.append(folder.state())
+    picture(root / "dark Äpfel" / "new.png", seed=5, size=(20, 20))
+    states.append(folder.state())
+    (root / "read me.txt").write_text("no picture, no change")
+    states.append(folder.state())
+    assert states[0] == states[1]
+    assert len(set(states)) == 3
+    assert states[3] == states[4]
+
+
+def test_the_state_of_a_folder_does_not_depend_on_where_it_lies(root, tmp_path):
+    before = Folder(root=str(root), size=10, channels=3).state()
+    assert Folder(root=str(root.rename(tmp_path / "moved")), size=10, channels=3).state() == before
+
+
+def test_digits_are_those_of_scikit_learn():
+    raw = Digits().read()
+    assert raw.arrays["image"].shape == (1797, 1, 8, 8)
+    assert raw.arrays["image"].max() == 255
+    assert sorted(np.unique(raw.arrays["target"])) == list(range(10))
+    assert raw.classes == [str(digit) for digit in range(10)]
+
+
+def test_prepared_digits(digits):
+    _, prepared = digits
+    assert sum(prepared.card["counts"].values()) == 1797
+    assert prepared.card["counts"] == {"train": 1168, "val": 270, "test": 359}
+    assert prepared.facts == {"shape": [1, 8, 8], "num_classes": 10}
+    assert min(prepared.card["class_counts"]["test"]) >= 34
+
+
+def test_the_real_fashion_mnist(fashion_mnist):
+    config, prepared = fashion_mnist
+    card = prepared.card
+    assert card["counts"] == {"train": 55_000, "val": 5_000, "test": 10_000}
+    assert card["class_counts"]["test"] == [1000] * 10
+    assert card["class_counts"]["val"] == [500] * 10
+    assert card["arrays"]["image"] == {"shape": [70_000, 1, 28, 28], "dtype": "uint8"}
+    assert card["classes"][9] == "Ankle boot"
+    statistics = card["statistics"]["image"]
+    assert statistics["mean"] == pytest.approx([0.2860], abs=2e-3)
+    assert statistics["std"] == pytest.approx([0.3530], abs=2e-3)
+    resolved = configuration.resolve(config, facts=prepared.facts)
+    assert resolved.data.shape == [1, 28, 28]
+
+
+def test_the_real_fashion_mnist_is_not_prepared_twice(fashion_mnist):
+    config, prepared = fashion_mnist
+    stamp = (prepared.folder / "image.npy").stat().st_mtime_ns
+    assert assembly.prepare(config).folder == prepared.folder
+    assert (prepared.folder / "image.npy").stat().st_mtime_ns == stamp

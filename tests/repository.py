@@ -1,0 +1,48 @@
+"""A copy of the repository, as a fresh clone would be, for tests that edit it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """The environment of a user's shell with .venv activated, and no store but the folder's own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DATA_CACHE", "PYTHONPATH"))}
+    return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **extra}
+
+
+def clone(folder: Path) -> Path:
+    """The files that git tracks or would track, committed in a repository of their own."""
+    names = run(ROOT, "git", "ls-files", "-co", "--exclude-standard").stdout.splitlines()
+    for name in names:
+        if name != "dvc.lock" and (ROOT / name).is_file():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((ROOT / name).read_bytes())
+            target.chmod((ROOT / name).stat().st_mode)
+    commit(folder, first=True)
+    return folder
+
+
+def commit(folder: Path, *, first: bool = False) -> None:
+    if first:
+        run(folder, "git", "init", "-q")
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@t.invalid", "commit", "-qm", "state")
+
+
+def run(folder: Path, *command: str, code: int = 0, **extra: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command in the folder as a user would, and expects its exit code."""
+    done = subprocess.run(command, cwd=folder, env=environment(**extra), capture_output=True, text=True, check=False)
+    assert done.returncode == code, f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def repro(folder: Path, *arguments: str) -> set[str]:
+    """Runs `dvc repro` and gives the stages that really ran."""
+    done = run(folder, "dvc", "repro", *arguments)
+    return set(re.findall(r"^Running stage '(.+)':", done.stdout, re.MULTILINE))

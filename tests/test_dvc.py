@@ -1,0 +1,172 @@
+"""The pipeline under real `dvc repro`: which edit runs which stages, and a round trip through a remote."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from tests.repository import clone, commit, repro, run
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+
+EXPERIMENTS = ["dense", "pictures", "most_frequent"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone with three small experiments: two networks on different data and a classical baseline."""
+    folder = clone(tmp_path_factory.mktemp("a clone"))
+    experiment(folder, "dense", model="fnn", data="digits")
+    experiment(folder, "pictures", model="cnn", data="image_folder")
+    rng = np.random.default_rng(0)
+    for label, level in (("dark", 60), ("light", 190)):
+        (folder / "data/raw/images" / label).mkdir(parents=True)
+        for number in range(20):
+            pixels = rng.normal(level, 20, (16, 16, 3)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / "data/raw/images" / label / f"{number}.png")
+    select(folder, EXPERIMENTS)
+    commit(folder)
+    return folder
+
+
+def experiment(folder: Path, name: str, *, model: str, data: str) -> None:
+    text = f"""# @package _global_
+# A small experiment.
+defaults:
+  - override /model: {model}
+  - override /data: {data}
+name: {name}
+trainer: {{max_epochs: 1}}
+optimizer: {{lr: 1e-3}}
+"""
+    (folder / "conf/experiment" / f"{name}.yaml").write_text(text)
+
+
+def select(folder: Path, names: list[str]) -> None:
+    (folder / "params.yaml").write_text(yaml.safe_dump({"experiments": names}))
+
+
+def replace(path: str, old: str, new: str) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        text = (folder / path).read_text()
+        assert old in text, f"{path} does not hold {old!r} any more: the edit would test nothing"
+        (folder / path).write_text(text.replace(old, new, 1))
+
+    return edit
+
+
+def stages(*kinds: str, of: list[str]) -> set[str]:
+    return {f"{kind}@{name}" for kind in kinds for name in of}
+
+
+def one_byte(folder: Path) -> None:
+    path = folder / "data/raw/images/dark/0.png"
+    pixels = np.asarray(Image.open(path)).copy()
+    pixels[0, 0, 0] ^= 1
+    Image.fromarray(pixels).save(path)
+
+
+NETWORKS = ["dense", "pictures"]
+TABLE: dict[str, tuple[Callable[[Path], object], set[str]]] = {
+    "nothing": (lambda folder: None, set()),
+    "a comment in conf": (replace("conf/model/fnn.yaml", "_target_", "# a comment\n_target_"), {"compose"}),
+    "a docstring": (replace("src/tasks/base.py", "What every task shares", "All that every task shares"), {"compose"}),
+    "one experiment's learning rate": (
+        replace("conf/experiment/pictures.yaml", "lr: 1e-3", "lr: 2e-3"),
+        {"compose", "report", *stages("train", "evaluate", of=["pictures"])},
+    ),
+    "the model file of one experiment": (
+        replace("src/models/cnn.py", "super().__init__()\n", "super().__init__()\n        self.width = width\n"),
+        {"compose", "report", *stages("train", "evaluate", of=["pictures"])},
+    ),
+    "a loss": (
+        replace("src/tasks/classification.py", "return Outcome(loss, logits", "return Outcome(loss * 1.5, logits"),
+        {"compose", "report", *stages("train", "evaluate", of=NETWORKS)},
+    ),
+    "the base task": (
+        replace("src/tasks/base.py", "self.total_steps = 0", "self.total_steps = 1"),
+        {"compose", "report", *stages("train", "evaluate", of=NETWORKS)},
+    ),
+    "a metric": (
+        replace("src/metrics.py", "np.clip(probability[np.arange(len(target)), target], 1e-12, None)",
+                "np.clip(probability[np.arange(len(target)), target], 1e-11, None)"),
+        {"compose", "report", *stages("evaluate", of=EXPERIMENTS)},
+    ),
+    "the report's template": (lambda folder: _append(folder, "pipelines/templates"), {"report"}),
+    "one byte of the raw data": (
+        one_byte,
+        {"report", *stages("prepare", of=EXPERIMENTS), *stages("train", "evaluate", of=["pictures"])},
+    ),
+    "an experiment added": (
+        lambda folder: select(folder, [*EXPERIMENTS, "k_nearest_neighbours"]),
+        {"compose", "report", *stages("prepare", "train", "evaluate", of=["k_nearest_neighbours"])},
+    ),
+    "an experiment removed": (lambda folder: select(folder, EXPERIMENTS), {"compose", "report"}),
+}  # fmt: skip
+
+
+def _append(folder: Path, templates: str) -> None:
+    path = next((folder / templates).glob("index*"))
+    path.write_text(path.read_text() + "\n")
+
+
+def test_the_table_of_edits(project: Path) -> None:
+    everything = {"compose", "report", *stages("prepare", "train", "evaluate", of=EXPERIMENTS)}
+    assert repro(project) == everything
+    untracked = run(project, "git", "status", "--porcelain").stdout
+    assert untracked.split() in ([], ["??", "dvc.lock"])
+    ran = {}
+    for name, (edit, _) in TABLE.items():
+        edit(project)
+        ran[name] = repro(project)
+    assert ran == {name: expected for name, (_, expected) in TABLE.items()}
+
+    weights = project / "results/dense/model/weights.safetensors"
+    content = weights.read_bytes()
+    weights.unlink()
+    assert repro(project) == set()  # it comes back from DVC's cache
+    assert weights.read_bytes() == content
+
+
+def test_what_dvc_shows(project: Path) -> None:
+    repro(project)
+    commit(project)
+    shown = run(project, "dvc", "metrics", "show", "--md").stdout
+    assert re.search(r"results/dense/metrics.json.*test/accuracy|test/accuracy", shown)
+    assert "dense" in shown
+    replace("conf/experiment/dense.yaml", "lr: 1e-3", "lr: 5e-3")(project)
+    repro(project)
+    changed = run(project, "dvc", "params", "diff", "--md").stdout
+    assert re.search(r"build/dense.yaml\s*\|\s*optimizer.lr\s*\|\s*0.001\s*\|\s*0.005", changed), changed
+    assert re.search(r"results/dense/metrics.json\s*\|\s*val/log_loss", run(project, "dvc", "metrics", "diff", "--md").stdout)
+    run(project, "dvc", "plots", "show", "--out", "plots")
+    page = (project / "plots/index.html").read_text()
+    assert "learning.csv" in page
+    assert "confusion.png" in page
+
+
+def test_an_experiment_of_dvc(project: Path) -> None:
+    done = run(project, "dvc", "exp", "run", "-S", "experiments=[dense]")
+    assert "report" in done.stdout
+    page = (project / "reports/index.html").read_text()
+    assert "dense" in page
+    assert "most_frequent" not in page
+    select(project, EXPERIMENTS)
+
+
+def test_a_round_trip_through_a_remote(project: Path, tmp_path: Path) -> None:
+    """Push; a fresh clone with the user's lock; pull; and `dvc repro` has nothing to do."""
+    repro(project)
+    run(project, "dvc", "remote", "add", "--force", "--default", "store", str(tmp_path / "remote"))
+    commit(project)
+    run(project, "dvc", "push")
+    run(tmp_path, "git", "clone", "-q", str(project), "fresh")
+    fresh = tmp_path / "fresh"
+    run(fresh, "cp", "-r", str(project / "data/raw/images"), "data/raw/")
+    run(fresh, "dvc", "pull")
+    assert repro(fresh) == set()
+    assert (fresh / "reports/index.html").is_file()

@@ -1,0 +1,135 @@
+"""Metrics as pure functions, against scikit-learn's and by hand."""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from sklearn import metrics as reference
+
+from src import metrics
+
+SIZES = st.tuples(st.integers(1, 60), st.integers(2, 7))
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@st.composite
+def labels(draw) -> tuple[np.ndarray, np.ndarray, int]:
+    count, classes = draw(SIZES)
+    target, prediction = (draw(arrays.arrays(np.int64, count, elements=st.integers(0, classes - 1))) for _ in range(2))
+    return target, prediction, classes
+
+
+@st.composite
+def probabilities(draw) -> tuple[np.ndarray, np.ndarray]:
+    """Targets, and probabilities without ties that sum to 1."""
+    count, classes = draw(SIZES)
+    target = draw(arrays.arrays(np.int64, count, elements=st.integers(0, classes - 1)))
+    logits = np.random.default_rng(draw(SEEDS)).normal(scale=draw(st.sampled_from([0.1, 1.0, 5.0])), size=(count, classes))
+    weights = np.exp(logits)
+    return target, weights / weights.sum(axis=1, keepdims=True)
+
+
+@given(labels())
+def test_confusion(case):
+    target, prediction, classes = case
+    expected = reference.confusion_matrix(target, prediction, labels=range(classes))
+    assert np.array_equal(metrics.confusion(target, prediction, classes), expected)
+
+
+@given(labels())
+def test_scores_from_a_confusion(case):
+    target, prediction, classes = case
+    found = metrics.from_confusion(metrics.confusion(target, prediction, classes))
+    present = np.unique(target)  # a class without examples is left out of the means
+    each = reference.precision_recall_fscore_support(target, prediction, labels=range(classes), zero_division=0)
+    mean = reference.precision_recall_fscore_support(target, prediction, labels=present, average="macro", zero_division=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about classes that are predicted and not there
+        balanced = reference.balanced_accuracy_score(target, prediction)
+    assert found["accuracy"] == pytest.approx(reference.accuracy_score(target, prediction))
+    assert found["balanced_accuracy"] == pytest.approx(balanced)
+    for i, name in enumerate(("precision", "recall", "f1")):
+        assert found[name] == pytest.approx(each[i])
+        assert found[f"{name}_macro"] == pytest.approx(mean[i])
+
+
+@given(st.lists(labels(), min_size=1, max_size=4))
+def test_many_confusions_at_once_are_each_by_itself(cases):
+    counts = [metrics.confusion(target, prediction, 7) for target, prediction, _ in cases]
+    together = metrics.from_confusion(np.stack(counts))
+    for i, one in enumerate(counts):
+        for name, value in metrics.from_confusion(one).items():
+            assert together[name][i] == pytest.approx(value)
+
+
+@given(probabilities())
+def test_log_losses(case):
+    target, probability = case
+    losses = metrics.log_losses(target, probability)
+    assert losses.shape == target.shape
+    assert losses.mean() == pytest.approx(reference.log_loss(target, probability, labels=range(probability.shape[1])))
+
+
+def test_a_log_loss_is_finite_where_the_right_class_is_ruled_out():
+    assert metrics.log_losses(np.array([0]), np.array([[0.0, 1.0]])) == pytest.approx([-np.log(1e-12)])
+
+
+@given(probabilities(), st.integers(1, 7))
+def test_top_k(case, k):
+    target, probability = case
+    classes = probability.shape[1]
+    found = metrics.in_top_k(target, probability, k)
+    assert set(found) <= {0.0, 1.0}
+    if k >= classes:
+        assert found.all()
+    elif classes > 2:  # for two, scikit-learn expects the second column alone
+        assert found.mean() == pytest.approx(reference.top_k_accuracy_score(target, probability, k=k, labels=range(classes)))
+
+
+def test_top_k_breaks_ties_by_order():
+    probability = np.array([[0.4, 0.4, 0.2], [0.2, 0.4, 0.4]])
+    assert metrics.in_top_k(np.array([1, 2]), probability, 1).tolist() == [0, 0]
+    assert metrics.in_top_k(np.array([0, 1]), probability, 1).tolist() == [1, 1]
+
+
+def two_classes(*stated: tuple[float, bool]) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions of class 0, each with how sure it is of it and whether it is right."""
+    sure = np.array([value for value, _ in stated])
+    return np.array([0 if right else 1 for _, right in stated]), np.stack([sure, 1 - sure], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ([(1.0, True)] * 4, 0.0),
+        ([(1.0, False)] * 4, 1.0),
+        ([(0.75, True)] * 3 + [(0.75, False)], 0.0),  # 75 % stated, 75 % right
+        ([(0.95, True), (0.95, False)], 0.45),
+        ([(0.55, True), (0.55, True), (0.95, True), (0.95, False)], 0.5 * 0.45 + 0.5 * 0.45),
+        ([(0.55, True), (0.95, True), (0.95, True), (0.95, False)], 0.25 * 0.45 + 0.75 * (0.95 - 2 / 3)),
+        ([(0.62, True), (0.68, False)], 0.15),  # in one bin: 65 % stated, 50 % right
+    ],
+)
+def test_calibration_error_by_hand(stated, expected):
+    assert metrics.calibration_error(*two_classes(*stated)) == pytest.approx(expected)
+
+
+def test_calibration_bins_by_hand():
+    stated, correct, count = metrics.calibration_bins(*two_classes((0.62, True), (0.68, False), (0.9, True), (1.0, True)))
+    assert stated == pytest.approx([0.65, 0.95])
+    assert correct == pytest.approx([0.5, 1.0])
+    assert count.tolist() == [2, 2]
+
+
+@given(probabilities(), st.integers(1, 20))
+def test_calibration_bins_hold_every_example(case, bins):
+    target, probability = case
+    stated, correct, count = metrics.calibration_bins(target, probability, bins)
+    assert count.sum() == len(target)
+    assert count.min() > 0
+    assert (stated * count).sum() == pytest.approx(probability.max(axis=1).sum())
+    assert (correct * count).sum() == pytest.approx((probability.argmax(axis=1) == target).sum())
+    assert 0 <= metrics.calibration_error(target, probability, bins) <= 1

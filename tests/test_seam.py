@@ -1,0 +1,38 @@
+"""A task defined outside src goes through compose, train, evaluate, record and report without a change in src."""
+
+import json
+
+import mlflow
+import pandas as pd
+import pytest
+
+from tests.repository import clone, repro, run
+
+
+@pytest.mark.cluster
+def test_a_toy_task_goes_all_the_way(tmp_path):
+    folder = clone(tmp_path)
+    (folder / "conf/task/brightness.yaml").write_text(
+        "# @package _global_\n"
+        "objective: {metric: val/distance, mode: min}\n"
+        "task: {_target_: tests.toy.Brightness}\n"
+        "evaluation: {_target_: tests.toy.Distances, headline: [distance]}\n"
+    )
+    (folder / "conf/experiment/toy.yaml").write_text(
+        "# @package _global_\n# How bright is a digit?\n"
+        "defaults:\n  - override /task: brightness\n"
+        "name: toy\nmodel: {num_outputs: 1}\ntrainer: {max_epochs: 3}\n"
+    )
+    (folder / "params.yaml").write_text("experiments: [toy]\n")
+    assert repro(folder) == {"compose", "prepare@toy", "train@toy", "evaluate@toy", "report"}
+    metrics = json.loads((folder / "results/toy/metrics.json").read_text())
+    assert 0 <= metrics["test/distance"] < 1
+    assert list(pd.read_parquet(folder / "results/toy/evaluation/predictions.parquet")) == ["index", "target", "prediction"]
+    assert (folder / "results/toy/figures/brightness.png").is_file()
+    assert "distance" in (folder / "reports/index.html").read_text()
+    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    (found,) = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
+    assert found.info.status == "FINISHED"
+    assert found.data.metrics["test/distance"] == pytest.approx(metrics["test/distance"])
+    src = run(folder, "git", "status", "--porcelain", "src", "pipelines").stdout
+    assert src == ""

@@ -1,0 +1,153 @@
+"""One run from the command line: its folder, its files, its record, and running it again."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from src import checkpoints
+from src.runs import Run
+from tests.repository import ROOT, run
+
+SMALL = ("+experiment=cnn", "model.width=8", "trainer.max_epochs=2")
+
+
+def train(folder: Path, *overrides: str, code: int = 0, **extra: str):
+    return run(folder, "python", "-m", "src.train", *overrides, code=code, PYTHONPATH=str(ROOT), **extra)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run, str]:
+    """A folder with a space in its name, the run that a command left there, and what it printed."""
+    folder = tmp_path_factory.mktemp("a folder")
+    printed = train(folder, *SMALL).stdout
+    return folder, Run(folder / printed.splitlines()[-1].removeprefix("run: ")), printed
+
+
+def test_the_last_line_names_the_run_folder(finished):
+    folder, run_, printed = finished
+    assert run_.folder.parent == folder / "runs"
+    assert run_.folder.name.startswith("cnn-")
+    for name in ("best epoch", "val/accuracy", "test/accuracy", "training seconds", "parameters"):
+        assert name in printed
+
+
+def test_the_folder_holds_what_is_promised(finished):
+    _, run_, _ = finished
+    for path in (run_.config, run_.best, run_.last, run_.metrics, run_.timings, run_.journal, run_.predictions):
+        assert path.is_file(), path
+    metrics = json.loads(run_.metrics.read_text())
+    assert {"val/accuracy", "test/accuracy", "epochs", "parameters"} <= set(metrics)
+    assert all(isinstance(value, int | float) for value in metrics.values())
+    points = [json.loads(line) for line in run_.journal.read_text().splitlines()]
+    assert all(set(point) == {"name", "step", "epoch", "time", "value"} for point in points)
+    keys = [(point["name"], point["step"]) for point in points]
+    assert len(keys) == len(set(keys))
+    steps = {point["step"] for point in points if point["name"] == "val/accuracy"}
+    assert steps == {73, 146}  # 1,168 examples in batches of 16, twice
+    assert {path.name for path in run_.figures.iterdir()} >= {
+        "confusion.png",
+        "reliability.png",
+        "mistakes.png",
+        "learning.png",
+    }
+
+
+def test_predictions_agree_with_the_metrics(finished):
+    _, run_, _ = finished
+    table = pd.read_parquet(run_.predictions)
+    assert list(table.columns[:3]) == ["index", "target", "prediction"]
+    probability = table[[name for name in table if name.startswith("probability_")]].to_numpy()
+    np.testing.assert_allclose(probability.sum(axis=1), 1, atol=1e-5)
+    accuracy = (table["target"] == table["prediction"]).mean()
+    assert json.loads(run_.metrics.read_text())["test/accuracy"] == pytest.approx(accuracy, abs=1e-12)
+
+
+def test_the_same_command_again_trains_nothing(finished):
+    folder, run_, printed = finished
+    before = run_.journal.read_bytes()
+    again = train(folder, *SMALL)
+    assert "exists" in again.stdout
+    assert again.stdout.splitlines()[-1] == printed.splitlines()[-1]
+    assert run_.journal.read_bytes() == before
+
+
+def test_force_makes_the_next_folder_with_equal_weights(finished):
+    folder, run_, _ = finished
+    forced = train(folder, *SMALL, "force=true").stdout.splitlines()[-1].removeprefix("run: ")
+    assert forced == f"runs/{run_.folder.name}.2"
+    one, other = (checkpoints.read(path)["state_dict"] for path in (run_.best, folder / forced / "best.ckpt"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert (folder / forced / "metrics.json").read_text() == run_.metrics.read_text()
+
+
+def test_evaluating_again_gives_exactly_the_numbers_of_training(finished):
+    folder, run_, _ = finished
+    metrics, predictions = run_.metrics.read_text(), run_.predictions.read_bytes()
+    for part in ("test", "val"):
+        run(folder, "python", "-m", "src.evaluate", f"run={run_.folder}", f"split={part}", PYTHONPATH=str(ROOT))
+    assert run_.metrics.read_text() == metrics
+    assert run_.predictions.read_bytes() == predictions
+    again = json.loads((run_.folder / "val/metrics.json").read_text())
+    assert again.items() <= json.loads(metrics).items()
+
+
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred.*")
+def test_the_record_in_mlflow(finished, monkeypatch, tmp_path):
+    folder, run_, _ = finished
+    monkeypatch.chdir(tmp_path)  # another folder than the run's
+    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("athanor")
+    (found,) = [r for r in client.search_runs([experiment.experiment_id]) if r.info.run_name == run_.folder.name]
+    assert found.info.status == "FINISHED"
+    assert found.data.params["model.width"] == "8"
+    assert {"device", "host", "data.content", "mlflow.source.git.commit", "mlflow.source.git.branch"} <= set(found.data.tags)
+    assert found.inputs.dataset_inputs[0].dataset.name == "digits"
+    assert any(name.startswith("system/cpu") for name in found.data.metrics)
+    history = client.get_metric_history(found.info.run_id, "val/accuracy")
+    assert [point.step for point in history] == [73, 146]
+    names = {artifact.path for artifact in client.list_artifacts(found.info.run_id)}
+    assert {"config.yaml", "versions.txt", "predictions.parquet", "metrics.json", "checkpoints", "figures"} <= names
+
+    mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
+    (model,) = mlflow.search_logged_models([experiment.experiment_id], output_format="list",
+                                           filter_string=f"source_run_id='{found.info.run_id}'")  # fmt: skip
+    table = pd.read_parquet(run_.predictions)
+    probability = table[[name for name in table if name.startswith("probability_")]].to_numpy()
+    image = np.load(next(folder.glob("data/prepared/digits-*/image.npy")))[table["index"]].astype(np.float32)
+    np.testing.assert_allclose(mlflow.pyfunc.load_model(model.model_uri).predict(image), probability, atol=1e-5)
+    with torch.no_grad():
+        answer = mlflow.pytorch.load_model(model.model_uri)(torch.from_numpy(image[:7])).numpy()
+    np.testing.assert_allclose(answer, probability[:7], atol=1e-5)
+
+
+def test_a_finished_run_is_trained_further(finished):
+    folder, run_, _ = finished
+    longer = train(folder, f"resume={run_.folder}", "trainer.max_epochs=3").stdout.splitlines()[-1].removeprefix("run: ")
+    steps = [json.loads(line)["step"] for line in (folder / longer / "metrics.jsonl").read_text().splitlines()]
+    assert max(steps) == 219
+    assert min(steps) > 146
+    assert json.loads((folder / longer / "metrics.json").read_text())["epochs"] == 3
+
+
+def test_a_grid(tmp_path):
+    done = train(tmp_path, "-m", "+experiment=most_frequent", "seed=0,1", "tracking.wait=0")
+    assert done.stdout.count("run: runs/most_frequent-") == 2
+    assert len(list((tmp_path / "runs").glob("most_frequent-*"))) == 2
+    refused = train(tmp_path, "-m", "+experiment=fnn", "seed=0,1", "trainer.devices=2", code=2)
+    assert "expected trainer.devices=1" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_help_and_the_resolved_configuration(tmp_path):
+    text = train(tmp_path, "--help").stdout
+    for name in ("cnn", "random_forest", "fashion_mnist", "lenet", "Exit codes"):
+        assert name in text
+    shown = train(tmp_path, "+experiment=cnn", "--cfg", "job", "--resolve").stdout
+    assert "_target_: src.models.cnn.CNN" in shown
+    assert "num_outputs: 10" in shown
+    assert list(tmp_path.iterdir()) == []

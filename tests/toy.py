@@ -1,0 +1,51 @@
+"""A task that src knows nothing of: how bright is an image? It holds the seam of Task and Evaluation open."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from src.evaluation.core import bootstrap, interval
+from src.evaluation.style import axes
+from src.protocols import Batch, Outcome
+from src.tasks.base import Task
+
+
+class Brightness(Task):
+    """Mean squared error between the model's one output and the mean of its input."""
+
+    answer = "brightness"
+
+    def step(self, batch: Batch) -> Outcome:
+        prediction = self.model(batch.input).squeeze(1)
+        target = batch.input.flatten(1).mean(dim=1)
+        return Outcome((prediction - target).square().mean(), prediction, target)
+
+    def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, int]]:
+        return {"distance": ((outcome.prediction - outcome.target).abs().sum(), len(outcome.target))}
+
+    def predict(self, input: Tensor) -> Mapping[str, Tensor]:
+        return {"brightness": self.model(input), "true": torch.mean(input.flatten(1), dim=1)}
+
+
+class Distances:
+    """The mean distance from the true brightness."""
+
+    def __init__(self, *, data: Any, headline: Sequence[str]):
+        self.headline = tuple(headline)
+
+    def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]:
+        return {"target": outputs["true"], "prediction": outputs["brightness"][:, 0]}
+
+    def scores(self, table: pd.DataFrame) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+        distance = (table["target"] - table["prediction"]).abs().to_numpy()
+        return {"distance": distance.mean()}, {"distance": interval(bootstrap(len(distance)) @ distance / len(distance))}
+
+    def figures(self, table: pd.DataFrame, experiment: Any) -> Mapping[str, Any]:
+        figure, ax = axes()
+        ax.scatter(table["target"], table["prediction"], s=6)
+        ax.set(xlabel="true", ylabel="said", title="Brightness")
+        return {"brightness": figure}
