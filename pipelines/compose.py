@@ -41,7 +41,7 @@ def composed(name: str) -> DictConfig:
     source = content["data"]["dataset"]["source"]["_target_"]
     training = identity.targets(identity.training_part(content))
     evaluation = identity.targets(content["evaluation"])
-    stage = identity.code(["pipelines.stage.main"])
+    stage = identity.tree("pipelines.stage")
     config.code = {
         "prepare": identity.code([source, "src.data.store.prepare"])[:16],
         "train": identity.digest([stage, identity.code(training, verb="train")])[:16],

@@ -112,6 +112,9 @@ def _by_hydra(verb: Callable[[DictConfig], Any], arguments: Sequence[str]) -> No
     """Help, --cfg, shell completion and grids are Hydra's own; each job of a grid is checked like a single run."""
     import hydra
 
+    if "install=bash" in arguments:
+        print((Path(__file__).parent / "completion.bash").read_text())
+        return
     grid = "-m" in arguments or "--multirun" in arguments
     if grid:
         _check_grid([argument for argument in arguments if not argument.startswith("-")])

@@ -75,7 +75,7 @@ def code(names: Iterable[str], *, verb: str | None = None) -> str:
     modules = {_module(name) for name in names} - {None}
     closure = {found for module in modules if module for found in _closure(module)}
     own = {"src." + verb, "src.assembly"} if verb else set()
-    return digest({module: _tree(module) for module in closure | own})
+    return digest({module: tree(module) for module in closure | own})
 
 
 def _module(name: str) -> str | None:
@@ -90,7 +90,7 @@ def _module(name: str) -> str | None:
 
 @cache
 def _graph(package: str) -> grimp.ImportGraph:
-    return grimp.build_graph(package, cache_dir=None)
+    return grimp.build_graph(package, cache_dir=None, exclude_type_checking_imports=True)
 
 
 @cache
@@ -128,7 +128,8 @@ def _path(module: str) -> Path:
 
 
 @cache
-def _tree(module: str) -> str:
+def tree(module: str) -> str:
+    """A module's syntax tree without docstrings, as text."""
     tree = ast.parse(_path(module).read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):

@@ -1,6 +1,7 @@
 """A network as a learner: the task, and the Lightning Trainer that fits it."""
 
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ from src.data.loader import Batches
 from src.data.transforms import Normalise
 from src.errors import InputError
 from src.protocols import Fit
+from src.runs import write_atomic
 
 for name in ("lightning.pytorch", "lightning.fabric"):
     logging.getLogger(name).setLevel(logging.WARNING)  # tips, and a line for each device that is not there
@@ -124,7 +126,9 @@ class Network:
         )
         last = folder / "last.ckpt"
         start = last if checkpoints.exists(last) else resume
-        trainer.fit(self.task, train, val, ckpt_path=start, weights_only=True)
+        if start is not None and start is resume and (best := resume.with_name("best.ckpt")).is_file():
+            write_atomic(folder / best.name, best.read_bytes())  # it stays the best until a later epoch is better
+        _fit(trainer, self.task, train, val, ckpt_path=start, weights_only=True)
         epochs = trainer.current_epoch
         self.load(folder / "best.ckpt")
         return Fit(epochs=epochs, best_epoch=saving.best_epoch, steps=trainer.global_step, seconds=saving.elapsed)
@@ -205,6 +209,18 @@ class Network:
         if name not in kinds:
             raise ValueError(f"trainer.profiler: expected one of {', '.join(kinds)}; received {name}.")
         return {"profiler": getattr(profilers, kinds[name])(dirpath=folder, filename="profile")}
+
+
+def _fit(trainer: Trainer, *arguments: Any, **keywords: Any) -> None:
+    """Lightning's fit, after which an interrupt is an interrupt still, and the next one is heard."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(*arguments, **keywords)
+    except SystemExit as ended:  # what Lightning makes of an interrupt
+        if not isinstance(ended.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise ended.__context__ from None
 
 
 class Answer(nn.Module):

@@ -1,6 +1,9 @@
 """Fixtures that several suites share. A test that writes asks for `project`, a working folder of its own."""
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # nets are tiny here: two threads would mostly wait for each other
+
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

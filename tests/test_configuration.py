@@ -54,11 +54,11 @@ def test_what_is_no_override_is_refused(override):
 @pytest.mark.parametrize(
     ("override", "expected", "received"),
     [
-        ("optimizer.lr=fast", "a number, as in optimizer.lr=0.001", "'fast', text"),
+        ("optimizer.lr=fast", "a number, as in optimizer.lr=", "'fast', text"),
         ("data.batch_size='16'", "a number", "'16', text"),
-        ("model.hidden=5", "a list, as in model.hidden=[128]", "5, a number"),
-        ("data.batch_size=[16,32]", "a number, as in data.batch_size=64", "[16, 32], a list"),
-        ("trainer.max_epochs=true", "a number, as in trainer.max_epochs=10", "True, true or false"),
+        ("model.hidden=5", "a list, as in model.hidden=[", "5, a number"),
+        ("data.batch_size=[16,32]", "a number, as in data.batch_size=", "[16, 32], a list"),
+        ("trainer.max_epochs=true", "a number, as in trainer.max_epochs=", "True, true or false"),
         ("model.batch_norm=1", "true or false", "1, a number"),
         ("name=3", "text, as in name=scratch", "3, a number"),
         ("data.dataset.split=0.2", "a group of keys", "0.2, a number"),
@@ -97,8 +97,8 @@ def test_another_model_on_top_of_an_experiment_composes():
     config = compose(["+experiment=cnn", "model=lenet"])
     assert config.model._target_ == "src.models.lenet.LeNet"
     assert set(config.model) == {"_target_", "input_shape", "num_outputs"}
-    assert config.optimizer.lr == 5e-3  # the experiment's other settings stay
-    assert config.name == "cnn"
+    assert config.name == "cnn"  # the experiment's other settings stay
+    assert config.optimizer == compose(["+experiment=cnn"]).optimizer
 
 
 def test_a_key_that_an_experiment_sets_for_another_model_names_the_file(tmp_path):
@@ -127,7 +127,7 @@ def test_a_folder_of_own_groups_is_searched(tmp_path):
 
 
 def test_a_missing_folder_of_own_groups_is_refused(tmp_path):
-    with pytest.raises(InputError, match="--config-dir: expected a folder.*nowhere"):
+    with pytest.raises(InputError, match=r"--config-dir: expected a folder.*nowhere"):
         command.configure([f"--config-dir={tmp_path / 'nowhere'}"])
 
 

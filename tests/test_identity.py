@@ -33,7 +33,7 @@ def _forget():
 
 
 def forget() -> None:
-    for remembered in (identity._tree, identity._closure, identity._graph):
+    for remembered in (identity.tree, identity._closure, identity._graph):
         remembered.cache_clear()
 
 
@@ -54,46 +54,60 @@ def test_the_same_inputs_give_the_same_identity():
     assert identity.run_id(resolved("+experiment=cnn"), "data") == name
 
 
-@pytest.mark.parametrize(
-    "override",
-    [
-        "trainer.progress_bar=false",
-        "trainer.log_every_n_steps=1",
-        "trainer.save_every_n_minutes=1",
-        "trainer.profiler=simple",
-        "paths.runs=elsewhere",
-        "paths.prepared=elsewhere",
-        "tracking.uri=http://tracking:5000",
-        "tracking.wait=1",
-        "evaluation.top_k=2",
-        "name=another",
-        "force=true",
-        "data.dataset.max_duplicates=0.5",  # the content of the prepared data stands for all of data.dataset
-    ],
-)
-def test_presentation_and_place_do_not_change_it(override):
-    assert identity.run_id(resolved(override), "data") == identity.run_id(resolved(), "data")
+def changed(key: str, value: Any) -> dict[str, Any]:
+    """The default configuration with one value changed or added."""
+    config = deepcopy(resolved())
+    *groups, name = key.split(".")
+    node = config
+    for group in groups:
+        node = node[group]
+    assert node.get(name, ...) != value
+    node[name] = value
+    return config
 
 
 @pytest.mark.parametrize(
-    "override",
+    ("key", "value"),
     [
-        "optimizer.lr=0.01",
-        "optimizer=sgd",
-        "scheduler=cosine",
-        "seed=1",
-        "data.batch_size=32",
-        "model.hidden=[64]",
-        "trainer.max_epochs=3",
-        "trainer.steps_per_call=1",
-        "task.label_smoothing=0.1",
-        "callbacks=early_stopping",
-        "objective.mode=min",
-        "+trainer.min_epochs=1",
+        ("trainer.progress_bar", False),
+        ("trainer.log_every_n_steps", 1),
+        ("trainer.save_every_n_minutes", 1.0),
+        ("trainer.profiler", "simple"),
+        ("paths.runs", "elsewhere"),
+        ("paths.prepared", "elsewhere"),
+        ("tracking.uri", "http://tracking:5000"),
+        ("tracking.wait", 1.0),
+        ("evaluation.top_k", 2),
+        ("name", "another"),
+        ("force", True),
+        ("resume", "runs/one"),  # its name counts as the start
+        ("data.dataset.max_duplicates", 0.5),  # the content of the prepared data stands for all of data.dataset
     ],
 )
-def test_what_decides_the_training_changes_it(override):
-    assert identity.run_id(resolved(override), "data") != identity.run_id(resolved(), "data")
+def test_presentation_and_place_do_not_change_it(key, value):
+    assert identity.run_id(changed(key, value), "data") == identity.run_id(resolved(), "data")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("optimizer.lr", 0.0123),
+        ("optimizer._target_", "torch.optim.SGD"),
+        ("optimizer", {"_target_": "torch.optim.Adam"}),
+        ("scheduler", {"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 1}),
+        ("seed", 1),
+        ("data.batch_size", 33),
+        ("model.hidden", [65]),
+        ("trainer.max_epochs", 33),
+        ("trainer.steps_per_call", 1),
+        ("trainer.something_new", 1),
+        ("task.label_smoothing", 0.123),
+        ("callbacks", {"early_stopping": {"_target_": "lightning.pytorch.callbacks.EarlyStopping"}}),
+        ("objective.mode", "min"),
+    ],
+)
+def test_what_decides_the_training_changes_it(key, value):
+    assert identity.run_id(changed(key, value), "data") != identity.run_id(resolved(), "data")
 
 
 def test_data_and_start_change_it():
@@ -113,7 +127,7 @@ def test_the_training_part_does_not_touch_the_configuration():
     part = identity.training_part(config)
     assert config == before
     assert "dataset" not in part["data"]
-    assert part["data"]["batch_size"] == 64
+    assert part["data"]["batch_size"] == config["data"]["batch_size"]
 
 
 def test_targets_are_found_at_any_depth():

@@ -87,10 +87,15 @@ def test_a_folder_without_content_does_not_outlive_a_refusal(tmp_path):
 
 def test_a_folder_with_content_outlives_a_failure(tmp_path):
     run = Run(tmp_path / "cnn-1")
-    with pytest.raises(IsADirectoryError), run.lock():
-        (run.folder / "model").mkdir()
-        (run.folder / "model").write_bytes(b"")
-    assert (run.folder / "model").is_dir()
+    with pytest.raises(InputError):
+        fail_late(run)
+    assert run.last.read_bytes() == b"a checkpoint"
+
+
+def fail_late(run: Run) -> None:
+    with run.lock():
+        run.last.write_bytes(b"a checkpoint")
+        raise InputError("later")
 
 
 def test_choosing_without_force_takes_the_run_that_is_there(tmp_path):

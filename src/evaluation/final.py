@@ -1,12 +1,17 @@
 """The test part of a run, evaluated once and handed to its record."""
 
+from __future__ import annotations
+
 import time
+from typing import TYPE_CHECKING
 
 from src import runs
 from src.assembly import Experiment
 from src.evaluation import core, curves
 from src.runs import Run
-from src.tracking.record import Record
+
+if TYPE_CHECKING:
+    from src.tracking.record import Record
 
 
 def evaluate_test(run: Run, experiment: Experiment, record: Record) -> None:

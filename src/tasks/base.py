@@ -105,6 +105,8 @@ class Task(LightningModule):
                 self._recent.clear()
         if losses:
             self._keep(torch.stack(losses))
+        if 0 <= self.trainer.max_steps <= self.global_step:
+            self.trainer.should_stop = True  # else an epoch that ends early would not be validated
 
     def on_train_epoch_end(self) -> None:
         if self._epoch:
@@ -166,7 +168,8 @@ class Task(LightningModule):
         finite = torch.isfinite(losses)
         if not finite.all():
             number = int((~finite).nonzero()[0])
-            step = self.global_step - (len(losses) - number - 1) // self._accumulate
+            first = self.global_step - -(-len(losses) // self._accumulate)
+            step = first + number // self._accumulate + 1
             raise RunFailed(
                 f"The loss is {losses[number].item()} at step {step}, in epoch {self.current_epoch + 1}; the last good "
                 "checkpoint is kept. Lower optimizer.lr, set trainer.gradient_clip_val=1.0, or let +debug=default "

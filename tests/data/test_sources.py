@@ -107,7 +107,7 @@ def damaged() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("kind", damaged())
 def test_what_is_no_whole_idx_file_is_refused(kind):
-    with pytest.raises(InputError, match="train.gz: expected a whole IDX file; received [0-9]+ bytes"):
+    with pytest.raises(InputError, match=r"train\.gz: expected a whole IDX file; received [0-9]+ bytes"):
         idx.parse(damaged()[kind], "train.gz")
 
 
@@ -291,13 +291,13 @@ def test_every_unreadable_picture_is_listed(root):
 
 def test_a_single_class_is_refused(tmp_path):
     picture(tmp_path / "only" / "0.png")
-    with pytest.raises(InputError, match="at least two folders .* received one class, only"):
+    with pytest.raises(InputError, match=r"at least two folders .* received one class, only"):
         Folder(root=str(tmp_path), size=8, channels=3).read()
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path):
     picture(tmp_path / "not in a class.png")
-    with pytest.raises(InputError, match="at least two folders .* received no image"):
+    with pytest.raises(InputError, match=r"at least two folders .* received no image"):
         Folder(root=str(tmp_path), size=8, channels=3).state()
 
 

@@ -1,0 +1,266 @@
+"""The report stage: reports/index.html, leaderboard.md and a page for each experiment, from results/.
+
+It knows no task, model or data set by name. Experiments are compared where they share data, evaluation and objective.
+"""
+
+import csv
+import itertools
+import math
+import statistics
+import sys
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+
+import jinja2
+from omegaconf import OmegaConf
+from PIL import Image
+
+from src import command, runs
+from src.errors import InputError
+from src.tracking import shipping, store
+
+REPORTS, RESULTS = Path("reports"), Path("results")
+FILES = ("card.json", "metrics.json", "evaluation/intervals.json", "evaluation/timings.json", "evaluation/run.json")
+UI = "http://127.0.0.1:5000"  # where `make ui` serves a local store
+ROOM = 4_000_000  # characters of thumbnails in the index, which stays under 5 MB
+LOWER = {"error", "loss"}  # words in the name of a metric of which less is better; the objective states its own mode
+COSTS = {
+    "parameters": "parameters",
+    "FLOPs": "flops",
+    "training,\u00a0s": "fit_seconds",
+    "one example,\u00a0ms": "latency_one_ms",
+}
+
+
+class Point(NamedTuple):
+    """A value and the ends of its 95 % interval, where they are known."""
+
+    value: float | None = None
+    ends: Sequence[float] | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the stages left of one experiment."""
+
+    name: str
+    description: str
+    card: Mapping[str, Any]
+    config: Mapping[str, Any]
+    numbers: Mapping[str, float]  # metrics and timings
+    intervals: Mapping[str, Sequence[float]]
+    epochs: Sequence[Mapping[str, str]]
+    figures: Sequence[Path]
+    link: str | None  # to the run in MLflow
+
+    def point(self, name: str) -> Point:
+        value = self.numbers.get(name, math.nan)
+        return Point(value, self.intervals.get(name)) if math.isfinite(value) else Point()
+
+
+@dataclass(frozen=True)
+class Column:
+    """One quantity of several experiments. `mode` says which end is the better one: min or max."""
+
+    label: str
+    mode: str
+    show: Callable[[float], str]
+    points: Sequence[Point]
+
+    @property
+    def best(self) -> float | None:
+        known = [point.value for point in self.points if point.value is not None]
+        return (min if self.mode == "min" else max)(known, default=None)
+
+    @property
+    def scale(self) -> tuple[float, float] | None:
+        """The range of the intervals, less those so far off (Tukey's outer fences) that the others would shrink to dots."""
+        known = [(point.value, *point.ends) for point in self.points if point.value is not None and point.ends]
+        if len(known) < 2:
+            return None
+        first, _, third = statistics.quantiles([value for value, _, _ in known], n=4, method="inclusive")
+        reach = 3 * (third - first)
+        near = [(low, high) for value, low, high in known if first - reach <= value <= third + reach]
+        low, high = min(low for low, _ in near), max(high for _, high in near)
+        return (low, high) if low < high else None
+
+
+@dataclass(frozen=True)
+class Section:
+    """Experiments that can be compared, the best one first; each column has a point for each of them."""
+
+    metric: str
+    entries: Sequence[Entry]
+    columns: Sequence[Column]
+
+
+class Picture(NamedTuple):
+    """An image inside a page. Sizes in pixels."""
+
+    uri: str
+    width: int
+    height: int
+
+
+def main() -> None:
+    params: Any = OmegaConf.to_container(OmegaConf.load("params.yaml"))
+    groups: dict[str, dict[tuple[str, str], list[Entry]]] = {}
+    for entry in map(read, params["experiments"]):
+        kind = entry.config["evaluation"]["_target_"], entry.config["objective"]["metric"]
+        groups.setdefault(entry.card["content"], {}).setdefault(kind, []).append(entry)
+    data = [[compare(entries) for entries in kinds.values()] for kinds in groups.values()]
+    sections = [section for alike in data for section in alike]
+    context = {"data": data, "sections": sections, "thumbnails": _thumbnails(sections)}
+    templates = _templates()
+    texts = {name: templates.get_template(f"{name}.j2").render(context) for name in ("index.html", "leaderboard.md")}
+    page = templates.get_template("experiment.html.j2")
+    for section in sections:
+        for entry in section.entries:
+            texts[f"experiments/{entry.name}.html"] = page.render(section=section, entry=entry)
+    for path in (REPORTS / "experiments").glob("*.html"):
+        if f"experiments/{path.name}" not in texts:
+            path.unlink()
+    for name, text in texts.items():
+        runs.write_atomic(REPORTS / name, text.encode())
+    print(f"report: {REPORTS / 'index.html'}")
+
+
+def read(name: str) -> Entry:
+    """The results of one experiment, once its record is in the tracking store."""
+    folder = RESULTS / name
+    missing = [file for file in (*FILES, "model/config.yaml") if not (folder / file).is_file()]
+    if missing:
+        raise InputError(f"{folder}: expected the results of {name}; there is no {', '.join(missing)}. Run: dvc repro")
+    card, metrics, intervals, timings, run = (runs.read_json(folder / file) for file in FILES)
+    config: Any = OmegaConf.to_container(OmegaConf.load(folder / "model/config.yaml"))
+    epochs = folder / "learning.csv"
+    return Entry(
+        name=name,
+        description=_description(Path("conf/experiment") / f"{name}.yaml"),
+        card=card,
+        config=config,
+        numbers={**metrics, **timings},
+        intervals=intervals,
+        epochs=list(csv.DictReader(epochs.read_text().splitlines())) if epochs.is_file() else [],
+        figures=sorted((folder / "figures").glob("*.png")),
+        link=_link(_shipped(Path(run["folder"]))),
+    )
+
+
+def compare(entries: Sequence[Entry]) -> Section:
+    """Ranks experiments by their objective on the test part; what they reach and what they cost make the columns."""
+    objective = entries[0].config["objective"]
+    metric, sign = objective["metric"].partition("/")[2], 1 if objective["mode"] == "min" else -1
+    scores = {entry.name: entry.point(f"test/{metric}").value for entry in entries}
+    ranked = sorted(entries, key=lambda entry: (scores[entry.name] is None, sign * (scores[entry.name] or 0)))
+    columns = []
+    for name in dict.fromkeys([metric, *(name for entry in ranked for name in entry.config["evaluation"]["headline"])]):
+        mode = objective["mode"] if name == metric else "min" if LOWER & set(name.split("_")) else "max"
+        columns.append(Column(words(name), mode, number, [entry.point(f"test/{name}") for entry in ranked]))
+    sizes = sorted({str(entry.config["data"].get("batch_size")) for entry in ranked})
+    for label, name in {**COSTS, f"batch of {' or '.join(sizes)},\u00a0ms": "latency_batch_ms"}.items():
+        points = [entry.point(name) for entry in ranked]
+        columns.append(Column(label, "min", brief, [point if point.value else Point() for point in points]))
+    return Section(words(metric), ranked, [columns[0], *(column for column in columns[1:] if column.best is not None)])
+
+
+def words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def number(value: float) -> str:
+    """Four decimals; four digits of a value far from 1."""
+    if value and not 1e-3 <= abs(value) < 10:
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:.4f}"
+
+
+def brief(value: float) -> str:
+    """Three digits and k, M, G, T, P or E; a whole number below 10,000 in full."""
+    if value < 10_000 and value == int(value):
+        return f"{value:,.0f}"
+    units = iter(("", " k", " M", " G", " T", " P", " E"))
+    unit = next(units)
+    while value >= 999.5:
+        value, unit = value / 1000, next(units)
+    return f"{value:#.3g}".rstrip(".") + unit
+
+
+def picture(path: Path, width: int | None = None) -> Picture:
+    """A PNG as it is, or scaled down to a width as WebP."""
+    kind, content = "png", path.read_bytes()
+    with Image.open(path) as image:
+        size = image.size
+        if width:
+            small = image.convert("RGB")
+            small.thumbnail((width, 10 * width))
+            small.save(buffer := BytesIO(), format="webp", quality=85)
+            kind, content, size = "webp", buffer.getvalue(), small.size
+    return Picture(f"data:image/{kind};base64,{b64encode(content).decode()}", *size)
+
+
+def _thumbnails(sections: Sequence[Section]) -> dict[Path, Picture]:
+    """Small pictures of the figures, while there is room; those of the best experiments first."""
+    found: dict[Path, Picture] = {}
+    room = ROOM
+    for path in (path for section in sections for entry in section.entries for path in entry.figures):
+        small = picture(path, width=480)
+        room -= len(small.uri)
+        if room < 0:
+            break
+        found[path] = small
+    return found
+
+
+def _description(path: Path) -> str:
+    """The comment at the head of an experiment's file."""
+    lines = path.read_text().splitlines() if path.is_file() else []
+    comment = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
+    return " ".join(line.removeprefix("#").strip() for line in comment if not line.startswith("# @package"))
+
+
+def _shipped(folder: Path) -> dict[str, Any]:
+    """What the store confirmed of a run's record, when its courier is done; a record that was left behind is shipped."""
+    record = runs.read_json(folder / "record.json")
+    if record and not shipping.settle(folder):
+        try:
+            away = store.check(record["uri"])
+            if away:
+                raise ConnectionError(away)
+            from src.tracking.courier import ship  # imports mlflow
+
+            ship(folder)
+        except Exception as error:  # whatever keeps a record here does not hold up the report
+            print(f"report: {folder} is not in the store: {error}. `python -m pipelines.sync` ships it.", file=sys.stderr)
+    return runs.read_json(folder / ".shipped.json")
+
+
+def _link(state: Mapping[str, Any]) -> str | None:
+    """The page of a shipped run in the MLflow UI."""
+    uri, experiment = state.get("uri", ""), state.get("experiment")
+    if experiment is None or not uri.startswith(("sqlite:", "http:", "https:")):
+        return None
+    parts = urlsplit(uri)
+    server = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")  # without a password
+    return f"{UI if parts.scheme == 'sqlite' else server}/#/experiments/{experiment}/runs/{state['run']}"
+
+
+def _templates() -> jinja2.Environment:
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=lambda name: ".html" in (name or ""),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= {"words": words, "number": number, "brief": brief, "picture": picture, "yaml": OmegaConf.to_yaml}
+    return templates
+
+
+if __name__ == "__main__":
+    sys.exit(command.guard(main))

@@ -1,0 +1,130 @@
+"""What every data set of conf/data must do."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from PIL import Image
+
+from src import assembly, configuration
+from src.data.store import PARTS, Prepared
+
+DATA = configuration.options("data")
+
+
+@pytest.fixture
+def pictures(project) -> Path:
+    """Where conf/data/image_folder looks by default: two classes of twelve pictures."""
+    rng = np.random.default_rng(0)
+    for label, level in (("dark", 60), ("light", 190)):
+        (project / "data/raw/images" / label).mkdir(parents=True)
+        for number in range(12):
+            pixels = rng.normal(level, 20, (20, 14, 3)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(project / "data/raw/images" / label / f"{number}.png")
+    return project
+
+
+def test_the_data_sets_that_are_promised_are_there():
+    assert {"digits", "fashion_mnist", "mnist", "image_folder"} <= set(DATA)
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_it_composes_with_the_defaults(name):
+    config = configuration.compose([f"data={name}"])
+    assert config.data.dataset.name == name
+    facts = {"shape": [3, 16, 16], "num_classes": 5} if config.data.shape is None else {}
+    resolved = configuration.resolve(config, facts=facts)
+    assert resolved.model.input_shape == resolved.data.shape
+    assert resolved.model.num_outputs == resolved.data.num_classes
+    assert resolved.data.batch_size >= 1
+    assert "seed" in resolved.data.dataset.split
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_a_comment_says_what_it_is(name):
+    text = (configuration.CONF / "data" / f"{name}.yaml").read_text()
+    assert re.match(r"# .{20,}", text)
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_its_source_has_a_stable_state(name, pictures):
+    node = assembly.plain(configuration.compose([f"data={name}"]), "data.dataset.source")
+    states = [instantiate(node).state() for _ in range(2)]
+    assert states[0] == states[1]
+    assert states[0]
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_what_is_downloaded_has_its_hash(name):
+    source = assembly.plain(configuration.compose([f"data={name}"]), "data.dataset.source")
+    for file, digest in source.get("files", {}).items():
+        assert re.fullmatch(r"[0-9a-f]{64}", digest), file
+    for mirror in source.get("mirrors", []):
+        assert re.fullmatch(r"https?://.+/", mirror)
+    assert ("files" in source) == ("mirrors" in source)
+
+
+def check(config: Any, prepared: Prepared) -> None:
+    """The prepared data fits its configuration, and a batch of it what the configuration says."""
+    resolved = assembly.complete(config, prepared)
+    rows = np.concatenate([prepared.index(part) for part in PARTS])
+    assert sorted(rows) == list(range(len(prepared.array("image"))))
+    assert assembly.prepare(config).folder == prepared.folder  # opened, not made again
+    content: Any = OmegaConf.to_container(resolved)
+    settings = {key: value for key, value in content["data"].items() if key not in assembly.PREPARING}
+    data = instantiate(settings, _partial_=True)(prepared=prepared)
+    chosen = data.rows("train")[:8]
+    pixels = data.normalise(data.inputs(chosen))
+    assert pixels.shape == (8, *content["data"]["shape"])
+    assert pixels.dtype == np.float32
+    targets = data.targets(data.rows("train"))
+    assert set(targets) == set(range(content["data"]["num_classes"]))
+    assert len(data.classes) == content["data"]["num_classes"]
+    everything = data.normalise(data.inputs(data.rows("train")[:2000]))
+    assert abs(everything.mean()) < 0.1
+    assert everything.std() == pytest.approx(1, abs=0.1)
+
+
+def test_digits_are_prepared(digits):
+    check(*digits)
+
+
+def test_fashion_mnist_is_prepared(fashion_mnist, data_cache):
+    check(*fashion_mnist)
+
+
+@pytest.mark.parametrize("settings", [[], ["data.size=8", "data.channels=1"]])
+def test_a_folder_of_pictures_is_prepared(pictures, settings):
+    config = configuration.compose(["data=image_folder", *settings])
+    prepared = assembly.prepare(config)
+    assert prepared.card["classes"] == ["dark", "light"]
+    assert prepared.facts["shape"] == ([1, 8, 8] if settings else [3, 32, 32])
+    check(config, prepared)
+    (folder,) = (pictures / "data/prepared").iterdir()
+    assert folder.name.startswith("image_folder-")
+
+
+def test_an_edit_of_the_pictures_makes_another_folder(pictures):
+    config = configuration.compose(["data=image_folder"])
+    before = assembly.prepare(config)
+    path = pictures / "data/raw/images/dark/0.png"
+    Image.new("RGB", (16, 16), "white").save(path)
+    after = assembly.prepare(config)
+    assert after.folder != before.folder
+    assert after.card["content"] != before.card["content"]
+    assert before.folder.is_dir()
+
+
+@pytest.mark.parametrize("override", ["data.dataset.split.seed=1", "data.dataset.split.val=0.1", "data.size=16"])
+def test_another_way_of_preparing_makes_another_folder(pictures, override):
+    folders = {assembly.prepare(configuration.compose(["data=image_folder", *more])).folder for more in ([], [override])}
+    assert len(folders) == 2
+
+
+def test_the_batch_size_does_not(pictures):
+    sizes = ([], ["data.batch_size=4"])
+    assert len({assembly.prepare(configuration.compose(["data=image_folder", *more])).folder for more in sizes}) == 1

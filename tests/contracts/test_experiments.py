@@ -1,0 +1,95 @@
+"""What every experiment of conf/experiment must do."""
+
+from typing import Any
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from src import assembly, configuration, identity
+
+EXPERIMENTS = configuration.options("experiment")
+
+
+def text(name: str) -> str:
+    return (configuration.CONF / "experiment" / f"{name}.yaml").read_text()
+
+
+@pytest.fixture(params=EXPERIMENTS)
+def name(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def composed() -> dict[str, Any]:
+    """Every experiment, composed once."""
+    return {name: configuration.compose([f"+experiment={name}"]) for name in EXPERIMENTS}
+
+
+def test_the_experiments_that_are_promised_are_there():
+    assert {"fnn", "cnn", "autoencoder", "most_frequent", "logistic_regression", "random_forest"} <= set(EXPERIMENTS)
+
+
+def test_its_name_is_that_of_its_file(name, composed):
+    assert composed[name].name == name
+
+
+def test_a_comment_says_what_it_shows(name):
+    first, second, *_ = text(name).splitlines()
+    assert first == "# @package _global_"
+    assert second.startswith("# ")
+    assert len(second) > 30
+
+
+def test_it_states_no_key_of_one_model_alone(name):
+    """So that another model can be chosen on top of it; sizes of one architecture make a file in conf/model."""
+    assert "model" not in yaml.safe_load(text(name))
+
+
+def test_every_group_that_it_chooses_exists(name, composed):
+    for group, node in composed[name].items():
+        if OmegaConf.is_dict(node) and "_target_" in node:
+            assert identity.targets(OmegaConf.to_container(node, resolve=False)), group
+
+
+def test_it_builds_on_its_data(name, composed, project, request):
+    config = composed[name]
+    if config.data.dataset.name not in ("digits", "fashion_mnist"):
+        pytest.skip(f"{config.data.dataset.name} is not to be had offline")
+    _, prepared = request.getfixturevalue(config.data.dataset.name)
+    resolved = assembly.complete(config, prepared)
+    assert "${" not in OmegaConf.to_yaml(resolved)
+    experiment = assembly.build(resolved, prepared)
+    assert experiment.name == name
+    assert experiment.learner.parameters >= 0
+    flops = experiment.learner.flops(experiment.data)  # refuses a model that does not fit the data
+    assert flops is None or flops > 0
+    assert set(experiment.evaluation.headline)
+
+
+def test_its_code_has_a_fingerprint(name, composed):
+    content: Any = OmegaConf.to_container(configuration.settled(composed[name]))
+    targets = identity.targets(identity.training_part(content))
+    assert len(targets) >= 3
+    code = identity.code(targets, verb="train")
+    assert len(code) == 64
+    assert int(code, 16) > 0
+    assert code == identity.code(targets, verb="train")
+
+
+def test_different_architectures_have_different_fingerprints(composed):
+    codes = {}
+    for name in ("fnn", "cnn", "autoencoder"):
+        content: Any = OmegaConf.to_container(configuration.settled(composed[name]))
+        codes[name] = identity.code(identity.targets(identity.training_part(content)), verb="train")
+    assert len(set(codes.values())) == 3
+
+
+def test_every_experiment_is_a_run_of_its_own(composed, digits):
+    _, prepared = digits
+    found = {}
+    for name, config in composed.items():
+        if config.data.dataset.name == "digits":
+            content: Any = OmegaConf.to_container(assembly.complete(config, prepared))
+            found[name] = identity.run_id(content, prepared.card["content"])
+    assert len(set(found.values())) == len(found) > 5

@@ -1,0 +1,277 @@
+"""What every model of conf/model must do, at the small size that its file names in a line `# contract: ...`."""
+
+import io
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, mse_loss
+
+from src import configuration
+from src.baselines import Classical
+from src.data import store
+from src.data.images import Images
+from src.protocols import Reconstruction
+from tests.pictures import Arrays, noise
+
+MODELS = configuration.options("model")
+
+
+@cache
+def composed(name: str) -> DictConfig:
+    """The configuration of a model at the size of its contract."""
+    text = (configuration.CONF / "model" / f"{name}.yaml").read_text()
+    found = re.findall(r"^# contract: (.+)$", text, re.MULTILINE)
+    assert len(found) == 1, f"conf/model/{name}.yaml: expected one line `# contract: data.shape=[...] ...`"
+    return configuration.compose([f"model={name}", *found[0].split()])
+
+
+def small(name: str, shape: list[int] | None = None) -> dict[str, Any]:
+    """That configuration, resolved, for examples of another shape where one is given."""
+    config = composed(name).copy()
+    if shape:
+        config.data.shape = shape
+    content: Any = OmegaConf.to_container(configuration.resolve(config))
+    return content
+
+
+def own(name: str) -> bool:
+    """Whether the model is a network of this repository."""
+    return OmegaConf.load(configuration.CONF / "model" / f"{name}.yaml")._target_.startswith("src.models.")
+
+
+NETWORKS = [name for name in MODELS if own(name)]
+CLASSICAL = [name for name in MODELS if not own(name)]
+
+
+def build(name: str, shape: list[int] | None = None) -> nn.Module:
+    torch.manual_seed(0)
+    model = instantiate(small(name, shape)["model"])
+    assert isinstance(model, nn.Module)
+    return model
+
+
+def examples(name: str, count: int = 6) -> tuple[Tensor, Tensor]:
+    data = small(name)["data"]
+    generator = torch.Generator().manual_seed(0)
+    target = torch.arange(count) % data["num_classes"]
+    return torch.randn(count, *data["shape"], generator=generator), target
+
+
+def outputs(answer: Any) -> list[Tensor]:
+    return [answer] if isinstance(answer, Tensor) else list(answer)
+
+
+def loss(answer: Any, x: Tensor, target: Tensor) -> Tensor:
+    return cross_entropy(answer, target) if isinstance(answer, Tensor) else mse_loss(answer.output, x)
+
+
+@pytest.fixture(params=NETWORKS)
+def name(request) -> str:
+    return request.param
+
+
+def test_there_are_models_of_both_kinds():
+    assert {"cnn", "fnn", "lenet", "autoencoder"} <= set(NETWORKS)
+    assert {"random_forest", "most_frequent"} <= set(CLASSICAL)
+
+
+def test_a_network_lies_in_the_file_of_its_name(name):
+    target = small(name)["model"]["_target_"]
+    assert target.split(".")[:-1] == ["src", "models", name]
+
+
+def test_the_shape_of_the_answer(name):
+    x, _ = examples(name)
+    answer = build(name)(x)
+    if isinstance(answer, Reconstruction):
+        assert answer.output.shape == x.shape
+        assert answer.code.shape[0] == len(x)
+        assert answer.code[0].numel() < x[0].numel()
+    else:
+        assert answer.shape == (len(x), small(name)["data"]["num_classes"])
+    assert all(part.dtype == torch.float32 and part.isfinite().all() for part in outputs(answer))
+
+
+def test_every_parameter_gets_a_finite_gradient(name):
+    model = build(name).train()
+    x, target = examples(name)
+    loss(model(x), x, target).backward()
+    for key, parameter in model.named_parameters():
+        assert parameter.grad is not None, key
+        assert parameter.grad.isfinite().all(), key
+        assert parameter.grad.abs().sum() > 0, key
+
+
+def test_it_learns_a_batch_by_heart(name):
+    model = build(name).train()
+    x, target = examples(name, 12)
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+    for _ in range(250):
+        optimizer.zero_grad()
+        loss(model(x), x, target).backward()
+        optimizer.step()
+    answer = model.eval()(x)
+    if isinstance(answer, Reconstruction):
+        assert loss(answer, x, target) < 0.3 * x.var()
+    else:
+        assert (answer.argmax(dim=1) == target).all()
+
+
+def test_it_is_deterministic_in_evaluation(name):
+    model = build(name).eval()
+    x, _ = examples(name)
+    with torch.no_grad():
+        once, again = outputs(model(x)), outputs(model(x))
+    assert all(torch.equal(one, other) for one, other in zip(once, again, strict=True))
+
+
+def test_in_evaluation_an_answer_does_not_depend_on_the_rest_of_the_batch(name):
+    model = build(name).eval()
+    x, _ = examples(name)
+    with torch.no_grad():
+        together = outputs(model(x))
+        alone = [outputs(model(one[None])) for one in x]
+    for i, part in enumerate(together):
+        assert torch.allclose(part, torch.cat([found[i] for found in alone]), atol=1e-5)
+
+
+def test_its_state_goes_there_and_back(name):
+    one = build(name).train()
+    x, target = examples(name)
+    loss(one(x), x, target).backward()  # a step that moves running statistics too
+    torch.optim.SGD(one.parameters(), lr=0.1).step()
+    buffer = io.BytesIO()
+    torch.save(one.state_dict(), buffer)
+    buffer.seek(0)
+    torch.manual_seed(1)
+    other = instantiate(small(name)["model"])
+    before = outputs(other.eval()(x))
+    other.load_state_dict(torch.load(buffer, weights_only=True))
+    after, expected = outputs(other.eval()(x)), outputs(one.eval()(x))
+    assert all(torch.equal(a, b) for a, b in zip(after, expected, strict=True))
+    assert not torch.equal(before[0], after[0])
+
+
+def test_the_seed_alone_decides_its_weights(name):
+    one, other = build(name).state_dict(), build(name).state_dict()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_it_can_be_exported_for_any_number_of_examples(name):
+    model = build(name).eval()
+    x, _ = examples(name)
+    program = torch.export.export(model, (x,), dynamic_shapes=[{0: torch.export.Dim.AUTO}]).module()
+    for count in (1, 3):
+        for one, other in zip(outputs(program(x[:count])), outputs(model(x[:count])), strict=True):
+            assert torch.allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_any_size_works_or_is_refused_with_the_smallest_one(name, channels):
+    refused, worked = [], []
+    for size in (*range(1, 17), 28, 33):
+        try:
+            model = build(name, [channels, size, size + 1]).eval()
+        except Exception as error:  # instantiate wraps what the constructor raised
+            cause = error.__cause__
+            assert isinstance(cause, ValueError), cause
+            assert f"received {size}x{size + 1}" in str(cause)
+            refused.append((size, str(cause)))
+        else:
+            assert len(outputs(model(torch.zeros(2, channels, size, size + 1)))[0]) == 2
+            worked.append(size)
+    assert {28, 33} <= set(worked)
+    assert max([size for size, _ in refused], default=0) < min(worked)
+    assert all(f"at least {min(worked)}x{min(worked)} pixels" in message for _, message in refused)
+
+
+def test_the_smallest_size_of_the_convolutional_ones():
+    for name, smallest in (("cnn", 4), ("lenet", 12)):
+        with pytest.raises(Exception, match=f"at least {smallest}x{smallest} pixels") as caught:
+            build(name, [1, smallest - 1, smallest])
+        assert isinstance(caught.value.__cause__, ValueError)
+        assert isinstance(build(name, [1, smallest, smallest]), nn.Module)
+
+
+Fitted = tuple[Classical, Images, Path]
+
+
+@pytest.fixture
+def fitted(tmp_path) -> Callable[..., Fitted]:
+    """Fits a classical model to random pictures, of which the training part may lack a class."""
+
+    def fit(name: str, *, lacking: int | None = None) -> Fitted:
+        content = small(name)
+        classes, shape = content["data"]["num_classes"], content["data"]["shape"]
+        image, target = noise(90, shape=shape, num_classes=classes)
+        rows = np.arange(60)
+        parts = {"train": rows[target[:60] != lacking], "val": np.arange(60, 75), "test": np.arange(75, 90)}
+        source = Arrays(image, target, num_classes=classes, parts=parts)
+        prepared = store.prepare(tmp_path / "d", source, name="noise", split={"seed": 0}, max_duplicates=0.0)
+        data = Images(prepared=prepared, shape=shape, num_classes=classes, batch_size=8)
+        model = instantiate(content["model"], _partial_=True)
+        learner = Classical(model=model, data=data, objective=content["objective"], seed=0)
+        logged: list[dict] = []
+        result = learner.fit(
+            data, folder=tmp_path, log=lambda metrics, step, epoch: logged.append(dict(metrics)), flush=lambda: None
+        )
+        assert (result.epochs, result.steps) == (1, 1)
+        assert set(logged[0]) == {content["objective"]["metric"]}
+        return learner, data, tmp_path
+
+    return fit
+
+
+def probabilities(learner: Classical, data: Images, part: str = "test") -> np.ndarray:
+    return np.concatenate([found["probability"] for found in learner.predict(data, data.rows(part))])
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_a_classical_model_predicts_probabilities(fitted, name):
+    learner, data, _ = fitted(name)
+    found = probabilities(learner, data)
+    assert found.shape == (15, data.num_classes)
+    assert np.allclose(found.sum(axis=1), 1)
+    assert found.min() >= 0
+    right = (probabilities(learner, data, "train").argmax(axis=1) == data.targets(data.rows("train"))).mean()
+    assert right > 0.5 if name != "most_frequent" else right == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_a_class_that_was_not_trained_on_has_no_probability(fitted, name):
+    learner, data, _ = fitted(name, lacking=1)
+    found = probabilities(learner, data)
+    assert found.shape == (15, data.num_classes)
+    assert (found[:, 1] == 0).all()
+    assert np.allclose(found.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_a_classical_model_comes_back_from_its_files(fitted, name):
+    learner, data, folder = fitted(name)
+    expected = probabilities(learner, data)
+    for path in (folder / "best.ckpt", learner.export(folder / "exported")):
+        learner.estimator = None
+        learner.load(path)
+        assert np.array_equal(probabilities(learner, data), expected)
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_a_classical_package_answers_for_stored_examples(fitted, name):
+    learner, data, folder = fitted(name)
+    stored = data.inputs(data.rows("test")).astype(np.float32)
+    package = learner.package(folder / "model", stored[:4])
+    predictor = joblib.load(folder / "model" / package["file"])
+    found = predictor.predict_proba(stored.reshape(len(stored), -1))
+    assert np.allclose(found, probabilities(learner, data), atol=1e-5)
+    assert np.load(folder / "model" / package["example"]).shape == (4, stored[0].size)

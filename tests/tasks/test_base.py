@@ -1,0 +1,520 @@
+"""What every task shares, with small nets under a real Trainer: steps, schedules, and going on after an interruption."""
+
+import math
+import signal
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import EarlyStopping
+from torch import Tensor, nn
+from torch.optim import SGD, Adam
+from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
+
+from src import checkpoints
+from src.data.images import Images
+from src.errors import RunFailed
+from src.models.autoencoder import Autoencoder
+from src.models.cnn import CNN
+from src.models.fnn import FNN
+from src.protocols import Fit
+from src.tasks.classification import Classification
+from src.tasks.reconstruction import Reconstruction
+from src.tracking.journal import Journal, read
+from src.training import Network
+
+# Lightning counts blocks as steps; src.training takes the warning back, but pytest sets its own filters for each test.
+pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
+
+CNN_SMALL = partial(CNN, input_shape=(1, 8, 8), width=2, num_outputs=3, dropout=0.25)
+FNN_SMALL = partial(FNN, input_shape=(1, 8, 8), hidden=[8], num_outputs=3)
+PLAIN_SGD = partial(SGD, lr=0.05)
+
+
+def network(
+    data: Images,
+    *,
+    model: Callable[[], nn.Module] = FNN_SMALL,
+    optimizer: Callable[..., Any] = PLAIN_SGD,
+    scheduler: Callable[..., Any] | None = None,
+    callbacks: Callable[[], list[Callback]] = list,
+    metric: str = "val/accuracy",
+    task: Callable[..., Any] = Classification,
+    **settings: Any,
+) -> Network:
+    return Network(
+        model=model,
+        task=partial(task, optimizer=optimizer, scheduler=scheduler),
+        callbacks=callbacks,
+        data=data,
+        objective={"metric": metric, "mode": "max"},
+        **{"seed": 0, "max_epochs": 2, "accelerator": "cpu", "progress_bar": False, "log_every_n_steps": 1, **settings},
+    )
+
+
+def fit(learner: Network, data: Images, folder: Path, *, resume: Path | None = None) -> Fit:
+    folder.mkdir(exist_ok=True)
+    journal = Journal(folder / "metrics.jsonl")
+    try:
+        return learner.fit(data, folder=folder, log=journal.log, flush=journal.flush, resume=resume)
+    finally:
+        journal.close()
+
+
+def points(folder: Path) -> dict[tuple[str, int], tuple[int, float]]:
+    """Epoch and value by name and step."""
+    found = list(read(folder / "metrics.jsonl"))
+    made = {(point["name"], point["step"]): (point["epoch"], point["value"]) for point in found}
+    assert len(made) == len(found)
+    return made
+
+
+def values(folder: Path, name: str) -> list[float]:
+    return [value for (found, _), (_, value) in sorted(points(folder).items(), key=lambda item: item[0][1]) if found == name]
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two nested containers are equal, tensors bit by bit."""
+    if isinstance(one, Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+def end(folder: Path, name: str = "last.ckpt") -> dict[str, Any]:
+    """What a training has come to: weights, the optimizer's state and the scheduler's."""
+    found = checkpoints.read(folder / name)
+    return {key: found[key] for key in ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step")}
+
+
+ONE_CYCLE = partial(OneCycleLR, max_lr=0.02)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_the_size_of_blocks_changes_nothing(images, tmp_path, precision):
+    data = images()
+    settings = {"model": CNN_SMALL, "optimizer": partial(Adam, lr=0.01), "scheduler": ONE_CYCLE, "precision": precision}
+    ends, found = [], []
+    for block in (1, 3, 16):
+        folder = tmp_path / f"{block}"
+        result = fit(network(data, steps_per_call=block, **settings), data, folder)
+        assert (result.steps, result.epochs) == (16, 2)  # 120 examples in batches of 16, twice
+        ends.append(end(folder)["state_dict"])
+        found.append(points(folder))
+    assert all(tensor.isfinite().all() for tensor in ends[0].values())
+    assert same(ends[0], ends[1])
+    assert same(ends[0], ends[2])
+    assert found[0] == found[1] == found[2]
+
+
+def test_another_seed_gives_other_weights_and_the_same_one_the_same(images, tmp_path):
+    data = images()
+    found = []
+    for number, seed in enumerate((0, 0, 1)):
+        fit(network(data, model=CNN_SMALL, seed=seed), data, tmp_path / f"{number}")
+        found.append(end(tmp_path / f"{number}")["state_dict"])
+    assert same(found[0], found[1])
+    assert not same(found[0], found[2])
+
+
+@pytest.mark.parametrize(
+    ("accumulate", "block", "steps"),
+    [(1, 16, 8), (2, 16, 4), (3, 16, 3), (3, 1, 3), (8, 4, 1), (20, 16, 1)],
+)
+def test_a_step_is_one_of_the_optimizer(images, tmp_path, accumulate, block, steps):
+    data = images()
+    learner = network(data, accumulate_grad_batches=accumulate, steps_per_call=block, scheduler=ONE_CYCLE)
+    result = fit(learner, data, tmp_path / "run")
+    assert result.steps == 2 * steps
+    assert end(tmp_path / "run")["global_step"] == 2 * steps
+    assert {step for name, step in points(tmp_path / "run") if name == "train/loss"} == set(range(1, 2 * steps + 1))
+    assert end(tmp_path / "run")["lr_schedulers"][0]["last_epoch"] == 2 * steps
+
+
+def test_accumulating_is_a_bigger_batch(images, tmp_path):
+    small, big = images(160, batch_size=8), images(160, batch_size=16)
+    fit(network(small, accumulate_grad_batches=2), small, tmp_path / "small")
+    fit(network(big), big, tmp_path / "big")
+    one, other = (end(tmp_path / name)["state_dict"] for name in ("small", "big"))
+    for name in one:
+        assert torch.allclose(one[name], other[name], atol=1e-6), name
+    assert points(tmp_path / "small").keys() == points(tmp_path / "big").keys()
+
+
+def test_gradients_are_clipped_by_their_norm(images, tmp_path):
+    data = images()
+    moved = []
+    for clip in (None, 0.01):
+        learner = network(data, gradient_clip_val=clip, max_steps=1)
+        before = {name: tensor.clone() for name, tensor in learner.task.state_dict().items()}
+        fit(learner, data, tmp_path / f"{clip}")
+        after = end(tmp_path / f"{clip}")["state_dict"]
+        moved.append(math.sqrt(sum(float((after[name] - before[name]).square().sum()) for name in before)))
+    assert moved[0] > 0.05 * 0.02
+    assert moved[1] == pytest.approx(0.05 * 0.01, rel=1e-3)
+
+
+def reference(kind: Callable[..., Any], steps: int) -> list[float]:
+    """The rates that a schedule gives to so many steps."""
+    optimizer = SGD([nn.Parameter(torch.zeros(1))], lr=0.05)
+    scheduler, rates = kind(optimizer), []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+def test_a_schedule_by_steps_is_stepped_after_each(images, tmp_path):
+    data = images()
+    fit(network(data, scheduler=ONE_CYCLE, steps_per_call=3), data, tmp_path / "run")
+    rates = reference(partial(OneCycleLR, max_lr=0.02, total_steps=16), 16)
+    # the rate is logged after its step, when the schedule has moved on
+    assert values(tmp_path / "run", "train/lr")[:-1] == pytest.approx(rates[1:])
+    assert end(tmp_path / "run")["lr_schedulers"][0]["last_epoch"] == 16
+
+
+def test_a_schedule_by_epochs_is_stepped_after_each(images, tmp_path):
+    data = images()
+    fit(network(data, scheduler=partial(CosineAnnealingLR, T_max=4), max_epochs=4), data, tmp_path / "run")
+    rates = values(tmp_path / "run", "train/lr")
+    assert len(rates) == 32
+    assert [len(set(rates[i : i + 8])) for i in range(0, 32, 8)] == [1, 1, 1, 1]
+    assert rates[::8] == pytest.approx(reference(partial(CosineAnnealingLR, T_max=4), 4))
+    assert end(tmp_path / "run")["lr_schedulers"][0]["last_epoch"] == 4
+
+
+def test_a_schedule_that_waits_for_the_objective_sees_it_after_each_epoch(images, tmp_path):
+    data = images()
+    never = partial(ReduceLROnPlateau, mode="max", patience=0, factor=0.5, threshold=10, threshold_mode="abs")
+    fit(network(data, scheduler=never, max_epochs=4), data, tmp_path / "run")
+    assert values(tmp_path / "run", "train/lr")[::8] == pytest.approx([0.05, 0.05, 0.025, 0.0125])
+    state = end(tmp_path / "run")["lr_schedulers"][0]
+    assert state["last_epoch"] == 4
+    assert state["best"] == pytest.approx(values(tmp_path / "run", "val/accuracy")[0])
+
+
+@pytest.mark.parametrize("block", [1, 3, 16])
+@pytest.mark.parametrize(("max_steps", "epochs"), [(1, 1), (5, 1), (8, 1), (13, 2)])
+@pytest.mark.parametrize("max_epochs", [5, None])
+def test_max_steps_is_exact(images, tmp_path, block, max_steps, epochs, max_epochs):
+    data = images()
+    learner = network(data, max_steps=max_steps, max_epochs=max_epochs, steps_per_call=block, scheduler=ONE_CYCLE)
+    result = fit(learner, data, tmp_path / "run")
+    assert (result.steps, result.epochs) == (max_steps, epochs)
+    assert end(tmp_path / "run")["lr_schedulers"][0]["last_epoch"] == max_steps
+    found = points(tmp_path / "run")
+    assert max(step for _, step in found) == max_steps
+    assert found["val/accuracy", max_steps][0] == epochs  # an epoch that ends early is validated too
+    assert found["train/loss_epoch", max_steps][0] == epochs
+
+
+def test_the_end_of_the_epochs_comes_before_a_larger_max_steps(images, tmp_path):
+    data = images()
+    learner = network(data, max_steps=1000, scheduler=ONE_CYCLE)
+    assert fit(learner, data, tmp_path / "run").steps == 16
+    assert end(tmp_path / "run")["lr_schedulers"][0]["total_steps"] == 16
+
+
+def test_without_an_end_a_training_is_refused(images):
+    with pytest.raises(ValueError, match="expected max_epochs or max_steps; received None and -1"):
+        network(images(), max_epochs=None)
+
+
+def test_a_limit_of_batches_holds_for_every_part(images, tmp_path):
+    data = images(300)
+    result = fit(network(data, limit_batches=1, max_epochs=3, scheduler=ONE_CYCLE), data, tmp_path / "run")
+    assert (result.steps, result.epochs) == (3, 3)
+
+
+def test_overfitting_validates_on_what_it_trains_on(images, tmp_path):
+    data = images()
+    learner = network(data, overfit_batches=2, max_epochs=60, optimizer=partial(Adam, lr=0.01))
+    assert fit(learner, data, tmp_path / "run").steps == 120
+    assert values(tmp_path / "run", "val/accuracy")[-1] == 1
+
+
+def test_the_epochs_loss_is_the_mean_over_its_batches(images, tmp_path):
+    data = images()
+    fit(network(data, steps_per_call=3, max_epochs=1), data, tmp_path / "run")
+    (mean,) = values(tmp_path / "run", "train/loss_epoch")
+    assert mean == pytest.approx(sum(values(tmp_path / "run", "train/loss")) / 8, rel=1e-5)
+
+
+def test_losses_between_two_logged_steps_are_averaged(images, tmp_path):
+    data = images()
+    fit(network(data), data, tmp_path / "each")
+    fit(network(data, log_every_n_steps=5), data, tmp_path / "fifth")
+    each = values(tmp_path / "each", "train/loss")
+    assert values(tmp_path / "fifth", "train/loss") == pytest.approx([sum(each[i : i + 5]) / 5 for i in (0, 5, 10)], rel=1e-5)
+
+
+def test_validation_is_that_of_the_whole_part(images, tmp_path):
+    """Twelve examples in batches of five, the last one shorter."""
+    data = images(120, batch_size=5)
+    learner = network(data, max_epochs=1)
+    fit(learner, data, tmp_path / "run")
+    rows = data.rows("val")
+    (probability,) = (part["probability"] for part in learner.predict(data, rows))
+    target = data.targets(rows)
+    loss = -torch.from_numpy(probability).log()[range(len(rows)), target].mean()
+    assert values(tmp_path / "run", "val/accuracy") == [pytest.approx((probability.argmax(axis=1) == target).mean())]
+    assert values(tmp_path / "run", "val/loss") == [pytest.approx(float(loss), rel=1e-5)]
+
+
+def test_the_best_epoch_is_kept_and_loaded(images, tmp_path):
+    data = images()
+    learner = network(data, optimizer=partial(Adam, lr=0.05), max_epochs=6)
+    result = fit(learner, data, tmp_path / "run")
+    accuracies = values(tmp_path / "run", "val/accuracy")
+    assert result.best_epoch == accuracies.index(max(accuracies)) + 1  # the first of equals
+    best = end(tmp_path / "run", "best.ckpt")
+    assert best["global_step"] == 8 * result.best_epoch
+    assert same(best["state_dict"], dict(learner.task.state_dict()))
+
+
+def test_an_objective_that_nobody_logs_is_refused(images, tmp_path):
+    data = images()
+    with pytest.raises(ValueError, match=r"objective\.metric=val/f1: the task never logs it; it logs .*val/accuracy"):
+        fit(network(data, metric="val/f1"), data, tmp_path / "run")
+
+
+def test_early_stopping_sees_the_metrics(images, tmp_path):
+    data = images()
+    stop = partial(EarlyStopping, monitor="val/accuracy", mode="max", patience=2, min_delta=2.0)
+    result = fit(network(data, callbacks=lambda: [stop()], max_epochs=9), data, tmp_path / "run")
+    assert result.epochs == 3
+
+
+def test_a_reconstruction_learns(images, tmp_path):
+    data = images()
+    model = partial(Autoencoder, input_shape=(1, 8, 8), hidden=[16], code=4)
+    learner = network(
+        data, model=model, task=Reconstruction, metric="val/error", optimizer=partial(Adam, lr=0.01), max_epochs=5
+    )
+    fit(learner, data, tmp_path / "run")
+    errors = values(tmp_path / "run", "val/error")
+    assert errors[-1] < errors[0]
+    assert errors == pytest.approx(values(tmp_path / "run", "val/loss"), rel=1e-5)
+
+
+class Breaking(nn.Module):
+    """A linear model whose answer is not a number from the given training batch on."""
+
+    def __init__(self, batch: int):
+        super().__init__()
+        self.layer = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+        self.left = batch - 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer = self.layer(x)
+        if not self.training:
+            return answer
+        self.left -= 1
+        return answer if self.left >= 0 else answer * math.nan
+
+
+@pytest.mark.parametrize(
+    ("batch", "accumulate", "block", "step", "epoch"),
+    [
+        (1, 1, 16, 1, 1),
+        (1, 1, 1, 1, 1),
+        (8, 1, 16, 8, 1),
+        (13, 1, 1, 13, 2),
+        (13, 1, 3, 13, 2),
+        (13, 1, 16, 13, 2),
+        (12, 2, 16, 6, 2),
+        (13, 2, 16, 7, 2),
+        (2, 3, 16, 1, 1),
+        (6, 3, 16, 2, 1),
+        (8, 3, 16, 3, 1),  # in the last, shorter group of an epoch of 8 batches
+        (10, 3, 16, 4, 2),
+        (10, 3, 3, 4, 2),
+    ],
+)
+def test_a_loss_that_is_no_number_ends_the_run(images, tmp_path, batch, accumulate, block, step, epoch):
+    data = images()
+    learner = network(data, model=lambda: Breaking(batch), accumulate_grad_batches=accumulate, steps_per_call=block)
+    with pytest.raises(RunFailed, match=rf"The loss is nan at step {step}, in epoch {epoch};.*optimizer\.lr"):
+        fit(learner, data, tmp_path / "run")
+    kept = tmp_path / "run" / "best.ckpt"
+    assert kept.is_file() == (epoch == 2)
+    if epoch == 2:
+        found = end(tmp_path / "run", "best.ckpt")
+        assert found["epoch"] == 0
+        assert all(tensor.isfinite().all() for tensor in found["state_dict"].values())
+        assert all(tensor.isfinite().all() for tensor in end(tmp_path / "run")["state_dict"].values())
+
+
+class Interrupting(Callback):
+    """Ctrl-C at the n-th time that a hook is called."""
+
+    def __init__(self, hook: str, count: int):
+        self.left = count
+        setattr(self, hook, self._called)
+
+    def _called(self, *_: Any, **__: Any) -> None:
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+CYCLE = {
+    "model": CNN_SMALL,
+    "optimizer": partial(Adam, lr=0.01),
+    "scheduler": ONE_CYCLE,
+    "max_epochs": 3,
+    "steps_per_call": 3,  # blocks of 3, 3 and 2 batches an epoch
+    "log_every_n_steps": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> dict[str, Any]:
+    """What a training without an interruption comes to, run once."""
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("hook", "counts"),
+    [
+        ("on_train_batch_start", [1]),  # before anything is saved
+        ("on_train_batch_start", [2]),
+        ("on_train_batch_start", [4]),  # the first block of an epoch
+        ("on_train_batch_start", [9]),
+        ("on_train_batch_end", [1]),
+        ("on_train_batch_end", [3]),  # the last block of an epoch, before its validation
+        ("on_train_batch_end", [5]),
+        ("on_train_batch_end", [9]),
+        ("on_validation_start", [1]),
+        ("on_validation_batch_end", [2]),
+        ("on_validation_end", [2]),
+        ("on_validation_end", [3]),
+        ("on_train_epoch_end", [1]),
+        ("on_train_epoch_end", [3]),
+        ("on_train_epoch_start", [2]),
+        ("on_train_start", [1]),
+        ("on_train_end", [1]),
+        ("on_train_batch_end", [2, 2, 2, 2]),  # again and again
+        ("on_validation_end", [1, 1]),
+    ],
+)
+@pytest.mark.parametrize("minutes", [0.0, 60.0], ids=["saved before each block", "saved before each epoch"])
+def test_an_interrupted_training_goes_on_exactly(images, tmp_path, uninterrupted, hook, counts, minutes):
+    data = images()
+    settings = {**CYCLE, "save_every_n_minutes": minutes}
+    if not uninterrupted:
+        result = fit(network(data, **CYCLE), data, tmp_path / "whole")
+        names = ("steps", "epochs", "best_epoch")
+        uninterrupted["result"] = {name: getattr(result, name) for name in names}
+        uninterrupted["last"], uninterrupted["best"] = end(tmp_path / "whole"), end(tmp_path / "whole", "best.ckpt")
+        uninterrupted["points"] = points(tmp_path / "whole")
+    folder = tmp_path / "run"
+    for count in counts:
+        interrupted = network(data, callbacks=lambda n=count: [Interrupting(hook, n)], **settings)
+        with pytest.raises(KeyboardInterrupt):
+            fit(interrupted, data, folder)
+    result = fit(network(data, **settings), data, folder)
+    assert {name: getattr(result, name) for name in uninterrupted["result"]} == uninterrupted["result"]
+    for name in ("last", "best"):
+        found = end(folder, f"{name}.ckpt")
+        for part, expected in uninterrupted[name].items():
+            assert same(found[part], expected), (name, part)
+    assert points(folder) == uninterrupted["points"]
+
+
+def test_an_interruption_leaves_the_next_one_possible(images, tmp_path):
+    data = images()
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fit(network(data, callbacks=lambda: [Interrupting("on_train_batch_end", 1)]), data, tmp_path / "run")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_finished_training_is_not_trained_again(images, tmp_path):
+    data = images()
+    first = fit(network(data, **CYCLE), data, tmp_path / "run")
+    before, found = end(tmp_path / "run"), points(tmp_path / "run")
+    again = fit(network(data, **CYCLE), data, tmp_path / "run")
+    assert (again.steps, again.epochs, again.best_epoch) == (first.steps, first.epochs, first.best_epoch)
+    assert same(end(tmp_path / "run"), before)
+    assert points(tmp_path / "run") == found
+
+
+@pytest.mark.parametrize(
+    ("first", "further"),
+    [
+        ({"max_epochs": 2}, {"max_epochs": 4}),
+        ({"max_epochs": 9, "max_steps": 8}, {"max_epochs": 2}),  # an end of both
+    ],
+)
+@pytest.mark.parametrize("block", [1, 4, 16])
+def test_a_training_goes_on_from_another_runs_end(images, tmp_path, first, further, block):
+    data = images()
+    settings = {"model": CNN_SMALL, "optimizer": partial(Adam, lr=0.01), "steps_per_call": block}
+    fit(network(data, **settings, **first), data, tmp_path / "first")
+    fit(network(data, **settings, **further), data, tmp_path / "further", resume=tmp_path / "first" / "last.ckpt")
+    fit(network(data, **settings, **further), data, tmp_path / "whole")
+    assert same(end(tmp_path / "further")["state_dict"], end(tmp_path / "whole")["state_dict"])
+    last = 8 * further["max_epochs"]
+    assert points(tmp_path / "further")["val/loss", last] == points(tmp_path / "whole")["val/loss", last]
+
+
+def test_an_epoch_that_max_steps_cut_short_counts_as_one(images, tmp_path):
+    data = images()
+    settings = {"model": CNN_SMALL, "optimizer": partial(Adam, lr=0.01)}
+    ends = []
+    for block in (1, 4, 16):
+        first, further = tmp_path / f"first {block}", tmp_path / f"further {block}"
+        fit(network(data, max_steps=13, steps_per_call=block, **settings), data, first)
+        learner = network(data, max_epochs=4, steps_per_call=block, **settings)
+        result = fit(learner, data, further, resume=first / "last.ckpt")
+        assert (result.steps, result.epochs) == (13 + 2 * 8, 4)
+        ends.append(end(further)["state_dict"])
+    assert same(ends[0], ends[1])
+    assert same(ends[0], ends[2])
+
+
+def test_the_best_epoch_of_the_run_that_is_gone_on_from_stays_the_best(images, tmp_path):
+    data = images()
+    learner = network(data, optimizer=partial(Adam, lr=0.01), max_epochs=4)
+    first = fit(learner, data, tmp_path / "first")
+    assert max(values(tmp_path / "first", "val/accuracy")) == 1  # it cannot be beaten
+    further = network(data, optimizer=partial(Adam, lr=0.01), max_epochs=5)
+    result = fit(further, data, tmp_path / "further", resume=tmp_path / "first" / "last.ckpt")
+    assert (result.epochs, result.best_epoch) == (5, first.best_epoch)
+    assert same(dict(further.task.state_dict()), dict(learner.task.state_dict()))
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(images, tmp_path):
+    data = images()
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        fit(network(data, callbacks=lambda: [Interrupting("on_train_batch_end", 8)], **CYCLE), data, folder)
+    path = folder / "last.ckpt"
+    path.write_bytes(path.read_bytes()[:-100])
+    fit(network(data, **CYCLE), data, folder)
+    fit(network(data, **CYCLE), data, tmp_path / "whole")
+    assert same(end(folder)["state_dict"], end(tmp_path / "whole")["state_dict"])
+    assert points(folder) == points(tmp_path / "whole")
+
+
+def test_weights_go_out_and_in_again(images, tmp_path):
+    data = images()
+    learner = network(data, model=CNN_SMALL)
+    fit(learner, data, tmp_path / "run")
+    path = learner.export(tmp_path / "exported")
+    other = network(data, model=CNN_SMALL)
+    fit(other, data, tmp_path / "again")
+    assert other.export(tmp_path / "again").read_bytes() == path.read_bytes()
+    fresh = network(data, model=CNN_SMALL)
+    assert not same(dict(fresh.task.state_dict()), dict(learner.task.state_dict()))
+    fresh.load(path)
+    assert same(dict(fresh.task.state_dict()), dict(learner.task.state_dict()))
