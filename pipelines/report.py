@@ -29,12 +29,7 @@ FILES = ("card.json", "metrics.json", "evaluation/intervals.json", "evaluation/t
 UI = "http://127.0.0.1:5000"  # where `make ui` serves a local store
 ROOM = 4_000_000  # characters of thumbnails in the index, which stays under 5 MB
 LOWER = {"error", "loss"}  # words in the name of a metric of which less is better; the objective states its own mode
-COSTS = {
-    "parameters": "parameters",
-    "FLOPs": "flops",
-    "training,\u00a0s": "fit_seconds",
-    "one example,\u00a0ms": "latency_one_ms",
-}
+COSTS = {"parameters": "parameters", "FLOPs": "flops", "training, s": "fit_seconds", "one example, ms": "latency_one_ms"}
 
 
 class Point(NamedTuple):
@@ -99,14 +94,6 @@ class Section:
     columns: Sequence[Column]
 
 
-class Picture(NamedTuple):
-    """An image inside a page. Sizes in pixels."""
-
-    uri: str
-    width: int
-    height: int
-
-
 def main() -> None:
     params: Any = OmegaConf.to_container(OmegaConf.load("params.yaml"))
     groups: dict[str, dict[tuple[str, str], list[Entry]]] = {}
@@ -163,7 +150,7 @@ def compare(entries: Sequence[Entry]) -> Section:
         mode = objective["mode"] if name == metric else "min" if LOWER & set(name.split("_")) else "max"
         columns.append(Column(words(name), mode, number, [entry.point(f"test/{name}") for entry in ranked]))
     sizes = sorted({str(entry.config["data"].get("batch_size")) for entry in ranked})
-    for label, name in {**COSTS, f"batch of {' or '.join(sizes)},\u00a0ms": "latency_batch_ms"}.items():
+    for label, name in {**COSTS, f"batch of {' or '.join(sizes)}, ms": "latency_batch_ms"}.items():
         points = [entry.point(name) for entry in ranked]
         columns.append(Column(label, "min", brief, [point if point.value else Point() for point in points]))
     return Section(words(metric), ranked, [columns[0], *(column for column in columns[1:] if column.best is not None)])
@@ -191,8 +178,8 @@ def brief(value: float) -> str:
     return f"{value:#.3g}".rstrip(".") + unit
 
 
-def picture(path: Path, width: int | None = None) -> Picture:
-    """A PNG as it is, or scaled down to a width as WebP."""
+def picture(path: Path, width: int | None = None) -> dict[str, Any]:
+    """The attributes of an img that holds a PNG as it is, or scaled down to a width as WebP."""
     kind, content = "png", path.read_bytes()
     with Image.open(path) as image:
         size = image.size
@@ -201,26 +188,24 @@ def picture(path: Path, width: int | None = None) -> Picture:
             small.thumbnail((width, 10 * width))
             small.save(buffer := BytesIO(), format="webp", quality=85)
             kind, content, size = "webp", buffer.getvalue(), small.size
-    return Picture(f"data:image/{kind};base64,{b64encode(content).decode()}", *size)
+    return {"src": f"data:image/{kind};base64,{b64encode(content).decode()}", "width": size[0], "height": size[1]}
 
 
-def _thumbnails(sections: Sequence[Section]) -> dict[Path, Picture]:
-    """Small pictures of the figures, while there is room; those of the best experiments first."""
-    found: dict[Path, Picture] = {}
-    room = ROOM
+def _thumbnails(sections: Sequence[Section]) -> dict[Path, dict[str, Any]]:
+    """Small pictures of the figures, those of the best experiments first, while there is room."""
+    found: dict[Path, dict[str, Any]] = {}
     for path in (path for section in sections for entry in section.entries for path in entry.figures):
-        small = picture(path, width=480)
-        room -= len(small.uri)
-        if room < 0:
+        found[path] = picture(path, width=480)
+        if sum(len(small["src"]) for small in found.values()) > ROOM:
+            del found[path]
             break
-        found[path] = small
     return found
 
 
 def _description(path: Path) -> str:
     """The comment at the head of an experiment's file."""
     lines = path.read_text().splitlines() if path.is_file() else []
-    comment = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
+    comment = itertools.takewhile(lambda line: line.startswith("#"), lines)
     return " ".join(line.removeprefix("#").strip() for line in comment if not line.startswith("# @package"))
 
 

@@ -12,7 +12,7 @@ import os
 import select
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,9 @@ class Shipment:
         self.folder = folder
         self.record = read_json(folder / "record.json")
         self.uri = self.record["uri"]
-        self.client = MlflowClient(self.uri)
+        with _opening(self.uri):
+            self.client = MlflowClient(self.uri)
+            self.client.search_experiments(max_results=1)
         self._state_path = folder / ".shipped.json"
         self._system: list[Metric] = []
         self._samples = 0
@@ -151,15 +153,20 @@ class Shipment:
         self.client.log_batch(self.state["run"], tags=tags)
 
     def _experiment(self) -> str:
-        """The experiment's id; two processes that open a new database at once would both create its tables."""
-        database = Path(self.uri.removeprefix("sqlite:///"))
-        with alone(database.with_name(f"{database.name}.lock")) if self.uri.startswith("sqlite:") else nullcontext():
+        """The experiment's id; it is made where the store lacks it."""
+        with _opening(self.uri):
             name = self.record["experiment"]
             found = self.client.get_experiment_by_name(name)
             return found.experiment_id if found else self.client.create_experiment(name, store.artifacts(self.uri))
 
     def _save(self) -> None:
         write_json(self._state_path, self.state)
+
+
+def _opening(uri: str) -> AbstractContextManager[None]:
+    """Held while a local database is opened: two processes that open a new one at once would both create its tables."""
+    path = store.database(uri)
+    return alone(store.lock(path)) if path else nullcontext()
 
 
 def ship(folder: Path) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from src.errors import InputError
+from src.tracking.shipping import alone
 
 ENVIRONMENT = {  # set before mlflow is imported
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -35,8 +36,18 @@ def address(uri: str | None) -> str:
 
 def artifacts(uri: str) -> str | None:
     """Where artifacts lie: beside a local database; a server decides by itself."""
-    path = _sqlite(uri)
+    path = database(uri)
     return (path.parent / "mlartifacts").resolve().as_uri() if path else None
+
+
+def database(uri: str) -> Path | None:
+    """The file of a local database, None for a server."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def lock(path: Path) -> Path:
+    """The lock file that is held while a local database is opened, its tables perhaps being created."""
+    return path.with_name(f"{path.name}.lock")
 
 
 def check(uri: str) -> str | None:
@@ -48,7 +59,7 @@ def check(uri: str) -> str | None:
     Raises:
         InputError: a database whose schema this MLflow cannot use.
     """
-    path = _sqlite(uri)
+    path = database(uri)
     if path:
         _check_schema(path, uri)
         return None
@@ -70,18 +81,15 @@ def check(uri: str) -> str | None:
     return None
 
 
-def _sqlite(uri: str) -> Path | None:
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
-
-
 def _check_schema(path: Path, uri: str) -> None:
     if not path.is_file() or not path.stat().st_size:
         return
+    address = f"{path.absolute().as_uri()}?mode=ro"
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as database:
-            rows = database.execute("select version_num from alembic_version").fetchall()
+        with alone(lock(path)), closing(sqlite3.connect(address, uri=True, timeout=10)) as connection:
+            rows = connection.execute("select version_num from alembic_version").fetchall()
     except sqlite3.OperationalError:
-        return  # being created by another process just now; the courier waits for it
+        return  # no table yet: somebody else's MLflow is creating it just now
     except sqlite3.DatabaseError as error:
         raise InputError(
             f"{path}: expected an SQLite database; {error}. Move it away, or name another by tracking.uri."

@@ -1,0 +1,326 @@
+"""The report of made-up results, of tasks and metrics that exist nowhere else."""
+
+import json
+import re
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from pipelines import report
+from src.errors import InputError
+from src.tracking.shipping import alone
+from tests.repository import ROOT
+
+CARD = {
+    "name": "pebbles",
+    "source": "a beach",
+    "content": "c0ffee" * 8,
+    "counts": {"train": 1200, "val": 100, "test": 200},
+    "classes": ["round", "<b>flat</b> | thin"],
+    "class_counts": {"train": [700, 500], "val": [60, 40], "test": [110, 90]},
+    "arrays": {"image": {"shape": [1500, 3, 8, 8], "dtype": "uint8"}, "target": {"shape": [1500], "dtype": "int64"}},
+    "split": {"val": 0.1, "seed": 0, "own": ["test"]},
+    "duplicates": {"val in train": 0, "test in train": 3},
+}
+
+
+def write(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content) if path.suffix == ".json" else yaml.safe_dump(content, sort_keys=False))
+
+
+def results(
+    name: str,
+    values: dict[str, float],
+    *,
+    half: float = 0.01,
+    metric: str = "grip",
+    mode: str = "max",
+    evaluation: str = "made.up.Handling",
+    card: dict[str, Any] | None = None,
+    timings: dict[str, float] | None = None,
+    parameters: int = 53_098,
+    figures: int = 1,
+) -> Path:
+    """The results of one experiment in the working folder, and its run folder.
+
+    Args:
+        values: metrics of the test part.
+        half: half the width of each interval.
+    """
+    folder = Path("results") / name
+    write(folder / "card.json", {**CARD, **(card or {})})
+    config = {
+        "name": name,
+        "data": {"_target_": "made.up.Pebbles", "batch_size": 32},
+        "model": {"_target_": "made.up.Hand", "fingers": 5},
+        "objective": {"metric": f"val/{metric}", "mode": mode},
+        "evaluation": {"_target_": evaluation, "headline": list(values)},
+    }
+    write(folder / "model" / "config.yaml", config)
+    scores = {f"{part}/{key}": value for part in ("val", "test") for key, value in values.items()}
+    write(folder / "metrics.json", {"epochs": 3, "best_epoch": 2, "parameters": parameters, **scores, "test/grip/round": 0.25})
+    write(folder / "evaluation" / "intervals.json", {key: [value - half, value + half] for key, value in scores.items()})
+    write(folder / "evaluation" / "timings.json", {"fit_seconds": 2.5} if timings is None else timings)
+    write(folder / "evaluation" / "run.json", {"folder": f"runs/{name}-1"})
+    (folder / "learning.csv").write_text("epoch,val/grip\n1,0.5\n2,0.75\n")
+    (folder / "figures").mkdir()
+    for number in range(figures):
+        pixels = np.random.default_rng(number).integers(256, size=(300, 600, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "figures" / f"fingers_{number}.png")
+    listed = yaml.safe_load(Path("params.yaml").read_text())["experiments"] if Path("params.yaml").is_file() else []
+    write(Path("params.yaml"), {"experiments": [*listed, name]})
+    return folder
+
+
+def ship(name: str, uri: str, **state: Any) -> None:
+    """A run folder whose record is whole in the store."""
+    folder = Path("runs") / f"{name}-1"
+    write(folder / "record.json", {"uri": uri, "status": "FINISHED", "ended": 7})
+    write(folder / ".shipped.json", {"uri": uri, "run": "abc", "status": "FINISHED", "ended": 7, "offset": 0, **state})
+
+
+def leaderboard() -> str:
+    report.main()
+    return Path("reports/leaderboard.md").read_text().replace("\u00a0", " ")
+
+
+def index() -> str:
+    report.main()
+    return Path("reports/index.html").read_text().replace("\u00a0", " ")
+
+
+def rows(text: str) -> list[str]:
+    """The names in the tables of the leaderboard, from top to bottom."""
+    return re.findall(r"^\| \[(\w+)\]", text, re.MULTILINE)
+
+
+pytestmark = pytest.mark.usefixtures("project")
+
+
+@pytest.mark.parametrize(("mode", "order"), [("max", ["b", "c", "a"]), ("min", ["a", "c", "b"])])
+def test_experiments_are_ranked_by_their_objective(mode, order):
+    for name, value in (("a", 0.1), ("b", 0.9), ("c", 0.5)):
+        results(name, {"grip": value}, mode=mode)
+    assert rows(leaderboard()) == order
+
+
+def test_an_experiment_without_the_objective_comes_last():
+    results("a", {"reach": 0.1})
+    results("b", {"grip": 0.5, "reach": 0.2})
+    assert rows(leaderboard()) == ["b", "a"]
+    assert "| – | 0.1000" in leaderboard()
+
+
+def test_the_best_of_each_column_is_marked():
+    results("a", {"grip": 0.9, "grip_loss": 0.3}, timings={"fit_seconds": 2.0, "latency_one_ms": 4})
+    results("b", {"grip": 0.5, "grip_loss": 0.2}, timings={"fit_seconds": 9.0})
+    text = leaderboard()
+    assert "| experiment | grip | grip loss | parameters | training, s | one example, ms |\n" in text
+    assert "| **0.9000** (0.8900–0.9100) | 0.3000 (0.2900–0.3100) | **53.1 k** | **2.00** | **4** |" in text
+    assert "| 0.5000 (0.4900–0.5100) | **0.2000** (0.1900–0.2100) | **53.1 k** | 9 | – |" in text
+    assert index().count('class="best"') == 6
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"card": {"name": "pebbles", "content": "beef"}}, {"evaluation": "made.up.Throwing"}, {"metric": "reach"}],
+    ids=["data", "evaluation", "objective"],
+)
+def test_only_what_is_alike_is_compared(other):
+    results("a", {"grip": 0.9, "reach": 1.0})
+    results("b", {"grip": 0.8, "reach": 1.0})
+    results("c", {"grip": 0.7, "reach": 1.0}, **other)
+    text = leaderboard()
+    assert text.count("### ") == 2
+    assert rows(text.split("### ")[1]) == ["a", "b"]
+    assert "c reaches" in text.split("### ")[2]
+    assert text.count("\n## ") == (2 if "card" in other else 1)
+
+
+@pytest.mark.parametrize(
+    ("second", "sentence"),
+    [
+        (0.89, "a leads with grip 0.9000, 0.0100 ahead of b at 0.8900; their 95 % intervals overlap (0.8900–0.9100 and "
+               "0.8800–0.9000), so the order of these two may be chance."),
+        (0.5, "a leads with grip 0.9000, 0.4000 ahead of b at 0.5000; their 95 % intervals do not overlap (0.8900–0.9100 and "
+              "0.4900–0.5100)."),
+        (0.9, "a and b share the lead with grip 0.9000; their 95 % intervals overlap"),
+        (float("nan"), "a reaches grip 0.9000 (95 % interval 0.8900–0.9100); there is nothing else to compare it with."),
+    ],
+)  # fmt: skip
+def test_a_sentence_says_how_far_the_best_is_ahead(second, sentence):
+    results("a", {"grip": 0.9})
+    results("b", {"grip": second})
+    assert f"\n{sentence}" in leaderboard()
+    assert f">{sentence}" in index()
+
+
+def test_what_is_not_known_is_a_dash():
+    results("a", {"grip": 0.9}, parameters=0, timings={})
+    results("b", {"grip": 0.5}, timings={})
+    text = leaderboard()
+    assert "| experiment | grip | parameters |\n" in text
+    assert "| **0.9000** (0.8900–0.9100) | – |\n" in text
+
+
+def test_the_data_are_described():
+    results("a", {"grip": 0.9})
+    for text in (leaderboard(), index()):
+        assert "1,200 train, 100 val, 200 test" in text
+        assert "val 0.1, seed 0; test as the set comes" in text
+        assert "3 of test in train" in text
+    assert CARD["content"] in index()
+    assert "image 3×8×8 uint8" in index()
+    assert "&lt;b&gt;flat&lt;/b&gt;" in index()
+    assert "<b>flat" not in index()
+
+
+def test_an_experiment_has_a_page_of_its_own():
+    results("a", {"grip": 0.9}, figures=2)
+    Path("conf/experiment").mkdir(parents=True)
+    Path("conf/experiment/a.yaml").write_text("# @package _global_\n# Takes <five> fingers.\n# Expected: 0.9.\nname: a\n# no\n")
+    report.main()
+    page = Path("reports/experiments/a.html").read_text()
+    assert "Takes &lt;five&gt; fingers. Expected: 0.9.\n" in page
+    assert "Takes &lt;five&gt; fingers. Expected: 0.9.<" in index()
+    assert page.count('<img src="data:image/png;base64,') == 2
+    assert "fingers: 5" in page
+    assert re.search(r"<th scope=\"row\">round</th>\s*<td>0.2500</td>", page)
+    assert "<td>0.7500</td>" in page  # of the second epoch
+    assert 'href="experiments/a.html"' in index()
+
+
+def test_the_page_of_an_experiment_that_is_no_longer_listed_goes():
+    results("a", {"grip": 0.9})
+    results("b", {"grip": 0.9})
+    report.main()
+    write(Path("params.yaml"), {"experiments": ["a"]})
+    report.main()
+    assert [path.name for path in Path("reports/experiments").iterdir()] == ["a.html"]
+    assert "b.html" not in index()
+
+
+def test_equal_inputs_make_equal_pages():
+    results("a", {"grip": 0.9})
+    report.main()
+    before = {path: path.read_bytes() for path in Path("reports").rglob("*.*")}
+    time.sleep(0.01)
+    report.main()
+    assert {path: path.read_bytes() for path in Path("reports").rglob("*.*")} == before
+    assert len(before) == 3
+
+
+def test_pages_hold_all_that_they_show(monkeypatch):
+    results("a", {"grip": 0.9}, figures=3)
+    results("b", {"grip": 0.8}, figures=3)
+    text = index()
+    assert text.count("<img") == 6
+    for page in [text, *(path.read_text() for path in Path("reports/experiments").iterdir())]:
+        assert set(re.findall(r'src="(.{10})', page)) == {"data:image"}
+        assert not re.findall(r"https?:|url\(|@import", page)
+        assert page.count("<img") == page.count(" alt=")
+        assert page.count("<th ") == page.count("<th scope=") == page.count("</th>")
+    assert 'aria-sort="descending"' in text
+    monkeypatch.setattr(report, "ROOM", 250_000)  # one such thumbnail of noise has about 110,000 characters
+    text = index()
+    assert "fingers 1 of a" in text
+    assert "fingers 2 of a" not in text
+    assert "of b" not in text.replace("run of b", "")
+
+
+def test_missing_results_name_the_remedy():
+    results("a", {"grip": 0.9})
+    Path("results/a/evaluation/run.json").unlink()
+    with pytest.raises(InputError, match=r"results/a: expected .* no evaluation/run.json. Run: dvc repro"):
+        report.main()
+
+
+@pytest.mark.parametrize(
+    ("uri", "state", "link"),
+    [
+        ("sqlite:////here/mlflow.db", {"experiment": "3"}, "http://127.0.0.1:5000/#/experiments/3/runs/abc"),
+        ("https://me:secret@host:8/mlflow/", {"experiment": "3"}, "https://host:8/mlflow/#/experiments/3/runs/abc"),
+        ("sqlite:////here/mlflow.db", {}, None),
+        ("postgresql://host/db", {"experiment": "3"}, None),
+    ],
+)
+def test_links_to_the_run(uri, state, link):
+    results("a", {"grip": 0.9})
+    ship("a", uri, **state)
+    text = index()
+    assert re.findall(r'href="(http[^"]+)"', text) == ([link] if link else [])
+    assert ("make ui" in text) == bool(link)
+    assert (str(link) in Path("reports/experiments/a.html").read_text()) == bool(link)
+
+
+def test_it_waits_for_a_courier_that_is_busy():
+    results("a", {"grip": 0.9})
+    ship("a", "sqlite:////here/mlflow.db", status="RUNNING")
+    held = threading.Event()
+
+    def courier() -> None:
+        with alone(Path("runs/a-1/.courier.lock")):
+            held.set()
+            time.sleep(0.3)
+            ship("a", "sqlite:////here/mlflow.db", experiment="3")
+
+    thread = threading.Thread(target=courier)
+    thread.start()
+    held.wait()
+    assert "experiments/3/runs/abc" in index()
+    thread.join()
+
+
+def test_a_store_that_is_away_does_not_fail_the_report(capsys):
+    results("a", {"grip": 0.9})
+    ship("a", "http://127.0.0.1:9", status="RUNNING")
+    assert "make ui" not in index()
+    said = capsys.readouterr()
+    assert "runs/a-1 is not in the store: http://127.0.0.1:9 does not answer" in said.err
+    assert said.out == "report: reports/index.html\n"
+
+
+def test_a_run_that_was_pulled_has_no_folder_here():
+    results("a", {"grip": 0.9})
+    report.main()
+    assert not Path("runs").exists()
+
+
+def test_it_knows_no_task_model_or_data_by_name():
+    names = {path.stem for group in ("task", "model", "data", "experiment") for path in (ROOT / "conf" / group).glob("*.yaml")}
+    files = [ROOT / "pipelines/report.py", *(ROOT / "pipelines/templates").iterdir()]
+    used = {word for path in files for word in re.findall(r"\w+", path.read_text().lower())}
+    assert len(names) > 10
+    assert not names & used
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.98765432, "0.9877"), (0.0, "0.0000"), (1.0, "1.0000"), (-0.5, "-0.5000"), (24.78321, "24.78"), (123_456.7, "123,457"),
+     (0.00012345, "0.0001234")],
+)  # fmt: skip
+def test_numbers(value, text):
+    assert report.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(9610, "9,610"), (53_098, "53.1 k"), (999_600, "1.00 M"), (694_784, "695 k"), (2.0059, "2.01"), (0.36, "0.360"),
+     (163.97, "164"), (12_874.5, "12.9 k"), (0, "0"), (4.1e12, "4.10 T")],
+)  # fmt: skip
+def test_brief_numbers(value, text):
+    assert report.brief(value) == text
+
+
+def test_a_scale_leaves_out_what_lies_far_off():
+    points = [report.Point(value, (value - 0.01, value + 0.01)) for value in (0.98, 0.97, 0.96, 0.95, 0.94, 0.1)]
+    low, high = report.Column("grip", "max", report.number, points).scale
+    assert (low, high) == (pytest.approx(0.93), pytest.approx(0.99))
+    assert report.Column("grip", "max", report.number, points[:1]).scale is None
