@@ -18,21 +18,21 @@ help:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: $(PYTHON) lacks its venv module. On Debian or Ubuntu: apt-get install python3-venv"; exit 2; }
 	@echo "Setting up .venv with $(PYTHON) (minutes, once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
 repro: .venv/ready
-	@dvc repro --quiet
+	@dvc repro
 	@echo
 	@echo "The report:          reports/index.html"
 	@echo "Every run, MLflow:   make ui"
 	@echo "To type commands:    source .venv/bin/activate"
 
 test: .venv/ready
-	@pytest
+	@pytest -n 2 --dist loadfile
 
 test-all: .venv/ready
-	@pytest -m 'not gpu'
+	@pytest -n 2 --dist loadfile -m 'not gpu'
 
 check: .venv/ready
 	@ruff format --check .

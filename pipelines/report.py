@@ -120,12 +120,11 @@ def main() -> None:
 def read(name: str) -> Entry:
     """The results of one experiment, once its record is in the tracking store."""
     folder = RESULTS / name
-    missing = [file for file in (*FILES, "model/config.yaml") if not (folder / file).is_file()]
+    missing = [file for file in (*FILES, "model/config.yaml", "learning.csv") if not (folder / file).is_file()]
     if missing:
         raise InputError(f"{folder}: expected the results of {name}; there is no {', '.join(missing)}. Run: dvc repro")
     card, metrics, intervals, timings, run = (runs.read_json(folder / file) for file in FILES)
     config: Any = OmegaConf.to_container(OmegaConf.load(folder / "model/config.yaml"))
-    epochs = folder / "learning.csv"
     return Entry(
         name=name,
         description=_description(Path("conf/experiment") / f"{name}.yaml"),
@@ -133,7 +132,7 @@ def read(name: str) -> Entry:
         config=config,
         numbers={**metrics, **timings},
         intervals=intervals,
-        epochs=list(csv.DictReader(epochs.read_text().splitlines())) if epochs.is_file() else [],
+        epochs=list(csv.DictReader((folder / "learning.csv").read_text().splitlines())),
         figures=sorted((folder / "figures").glob("*.png")),
         link=_link(_shipped(Path(run["folder"]))),
     )
@@ -161,16 +160,16 @@ def words(name: str) -> str:
 
 
 def number(value: float) -> str:
-    """Four decimals; four digits of a value far from 1."""
+    """Four decimals; four significant places of a value far from 1."""
     if value and not 1e-3 <= abs(value) < 10:
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return f"{value:.4f}"
 
 
 def brief(value: float) -> str:
-    """Three digits and k, M, G, T, P or E; a whole number below 10,000 in full."""
-    if value < 10_000 and value == int(value):
-        return f"{value:,.0f}"
+    """Three significant places and k, M, G, T, P or E; a whole number below 10,000 in full."""
+    if isinstance(value, int) and value < 10_000:
+        return f"{value:,}"
     units = iter(("", " k", " M", " G", " T", " P", " E"))
     unit = next(units)
     while value >= 999.5:
@@ -195,10 +194,10 @@ def _thumbnails(sections: Sequence[Section]) -> dict[Path, dict[str, Any]]:
     """Small pictures of the figures, those of the best experiments first, while there is room."""
     found: dict[Path, dict[str, Any]] = {}
     for path in (path for section in sections for entry in section.entries for path in entry.figures):
-        found[path] = picture(path, width=480)
-        if sum(len(small["src"]) for small in found.values()) > ROOM:
-            del found[path]
+        small = picture(path, width=480)
+        if sum(len(other["src"]) for other in (small, *found.values())) > ROOM:
             break
+        found[path] = small
     return found
 
 

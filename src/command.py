@@ -63,7 +63,7 @@ def configure(arguments: Sequence[str]) -> DictConfig:
     missing = [str(path) for path in extra if not path.is_dir()]
     if missing:
         raise InputError(f"--config-dir: expected a folder of configuration groups; there is no {', '.join(missing)}.")
-    resumed = [override.partition("=")[2] for override in overrides if override.startswith("resume=")]
+    resumed = [override.partition("=")[2].strip("'\"") for override in overrides if override.startswith("resume=")]
     if resumed and resumed[-1] not in ("", "null"):
         return configuration.further(Path(resumed[-1]), overrides)
     return configuration.compose(overrides, extra=extra)

@@ -87,14 +87,14 @@ def parse(overrides: Sequence[str]) -> list[Override]:
 def check_types(plain: DictConfig, config: DictConfig, overrides: Sequence[Override]) -> None:
     """Refuses a value of another type than the one it replaces.
 
-    An integer may become a float; null takes anything, and anything may become null.
+    An integer may become a float; null takes anything, and anything may become null or auto.
     """
     for override in overrides:
         key = override.get_key_element().lstrip("+~")
         if override.is_delete() or override.is_add() or "@" in key:
             continue
         was, now = (_resolved(node, key) for node in (plain, config))
-        if was is None or now is None or _kind(was) == _kind(now):
+        if was is None or now is None or _kind(was) == _kind(now) or now == "auto":
             continue
         expected = f"{_kind(was)}, as in {key}={was}"
         raise InputError(f"{key}: expected {expected}; received {now!r}, {_kind(now)}.")

@@ -77,8 +77,9 @@ class Task(LightningModule):
         optimizer = self._optimizer(self.parameters())
         if self._scheduler is None:
             return optimizer
+        given = getattr(self._scheduler, "keywords", {}).get("total_steps")
         needs_total = "total_steps" in inspect.signature(self._scheduler).parameters
-        total = {"total_steps": self.total_steps} if needs_total else {}
+        total = {"total_steps": given or self.total_steps} if needs_total else {}
         scheduler = self._scheduler(optimizer, **total)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step" if total else "epoch"}}
 
@@ -145,6 +146,8 @@ class Task(LightningModule):
             numerator, denominator = self.trainer.strategy.reduce(pair, reduce_op="sum")
             values[f"val/{name}"] = (numerator / denominator).float()
         self._sums.clear()
+        if values["val/loss"].isnan():  # the last update of the weights may have done it, after a loss that was a number
+            raise self._failure("validation loss", values["val/loss"], self.global_step)
         self._log(values)
 
     def _optimizer_step(self, wrapped: Any) -> None:
@@ -156,8 +159,6 @@ class Task(LightningModule):
         optimizer.step()
         wrapped._on_after_step()
         optimizer.zero_grad(set_to_none=True)
-        if torch.is_autocast_enabled(self.device.type):
-            torch.clear_autocast_cache()  # its casts of the weights would outlive this step, up to the block's end
         configs = self.trainer.lr_scheduler_configs
         if configs and configs[0].interval == "step":
             scheduler: Any = configs[0].scheduler
@@ -169,13 +170,14 @@ class Task(LightningModule):
         if not finite.all():
             number = int((~finite).nonzero()[0])
             first = self.global_step - -(-len(losses) // self._accumulate)
-            step = first + number // self._accumulate + 1
-            raise RunFailed(
-                f"The loss is {losses[number].item()} at step {step}, in epoch {self.current_epoch + 1}; the last good "
-                "checkpoint is kept. Lower optimizer.lr, set trainer.gradient_clip_val=1.0, or let +debug=default "
-                "name the operation."
-            )
+            raise self._failure("loss", losses[number], first + number // self._accumulate + 1)
         self._epoch.append(losses)
+
+    def _failure(self, what: str, value: Tensor, step: int) -> RunFailed:
+        return RunFailed(
+            f"The {what} is {value.item()} at step {step}, in epoch {self.current_epoch + 1}; the last good checkpoint is "
+            "kept. Lower optimizer.lr, set trainer.gradient_clip_val=1.0, or let +debug=default name the operation."
+        )
 
     def _rate(self) -> Tensor:
         return torch.tensor(self.trainer.optimizers[0].param_groups[0]["lr"])

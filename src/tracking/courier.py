@@ -9,6 +9,7 @@ import importlib
 import json
 import logging
 import os
+import re
 import select
 import sys
 import time
@@ -30,6 +31,7 @@ from mlflow.tracking import MlflowClient
 BATCH = 1000  # points in one request, the limit of MLflow's REST interface
 LONGEST = 6000  # characters of a parameter's value
 SAMPLING = 5  # seconds between samples of the machine's load
+FOREIGN = re.compile(r"[^\w\-. :/]")  # what MLflow refuses in the name of a metric, and a class's name may hold
 PATIENCE = 120  # seconds for which a courier tries to ship the end of a run
 REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "BAD_REQUEST", "PERMISSION_DENIED", "UNAUTHENTICATED")
 
@@ -55,7 +57,7 @@ class Shipment:
         batch: list[Metric] = []
         end = self.state["offset"]
         for point in read(path, end):
-            batch.append(Metric(point["name"], point["value"], point["time"], point["step"]))
+            batch.append(Metric(FOREIGN.sub("_", point["name"]), point["value"], point["time"], point["step"]))
             end = point["end"]
             if len(batch) == BATCH:
                 self._batch(batch, end)

@@ -5,7 +5,7 @@ import os
 import re
 import socket
 import sqlite3
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -86,7 +86,10 @@ def _check_schema(path: Path, uri: str) -> None:
         return
     address = f"{path.absolute().as_uri()}?mode=ro"
     try:
-        with alone(lock(path)), closing(sqlite3.connect(address, uri=True, timeout=10)) as connection:
+        with (
+            alone(lock(path)) if os.access(path.parent, os.W_OK) else nullcontext(),
+            closing(sqlite3.connect(address, uri=True, timeout=10)) as connection,
+        ):
             rows = connection.execute("select version_num from alembic_version").fetchall()
     except sqlite3.OperationalError:
         return  # no table yet: somebody else's MLflow is creating it just now

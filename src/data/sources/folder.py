@@ -31,7 +31,7 @@ class Folder:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def read(self) -> Raw:
-        from PIL import Image, UnidentifiedImageError  # only where images are decoded
+        from PIL import Image, ImageOps, UnidentifiedImageError  # only where images are decoded
 
         paths = self._paths()
         classes = sorted({path.parent.name for path in paths})
@@ -40,7 +40,9 @@ class Folder:
         for row, path in enumerate(paths):
             try:
                 with Image.open(path) as opened:
-                    image[row] = self._pixels(_eight_bits(opened).convert("L" if self.channels == 1 else "RGB"))
+                    image[row] = self._pixels(
+                        _eight_bits(ImageOps.exif_transpose(opened)).convert("L" if self.channels == 1 else "RGB")
+                    )
             except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
                 broken.append(f"{path}: {error}")
         if broken:

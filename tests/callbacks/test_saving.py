@@ -1,0 +1,198 @@
+"""The best checkpoint and the last one: a training that was interrupted anywhere goes on as if it had not been."""
+
+import signal
+from functools import partial
+from typing import Any
+
+import pytest
+from lightning.pytorch import Callback
+from torch.optim import Adam
+
+from tests.nets import CNN_SMALL, ONE_CYCLE, end, fit, network, points, same, values
+
+# Lightning counts blocks as steps; src.training takes the warning back, but pytest sets its own filters for each test.
+pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
+
+
+def test_the_best_epoch_is_kept_and_loaded(images, tmp_path):
+    data = images()
+    learner = network(data, optimizer=partial(Adam, lr=0.05), max_epochs=6)
+    result = fit(learner, data, tmp_path / "run")
+    accuracies = values(tmp_path / "run", "val/accuracy")
+    assert result.best_epoch == accuracies.index(max(accuracies)) + 1  # the first of equals
+    best = end(tmp_path / "run", "best.ckpt")
+    assert best["global_step"] == 8 * result.best_epoch
+    assert same(best["state_dict"], dict(learner.task.state_dict()))
+
+
+def test_an_objective_that_nobody_logs_is_refused(images, tmp_path):
+    data = images()
+    with pytest.raises(ValueError, match=r"objective\.metric=val/f1: the task never logs it; it logs .*val/accuracy"):
+        fit(network(data, metric="val/f1"), data, tmp_path / "run")
+
+
+class Interrupting(Callback):
+    """Ctrl-C at the n-th time that a hook is called."""
+
+    def __init__(self, hook: str, count: int):
+        self.left = count
+        setattr(self, hook, self._called)
+
+    def _called(self, *_: Any, **__: Any) -> None:
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+CYCLE = {
+    "model": CNN_SMALL,
+    "optimizer": partial(Adam, lr=0.01),
+    "scheduler": ONE_CYCLE,
+    "max_epochs": 3,
+    "steps_per_call": 3,  # blocks of 3, 3 and 2 batches an epoch
+    "log_every_n_steps": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> dict[str, Any]:
+    """What a training without an interruption comes to, run once."""
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("hook", "counts"),
+    [
+        ("on_train_batch_start", [1]),  # before anything is saved
+        ("on_train_batch_start", [2]),
+        ("on_train_batch_start", [4]),  # the first block of an epoch
+        ("on_train_batch_start", [9]),
+        ("on_train_batch_end", [1]),
+        ("on_train_batch_end", [3]),  # the last block of an epoch, before its validation
+        ("on_train_batch_end", [5]),
+        ("on_train_batch_end", [9]),
+        ("on_validation_start", [1]),
+        ("on_validation_batch_end", [2]),
+        ("on_validation_end", [2]),
+        ("on_validation_end", [3]),
+        ("on_train_epoch_end", [1]),
+        ("on_train_epoch_end", [3]),
+        ("on_train_epoch_start", [2]),
+        ("on_train_start", [1]),
+        ("on_train_end", [1]),
+        ("on_train_batch_end", [2, 2, 2, 2]),  # again and again
+        ("on_validation_end", [1, 1]),
+    ],
+)
+@pytest.mark.parametrize("minutes", [0.0, 60.0], ids=["saved before each block", "saved before each epoch"])
+def test_an_interrupted_training_goes_on_exactly(images, tmp_path, uninterrupted, hook, counts, minutes):
+    data = images()
+    settings = {**CYCLE, "save_every_n_minutes": minutes}
+    if not uninterrupted:
+        result = fit(network(data, **CYCLE), data, tmp_path / "whole")
+        names = ("steps", "epochs", "best_epoch")
+        uninterrupted["result"] = {name: getattr(result, name) for name in names}
+        uninterrupted["last"], uninterrupted["best"] = end(tmp_path / "whole"), end(tmp_path / "whole", "best.ckpt")
+        uninterrupted["points"] = points(tmp_path / "whole")
+    folder = tmp_path / "run"
+    for count in counts:
+        interrupted = network(data, callbacks=lambda n=count: [Interrupting(hook, n)], **settings)
+        with pytest.raises(KeyboardInterrupt):
+            fit(interrupted, data, folder)
+    result = fit(network(data, **settings), data, folder)
+    assert {name: getattr(result, name) for name in uninterrupted["result"]} == uninterrupted["result"]
+    for name in ("last", "best"):
+        found = end(folder, f"{name}.ckpt")
+        for part, expected in uninterrupted[name].items():
+            assert same(found[part], expected), (name, part)
+    assert points(folder) == uninterrupted["points"]
+
+
+def test_an_interruption_leaves_the_next_one_possible(images, tmp_path):
+    data = images()
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fit(network(data, callbacks=lambda: [Interrupting("on_train_batch_end", 1)]), data, tmp_path / "run")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_finished_training_is_not_trained_again(images, tmp_path):
+    data = images()
+    first = fit(network(data, **CYCLE), data, tmp_path / "run")
+    before, found = end(tmp_path / "run"), points(tmp_path / "run")
+    again = fit(network(data, **CYCLE), data, tmp_path / "run")
+    assert (again.steps, again.epochs, again.best_epoch) == (first.steps, first.epochs, first.best_epoch)
+    assert same(end(tmp_path / "run"), before)
+    assert points(tmp_path / "run") == found
+
+
+@pytest.mark.parametrize(
+    ("first", "further"),
+    [
+        ({"max_epochs": 2}, {"max_epochs": 4}),
+        ({"max_epochs": 9, "max_steps": 8}, {"max_epochs": 2}),  # an end of both
+    ],
+)
+@pytest.mark.parametrize("block", [1, 4, 16])
+def test_a_training_goes_on_from_another_runs_end(images, tmp_path, first, further, block):
+    data = images()
+    settings = {"model": CNN_SMALL, "optimizer": partial(Adam, lr=0.01), "steps_per_call": block}
+    fit(network(data, **settings, **first), data, tmp_path / "first")
+    fit(network(data, **settings, **further), data, tmp_path / "further", resume=tmp_path / "first" / "last.ckpt")
+    fit(network(data, **settings, **further), data, tmp_path / "whole")
+    assert same(end(tmp_path / "further")["state_dict"], end(tmp_path / "whole")["state_dict"])
+    last = 8 * further["max_epochs"]
+    assert points(tmp_path / "further")["val/loss", last] == points(tmp_path / "whole")["val/loss", last]
+
+
+def test_an_epoch_that_max_steps_cut_short_counts_as_one(images, tmp_path):
+    data = images()
+    settings = {"model": CNN_SMALL, "optimizer": partial(Adam, lr=0.01)}
+    ends = []
+    for block in (1, 4, 16):
+        first, further = tmp_path / f"first {block}", tmp_path / f"further {block}"
+        fit(network(data, max_steps=13, steps_per_call=block, **settings), data, first)
+        learner = network(data, max_epochs=4, steps_per_call=block, **settings)
+        result = fit(learner, data, further, resume=first / "last.ckpt")
+        assert (result.steps, result.epochs) == (13 + 2 * 8, 4)
+        ends.append(end(further)["state_dict"])
+    assert same(ends[0], ends[1])
+    assert same(ends[0], ends[2])
+
+
+def test_the_best_epoch_of_the_run_that_is_gone_on_from_stays_the_best(images, tmp_path):
+    data = images()
+    learner = network(data, optimizer=partial(Adam, lr=0.01), max_epochs=4)
+    first = fit(learner, data, tmp_path / "first")
+    assert max(values(tmp_path / "first", "val/accuracy")) == 1  # it cannot be beaten
+    further = network(data, optimizer=partial(Adam, lr=0.01), max_epochs=5)
+    result = fit(further, data, tmp_path / "further", resume=tmp_path / "first" / "last.ckpt")
+    assert (result.epochs, result.best_epoch) == (5, first.best_epoch)
+    assert same(dict(further.task.state_dict()), dict(learner.task.state_dict()))
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(images, tmp_path):
+    data = images()
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        fit(network(data, callbacks=lambda: [Interrupting("on_train_batch_end", 8)], **CYCLE), data, folder)
+    path = folder / "last.ckpt"
+    path.write_bytes(path.read_bytes()[:-100])
+    fit(network(data, **CYCLE), data, folder)
+    fit(network(data, **CYCLE), data, tmp_path / "whole")
+    assert same(end(folder)["state_dict"], end(tmp_path / "whole")["state_dict"])
+    assert points(folder) == points(tmp_path / "whole")
+
+
+def test_weights_go_out_and_in_again(images, tmp_path):
+    data = images()
+    learner = network(data, model=CNN_SMALL)
+    fit(learner, data, tmp_path / "run")
+    path = learner.export(tmp_path / "exported")
+    other = network(data, model=CNN_SMALL)
+    fit(other, data, tmp_path / "again")
+    assert other.export(tmp_path / "again").read_bytes() == path.read_bytes()
+    fresh = network(data, model=CNN_SMALL)
+    assert not same(dict(fresh.task.state_dict()), dict(learner.task.state_dict()))
+    fresh.load(path)
+    assert same(dict(fresh.task.state_dict()), dict(learner.task.state_dict()))

@@ -1,0 +1,88 @@
+"""Small networks under a real Trainer, and what a training leaves in its folder."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback
+from torch import Tensor, nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import OneCycleLR
+
+from src import checkpoints
+from src.data.images import Images
+from src.models.cnn import CNN
+from src.models.fnn import FNN
+from src.protocols import Fit
+from src.tasks.classification import Classification
+from src.tracking.journal import Journal, read
+from src.training import Network
+
+CNN_SMALL = partial(CNN, input_shape=(1, 8, 8), width=2, num_outputs=3, dropout=0.25)
+FNN_SMALL = partial(FNN, input_shape=(1, 8, 8), hidden=[8], num_outputs=3)
+PLAIN_SGD = partial(SGD, lr=0.05)
+ONE_CYCLE = partial(OneCycleLR, max_lr=0.02)
+
+
+def network(
+    data: Images,
+    *,
+    model: Callable[[], nn.Module] = FNN_SMALL,
+    optimizer: Callable[..., Any] = PLAIN_SGD,
+    scheduler: Callable[..., Any] | None = None,
+    callbacks: Callable[[], list[Callback]] = list,
+    metric: str = "val/accuracy",
+    task: Callable[..., Any] = Classification,
+    **settings: Any,
+) -> Network:
+    return Network(
+        model=model,
+        task=partial(task, optimizer=optimizer, scheduler=scheduler),
+        callbacks=callbacks,
+        data=data,
+        objective={"metric": metric, "mode": "max"},
+        **{"seed": 0, "max_epochs": 2, "accelerator": "cpu", "progress_bar": False, "log_every_n_steps": 1, **settings},
+    )
+
+
+def fit(learner: Network, data: Images, folder: Path, *, resume: Path | None = None) -> Fit:
+    folder.mkdir(exist_ok=True)
+    journal = Journal(folder / "metrics.jsonl")
+    try:
+        result = learner.fit(data, folder=folder, log=journal.log, flush=journal.flush, resume=resume)
+    except BaseException:
+        journal._file.close()  # what was not flushed is lost, as it is when the process is killed
+        raise
+    journal.close()
+    return result
+
+
+def points(folder: Path) -> dict[tuple[str, int], tuple[int, float]]:
+    """Epoch and value by name and step."""
+    found = list(read(folder / "metrics.jsonl"))
+    made = {(point["name"], point["step"]): (point["epoch"], point["value"]) for point in found}
+    assert len(made) == len(found)
+    return made
+
+
+def values(folder: Path, name: str) -> list[float]:
+    return [value for (found, _), (_, value) in sorted(points(folder).items(), key=lambda item: item[0][1]) if found == name]
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two nested containers are equal, tensors bit by bit."""
+    if isinstance(one, Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+def end(folder: Path, name: str = "last.ckpt") -> dict[str, Any]:
+    """What a training has come to: weights, the optimizer's state and the scheduler's."""
+    found = checkpoints.read(folder / name)
+    return {key: found[key] for key in ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step")}
