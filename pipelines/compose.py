@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src import command, configuration, identity, runs
+from src import checks, command, configuration, identity, runs
 from src.errors import InputError
 
 BUILD = Path("build")
@@ -18,9 +18,9 @@ BUILD = Path("build")
 def main() -> None:
     params: Any = OmegaConf.to_container(OmegaConf.load("params.yaml"))
     names = params.get("experiments") or []
-    unknown = sorted(set(names) - set(configuration.options("experiment")))
+    unknown = sorted(set(names) - set(checks.options("experiment")))
     if unknown or not names:
-        hints = "; ".join(f"{name}: {configuration.nearest(name, configuration.options('experiment'))}" for name in unknown)
+        hints = "; ".join(f"{name}: {checks.nearest(name, checks.options('experiment'))}" for name in unknown)
         raise InputError(f"params.yaml: expected experiments to list names of conf/experiment; received {hints or 'none'}.")
     texts = {name: OmegaConf.to_yaml(composed(name)) for name in names}
     BUILD.mkdir(exist_ok=True)

@@ -216,7 +216,7 @@ def _shipped(folder: Path) -> dict[str, Any]:
             away = store.check(record["uri"])
             if away:
                 raise ConnectionError(away)
-            from src.tracking.courier import ship  # imports mlflow
+            from src.tracking.shipment import ship  # imports mlflow
 
             ship(folder)
         except Exception as error:  # whatever keeps a record here does not hold up the report

@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> None:
     away = [reason for reason in reasons.values() if reason]
     if away:
         raise RunFailed(f"{away[0]}. Nothing is lost; call this again when it is back.")
-    from src.tracking.courier import ship  # imports mlflow
+    from src.tracking.shipment import ship  # imports mlflow
 
     done, busy, failed = 0, 0, []
     for folder in folders:

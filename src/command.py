@@ -13,7 +13,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from src import configuration
+from src import checks, configuration
 from src.errors import InputError, Stop
 
 FULL = {errno.ENOSPC: "is full", errno.EDQUOT: "has no quota left", errno.EROFS: "is read-only"}
@@ -80,7 +80,7 @@ def keywords(arguments: Sequence[str], **defaults: str | None) -> dict[str, str]
         key, equals, value = argument.partition("=")
         if not equals or key not in defaults:
             expected = ", ".join(f"{name}=..." for name in defaults)
-            raise InputError(f"{argument}: expected {expected}; {configuration.nearest(key, list(defaults))}.")
+            raise InputError(f"{argument}: expected {expected}; {checks.nearest(key, list(defaults))}.")
         found[key] = value
     missing = [key for key, value in found.items() if value is None]
     if missing:
@@ -127,7 +127,7 @@ def _by_hydra(verb: Callable[[DictConfig], Any], arguments: Sequence[str]) -> No
             sys.exit(code)
 
     sys.argv[1:] = arguments
-    hydra.main(version_base="1.3", config_path=str(configuration.CONF), config_name="train")(job)()
+    hydra.main(version_base="1.3", config_path=str(checks.CONF), config_name="train")(job)()
 
 
 def _check_grid(overrides: Sequence[str]) -> None:

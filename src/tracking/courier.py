@@ -1,191 +1,26 @@
-"""Ships run folders to MLflow, while a run goes on and after it, in a process of its own.
+"""Ships a run to MLflow while it goes on and after it, in a process of its own: the run waits for no store.
 
-Everything it does can be done again: it keeps what the store confirmed in `.shipped.json` in the run folder, and a
-metric point that is shipped twice is one point there. The run names its folder on standard input; standard input
-that ends says that the run's process has.
+The run names its folder on standard input; standard input that ends says that the run's process has.
 """
 
 import importlib
-import json
 import logging
 import os
-import re
 import select
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from src.runs import Run, read_json, write_json
-from src.tracking import store
-from src.tracking.journal import read
+from mlflow.exceptions import MlflowException
+
+from src.runs import read_json
+from src.tracking.shipment import Shipment, ship
 from src.tracking.shipping import alone
 
-os.environ.update(store.ENVIRONMENT)
-
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
-
-BATCH = 1000  # points in one request, the limit of MLflow's REST interface
-LONGEST = 6000  # characters of a parameter's value
 SAMPLING = 5  # seconds between samples of the machine's load
-FOREIGN = re.compile(r"[^\w\-. :/]")  # what MLflow refuses in the name of a metric, and a class's name may hold
 PATIENCE = 120  # seconds for which a courier tries to ship the end of a run
 REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "BAD_REQUEST", "PERMISSION_DENIED", "UNAUTHENTICATED")
-
-
-class Shipment:
-    """One run folder on its way into one store."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.record = read_json(folder / "record.json")
-        self.uri = self.record["uri"]
-        with _opening(self.uri):
-            self.client = MlflowClient(self.uri)
-            self.client.search_experiments(max_results=1)
-        self._state_path = folder / ".shipped.json"
-        self._system: list[Metric] = []
-        self._samples = 0
-        self.state = self._open()
-
-    def metrics(self) -> None:
-        """Ships what the journal has gained since the last time."""
-        path = self.folder / "metrics.jsonl"
-        batch: list[Metric] = []
-        end = self.state["offset"]
-        for point in read(path, end):
-            batch.append(Metric(FOREIGN.sub("_", point["name"]), point["value"], point["time"], point["step"]))
-            end = point["end"]
-            if len(batch) == BATCH:
-                self._batch(batch, end)
-                batch = []
-        if batch:
-            self._batch(batch, end)
-        if self._system:
-            self.client.log_batch(self.state["run"], metrics=self._system)
-            self._system = []
-
-    def sample(self, monitors: list[Any]) -> None:
-        """Takes one sample of the machine's load, under the names that MLflow's pages look for."""
-        now = time.time_ns() // 1_000_000
-        for monitor in monitors:
-            monitor.collect_metrics()
-            self._system += [
-                Metric(f"system/{k}", float(v), now, self._samples) for k, v in monitor.aggregate_metrics().items()
-            ]
-            monitor.clear_metrics()
-        self._samples += 1
-
-    def close(self) -> None:
-        """Ships the rest, artifacts and model included, and says how the run ended."""
-        self.record = read_json(self.folder / "record.json")
-        self.metrics()
-        self._tags()
-        for entry in self.record["artifacts"]:
-            path = self.folder / entry["file"]
-            stamp = path.stat().st_mtime_ns if path.is_file() else None
-            if stamp and self.state["artifacts"].get(entry["file"]) != stamp:
-                self.client.log_artifact(self.state["run"], str(path), entry["folder"] or None)
-                self.state["artifacts"][entry["file"]] = stamp
-                self._save()
-        if self.record["model"] and not self.state["model"]:
-            from src.tracking.models import log_model  # it imports torch or scikit-learn
-
-            log_model(self.uri, self.state["run"], self.folder / "model", self.record["model"])
-            self.state["model"] = True
-            self._save()
-        self.client.set_terminated(self.state["run"], self.record["status"], self.record["ended"])
-        self.state |= {"status": self.record["status"], "ended": self.record["ended"]}
-        self._save()
-
-    def _batch(self, batch: list[Metric], end: int) -> None:
-        self.client.log_batch(self.state["run"], metrics=batch)
-        self.state["offset"] = end
-        self._save()
-
-    def _open(self) -> dict[str, Any]:
-        state = read_json(self._state_path)
-        experiment = self._experiment()
-        if state.get("uri") == self.uri and self._alive(state["run"]):
-            if state["status"] != "RUNNING":
-                self.client.update_run(state["run"], status="RUNNING")
-            self.state = {**state, "status": "RUNNING"}
-            self._tags()
-            return self.state
-        run = self.client.create_run(experiment, start_time=self.record["started"], run_name=self.record["name"])
-        self.state = {
-            "uri": self.uri,
-            "experiment": experiment,
-            "run": run.info.run_id,
-            "offset": 0,
-            "artifacts": {},
-            "model": False,
-            "status": "RUNNING",
-        }
-        self._save()
-        params = [Param(name, value[:LONGEST]) for name, value in self.record["params"].items()]
-        for first in range(0, len(params), 100):
-            self.client.log_batch(self.state["run"], params=params[first : first + 100])
-        self._tags()
-        data = self.record["dataset"]
-        described = Dataset(
-            name=data["name"],
-            digest=data["content"][:36],
-            source_type="local",
-            source=json.dumps({"origin": data["source"]}),
-            profile=json.dumps(data["counts"]),
-        )
-        self.client.log_inputs(self.state["run"], [DatasetInput(described, [InputTag("mlflow.data.context", "training")])])
-        self.client.log_text(self.state["run"], _versions(), "versions.txt")
-        return self.state
-
-    def _alive(self, run: str) -> bool:
-        try:
-            return self.client.get_run(run).info.lifecycle_stage == "active"
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return False  # the database was deleted: the journal fills a new one
-
-    def _tags(self) -> None:
-        tags = [RunTag(name, value) for name, value in self.record["tags"].items()]
-        self.client.log_batch(self.state["run"], tags=tags)
-
-    def _experiment(self) -> str:
-        """The experiment's id; it is made where the store lacks it."""
-        with _opening(self.uri):
-            name = self.record["experiment"]
-            found = self.client.get_experiment_by_name(name)
-            return found.experiment_id if found else self.client.create_experiment(name, store.artifacts(self.uri))
-
-    def _save(self) -> None:
-        write_json(self._state_path, self.state)
-
-
-def _opening(uri: str) -> AbstractContextManager[None]:
-    """Held while a local database is opened: two processes that open a new one at once would both create its tables."""
-    path = store.database(uri)
-    return alone(store.lock(path)) if path else nullcontext()
-
-
-def ship(folder: Path) -> bool:
-    """Ships a run that no living process holds; True where there was something to ship.
-
-    A run that is recorded as running, while nothing runs it, was killed, and is closed as that.
-    """
-    run = Run(folder)
-    record = read_json(folder / "record.json")
-    if not record or run.locked():
-        return False
-    with alone(folder / ".courier.lock"):
-        if record["status"] == "RUNNING":
-            last = max((point["time"] for point in read(run.journal)), default=record["started"])
-            write_json(folder / "record.json", {**record, "status": "KILLED", "ended": last})
-        Shipment(folder).close()
-    return True
 
 
 def main() -> None:
@@ -262,12 +97,6 @@ def _monitors() -> list[Any]:
     except (ImportError, RuntimeError):  # no NVIDIA library, or no GPU
         return monitors
     return monitors
-
-
-def _versions() -> str:
-    from importlib.metadata import distributions
-
-    return "\n".join(sorted({f"{found.name}=={found.version}" for found in distributions()}, key=str.lower)) + "\n"
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 
-from src import assembly, configuration
+from src import assembly, checks, configuration
 from src.data.store import PARTS, Prepared
 
-DATA = configuration.options("data")
+DATA = checks.options("data")
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_it_composes_with_the_defaults(name):
 
 @pytest.mark.parametrize("name", DATA)
 def test_a_comment_says_what_it_is(name):
-    text = (configuration.CONF / "data" / f"{name}.yaml").read_text()
+    text = (checks.CONF / "data" / f"{name}.yaml").read_text()
     assert re.match(r"# .{20,}", text)
 
 

@@ -6,13 +6,13 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from src import assembly, configuration, identity
+from src import assembly, checks, configuration, identity
 
-EXPERIMENTS = configuration.options("experiment")
+EXPERIMENTS = checks.options("experiment")
 
 
 def text(name: str) -> str:
-    return (configuration.CONF / "experiment" / f"{name}.yaml").read_text()
+    return (checks.CONF / "experiment" / f"{name}.yaml").read_text()
 
 
 @pytest.fixture(params=EXPERIMENTS)

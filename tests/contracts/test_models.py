@@ -16,20 +16,20 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
-from src import configuration
+from src import checks, configuration
 from src.baselines import Classical
 from src.data import store
 from src.data.images import Images
 from src.protocols import Reconstruction
 from tests.pictures import Arrays, noise
 
-MODELS = configuration.options("model")
+MODELS = checks.options("model")
 
 
 @cache
 def composed(name: str) -> DictConfig:
     """The configuration of a model at the size of its contract."""
-    text = (configuration.CONF / "model" / f"{name}.yaml").read_text()
+    text = (checks.CONF / "model" / f"{name}.yaml").read_text()
     found = re.findall(r"^# contract: (.+)$", text, re.MULTILINE)
     assert len(found) == 1, f"conf/model/{name}.yaml: expected one line `# contract: data.shape=[...] ...`"
     return configuration.compose([f"model={name}", *found[0].split()])
@@ -46,7 +46,7 @@ def small(name: str, shape: list[int] | None = None) -> dict[str, Any]:
 
 def own(name: str) -> bool:
     """Whether the model is a network of this repository."""
-    return OmegaConf.load(configuration.CONF / "model" / f"{name}.yaml")._target_.startswith("src.models.")
+    return OmegaConf.load(checks.CONF / "model" / f"{name}.yaml")._target_.startswith("src.models.")
 
 
 NETWORKS = [name for name in MODELS if own(name)]
