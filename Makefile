@@ -5,12 +5,13 @@ BIN := .venv/bin
 export MLFLOW_DISABLE_TELEMETRY := true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help repro test test-all check ui clean-venv
+.PHONY: help repro test test-all check bench ui
 help:
 	@echo "make repro     reproduce everything: data, training, evaluation, report"
 	@echo "make test      the tests that every change must pass, under five minutes"
 	@echo "make test-all  those with servers, several processes and long ones too"
 	@echo "make check     format, lint, types, import rules"
+	@echo "make bench     the platform beside a bare loop, as ratios (ten minutes, alone on the machine)"
 	@echo "make ui        the MLflow UI, on port 5000 or the next free one"
 
 .venv/ready: pyproject.toml constraints.txt
@@ -39,6 +40,9 @@ check: .venv/ready
 	@ruff check .
 	@mypy
 	@lint-imports --no-cache
+
+bench: .venv/ready
+	@python -m benchmarks.run
 
 ui: .venv/ready
 	@port=$$(python -c 'import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); \

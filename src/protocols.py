@@ -78,7 +78,7 @@ class Learner(Protocol):
 
     def fit(
         self,
-        data: Any,
+        data: Data,
         *,
         folder: Path,
         log: Callable[[Mapping[str, Any], int, int], None],
@@ -102,7 +102,7 @@ class Learner(Protocol):
         """Writes the weights alone; equal weights give equal bytes."""
         ...
 
-    def predict(self, data: Any, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
+    def predict(self, data: Data, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
         """Outputs by name, batch by batch, in the order of the rows; the first one is the model's answer."""
         ...
 
@@ -110,7 +110,7 @@ class Learner(Protocol):
         """Writes the whole predictor, preprocessing included, for the record; returns the names of its files."""
         ...
 
-    def flops(self, data: Any) -> int | None:
+    def flops(self, data: Data) -> int | None:
         """Floating-point operations of one example's forward pass; None where they cannot be counted.
 
         Raises:

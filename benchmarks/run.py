@@ -1,0 +1,59 @@
+"""Every benchmark in one go: `make bench`, or `python -m benchmarks.run mlp_epoch`. Writes results.json and results.md."""
+
+import json
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import bare, commands, epochs, tracking
+
+HERE = Path(__file__).parent
+BENCHMARKS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
+    "mlp_epoch": ("MLP epoch, recorded, over bare", "at most 1.10", lambda: epochs.epoch(bare.mlp, *epochs.MLP, epochs=4)),
+    "cnn_epoch": (
+        "CNN epoch in float32, over bare",
+        "at most 0.85",
+        lambda: epochs.epoch(bare.cnn, *epochs.CNN, epochs=1, pairs=5),
+    ),
+    "first_step": ("command to first step, beyond the import of lightning", "at most 1.0 s", commands.first_step),
+    "configuration_error": ("a mistyped option", "at most 0.6 s", commands.configuration_error),
+    "metric": ("a metric on the step's path", "at most 0.05 ms", tracking.metric),
+    "predict": ("predicting, over the bare forward pass", "at most 1.11", epochs.predict),
+}
+
+
+def main(names: list[str]) -> None:
+    path = HERE / "results.json"
+    results = json.loads(path.read_text()) if path.is_file() else {}
+    for name in names or BENCHMARKS:
+        results[name] = BENCHMARKS[name][2]()
+        print(name, json.dumps(results[name]), flush=True)
+    results["machine"] = {"cpus": torch.get_num_threads(), "torch": torch.__version__, "python": platform.python_version()}
+    path.write_text(json.dumps(results, indent=2) + "\n")
+    rows = [
+        f"| {BENCHMARKS[name][0]} | {_figure(results[name])} | {BENCHMARKS[name][1]} |"
+        for name in BENCHMARKS
+        if name in results
+    ]
+    table = "\n".join(["| what | measured: median (range) | target |", "|---|---|---|", *rows])
+    (HERE / "results.md").write_text(f"{table}\n")
+    print(table)
+
+
+def _figure(result: dict[str, Any]) -> str:
+    low, high = result["range"]
+    if "seconds_beyond_the_import" in result:
+        return f"{result['seconds_beyond_the_import']:.2f} s"
+    if "ratio" in result:
+        return f"{result['ratio']:.2f} ({low:.2f} to {high:.2f})"
+    if result["seconds"] < 0.01:
+        return f"{1000 * result['seconds']:.4f} ms ({1000 * low:.4f} to {1000 * high:.4f})"
+    return f"{result['seconds']:.2f} s ({low:.2f} to {high:.2f})"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
