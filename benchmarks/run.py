@@ -13,7 +13,7 @@ from benchmarks import bare, commands, epochs, tracking
 
 HERE = Path(__file__).parent
 BENCHMARKS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
-    "mlp_epoch": ("MLP epoch, recorded, over bare", "at most 1.10", lambda: epochs.epoch(bare.mlp, *epochs.MLP, epochs=4)),
+    "mlp_epoch": ("MLP epoch, recorded, over bare", "at most 1.10", lambda: epochs.epoch(bare.mlp, *epochs.MLP, epochs=12)),
     "cnn_epoch": (
         "CNN epoch in float32, over bare",
         "at most 0.85",

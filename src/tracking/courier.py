@@ -29,6 +29,7 @@ def main() -> None:
     if not line:
         return  # the run never began
     folder = Path(line)
+    os.nice(10)  # it yields to the training
     log = open(folder / "courier.log", "w", buffering=1)  # noqa: SIM115 - it lives as long as the process
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
