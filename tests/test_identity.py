@@ -1,4 +1,7 @@
-"""What makes two runs the same run, and what does not."""
+"""What makes two runs the same run, and what does not.
+
+It is long, for each line of the fingerprint's promise needs an edit of a copied tree of its own.
+"""
 
 import shutil
 import subprocess

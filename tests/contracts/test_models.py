@@ -1,4 +1,7 @@
-"""What every model of conf/model must do, at the small size that its file names in a line `# contract: ...`."""
+"""What every model of conf/model must do, at the small size that its file names in a line `# contract: ...`.
+
+It is long, for the contract of networks and that of classical estimators are one suite.
+"""
 
 import io
 import re

@@ -1,4 +1,7 @@
-"""A prepared data set: its split, its card, and that it is never half there."""
+"""A prepared data set: its split, its card, and that it is never half there.
+
+It is long, for every case is a property or a refusal of the one function `prepare`.
+"""
 
 import hashlib
 import json

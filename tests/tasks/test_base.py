@@ -1,4 +1,7 @@
-"""What every task shares, with small nets under a real Trainer: steps, schedules, ends, and what is measured."""
+"""What every task shares, with small nets under a real Trainer: steps, schedules, ends, and what is measured.
+
+It is long, for steps, schedules and failures are asked of the same small trainings.
+"""
 
 import math
 from collections.abc import Callable
