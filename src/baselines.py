@@ -28,7 +28,7 @@ class Classical:
     def __init__(self, *, model: Callable[[], Any], data: Any, objective: Mapping[str, str], seed: int, **_: Any):
         self.estimator = model()
         self.parameters = 0
-        self._data = data
+        self._normalise = _normaliser(data)
         if data.num_classes is None:
             raise InputError("trainer=classical: expected data with classes; this data set has none. Choose a network.")
 
@@ -68,12 +68,7 @@ class Classical:
             yield {"probability": probability}
 
     def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
-        pixels = example[0, 0].size
-        normalise = StandardScaler()
-        normalise.mean_ = np.repeat(255 * self._data.mean, pixels).astype(np.float64)
-        normalise.scale_ = np.repeat(255 * self._data.std, pixels).astype(np.float64)
-        normalise.n_features_in_ = len(normalise.mean_)
-        write_atomic(folder / "model.joblib", _bytes(make_pipeline(normalise, self.estimator)))
+        write_atomic(folder / "model.joblib", _bytes(make_pipeline(self._normalise, self.estimator)))
         np.save(folder / "example.npy", example.reshape(len(example), -1))
         return {"flavour": self.flavour, "file": "model.joblib", "example": "example.npy"}
 
@@ -81,7 +76,21 @@ class Classical:
         return None
 
     def _features(self, data: Any, rows: np.ndarray) -> np.ndarray:
-        return data.normalise(data.inputs(rows)).reshape(len(rows), -1)
+        return self._normalise.transform(data.inputs(rows).astype(np.float32).reshape(len(rows), -1))
+
+
+def _normaliser(data: Any) -> StandardScaler:
+    """The data's own normalisation as a step of a pipeline.
+
+    Training and the packaged predictor share its arithmetic to the bit: a threshold of a tree between two grey
+    levels may be a third one exactly, and a difference in the last digit would send examples the other way.
+    """
+    pixels = np.prod(data.shape[1:])
+    scaler = StandardScaler()
+    scaler.mean_ = np.repeat(255 * data.mean, pixels).astype(np.float64)
+    scaler.scale_ = np.repeat(255 * data.std, pixels).astype(np.float64)
+    scaler.n_features_in_ = len(scaler.mean_)
+    return scaler
 
 
 def _bytes(estimator: Any) -> bytes:

@@ -125,6 +125,21 @@ def test_the_record_in_mlflow(finished, monkeypatch, tmp_path):
     np.testing.assert_allclose(answer, probability[:7], atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred.*")
+def test_the_model_of_a_classical_estimator_gives_its_predictions(tmp_path, monkeypatch):
+    printed = train(tmp_path, "+experiment=random_forest").stdout
+    run_ = Run(tmp_path / printed.splitlines()[-1].removeprefix("run: "))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (model,) = mlflow.search_logged_models(["1"], output_format="list")
+    table = pd.read_parquet(run_.predictions)
+    probability = table[[name for name in table if name.startswith("probability_")]].to_numpy()
+    image = np.load(next(tmp_path.glob("data/prepared/digits-*/image.npy")))[table["index"]].astype(np.float32)
+    loaded = mlflow.pyfunc.load_model(model.model_uri).predict(image.reshape(len(image), -1))
+    np.testing.assert_allclose(loaded, probability, atol=1e-12)
+
+
 def test_a_finished_run_is_trained_further(finished):
     folder, run_, _ = finished
     longer = train(folder, f"resume={run_.folder}", "trainer.max_epochs=3").stdout.splitlines()[-1].removeprefix("run: ")
