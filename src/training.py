@@ -81,7 +81,7 @@ class Network:
             log_every_n_steps=log_every_n_steps,
         )
         if any(isinstance(module, nn.Conv2d) for module in self.task.model.modules()):
-            self.task.model.to(memory_format=torch.channels_last)  # a fifth faster on CPUs, and what GPUs compute in
+            self.task.model.to(memory_format=torch.channels_last)  # what convolutions compute in on GPUs, and fast on CPUs
         self.parameters = sum(parameter.numel() for parameter in self.task.parameters())
         self._objective = objective
         self._seed = seed

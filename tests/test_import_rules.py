@@ -4,17 +4,19 @@ import pytest
 
 from tests.repository import clone, run
 
+# By what is planted: the contract that it must break, the file, and the line.
+ABOUT, DOWN = "pipelines know about many runs, src about one", "src imports downwards"
 PLANTED = {
-    "src about one": ("src/runs.py", "import pipelines.compose"),
-    "src imports downwards": ("src/models/cnn.py", "import src.assembly"),
-    "siblings": ("src/tasks/base.py", "import src.data.store"),
-    "an undeclared module": ("src/utils.py", '"""A room for everything."""'),
-    "an undeclared module of pipelines": ("pipelines/misc.py", '"""A room for everything."""'),
-    "models do not import models": ("src/models/cnn.py", "import src.models.fnn"),
-    "mlflow only in tracking": ("src/training.py", "import mlflow"),
-    "hydra": ("src/training.py", "import omegaconf"),
-    "optuna": ("src/train.py", "import optuna"),
-    "dvc": ("pipelines/stage.py", "import dvc"),
+    "src knows pipelines": (ABOUT, "src/runs.py", "import pipelines.compose"),
+    "a model knows the assembly": (DOWN, "src/models/cnn.py", "import src.assembly"),
+    "siblings know each other": (DOWN, "src/tasks/base.py", "import src.data.store"),
+    "a module without a place": (DOWN, "src/utils.py", '"""A room for everything."""'),
+    "a pipeline without a place": ("pipelines import downwards", "pipelines/misc.py", '"""A room for everything."""'),
+    "a model knows a model": ("models do not import models", "src/models/cnn.py", "import src.models.fnn"),
+    "mlflow": ("mlflow only in tracking", "src/training.py", "import mlflow"),
+    "omegaconf": ("hydra and omegaconf not below assembly", "src/training.py", "import omegaconf"),
+    "optuna": ("optuna only in pipelines, dvc nowhere", "src/train.py", "import optuna"),
+    "dvc": ("pipelines leave dvc to dvc.yaml", "pipelines/stage.py", "import dvc"),
 }
 
 
@@ -29,10 +31,11 @@ def test_the_rules_hold(copy):
 
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_violation_is_caught(copy, name):
-    path, line = copy / PLANTED[name][0], PLANTED[name][1]
+    contract, file, line = PLANTED[name]
+    path = copy / file
     before = path.read_text() if path.is_file() else None
     path.write_text(f"{before or ''}\n{line}\n")
     try:
-        run(copy, "lint-imports", "--no-cache", code=1)
+        assert f"{contract} BROKEN" in run(copy, "lint-imports", "--no-cache", code=1).stdout
     finally:
         path.unlink() if before is None else path.write_text(before)

@@ -68,7 +68,7 @@ def test_what_is_downloaded_has_its_hash(name):
     assert ("files" in source) == ("mirrors" in source)
 
 
-def check(config: Any, prepared: Prepared) -> None:
+def check_prepared(config: Any, prepared: Prepared) -> None:
     """The prepared data fits its configuration, and a batch of it what the configuration says."""
     resolved = assembly.complete(config, prepared)
     rows = np.concatenate([prepared.index(part) for part in PARTS])
@@ -90,11 +90,11 @@ def check(config: Any, prepared: Prepared) -> None:
 
 
 def test_digits_are_prepared(digits):
-    check(*digits)
+    check_prepared(*digits)
 
 
 def test_fashion_mnist_is_prepared(fashion_mnist, data_cache):
-    check(*fashion_mnist)
+    check_prepared(*fashion_mnist)
 
 
 @pytest.mark.parametrize("settings", [[], ["data.size=8", "data.channels=1"]])
@@ -103,7 +103,7 @@ def test_a_folder_of_pictures_is_prepared(pictures, settings):
     prepared = assembly.prepare(config)
     assert prepared.card["classes"] == ["dark", "light"]
     assert prepared.facts["shape"] == ([1, 8, 8] if settings else [3, 32, 32])
-    check(config, prepared)
+    check_prepared(config, prepared)
     (folder,) = (pictures / "data/prepared").iterdir()
     assert folder.name.startswith("image_folder-")
 

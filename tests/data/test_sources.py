@@ -56,7 +56,7 @@ def source(project: Path, *, mirrors: tuple[str, ...] = (NOWHERE,), **hashes: st
     return IDX(name="small", folder=str(project / "downloads"), mirrors=mirrors, files={**files, **hashes}, classes=["a", "b"])
 
 
-def check(raw) -> None:
+def check_raw(raw) -> None:
     expected = list(small().values())
     assert np.array_equal(raw.arrays["image"], np.concatenate([expected[0], expected[2]])[:, None])
     assert np.array_equal(raw.arrays["target"], np.concatenate([expected[1], expected[3]]))
@@ -113,7 +113,7 @@ def test_data_cache_is_looked_at_first(project, monkeypatch):
     write(project / "cache" / "small", packed())
     write(project / "downloads" / "small", dict.fromkeys(FILES, b"not looked at"))
     monkeypatch.setenv("DATA_CACHE", str(project / "cache"))
-    check(source(project).read())
+    check_raw(source(project).read())
 
 
 def test_what_data_cache_lacks_comes_from_the_downloads(project, monkeypatch):
@@ -121,13 +121,13 @@ def test_what_data_cache_lacks_comes_from_the_downloads(project, monkeypatch):
     write(project / "cache" / "small", dict(list(contents.items())[:2]))
     write(project / "downloads" / "small", dict(list(contents.items())[2:]))
     monkeypatch.setenv("DATA_CACHE", str(project / "cache"))
-    check(source(project).read())
+    check_raw(source(project).read())
 
 
 def test_an_unpacked_file_is_read_too(project):
     contents = {name: idx_bytes(array) for name, array in small().items()}
     write(project / "downloads" / "small", contents)
-    check(source(project, **{name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}).read())
+    check_raw(source(project, **{name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}).read())
 
 
 @pytest.mark.parametrize("place", ["cache", "downloads"])
@@ -180,9 +180,9 @@ def test_what_is_missing_is_fetched_from_a_mirror_once(project, mirror):
     address, folder, asked = mirror
     for name, content in packed().items():
         (folder / name).write_bytes(content)
-    check(source(project, mirrors=(address,)).read())
+    check_raw(source(project, mirrors=(address,)).read())
     assert asked == [f"/{name}" for name in FILES]
-    check(source(project, mirrors=(address,)).read())
+    check_raw(source(project, mirrors=(address,)).read())
     assert len(asked) == 4
     assert {path.name for path in (project / "downloads/small").iterdir()} == set(FILES)
 
@@ -191,7 +191,7 @@ def test_the_second_mirror_is_asked_where_the_first_fails(project, mirror):
     address, folder, asked = mirror
     for name, content in packed().items():
         (folder / name).write_bytes(content)
-    check(source(project, mirrors=(NOWHERE, f"{address}nothing/here/", address)).read())
+    check_raw(source(project, mirrors=(NOWHERE, f"{address}nothing/here/", address)).read())
     assert len([path for path in asked if path.startswith("/nothing/here/")]) >= 4  # each answered by 404
     assert {f"/{name}" for name in FILES} <= set(asked)
 
