@@ -1,5 +1,10 @@
-"""The bare loop: only torch, float32, eager, written with care. What the platform is measured against."""
+"""The bare loop: only torch, float32, eager, written with care. What the platform is measured against.
 
+`python -m benchmarks.bare FILE` is a process of its own, which imports nothing else and answers requests line by line.
+"""
+
+import json
+import sys
 import time
 from collections.abc import Sequence
 
@@ -38,17 +43,18 @@ def cnn() -> nn.Module:
 
 def train(
     model: nn.Module, part: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], orders: Sequence[Tensor]
-) -> tuple[float, float]:
+) -> tuple[float, list[float]]:
     """Trains an epoch for each order of the examples, with a validation after each.
 
     Args:
         part, val: normalised inputs and targets.
 
     Returns:
-        Seconds an epoch, and the last validation's loss.
+        Seconds an epoch, and the validation's loss after each.
     """
     (inputs, targets), (val_inputs, val_targets) = part, val
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    losses = []
     start = time.perf_counter()
     for order in orders:
         model.train()
@@ -65,9 +71,9 @@ def train(
                 logits, wanted = model(val_inputs[first : first + 128]), val_targets[first : first + 128]
                 total += cross_entropy(logits, wanted, reduction="sum")
                 right += (logits.argmax(dim=1) == wanted).sum()
-            mean = total.item() / len(val_targets)
+            losses.append(total.item() / len(val_targets))
             right.item()
-    return (time.perf_counter() - start) / len(orders), mean
+    return (time.perf_counter() - start) / len(orders), losses
 
 
 @torch.inference_mode()
@@ -78,3 +84,27 @@ def predict(model: nn.Module, inputs: Tensor) -> float:
     for first in range(0, len(inputs), 256):
         model(inputs[first : first + 256])
     return time.perf_counter() - start
+
+
+def main(path: str) -> None:
+    """Answers {"do": "train", "channels_last": false} and {"do": "predict"} with seconds, for the problem in a file."""
+    problem = torch.load(path)
+    kinds = {"mlp": mlp, "cnn": cnn}
+    for line in sys.stdin:
+        request = json.loads(line)
+        model = kinds[problem["model"]]()
+        with torch.no_grad():
+            for tensor, value in zip(model.state_dict().values(), problem["state"], strict=True):
+                tensor.copy_(value)
+        if request.get("channels_last"):
+            model.to(memory_format=torch.channels_last)
+        if request["do"] == "predict":
+            answer = {"seconds": predict(model, problem["part"][0])}
+        else:
+            seconds, losses = train(model, problem["part"], problem["val"], problem["orders"])
+            answer = {"seconds": seconds, "losses": losses}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,38 +1,50 @@
 """Images of MNIST's shape: Fashion-MNIST where it is at hand, else synthetic ones with a class to be learned."""
 
 import os
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from src import assembly, command
-from src.data import store
-from src.data.store import Prepared, Raw
+from src.data.store import Raw
+
+CONF = Path(__file__).parent / "conf"
 
 
 class Synthetic:
-    """70,000 noisy pictures of ten random patterns."""
+    """Noisy pictures of ten random patterns.
+
+    Args:
+        examples: how many.
+    """
+
+    def __init__(self, examples: int):
+        self.examples = examples
 
     def state(self) -> str:
-        return "synthetic"
+        return str(self.examples)
 
     def read(self) -> Raw:
         rng = np.random.default_rng(0)
-        target = rng.integers(10, size=70_000)
-        patterns = rng.integers(0, 128, (10, 1, 28, 28))
-        image = (patterns[target] + rng.integers(0, 128, (70_000, 1, 28, 28))).astype(np.uint8)
-        names = [str(number) for number in range(10)]
-        return Raw(arrays={"image": image, "target": target.astype(np.int64)}, classes=names, origin="synthetic")
+        target = rng.integers(10, size=self.examples)
+        patterns = rng.integers(0, 128, (10, 1, 28, 28), dtype=np.uint8)
+        image = rng.integers(0, 128, (self.examples, 1, 28, 28), dtype=np.uint8)
+        image += patterns[target]
+        return Raw(arrays={"image": image, "target": target}, classes=list("0123456789"), origin="synthetic")
 
 
-@cache
-def prepared() -> Prepared:
-    """55,000 examples to train on, 5,000 to validate, 10,000 to test."""
+def synthetic(examples: int, *, test: int = 10_000) -> list[str]:
+    """The arguments of a command line that choose so many synthetic examples in all, 5,000 of them to validate."""
+    return [
+        f"--config-dir={CONF}",
+        "data=synthetic",
+        f"data.dataset.source.examples={examples}",
+        f"data.dataset.split.test={test}",
+    ]
+
+
+def usual() -> list[str]:
+    """The arguments that choose 55,000 examples to train on, 5,000 to validate and 10,000 to test."""
     beside = Path(__file__).resolve().parents[2] / "shared" / "data"
     if "DATA_CACHE" not in os.environ and beside.is_dir():
         os.environ["DATA_CACHE"] = str(beside)
-    if os.environ.get("DATA_CACHE"):
-        return assembly.prepare(command.configure(["data=fashion_mnist"]))
-    split = {"val": 5000, "test": 10_000, "seed": 0}
-    return store.prepare(Path("data/prepared/synthetic"), Synthetic(), name="synthetic", split=split, max_duplicates=1.0)
+    return ["data=fashion_mnist"] if os.environ.get("DATA_CACHE") else synthetic(70_000)

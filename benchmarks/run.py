@@ -9,19 +9,28 @@ from typing import Any
 
 import torch
 
-from benchmarks import bare, commands, epochs, tracking
+from benchmarks import commands, epochs, scaling, tracking
 
 HERE = Path(__file__).parent
 BENCHMARKS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
-    "mlp_epoch": ("MLP epoch, recorded, over bare", "at most 1.10", lambda: epochs.epoch(bare.mlp, *epochs.MLP, epochs=12)),
-    "cnn_epoch": (
-        "CNN epoch in float32, over bare",
-        "at most 0.85",
-        lambda: epochs.epoch(bare.cnn, *epochs.CNN, epochs=1, pairs=5),
+    "mlp_epoch": ("MLP epoch, recorded, over bare", "at most 1.10", lambda: epochs.epoch("mlp", epochs=24)),
+    "cnn_epoch": ("CNN epoch in float32, over bare", "at most 0.85", lambda: epochs.epoch("cnn", epochs=1)),
+    "cnn_epoch_channels_last": (
+        "CNN epoch in float32, over bare in channels-last",
+        "",
+        lambda: epochs.epoch("cnn", epochs=1, channels_last=True),
+    ),
+    "cnn_epoch_auto": (
+        "CNN epoch with trainer.precision=auto, over bare",
+        "at most 0.35 with bfloat16 units",
+        lambda: epochs.epoch("cnn", "trainer.precision=auto", epochs=1, tolerance=epochs.HALF),
     ),
     "first_step": ("command to first step, beyond the import of lightning", "at most 1.0 s", commands.first_step),
     "configuration_error": ("a mistyped option", "at most 0.6 s", commands.configuration_error),
     "metric": ("a metric on the step's path", "at most 0.05 ms", tracking.metric),
+    "tracking": ("a training that is tracked, over one that is not", "at most 1.02", tracking.share),
+    "memory": ("memory with 8 times the data that may be held, over 1 time", "flat", scaling.memory),
+    "growth": ("seconds an example with 16 times the data, over 1 time", "flat", scaling.growth),
     "predict": ("predicting, over the bare forward pass", "at most 1.11", epochs.predict),
 }
 

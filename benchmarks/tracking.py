@@ -1,4 +1,4 @@
-"""What a metric costs on the step's path."""
+"""What a record costs a run: each metric on the step's path, and the whole of it."""
 
 import tempfile
 import time
@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.pairs import repeat
+from benchmarks.pairs import alternate, repeat
+from benchmarks.problem import Platform
 from src.tracking.journal import Journal
 
 
@@ -27,3 +28,14 @@ def metric() -> dict[str, Any]:
         return seconds / count
 
     return repeat(measure)
+
+
+def share(*, epochs: int = 24, pairs: int = 7) -> dict[str, Any]:
+    """A training whose metrics go to MLflow while it runs, over one whose store cannot be reached."""
+    with tempfile.TemporaryDirectory() as folder:
+        platform = Platform("mlp", Path(folder))
+        return alternate(
+            lambda: platform.train(epochs=epochs)[0],
+            lambda: platform.train("tracking.uri=http://127.0.0.1:9", epochs=epochs)[0],
+            pairs=pairs,
+        )

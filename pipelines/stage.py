@@ -62,7 +62,7 @@ def evaluate(name: str) -> None:
         if not run.fitted:  # trained on another machine, and pulled from there
             shutil.copytree(model, run.folder, dirs_exist_ok=True)
         with Record.of(run, experiment.config, experiment.prepared.card) as record:
-            record.begin(flavour=experiment.learner.flavour, device=experiment.learner.device)
+            record.begin(device=experiment.learner.device)
             evaluate_test(run, experiment, record)
     folder = RESULTS / name / "evaluation"
     for old in (folder, RESULTS / name / "figures"):

@@ -50,8 +50,17 @@ def prepare(config: DictConfig) -> Prepared:
 
 
 def complete(config: DictConfig, prepared: Prepared) -> DictConfig:
-    """The configuration resolved, with the data's own facts filled in or checked."""
-    return configuration.resolve(config, facts=prepared.facts)
+    """The configuration resolved, with the data's own facts filled in or checked, and the machine's precision chosen."""
+    resolved = configuration.resolve(config, facts=prepared.facts)
+    if OmegaConf.select(resolved, "trainer.precision") == "auto":
+        import torch  # seconds of import, for this value alone
+
+        from src import hardware
+
+        with torch.device("meta"):  # its layers without their weights
+            network = _make(plain(resolved, "model"), "model")
+        resolved.trainer.precision = hardware.precision(resolved.trainer.accelerator, network)
+    return resolved
 
 
 def build(config: DictConfig, prepared: Prepared) -> Experiment:

@@ -22,7 +22,6 @@ class Classical:
     It learns from normalised, flattened examples. Classes that the training part lacks get probability zero.
     """
 
-    flavour = "sklearn"
     device = "cpu"
 
     def __init__(self, *, model: Callable[[], Any], data: Any, objective: Mapping[str, str], seed: int, **_: Any):
@@ -70,7 +69,7 @@ class Classical:
     def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
         write_atomic(folder / "model.joblib", _bytes(make_pipeline(self._normalise, self.estimator)))
         np.save(folder / "example.npy", example.reshape(len(example), -1))
-        return {"flavour": self.flavour, "file": "model.joblib", "example": "example.npy"}
+        return {"flavour": "sklearn", "file": "model.joblib", "example": "example.npy"}
 
     def flops(self, data: Any) -> int | None:
         return None

@@ -21,8 +21,8 @@ def evaluate(run: Path, split: str) -> None:
     from src.evaluation import core
 
     experiment = assembly.restore(run)
-    result = core.evaluate(experiment, split)
     folder = run if split == "test" else run / split
+    result = core.evaluate(experiment, split, folder)
     core.save(result, folder, experiment)
     rows = {}
     for name, value in result.metrics.items():

@@ -18,6 +18,7 @@ TRAINING = ("data", "model", "task", "objective", "optimizer", "scheduler", "tra
 PRESENTATION = (
     "data.dataset",  # the content of the prepared data stands in its place
     "data.root",
+    "trainer.in_memory_gib",
     "trainer.progress_bar",
     "trainer.log_every_n_steps",
     "trainer.profiler",

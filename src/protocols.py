@@ -69,7 +69,6 @@ class Learner(Protocol):
     """What is trained, saved and asked: a network under a Trainer, or a classical estimator."""
 
     parameters: int
-    flavour: str  # of MLflow, in which the predictor is packaged
 
     @property
     def device(self) -> str:

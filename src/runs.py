@@ -133,15 +133,21 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_atomic(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Writes the whole file or, when the disk is full or the process killed, nothing."""
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary path, which becomes the file when the block ends well, and is removed when it does not."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
+        yield temporary
+        with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Writes the whole file or, when the disk is full or the process killed, nothing."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)

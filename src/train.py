@@ -43,7 +43,7 @@ def train(config: DictConfig, *, test: bool = True) -> Run:
             experiment = assembly.build(config, prepared)
             flops = experiment.learner.flops(experiment.data)  # refuses a model that does not fit the data
             runs.write_atomic(run.config, OmegaConf.to_yaml(config).encode())
-            record.begin(flavour=experiment.learner.flavour, device=experiment.learner.device)
+            record.begin(device=experiment.learner.device)
             if run.fitted:
                 experiment.learner.load(run.best)
             else:

@@ -1,9 +1,6 @@
 """A network as a learner: the task, and the Lightning Trainer that fits it."""
 
-import logging
-import signal
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,22 +11,19 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from src import checkpoints
+from src import checkpoints, fitting, hardware
 from src.callbacks.logging import Handing
 from src.callbacks.progress import Progress
 from src.callbacks.saving import Saving
-from src.data.loader import Batches
+from src.data.loader import Batches, size
 from src.data.transforms import Normalise
 from src.errors import InputError
 from src.protocols import Fit
 from src.runs import write_atomic
 
-for name in ("lightning.pytorch", "lightning.fabric"):
-    logging.getLogger(name).setLevel(logging.WARNING)  # tips, and a line for each device that is not there
-# Lightning recommends loader workers, which a batch by one index does not need, counts blocks as steps, and walks
-# through containers by a function that torch has renamed.
-for message in (".*does not have many workers.*", ".*smaller than the logging interval.*", ".*treespec, LeafSpec.*"):
-    warnings.filterwarnings("ignore", message=message)
+BLOCK = 32 * 2**20  # bytes of examples that one call of Lightning's loop may get
+PREDICTED = 512  # examples in one forward pass of a prediction
+COMPILED = ("default", "reduce-overhead", "max-autotune")
 
 
 class Network:
@@ -40,13 +34,13 @@ class Network:
         task: builds the task around a model.
         callbacks: builds further Lightning callbacks.
         objective: metric and mode by which best.ckpt is chosen.
-        steps_per_call: optimizer steps in one call of Lightning's loop.
+        steps_per_call: optimizer steps in one call of Lightning's loop; fewer where their examples exceed 32 MiB.
+        in_memory_gib: GiB up to which a part of the data is held in memory.
+        compile: mode of torch.compile for the network while it is fitted, None for eager.
         limit_batches: at most so many batches of each part.
         overfit_batches: trains and validates on so many batches alone.
         arguments: of Lightning's Trainer, passed on.
     """
-
-    flavour = "pytorch"
 
     def __init__(
         self,
@@ -61,7 +55,9 @@ class Network:
         max_steps: int = -1,
         gradient_clip_val: float | None = None,
         accumulate_grad_batches: int = 1,
-        steps_per_call: int = 16,
+        steps_per_call: int = 32,
+        in_memory_gib: float = 4.0,
+        compile: str | None = None,
         log_every_n_steps: int = 20,
         save_every_n_minutes: float = 10.0,
         limit_batches: int | None = None,
@@ -69,8 +65,13 @@ class Network:
         progress_bar: bool | None = None,
         **arguments: Any,
     ):
+        if compile not in (None, *COMPILED):
+            raise ValueError(f"trainer.compile: expected null or one of {', '.join(COMPILED)}; received {compile}.")
         if not max_epochs and max_steps < 0:
             raise ValueError(f"trainer: expected max_epochs or max_steps; received {max_epochs} and {max_steps}.")
+        hardware.keep_freed_memory()
+        # Deterministic algorithms would fill all new memory with NaN, in case something reads what it never wrote.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         seed_everything(seed, workers=True, verbose=False)
         self.task = task(
             model=model(),
@@ -88,7 +89,9 @@ class Network:
         self._callbacks = callbacks
         self._ends = {"max_epochs": max_epochs or -1, "max_steps": max_steps}
         self._accumulate = accumulate_grad_batches
-        self._block = -(-steps_per_call // accumulate_grad_batches) * accumulate_grad_batches
+        self._steps_per_call = steps_per_call
+        self._compile = compile
+        self._in_memory = in_memory_gib * 2**30
         self._minutes = save_every_n_minutes
         self._limit, self._overfit = limit_batches, overfit_batches
         self._bar = sys.stderr.isatty() if progress_bar is None else progress_bar
@@ -105,8 +108,12 @@ class Network:
     ) -> Fit:
         seed_everything(self._seed, workers=True, verbose=False)
         self.task.train()
-        train = self._batches(data, "train", shuffle=not self._overfit)
-        val = self._batches(data, "train" if self._overfit else "val")
+        callbacks = self._callbacks()
+        if names := fitting.watching(callbacks):
+            print(f"trainer: one optimizer step a call of the loop, for {', '.join(names)} watches each.", file=sys.stderr)
+        block = 1 if names else self._steps_per_call
+        train = self._batches(data, "train", block, shuffle=not self._overfit)
+        val = self._batches(data, "train" if self._overfit else "val", block)
         steps = -(-train.batches // self._accumulate) * max(self._ends["max_epochs"], 0)
         if self._ends["max_steps"] >= 0:
             steps = min(steps or self._ends["max_steps"], self._ends["max_steps"])
@@ -114,10 +121,12 @@ class Network:
         saving = Saving(
             folder=folder, metric=self._objective["metric"], mode=self._objective["mode"], minutes=self._minutes, flush=flush
         )
-        arguments: dict[str, Any] = {"deterministic": True, **self._ends, **self._profiler(folder), **self._arguments}
+        arguments = {"deterministic": True, **self._ends, **self._arguments}
+        profiler = fitting.profiler(arguments.pop("profiler", None), folder)
         trainer = Trainer(
             **arguments,
-            callbacks=[saving, *([Progress(steps)] if self._bar else []), *self._callbacks()],
+            **profiler,
+            callbacks=[saving, *([Progress(steps)] if self._bar else []), *callbacks],
             logger=Handing(log, lambda: self.task.current_epoch + 1),
             plugins=[checkpoints.AtomicIO()],
             default_root_dir=folder,
@@ -130,7 +139,10 @@ class Network:
         start = last if checkpoints.exists(last) else resume
         if start is not None and start is resume and (best := resume.with_name("best.ckpt")).is_file():
             write_atomic(folder / best.name, best.read_bytes())  # it stays the best until a later epoch is better
-        _fit(trainer, self.task, train, val, ckpt_path=start, weights_only=True)
+        if self._compile:
+            self.task.model.compile(mode=self._compile)  # in place: the names of its weights stay what they are
+        fitting.fit(trainer, self.task, train, val, ckpt_path=start, weights_only=True)
+        self.task.model._compiled_call_impl = None  # predictions and the export take the eager network
         epochs = trainer.current_epoch
         self.load(folder / "best.ckpt")
         return Fit(epochs=epochs, best_epoch=saving.best_epoch, steps=trainer.global_step, seconds=saving.elapsed)
@@ -153,9 +165,10 @@ class Network:
     def predict(self, data: Any, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
         device = self._device()
         self.task.to(device).eval()
-        for (batch,) in Batches(data.arrays, rows, batch_size=max(256, data.batch_size)):
-            outputs = self.task.predict(self.task.preprocess(batch.input.to(device)))
-            yield {name: output.cpu().numpy() for name, output in outputs.items()}
+        for block in Batches(data.arrays, rows, batch_size=max(PREDICTED, data.batch_size), in_memory=0, block=8):
+            for batch in block:
+                outputs = self.task.predict(self.task.preprocess(batch.input.to(device)))
+                yield {name: output.cpu().numpy() for name, output in outputs.items()}
 
     def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
         answer = Answer(self.task.cpu()).eval()
@@ -164,7 +177,7 @@ class Network:
         folder.mkdir(parents=True, exist_ok=True)
         torch.export.save(program, folder / "model.pt2")
         np.save(folder / "example.npy", example)
-        return {"flavour": self.flavour, "file": "model.pt2", "example": "example.npy"}
+        return {"flavour": "pytorch", "file": "model.pt2", "example": "example.npy"}
 
     def flops(self, data: Any) -> int | None:
         from torch.utils.flop_counter import FlopCounterMode  # only once a run
@@ -189,40 +202,26 @@ class Network:
         wanted = self._arguments.get("accelerator", "auto")
         return torch.device("cuda" if wanted in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu")
 
-    def _batches(self, data: Any, part: str, *, shuffle: bool = False) -> Batches:
+    def _batches(self, data: Any, part: str, block: int, *, shuffle: bool = False) -> Batches:
+        rows = data.rows(part)
+        step = self._accumulate * size(data.arrays, rows[: data.batch_size])
+        steps = -(-block // self._accumulate)
         return Batches(
             data.arrays,
-            data.rows(part),
+            rows,
             batch_size=data.batch_size,
-            block=self._block,
+            block=self._accumulate * max(1, min(steps, BLOCK // step)),
             shuffle=shuffle,
             seed=self._seed,
             limit=self._overfit or self._limit,
+            in_memory=self._in_memory,
+            device=self._device() if self._fits(size(data.arrays, rows)) else "cpu",
         )
 
-    def _profiler(self, folder: Path) -> dict[str, Any]:
-        """The profiler by its name, writing into the run folder."""
-        from lightning.pytorch import profilers
-
-        kinds = {"simple": "SimpleProfiler", "advanced": "AdvancedProfiler", "pytorch": "PyTorchProfiler"}
-        name = self._arguments.pop("profiler", None)
-        if name is None:
-            return {}
-        if name not in kinds:
-            raise ValueError(f"trainer.profiler: expected one of {', '.join(kinds)}; received {name}.")
-        return {"profiler": getattr(profilers, kinds[name])(dirpath=folder, filename="profile")}
-
-
-def _fit(trainer: Trainer, *arguments: Any, **keywords: Any) -> None:
-    """Lightning's fit, after which an interrupt is an interrupt still, and the next one is heard."""
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        trainer.fit(*arguments, **keywords)
-    except SystemExit as ended:  # what Lightning makes of an interrupt
-        if not isinstance(ended.__context__, KeyboardInterrupt):
-            raise
-        signal.signal(signal.SIGINT, handler)
-        raise ended.__context__ from None
+    def _fits(self, size: int) -> bool:
+        """Whether so many bytes of examples may lie on the accelerator, a quarter of whose free memory is theirs."""
+        alone = self._arguments.get("devices", 1) in (1, "1") and self._arguments.get("num_nodes", 1) == 1
+        return alone and self._device().type == "cuda" and size <= torch.cuda.mem_get_info()[0] / 4
 
 
 class Answer(nn.Module):

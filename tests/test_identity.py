@@ -150,7 +150,7 @@ def test_targets_are_found_at_any_depth():
             "nn.Dropout(\n  dropout),\n            nn.Linear(128",
         ),
         ("models/lenet.py", "nn.Tanh()", "nn.ReLU()"),  # another model
-        ("tasks/base.py", "clip_grad_norm_", "clip_grad_value_"),  # which no model imports
+        ("tasks/stepping.py", "clip_grad_norm_", "clip_grad_value_"),  # which no model imports
     ],
 )
 def test_what_does_not_run_does_not_change_the_code(copy, file, old, new):

@@ -1,6 +1,11 @@
-"""Whole batches by one index each, from arrays in memory or mapped from disk; no Python call per example."""
+"""Whole blocks of batches by one index, from arrays in memory, on an accelerator or mapped from disk.
 
+There is no Python call per example.
+"""
+
+from collections import deque
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -9,7 +14,7 @@ from torch import Tensor
 
 from src.protocols import Batch
 
-IN_MEMORY = 4 * 2**30  # bytes up to which the rows of a part are held in memory
+AHEAD = 2  # blocks that are read from disk before they are asked for
 
 
 class Batches:
@@ -24,6 +29,8 @@ class Batches:
         block: batches in one item; an item is a list of them.
         limit: at most so many batches an epoch.
         shuffle: a new order each epoch.
+        in_memory: bytes up to which the part is held in memory; a larger one is read from disk, ahead of its use.
+        device: where a part that is held is held.
     """
 
     def __init__(
@@ -36,8 +43,9 @@ class Batches:
         shuffle: bool = False,
         seed: int = 0,
         limit: int | None = None,
+        in_memory: float = 4 * 2**30,
+        device: torch.device | str = "cpu",
     ):
-        self.rows = torch.from_numpy(np.array(rows))
         self.batch_size = batch_size
         self.block = block
         self.shuffle = shuffle
@@ -49,12 +57,13 @@ class Batches:
         self.position = 0
         self.sampler = self
         self.batch_sampler = None
-        size = sum(array[:1].nbytes for array in arrays.values()) * len(rows)
-        self._held = size <= IN_MEMORY
-        if self._held:
-            self._arrays = {key: torch.from_numpy(np.ascontiguousarray(array[rows])) for key, array in arrays.items()}
-        else:
-            self._mapped = dict(arrays)
+        self.held = size(arrays, rows) <= in_memory
+        self._device = torch.device(device if self.held else "cpu")
+        self._rows = torch.from_numpy(np.array(rows)).to(self._device)
+        self._arrays = arrays
+        if self.held:
+            taken = {key: _take(array, rows) for key, array in arrays.items()}
+            self._tensors = {key: tensor.to(self._device) for key, tensor in taken.items()}
 
     def __len__(self) -> int:
         """Blocks in a whole epoch, wherever the position stands."""
@@ -63,12 +72,11 @@ class Batches:
     def __iter__(self) -> Iterator[list[Batch]]:
         if self.position == len(self):  # the epoch before was taken to its end
             self.position = 0
-        order = self._order()
-        while self.position < len(self):
-            first = self.position * self.block
+        order = self.order()
+        blocks = (self._index(order, number) for number in range(self.position, len(self)))
+        for block in map(self._read, blocks) if self.held else self._ahead(blocks):
             self.position += 1
-            last = min(first + self.block, self.batches)
-            yield [self._batch(order[i * self.batch_size : (i + 1) * self.batch_size]) for i in range(first, last)]
+            yield block
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -79,18 +87,49 @@ class Batches:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.position, self.epoch = state["position"], state["epoch"]
 
-    def _order(self) -> Tensor:
+    def order(self) -> Tensor:
+        """The part's positions in the order of this epoch."""
         if not self.shuffle:
-            return torch.arange(len(self.rows))
+            return torch.arange(len(self._rows))
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        return torch.randperm(len(self.rows), generator=generator)
+        return torch.randperm(len(self._rows), generator=generator)
 
-    def _batch(self, chosen: Tensor) -> Batch:
-        index = self.rows[chosen]
-        if self._held:
-            return Batch(self._arrays["input"][chosen], self._arrays["target"][chosen], index)
-        rows = index.numpy()
-        in_order = np.argsort(rows)  # a disk is read forwards
-        back = np.argsort(in_order)
-        parts = {key: torch.from_numpy(array[rows[in_order]][back]) for key, array in self._mapped.items()}
-        return Batch(parts["input"], parts["target"], index)
+    def _index(self, order: Tensor, number: int) -> Tensor:
+        last = min((number + 1) * self.block, self.batches) * self.batch_size
+        return order[number * self.block * self.batch_size : last].to(self._device)
+
+    def _read(self, chosen: Tensor) -> list[Batch]:
+        """A block: one index into each array, then views of what it gives."""
+        rows = self._rows.index_select(0, chosen)
+        if self.held:
+            parts = [self._tensors[key].index_select(0, chosen) for key in ("input", "target")]
+        else:
+            parts = [_take(self._arrays[key], rows.numpy()) for key in ("input", "target")]
+        split = (part.split(self.batch_size) for part in (*parts, rows))
+        return [Batch(*batch) for batch in zip(*split, strict=True)]
+
+    def _ahead(self, blocks: Iterator[Tensor]) -> Iterator[list[Batch]]:
+        """Reads blocks in a thread while the ones before are trained on."""
+        with ThreadPoolExecutor(1, "read-ahead") as reader:
+            waiting: deque[Future[list[Batch]]] = deque()
+            for index in blocks:
+                waiting.append(reader.submit(self._read, index))
+                if len(waiting) > AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+
+def _take(array: np.ndarray, rows: np.ndarray) -> Tensor:
+    """Some rows of an array.
+
+    By numpy, whose copy is one thread's: torch would start a second team of threads in the thread that reads ahead,
+    and the two teams would take the processors from each other, at five times the cost of a step. Indexing by
+    brackets, or with a check of each row, is ten times slower than `take` so.
+    """
+    return torch.from_numpy(np.take(array, rows, axis=0, mode="clip"))
+
+
+def size(arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> int:
+    """Bytes of these rows of all arrays."""
+    return sum(array[:1].nbytes for array in arrays.values()) * len(rows)

@@ -22,4 +22,6 @@ class Normalise(nn.Module):
         self.register_buffer("shift", shift.reshape(1, -1, 1, 1), persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return torch.addcmul(self.shift, pixels.to(self.scale.dtype), self.scale)
+        if pixels.dtype == self.scale.dtype:
+            return torch.addcmul(self.shift, pixels, self.scale)
+        return pixels.to(self.scale.dtype).mul_(self.scale).add_(self.shift)  # in place: the copy is this function's own

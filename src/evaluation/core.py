@@ -1,7 +1,7 @@
 """Scores, intervals and figures of one part of the data, from predictions alone; knows no task by name."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from src.assembly import Experiment
-from src.runs import read_json, write_atomic, write_json
+from src.runs import atomic, read_json, write_atomic, write_json
+
+PIECE = 16_384  # rows of a table of predictions that are written at once
 
 
 class Evaluation(Protocol):
@@ -41,31 +43,54 @@ class Result:
     intervals: dict[str, tuple[float, float]]
 
 
-def evaluate(experiment: Experiment, part: str) -> Result:
-    """Predicts a part with the weights that the learner holds, and scores the predictions."""
-    rows = experiment.prepared.index(part)
-    chunks, done = [], 0
-    for outputs in experiment.learner.predict(experiment.data, rows):
-        index = rows[done : done + len(next(iter(outputs.values())))]
-        done += len(index)
-        columns = experiment.evaluation.columns(outputs, experiment.data.targets(index))
-        chunks.append(pa.table({"index": index, **columns}))
-    table = pa.concat_tables(chunks).to_pandas()
-    metrics, intervals = experiment.evaluation.scores(table)
+def evaluate(experiment: Experiment, part: str, folder: Path | None = None) -> Result:
+    """Predicts a part with the weights that the learner holds, and scores the predictions.
+
+    Args:
+        folder: gets predictions.parquet, written while the predictions are made.
+    """
+    tables = _tables(experiment, experiment.prepared.index(part))
+    if folder is None:
+        table = pa.concat_tables(tables)
+    else:
+        _stream(tables, folder / "predictions.parquet")
+        table = pq.read_table(folder / "predictions.parquet")
+    frame = table.to_pandas(split_blocks=True, self_destruct=True)
+    metrics, intervals = experiment.evaluation.scores(frame)
     return Result(
         part=part,
-        table=table,
+        table=frame,
         metrics={f"{part}/{name}": float(value) for name, value in metrics.items()},
         intervals={f"{part}/{name}": (float(low), float(high)) for name, (low, high) in intervals.items()},
     )
 
 
+def _tables(experiment: Experiment, rows: np.ndarray) -> Iterator[pa.Table]:
+    """The table of predictions, in pieces of several batches."""
+    targets, done = experiment.data.targets(rows), 0
+    chunks: list[pa.Table] = []
+    for outputs in experiment.learner.predict(experiment.data, rows):
+        index = rows[done : done + len(next(iter(outputs.values())))]
+        columns = experiment.evaluation.columns(outputs, targets[done : done + len(index)])
+        chunks.append(pa.table({"index": index, **columns}))
+        done += len(index)
+        if sum(map(len, chunks)) >= PIECE or done == len(rows):
+            yield pa.concat_tables(chunks).combine_chunks()
+            chunks.clear()
+
+
+def _stream(tables: Iterator[pa.Table], path: Path) -> None:
+    """Writes each piece when it is there; the file appears when it is whole."""
+    first = next(tables)
+    with atomic(path) as temporary, pq.ParquetWriter(temporary, first.schema) as writer:
+        writer.write_table(first)
+        for table in tables:
+            writer.write_table(table)
+
+
 def save(result: Result, folder: Path, experiment: Experiment, *, figures: bool = True) -> list[Path]:
-    """Writes predictions.parquet and the figures, and merges the numbers into metrics.json and intervals.json."""
+    """Writes the figures, and merges the numbers into metrics.json and intervals.json."""
     folder.mkdir(parents=True, exist_ok=True)
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pandas(result.table, preserve_index=False), sink)
-    write_atomic(folder / "predictions.parquet", sink.getvalue().to_pybytes())
     write_json(folder / "intervals.json", {**read_json(folder / "intervals.json"), **result.intervals})
     written = []
     if figures:

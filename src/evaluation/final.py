@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def evaluate_test(run: Run, experiment: Experiment, record: Record) -> None:
     """Evaluates the test part with the weights that the learner holds: predictions, numbers, figures and latency."""
     began = time.monotonic()
-    result = core.evaluate(experiment, "test")
+    result = core.evaluate(experiment, "test", run.folder)
     timings = {**runs.read_json(run.timings), **core.latency(experiment)}
     fit = runs.read_json(run.metrics)
     drawn = curves.learning(run.journal, best_epoch=fit["best_epoch"], metric=experiment.config["objective"]["metric"])

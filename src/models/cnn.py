@@ -27,15 +27,14 @@ class CNN(nn.Module):
         self.features = nn.Sequential(
             nn.Conv2d(channels, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
-            nn.ReLU(),
             nn.MaxPool2d(2),
+            nn.ReLU(),  # after the pooling: the same values, from a quarter of the elements
             nn.Conv2d(width, 2 * width, 3, padding=1, bias=False),
             nn.BatchNorm2d(2 * width),
-            nn.ReLU(),
             nn.MaxPool2d(2),
+            nn.ReLU(),
         )
         self.classifier = nn.Sequential(
-            nn.Flatten(),
             nn.Dropout(dropout),
             nn.Linear(2 * width * (height // 4) * (rows // 4), 128),
             nn.ReLU(),
@@ -44,4 +43,6 @@ class CNN(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.features(x))
+        # In the order of channels-last memory, in which the features lie: flattened channel by channel they, and the
+        # gradients on their way back, would each be copied.
+        return self.classifier(self.features(x).permute(0, 2, 3, 1).flatten(1))

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from src.errors import RunFailed
 from src.protocols import Batch, Outcome
+from src.tasks.stepping import Stepping
 
 # What a scheduler keeps of the training's length. A run that is trained further goes on in a schedule of the new length.
 LENGTHS = ("total_steps", "T_max", "_schedule_phases")
@@ -88,25 +89,33 @@ class Task(LightningModule):
             return batch  # nothing to move: Lightning would walk through every tensor of the block
         return [Batch(*(tensor.to(device, non_blocking=True) for tensor in part)) for part in batch]
 
+    def on_train_start(self) -> None:
+        self._stepping = Stepping(self, self._clip)
+
     def training_step(self, block: Sequence[Batch], block_index: int) -> None:
-        wrapped = self.optimizers()
-        losses = []
+        step, end = self.global_step, self.trainer.max_steps
+        losses: list[Tensor] = []
         for number, batch in enumerate(block, start=1):
-            if 0 <= self.trainer.max_steps <= self.global_step:
+            if 0 <= end <= step:
                 break
             loss = self.step(batch._replace(input=self.preprocess(batch.input))).loss
-            self.manual_backward(loss if self._accumulate == 1 else loss / self._accumulate)
+            self._stepping.backward(loss if self._accumulate == 1 else loss / self._accumulate)
             losses.append(loss.detach())
             self._recent.append(losses[-1])
             if number % self._accumulate and number < len(block):
                 continue
-            self._optimizer_step(wrapped)
-            if self.global_step % self._every == 0:
+            self._stepping.step()
+            step += 1
+            configs = self.trainer.lr_scheduler_configs
+            if configs and configs[0].interval == "step":
+                scheduler: Any = configs[0].scheduler
+                scheduler.step()
+            if step % self._every == 0:
                 self._log({"train/loss": torch.stack(self._recent).mean(), "train/lr": self._rate()}, callbacks=False)
                 self._recent.clear()
         if losses:
             self._keep(torch.stack(losses))
-        if 0 <= self.trainer.max_steps <= self.global_step:
+        if 0 <= end <= step:
             self.trainer.should_stop = True  # else an epoch that ends early would not be validated
 
     def on_train_epoch_end(self) -> None:
@@ -149,20 +158,6 @@ class Task(LightningModule):
         if values["val/loss"].isnan():  # the last update of the weights may have done it, after a loss that was a number
             raise self._failure("validation loss", values["val/loss"], self.global_step)
         self._log(values)
-
-    def _optimizer_step(self, wrapped: Any) -> None:
-        optimizer = wrapped.optimizer
-        if self._clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters(), self._clip)
-        # The hooks count global_step; LightningOptimizer.step itself costs three times as much as they do.
-        wrapped._on_before_step()
-        optimizer.step()
-        wrapped._on_after_step()
-        optimizer.zero_grad(set_to_none=True)
-        configs = self.trainer.lr_scheduler_configs
-        if configs and configs[0].interval == "step":
-            scheduler: Any = configs[0].scheduler
-            scheduler.step()
 
     def _keep(self, losses: Tensor) -> None:
         """Keeps a block's losses for the epoch's mean; they are looked at here, before any checkpoint can be written."""

@@ -1,12 +1,15 @@
 """Ships a run to MLflow while it goes on and after it, in a process of its own: the run waits for no store.
 
-The run names its folder on standard input; standard input that ends says that the run's process has.
+The run names its folder on standard input; standard input that ends says that the run's process has. An argument names
+the flavour of model that the run is likely to log: what that needs is imported while the run itself is still
+importing, and not while it trains.
 """
 
 import importlib
 import logging
 import os
 import select
+import signal
 import sys
 import time
 from pathlib import Path
@@ -25,11 +28,13 @@ REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "BAD_REQUEST", 
 
 def main() -> None:
     """Ships one run while its process lives, then closes it, and whatever runs beside it were killed."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes is for the run
+    os.nice(19)  # it yields to the training
+    importlib.import_module("src.tracking.models").get_ready(sys.argv[1])
     line = sys.stdin.readline().strip()
     if not line:
         return  # the run never began
     folder = Path(line)
-    os.nice(10)  # it yields to the training
     log = open(folder / "courier.log", "w", buffering=1)  # noqa: SIM115 - it lives as long as the process
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
@@ -50,7 +55,6 @@ def _attend(folder: Path) -> bool:
         try:
             if shipment is None:
                 shipment = Shipment(folder)
-                _get_ready(shipment)
             if time.monotonic() - sampled > SAMPLING:
                 shipment.sample(monitors)
                 sampled = time.monotonic()
@@ -78,12 +82,6 @@ def _wait(error: MlflowException | OSError) -> None:
         raise error
     print(f"waiting for the store: {error}")
     time.sleep(2)
-
-
-def _get_ready(shipment: Shipment) -> None:
-    if not shipment.state["model"]:
-        models = importlib.import_module("src.tracking.models")  # not before the run stands in the store
-        models.get_ready(shipment.record["flavour"])
 
 
 def _monitors() -> list[Any]:

@@ -19,7 +19,7 @@ def log_model(uri: str, run: str, folder: Path, package: Mapping[str, Any]) -> N
 
 
 def get_ready(flavour: str) -> None:
-    """Imports and warms up what logging a model will need, while the run is still busy."""
+    """Imports and warms up what logging a model of this flavour will need."""
     if flavour == "pytorch":
         import torch
 

@@ -30,6 +30,7 @@ class Record:
         tracking: uri, experiment, and how long to wait for the courier at the end.
         params: the resolved configuration, flattened.
         dataset: name, content hash, source and counts of the prepared data.
+        flavour: of the model that the run is likely to log, which the courier gets ready for.
     """
 
     def __init__(
@@ -40,8 +41,10 @@ class Record:
         params: Mapping[str, Any],
         dataset: Mapping[str, Any],
         tags: Mapping[str, str],
+        flavour: str = "pytorch",
     ):
         self.run = run
+        self._flavour = flavour
         self._wait = float(tracking["wait"])
         self._path = run.folder / "record.json"
         self._uri = store.address(tracking["uri"])
@@ -75,20 +78,19 @@ class Record:
                 "data": card["name"],
                 "data.content": card["content"],
             },
+            flavour="pytorch" if config["task"] else "sklearn",  # the learner itself is not imported yet
         )
 
     def __enter__(self) -> Self:
-        self._courier = None if self._unreachable else _courier()
+        self._courier = None if self._unreachable else _courier(self._flavour)
         return self
 
-    def begin(self, *, flavour: str, device: str) -> None:
+    def begin(self, *, device: str) -> None:
         """Opens the run: from here on it is RUNNING.
 
         Args:
-            flavour: of the model that it may get, which the courier gets ready for.
             device: the name of what the run computes on.
         """
-        self._content |= {"flavour": flavour}
         self._content["tags"] |= {**_git(self.run.folder), "device": device}
         self._journal = Journal(self.run.journal)
         for file in ("config.yaml", "uncommitted.diff"):
@@ -162,19 +164,21 @@ class Record:
             _say(f"It is whole in {self.run.folder}; `python -m pipelines.sync` ships it.")
 
 
-def _courier() -> subprocess.Popen:
+def _courier(flavour: str) -> subprocess.Popen:
     """A courier that waits for its folder. It outlives an interrupt of the run, and ends with the pipe."""
     environment = {**os.environ, **store.ENVIRONMENT, "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
         environment.pop(name, None)  # they would send the run into another one
     return subprocess.Popen(
-        [sys.executable, "-m", "src.tracking.courier"],
+        [sys.executable, "-m", "src.tracking.courier", flavour],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=environment,
-        start_new_session=True,  # a Ctrl-C is for the run; the courier then ships its end
+        # A Ctrl-C is for the run; the courier then ships its end. A session of its own would do that too, but Linux
+        # shares the processors out by session (sched_autogroup), and the courier's low priority would mean nothing.
+        process_group=0,
     )
 
 

@@ -9,7 +9,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.data import loader
 from src.data.loader import Batches
 
 ROWS = 53
@@ -124,17 +123,16 @@ def test_a_limit_takes_the_first_batches_of_the_order():
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
-def test_rows_mapped_from_disk_give_the_same_batches(tmp_path, monkeypatch, shuffle):
+def test_rows_mapped_from_disk_give_the_same_batches(tmp_path, shuffle):
     mapped = {}
     for name, array in arrays().items():
         np.save(tmp_path / f"{name}.npy", array)
         mapped[name] = np.load(tmp_path / f"{name}.npy", mmap_mode="r")
     chosen = np.array([3, 99, 50, 4, 77, 5, 20, 21, 22, 60])
     held = Batches(mapped, chosen, batch_size=4, shuffle=shuffle, seed=1)
-    monkeypatch.setattr(loader, "IN_MEMORY", 0)
-    read = Batches(mapped, chosen, batch_size=4, shuffle=shuffle, seed=1)
-    assert held._held
-    assert not read._held
+    read = Batches(mapped, chosen, batch_size=4, shuffle=shuffle, seed=1, in_memory=0)
+    assert held.held
+    assert not read.held
     for one, other in zip(held, read, strict=True):
         for left, right in zip(one, other, strict=True):
             assert all(torch.equal(a, b) for a, b in zip(left, right, strict=True))

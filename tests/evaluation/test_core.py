@@ -148,7 +148,7 @@ def test_a_part_is_evaluated_row_by_row(experiment, part):
 
 
 def test_what_is_saved_can_be_read_and_does_not_change(experiment, tmp_path):
-    result = core.evaluate(experiment, "test")
+    result = core.evaluate(experiment, "test", tmp_path)
     (tmp_path / "metrics.json").write_text('{"val/accuracy": 0.25, "test/accuracy": -1}')
     written = core.save(result, tmp_path, experiment)
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "predictions.parquet"), result.table)
@@ -158,8 +158,36 @@ def test_what_is_saved_can_be_read_and_does_not_change(experiment, tmp_path):
     assert set(core.read_json(tmp_path / "intervals.json")) == set(result.intervals)
     assert {path.name for path in written} == {"confusion.png", "reliability.png", "mistakes.png"}
     before = {path.name: path.read_bytes() for path in (*written, tmp_path / "predictions.parquet")}
-    core.save(core.evaluate(experiment, "test"), tmp_path, experiment)
+    core.save(core.evaluate(experiment, "test", tmp_path), tmp_path, experiment)
     assert before == {path.name: path.read_bytes() for path in (*written, tmp_path / "predictions.parquet")}
+
+
+@pytest.mark.parametrize("rows", [1, 5, 1000])
+def test_predictions_are_written_in_pieces(experiment, tmp_path, monkeypatch, rows):
+    whole = core.evaluate(experiment, "train")
+    monkeypatch.setattr(core, "PIECE", rows)
+    written = core.evaluate(experiment, "train", tmp_path)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "predictions.parquet"), whole.table)
+    pd.testing.assert_frame_equal(written.table, whole.table)
+    assert written.metrics == whole.metrics
+
+
+def test_predictions_that_break_off_leave_the_file_as_it_was(experiment, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    core.evaluate(experiment, "test", folder)
+    before = (folder / "predictions.parquet").read_bytes()
+    predict = experiment.learner.predict
+
+    def broken(*arguments):
+        yield next(predict(*arguments))
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(experiment.learner, "predict", broken)
+    monkeypatch.setattr(core, "PIECE", 1)
+    with pytest.raises(OSError, match="No space left"):
+        core.evaluate(experiment, "train", folder)
+    assert [path.name for path in folder.iterdir()] == ["predictions.parquet"]
+    assert (folder / "predictions.parquet").read_bytes() == before
 
 
 def test_latency_is_that_of_one_example_and_of_a_batch(experiment):

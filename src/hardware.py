@@ -1,0 +1,45 @@
+"""What is set or chosen by the machine that a process runs on."""
+
+import ctypes
+import sys
+
+import torch
+from torch import nn
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3  # of mallopt, in glibc's malloc.h
+
+
+def keep_freed_memory() -> None:
+    """Lets the C library keep what is freed, up to 32 MiB a piece, for the next allocation of the process.
+
+    A training step allocates and frees the same megabytes each time. By default glibc gives them back to the
+    kernel, and each step then waits for the kernel to map and clear the pages again (see mallopt(3)).
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:  # a C library without it
+        return
+    mallopt(MMAP_THRESHOLD, 32 * 2**20)  # the largest that glibc takes
+    mallopt(TRIM_THRESHOLD, 2**31 - 1)
+    mallopt(TOP_PAD, 64 * 2**20)
+
+
+def precision(accelerator: str, network: nn.Module) -> str:
+    """The precision in which this machine trains a network fastest, in Lightning's terms.
+
+    A table, so that equal machines choose alike; it follows what the benchmarks show. Convolutions gain from a CPU's
+    bfloat16 units; small fully connected layers lose more by the conversions than their products gain.
+
+    Args:
+        accelerator: of the Trainer.
+        network: may lie on the meta device; only its layers are looked at.
+    """
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.get_device_capability() >= (8, 0) else "32-true"
+    if accelerator not in ("auto", "cpu"):
+        return "32-true"
+    units = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    convolutional = any(isinstance(module, CONVOLUTIONS) for module in network.modules())
+    return "bf16-mixed" if units and convolutional else "32-true"

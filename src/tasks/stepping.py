@@ -1,0 +1,126 @@
+"""Backward passes and optimizer steps within a block, as short as the trainer's strategy and its hooks allow.
+
+It calls private names of Lightning and torch, and nothing else in the repository does for this purpose:
+LightningOptimizer's `_on_before_step` and `_on_after_step`, which count `global_step`, and torch's fused Adam kernel.
+"""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.strategies import SingleDeviceStrategy
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Adam, AdamW, Optimizer
+
+BACKWARD_HOOKS = ("on_before_backward", "on_after_backward", "backward")
+STEP_HOOKS = ("on_before_optimizer_step", "on_before_zero_grad", "optimizer_step", "optimizer_zero_grad")
+
+
+class Stepping:
+    """The optimizer steps of one fit.
+
+    Lightning's own way is taken where something listens to it (a callback's or a task's hook), where the strategy
+    must see the backward pass, and where gradients are scaled. Both ways give the same weights.
+
+    Args:
+        clip: the largest norm of all gradients together, None for no limit.
+    """
+
+    def __init__(self, task: LightningModule, clip: float | None):
+        trainer = task.trainer
+        self._task = task
+        wrapped: Any = task.optimizers()
+        self._wrapped = wrapped
+        self._optimizer: Optimizer = wrapped.optimizer
+        self._parameters = [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
+        self._clip = clip
+        self._scaler = getattr(trainer.precision_plugin, "scaler", None)
+        alone = type(trainer.strategy) is SingleDeviceStrategy and self._scaler is None
+        self._short_backward = alone and not _heard(trainer, BACKWARD_HOOKS)
+        self._short_step = self._scaler is None and not _heard(trainer, STEP_HOOKS)
+        self._kernel: FusedAdam | None = None
+
+    def backward(self, loss: Tensor) -> None:
+        if self._short_backward:
+            loss.backward()
+        else:
+            self._task.manual_backward(loss)
+
+    def step(self) -> None:
+        if self._clip is not None:
+            if self._scaler is not None:
+                self._scaler.unscale_(self._optimizer)
+            clip_grad_norm_(self._parameters, self._clip)
+        if self._short_step:
+            self._wrapped._on_before_step()
+            if self._kernel is None or not self._kernel.step():
+                self._optimizer.step()
+                self._kernel = self._kernel or FusedAdam.of(self._optimizer)
+            self._wrapped._on_after_step()
+            for parameter in self._parameters:
+                parameter.grad = None
+        else:
+            self._wrapped.step()
+            self._wrapped.zero_grad(set_to_none=True)
+
+
+class FusedAdam:
+    """The kernel of torch's fused Adam and AdamW over lists that are gathered once.
+
+    The optimizer's own `step` gathers them anew each time, which takes longer than the kernel for a small network.
+    State and groups remain the optimizer's: checkpoints and schedulers see what they always see.
+    """
+
+    def __init__(self, optimizer: Optimizer):
+        self._groups = []
+        for group in optimizer.param_groups:
+            states = [optimizer.state[parameter] for parameter in group["params"]]
+            lists = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step"))
+            kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
+            self._groups.append((kernel, group, group["params"], *lists))
+
+    @classmethod
+    def of(cls, optimizer: Optimizer) -> "FusedAdam | None":
+        """None for an optimizer that is not plainly a fused Adam which has taken a step for every parameter."""
+        if type(optimizer) not in (Adam, AdamW) or optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
+            return None
+        for group in optimizer.param_groups:
+            plain = group["fused"] and not (group["amsgrad"] or group["maximize"] or isinstance(group["lr"], Tensor))
+            kinds = {(parameter.device, parameter.dtype) for parameter in group["params"]}
+            if not plain or len(kinds) != 1 or not all(optimizer.state.get(parameter) for parameter in group["params"]):
+                return None
+        return cls(optimizer)
+
+    @torch.no_grad()
+    def step(self) -> bool:
+        """Whether it was taken; not where a parameter has no gradient."""
+        gradients = [[parameter.grad for parameter in parameters] for _, _, parameters, *_ in self._groups]
+        if any(gradient is None for group in gradients for gradient in group):
+            return False
+        for (kernel, group, parameters, averages, squares, steps), found in zip(self._groups, gradients, strict=True):
+            beta1, beta2 = group["betas"]
+            torch._foreach_add_(steps, 1)
+            kernel(
+                parameters,
+                found,
+                averages,
+                squares,
+                [],
+                steps,
+                lr=group["lr"],
+                beta1=beta1,
+                beta2=beta2,
+                weight_decay=group["weight_decay"],
+                eps=group["eps"],
+                amsgrad=False,
+                maximize=False,
+            )
+        return True
+
+
+def _heard(trainer: Trainer, hooks: tuple[str, ...]) -> bool:
+    """Whether a callback or the task has a hook of its own among these."""
+    heard: list[tuple[object, object]] = [(type(callback), Callback) for callback in trainer.callbacks]  # type: ignore[attr-defined]
+    heard.append((type(trainer.lightning_module), LightningModule))
+    return any(getattr(kind, hook, None) is not getattr(base, hook, None) for kind, base in heard for hook in hooks)
