@@ -42,7 +42,7 @@ def cnn() -> nn.Module:
 
 
 def train(
-    model: nn.Module, part: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], orders: Sequence[Tensor]
+    model: nn.Module, part: Sequence[Tensor], val: Sequence[Tensor], orders: Sequence[Tensor]
 ) -> tuple[float, list[float]]:
     """Trains an epoch for each order of the examples, with a validation after each.
 
@@ -66,7 +66,7 @@ def train(
             optimizer.zero_grad(set_to_none=True)
         model.eval()
         with torch.inference_mode():
-            total, right = torch.zeros(()), torch.zeros((), dtype=torch.long)
+            total, right = inputs.new_zeros(()), targets.new_zeros(())
             for first in range(0, len(val_targets), 128):
                 logits, wanted = model(val_inputs[first : first + 128]), val_targets[first : first + 128]
                 total += cross_entropy(logits, wanted, reduction="sum")
@@ -83,11 +83,16 @@ def predict(model: nn.Module, inputs: Tensor) -> float:
     start = time.perf_counter()
     for first in range(0, len(inputs), 256):
         model(inputs[first : first + 256])
+    if inputs.is_cuda:
+        torch.cuda.synchronize()
     return time.perf_counter() - start
 
 
 def main(path: str) -> None:
-    """Answers {"do": "train", "channels_last": false} and {"do": "predict"} with seconds, for the problem in a file."""
+    """Answers requests with seconds, for the problem in a file.
+
+    {"do": "train"} or {"do": "predict"}; "channels_last": true lays the weights out so, "device": "cuda" goes there.
+    """
     problem = torch.load(path)
     kinds = {"mlp": mlp, "cnn": cnn}
     for line in sys.stdin:
@@ -98,10 +103,13 @@ def main(path: str) -> None:
                 tensor.copy_(value)
         if request.get("channels_last"):
             model.to(memory_format=torch.channels_last)
+        device = request.get("device", "cpu")
+        model.to(device)
+        part, val = ([tensor.to(device) for tensor in problem[name]] for name in ("part", "val"))
         if request["do"] == "predict":
-            answer = {"seconds": predict(model, problem["part"][0])}
+            answer = {"seconds": predict(model, part[0])}
         else:
-            seconds, losses = train(model, problem["part"], problem["val"], problem["orders"])
+            seconds, losses = train(model, part, val, [order.to(device) for order in problem["orders"]])
             answer = {"seconds": seconds, "losses": losses}
         print(json.dumps(answer), flush=True)
 

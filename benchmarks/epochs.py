@@ -16,7 +16,7 @@ def epoch(model: str, *settings: str, epochs: int, tolerance: float = ROUNDING, 
     """An epoch with validation, logging, checkpoints and the record in MLflow, over the bare one.
 
     Args:
-        bare: what else the bare loop is asked for, channels_last.
+        bare: what else the bare loop is asked for, channels_last or device.
 
     Raises:
         AssertionError: the losses after the first epoch differ by more than the tolerance's share: the two sides
@@ -24,7 +24,7 @@ def epoch(model: str, *settings: str, epochs: int, tolerance: float = ROUNDING, 
     """
     losses: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as name:
-        platform = Platform(model, Path(name))
+        platform = Platform(model, Path(name), accelerator=bare.get("device", "cpu"))
 
         def by_platform() -> float:
             seconds, losses["platform"] = platform.train(*settings, epochs=epochs)

@@ -28,13 +28,14 @@ class Platform:
         model: mlp or cnn.
         folder: for runs and store.
         data: the arguments that choose the data.
+        accelerator: of the Trainer.
     """
 
-    def __init__(self, model: str, folder: Path, *, data: Sequence[str] | None = None):
+    def __init__(self, model: str, folder: Path, *, data: Sequence[str] | None = None, accelerator: str = "cpu"):
         self.model = model
         self.folder = folder
         chosen = usual() if data is None else data
-        self.overrides = ["+experiment=fnn", *chosen, "optimizer.lr=1e-3", "trainer.accelerator=cpu", *MODELS[model]]
+        self.overrides = ["+experiment=fnn", *chosen, "optimizer.lr=1e-3", f"trainer.accelerator={accelerator}", *MODELS[model]]
 
     def command(self, *settings: str) -> list[str]:
         place = [f"paths.runs={self.folder}/runs", f"tracking.uri=sqlite:///{self.folder}/mlflow.db", "tracking.wait=60"]

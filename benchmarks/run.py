@@ -1,4 +1,4 @@
-"""Every benchmark in one go: `make bench`, or `python -m benchmarks.run mlp_epoch`. Writes results.json and results.md."""
+"""Every benchmark in one go: `make bench`, or `python -m benchmarks.run mlp_epoch`. Writes results.json and README's table."""
 
 import json
 import platform
@@ -25,6 +25,11 @@ BENCHMARKS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
         "at most 0.35 with bfloat16 units",
         lambda: epochs.epoch("cnn", "trainer.precision=auto", epochs=1, tolerance=epochs.HALF),
     ),
+    "mlp_epoch_gpu": (
+        "MLP epoch on an accelerator, over bare",
+        "at most 1.15",
+        lambda: epochs.epoch("mlp", epochs=24, device="cuda"),
+    ),
     "first_step": ("command to first step, beyond the import of lightning", "at most 1.0 s", commands.first_step),
     "configuration_error": ("a mistyped option", "at most 0.6 s", commands.configuration_error),
     "metric": ("a metric on the step's path", "at most 0.05 ms", tracking.metric),
@@ -38,19 +43,38 @@ BENCHMARKS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
 def main(names: list[str]) -> None:
     path = HERE / "results.json"
     results = json.loads(path.read_text()) if path.is_file() else {}
-    for name in names or BENCHMARKS:
-        results[name] = BENCHMARKS[name][2]()
+    possible = [name for name in BENCHMARKS if torch.cuda.is_available() or not name.endswith("_gpu")]
+    for name in names or possible:
+        results[name] = {**BENCHMARKS[name][2](), "machine": _machine()}
         print(name, json.dumps(results[name]), flush=True)
-    results["machine"] = {"cpus": torch.get_num_threads(), "torch": torch.__version__, "python": platform.python_version()}
-    path.write_text(json.dumps(results, indent=2) + "\n")
+        path.write_text(json.dumps(results, indent=2) + "\n")
+    table = _table(results)
+    _insert(HERE.parent / "README.md", table)
+    print(table)
+
+
+def _table(results: dict[str, Any]) -> str:
     rows = [
         f"| {BENCHMARKS[name][0]} | {_figure(results[name])} | {BENCHMARKS[name][1]} |"
         for name in BENCHMARKS
         if name in results
     ]
-    table = "\n".join(["| what | measured: median (range) | target |", "|---|---|---|", *rows])
-    (HERE / "results.md").write_text(f"{table}\n")
-    print(table)
+    return "\n".join(["| what | measured: median (range) | target |", "|---|---|---|", *rows])
+
+
+def _insert(readme: Path, table: str) -> None:
+    """Puts the table between its two marks."""
+    before, start, rest = readme.read_text().partition("<!-- benchmarks -->\n")
+    _, end, after = rest.partition("<!-- end of benchmarks -->")
+    assert end, "README.md: expected the two marks of the benchmarks' table"
+    readme.write_text(f"{before}{start}\n{table}\n\n{end}{after}")
+
+
+def _machine() -> dict[str, Any]:
+    units = {"avx512_bf16": torch.cpu._is_avx512_bf16_supported(), "amx": torch.cpu._is_amx_tile_supported()}
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    versions = {"torch": torch.__version__, "python": platform.python_version()}
+    return {"threads": torch.get_num_threads(), **units, "accelerator": device, **versions}
 
 
 def _figure(result: dict[str, Any]) -> str:

@@ -81,8 +81,7 @@ class Network:
             accumulate_grad_batches=accumulate_grad_batches,
             log_every_n_steps=log_every_n_steps,
         )
-        if any(isinstance(module, nn.Conv2d) for module in self.task.model.modules()):
-            self.task.model.to(memory_format=torch.channels_last)  # what convolutions compute in on GPUs, and fast on CPUs
+        self._lay_out()
         self.parameters = sum(parameter.numel() for parameter in self.task.parameters())
         self._objective = objective
         self._seed = seed
@@ -172,11 +171,13 @@ class Network:
 
     def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
         answer = Answer(self.task.cpu()).eval()
+        answer.model.to(memory_format=torch.contiguous_format)  # else torch warns that it finds no whole tensor
         batch = torch.export.Dim.AUTO
         program = torch.export.export(answer, (torch.from_numpy(example),), dynamic_shapes=[{0: batch}])
         folder.mkdir(parents=True, exist_ok=True)
         torch.export.save(program, folder / "model.pt2")
         np.save(folder / "example.npy", example)
+        self._lay_out()
         return {"flavour": "pytorch", "file": "model.pt2", "example": "example.npy"}
 
     def flops(self, data: Any) -> int | None:
@@ -197,6 +198,11 @@ class Network:
                 "Leave its sizes to the data (model.input_shape, model.num_outputs), or choose another model."
             ) from error
         return counter.get_total_flops()
+
+    def _lay_out(self) -> None:
+        """Lays weights of convolutions out as they are computed with on GPUs, and fast on CPUs: channels last."""
+        if any(isinstance(module, nn.Conv2d) for module in self.task.model.modules()):
+            self.task.model.to(memory_format=torch.channels_last)
 
     def _device(self) -> torch.device:
         wanted = self._arguments.get("accelerator", "auto")

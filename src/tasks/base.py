@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from src.errors import RunFailed
+from src.errors import InputError, RunFailed
 from src.protocols import Batch, Outcome
 from src.tasks.stepping import Stepping
 
@@ -81,7 +81,13 @@ class Task(LightningModule):
         given = getattr(self._scheduler, "keywords", {}).get("total_steps")
         needs_total = "total_steps" in inspect.signature(self._scheduler).parameters
         total = {"total_steps": given or self.total_steps} if needs_total else {}
-        scheduler = self._scheduler(optimizer, **total)
+        try:
+            scheduler = self._scheduler(optimizer, **total)
+        except ZeroDivisionError as error:
+            raise InputError(
+                f"scheduler: expected a training long enough for its phases; it has {self.total_steps} steps in all. "
+                "Train longer (trainer.max_epochs), or choose scheduler=constant."
+            ) from error
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step" if total else "epoch"}}
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 
-from src.errors import RunFailed
+from src.errors import InputError, RunFailed
 from src.models.autoencoder import Autoencoder
 from src.tasks.reconstruction import Reconstruction
 from tests.nets import CNN_SMALL, ONE_CYCLE, end, fit, network, points, same, values
@@ -108,6 +108,13 @@ def test_a_schedule_by_steps_is_stepped_after_each(images, tmp_path):
     # the rate is logged after its step, when the schedule has moved on
     assert values(tmp_path / "run", "train/lr")[:-1] == pytest.approx(rates[1:])
     assert end(tmp_path / "run")["lr_schedulers"][0]["last_epoch"] == 16
+
+
+def test_a_training_too_short_for_its_schedule_is_refused(images, tmp_path):
+    data = images()
+    learner = network(data, scheduler=partial(OneCycleLR, max_lr=0.02, pct_start=0.25), max_steps=4)
+    with pytest.raises(InputError, match=r"long enough for its phases; it has 4 steps in all\. Train longer"):
+        fit(learner, data, tmp_path / "run")
 
 
 def test_a_schedule_by_epochs_is_stepped_after_each(images, tmp_path):

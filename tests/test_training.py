@@ -1,0 +1,48 @@
+"""The learner's own settings: compiled networks, and how many steps a call of the loop gets."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch.optim import Adam
+
+from src import training
+from tests.nets import FNN_SMALL, end, fit, network, points
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
+
+
+@pytest.mark.filterwarnings("ignore:.*jit.script_method.*:DeprecationWarning")  # torch's compiler imports it
+def test_a_compiled_network_learns_the_same_under_the_same_names(images, tmp_path):
+    data = images()
+    settings = {"model": FNN_SMALL, "optimizer": partial(Adam, lr=0.01)}
+    fit(network(data, **settings), data, tmp_path / "eager")
+    learner = network(data, compile="default", **settings)
+    fit(learner, data, tmp_path / "compiled")
+    one, other = (end(tmp_path / name)["state_dict"] for name in ("eager", "compiled"))
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.allclose(one[name], other[name], atol=1e-5), name
+    losses, compiled = points(tmp_path / "eager"), points(tmp_path / "compiled")
+    assert losses.keys() == compiled.keys()
+    for key in losses:
+        assert compiled[key] == pytest.approx(losses[key], rel=1e-4), key
+    example = data.inputs(data.rows("test")[:3]).astype("float32")
+    learner.package(tmp_path / "model", example)  # of the eager network
+
+
+def test_an_unknown_way_to_compile_is_refused(images):
+    with pytest.raises(ValueError, match=r"trainer\.compile: expected null or one of default.*; received fast"):
+        network(images(), compile="fast")
+
+
+@pytest.mark.parametrize(
+    ("limit", "accumulate", "expected"),
+    [(2**20, 1, 5), (3 * 16 * 72, 1, 3), (100, 1, 1), (2**20, 2, 6), (5 * 16 * 72, 2, 4), (100, 4, 4)],
+)
+def test_a_block_of_steps_is_bounded_in_bytes(images, monkeypatch, limit, accumulate, expected):
+    """Sixteen examples a batch, each 64 bytes of pixels and 8 of target."""
+    monkeypatch.setattr(training, "BLOCK", limit)
+    data = images(200)
+    learner = network(data, accumulate_grad_batches=accumulate)
+    assert learner._batches(data, "train", 5).block == expected
