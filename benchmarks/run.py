@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import commands, epochs, scaling, tracking
+from benchmarks import commands, epochs, scaling, sweeps, tracking
 
 HERE = Path(__file__).parent
 BENCHMARKS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
@@ -36,6 +36,13 @@ BENCHMARKS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
     "tracking": ("a training that is tracked, over one that is not", "at most 1.02", tracking.share),
     "memory": ("memory with 8 times the data that may be held, over 1 time", "flat", scaling.memory),
     "growth": ("seconds an example with 16 times the data, over 1 time", "flat", scaling.growth),
+    "trial": ("a trial of a search, beyond its training", "at most 0.25 s", lambda: sweeps.measure("per_trial")),
+    "trial_growth": ("a trial with 5,000 trials before it, over 100", "at most 1.5", lambda: sweeps.measure("growth")),
+    "idle": (
+        "two workers' idle time, trial lengths spread ten to one",
+        "at most 3 %",
+        lambda: sweeps.measure("idle"),
+    ),
     "predict": ("predicting, over the bare forward pass", "at most 1.11", epochs.predict),
 }
 
@@ -81,6 +88,8 @@ def _figure(result: dict[str, Any]) -> str:
     low, high = result["range"]
     if "seconds_beyond_the_import" in result:
         return f"{result['seconds_beyond_the_import']:.2f} s"
+    if "percent" in result:
+        return f"{result['percent']:.1f} % (with a barrier {result['percent_with_a_barrier']:.1f} %)"
     if "ratio" in result:
         return f"{result['ratio']:.2f} ({low:.2f} to {high:.2f})"
     if result["seconds"] < 0.01:

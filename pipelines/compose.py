@@ -13,6 +13,7 @@ from src import checks, command, configuration, identity, runs
 from src.errors import InputError
 
 BUILD = Path("build")
+SWEEP = Path(__file__).with_name("sweep")
 
 
 def main() -> None:
@@ -22,7 +23,11 @@ def main() -> None:
     if unknown or not names:
         hints = "; ".join(f"{name}: {checks.nearest(name, checks.options('experiment'))}" for name in unknown)
         raise InputError(f"params.yaml: expected experiments to list names of conf/experiment; received {hints or 'none'}.")
-    texts = {name: OmegaConf.to_yaml(composed(name)) for name in names}
+    sweeps = params.get("sweeps") or {}
+    strangers = sorted(set(sweeps) - set(names))
+    if strangers:
+        raise InputError(f"params.yaml: expected sweeps of listed experiments; received {', '.join(strangers)}, which are not.")
+    texts = {name: OmegaConf.to_yaml(composed(name, sweeps.get(name))) for name in names}
     BUILD.mkdir(exist_ok=True)
     for path in BUILD.glob("*.yaml"):
         if path.stem not in texts:
@@ -34,9 +39,11 @@ def main() -> None:
     Path("data/raw").mkdir(parents=True, exist_ok=True)  # where a user's own data lies; prepare depends on it
 
 
-def composed(name: str) -> DictConfig:
-    """The configuration of an experiment, resolved but for what the prepared data will fill in, and `code`."""
-    config = configuration.settled(configuration.compose([f"+experiment={name}"]))
+def composed(name: str, sweep: list[str] | None) -> DictConfig:
+    """The configuration of an experiment, resolved but for what the prepared data will fill in, `sweep` and `code`."""
+    config = configuration.settled(configuration.compose([f"+experiment={name}", *(sweep or [])]))
+    if sweep is None:
+        config.sweep = None
     content: Any = OmegaConf.to_container(config)
     source = content["data"]["dataset"]["source"]["_target_"]
     training = identity.targets(identity.training_part(content))
@@ -44,6 +51,7 @@ def composed(name: str) -> DictConfig:
     stage = identity.tree("pipelines.stage")
     config.code = {
         "prepare": identity.code([source, "src.data.store.prepare"])[:16],
+        "sweep": identity.digest([identity.tree(f"pipelines.sweep.{path.stem}") for path in sorted(SWEEP.glob("*.py"))])[:16],
         "train": identity.digest([stage, identity.code(training, verb="train")])[:16],
         "evaluate": identity.digest([stage, identity.code([*training, *evaluation, "src.evaluation.final.evaluate_test"])])[
             :16

@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src import command, identity, runs
+from src import command, configuration, identity, runs
 from src.errors import InputError
 from src.runs import Run
 
@@ -29,12 +29,24 @@ def prepare(name: str) -> None:
     runs.write_json(RESULTS / name / "card.json", prepared.card)
 
 
+def sweep(name: str) -> None:
+    """Searches where params.yaml asks for it; leaves the best point in tuned/, or none."""
+    params: Any = OmegaConf.to_container(OmegaConf.load("params.yaml"))
+    settings = (params.get("sweeps") or {}).get(name)
+    if settings is None:
+        runs.write_atomic(Path("tuned") / f"{name}.yaml", b"nodes: {}  # params.yaml asks for no search\n")
+        return
+    from pipelines.sweep.__main__ import sweep
+
+    sweep([f"+experiment={name}", *settings, "sweep.study=auto", "tracking.wait=0.0"])
+
+
 def train(name: str) -> None:
     """Trains, or finds the run trained; leaves its weights, configuration and validation metrics."""
     from src import assembly
     from src.train import train
 
-    config = load(name)
+    config = configuration.tune(load(name))
     run = train(config, test=False)
     folder = RESULTS / name / "model"
     shutil.rmtree(folder, ignore_errors=True)
@@ -83,7 +95,7 @@ def load(name: str) -> DictConfig:
         raise InputError(f"{path}: expected the file that `dvc repro compose` writes; there is none.")
     config = OmegaConf.load(path)
     assert isinstance(config, DictConfig)
-    del config.code
+    del config.code, config.sweep
     config.tracking.wait = 0.0  # the courier goes on beside the next stage; the report waits for it
     return config
 
@@ -94,7 +106,7 @@ def _run(config: Any, content: str) -> Run:
 
 
 def main(arguments: Sequence[str]) -> None:
-    stages = {"prepare": prepare, "train": train, "evaluate": evaluate}
+    stages = {"prepare": prepare, "sweep": sweep, "train": train, "evaluate": evaluate}
     if len(arguments) != 2 or arguments[0] not in stages:
         raise InputError(
             f"expected one of {', '.join(stages)} and the name of an experiment; received {' '.join(arguments)!r}."

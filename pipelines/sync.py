@@ -17,21 +17,27 @@ def main(arguments: Sequence[str]) -> None:
     given = command.keywords(arguments, runs="runs", uri="")
     root = Path(given["runs"])
     folders = sorted(path.parent for path in root.glob("*/record.json"))
-    if not folders:
+    studies = sorted(path.parent for path in root.glob("sweeps/*/record.json"))
+    if not folders and not studies:
         raise InputError(f"runs={root}: expected a folder of runs with their records; there is none. Train something first.")
-    reasons = {uri: store.check(uri) for uri in {_move(folder, given["uri"]) for folder in folders}}
+    reasons = {uri: store.check(uri) for uri in {_move(folder, given["uri"]) for folder in [*folders, *studies]}}
     away = [reason for reason in reasons.values() if reason]
     if away:
         raise RunFailed(f"{away[0]}. Nothing is lost; call this again when it is back.")
-    from src.tracking.shipment import ship  # imports mlflow
+    for study in studies:
+        for folder in study.glob("trial-*"):
+            if (folder / "record.json").is_file():
+                _move(folder, given["uri"])
+    from src.tracking.fleet import ship_study  # imports mlflow
+    from src.tracking.shipment import ship
 
     done, busy, failed = 0, 0, []
-    for folder in folders:
+    for folder in [*folders, *studies]:
         if runs.Run(folder).locked():
             busy += 1
             continue
         try:
-            done += ship(folder)
+            done += ship_study(folder) if folder in studies else ship(folder)
         except Exception as error:  # one broken record does not hold up the others
             failed.append(f"{folder}: {error}")
     print(f"sync: {done} records are whole in the store, {busy} runs are going on, {len(failed)} failed")

@@ -16,6 +16,7 @@ from src.runs import flat
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 ADDED = ("experiment", "debug")  # groups that the defaults list leaves out, so that `+experiment=` works
+EXTRA = ("sweep",)  # ... and those whose keys are their own
 
 
 def check_types(plain: DictConfig, config: DictConfig, overrides: Sequence[Override]) -> None:
@@ -75,7 +76,7 @@ def unknown(error: ConfigCompositionException, parsed: Sequence[Override]) -> st
         if key in groups and override.is_add() and "Multiple values" in str(error):
             return f"{key} is chosen already: write {str(override.input_line).lstrip('+')}, without the +."
         if f"'{key}'" in str(error) or f"'{override.input_line}'" in str(error) or str(override.input_line) in str(error):
-            if key in ADDED and not override.is_add():
+            if key in (*ADDED, *EXTRA) and not override.is_add():
                 return f"{key} is added to the defaults: write +{override.input_line}."
             if key in names:
                 return f"{key}: what is chosen here has no such option (`--cfg job` shows what it has); leave it out."

@@ -22,7 +22,7 @@ FULL = {errno.ENOSPC: "is full", errno.EDQUOT: "has no quota left", errno.EROFS:
 def main(verb: Callable[[DictConfig], Any], arguments: Sequence[str] | None = None) -> None:
     """Composes the configuration from the command line, calls the verb, and exits with its code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    _environment()
+    environment()
     if any(argument.startswith("-") and not argument.startswith("--config-dir") for argument in arguments):
         sys.exit(guard(lambda: _by_hydra(verb, arguments)))
     sys.exit(guard(lambda: verb(configure(arguments))))
@@ -66,7 +66,10 @@ def configure(arguments: Sequence[str]) -> DictConfig:
     resumed = [override.partition("=")[2].strip("'\"") for override in overrides if override.startswith("resume=")]
     if resumed and resumed[-1] not in ("", "null"):
         return configuration.further(Path(resumed[-1]), overrides)
-    return configuration.compose(overrides, extra=extra)
+    config = configuration.compose(overrides, extra=extra)
+    if not config.get("tuned"):
+        return config
+    return configuration.tune(config, [override.get_key_element().lstrip("+~") for override in configuration.parse(overrides)])
 
 
 def keywords(arguments: Sequence[str], **defaults: str | None) -> dict[str, str]:
@@ -98,7 +101,7 @@ def table(rows: Mapping[str, Any], title: str = "") -> str:
     return "\n".join(lines)
 
 
-def _environment() -> None:
+def environment() -> None:
     """Reads .env, and keeps every tool from phoning home."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "1")

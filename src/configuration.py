@@ -17,7 +17,7 @@ from hydra.errors import ConfigCompositionException, MissingConfigException, Ove
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.checks import ADDED, CONF, check_left_over, check_types, leaves, nearest, unknown
+from src.checks import ADDED, CONF, EXTRA, check_left_over, check_types, leaves, nearest, unknown
 from src.errors import InputError
 
 
@@ -39,6 +39,32 @@ def compose(overrides: Sequence[str], *, extra: Sequence[Path] = ()) -> DictConf
     check_left_over(plain, config, parsed, choices, extra)
     OmegaConf.set_struct(config, False)
     return config
+
+
+def tune(config: DictConfig, keys: Sequence[str] = ()) -> DictConfig:
+    """The configuration with the best point that a search found, of tuned/NAME.yaml.
+
+    Args:
+        keys: that are kept as they are, for the command line states them.
+    """
+    path = Path("tuned") / f"{config.name}.yaml"
+    if not path.is_file():
+        raise InputError(
+            f"tuned=true: expected {path}; there is none. `python -m pipelines.sweep +experiment={config.name} +sweep=...` "
+            "writes it."
+        )
+    nodes: Any = OmegaConf.to_container(OmegaConf.load(path)).get("nodes", {})  # type: ignore[union-attr]
+    config = config.copy()
+    for key, value in nodes.items():
+        if key not in keys:
+            OmegaConf.update(config, key, value, merge=False, force_add=True)
+    return config
+
+
+def choices(overrides: Sequence[str]) -> dict[str, Any]:
+    """The option chosen of each group, by the overrides and the experiment among them."""
+    with _own_hydra():
+        return dict(_compose(overrides, parse(overrides)).hydra.runtime.choices)
 
 
 def further(folder: Path, overrides: Sequence[str]) -> DictConfig:
@@ -147,4 +173,5 @@ def _own_hydra() -> Iterator[None]:
 def _selections(choices: Mapping[str, Any]) -> list[str]:
     """The overrides that choose the same groups, without the experiment and without any value."""
     chosen = {group: option for group, option in choices.items() if not group.startswith("hydra/")}
-    return [f"{group}={option}" for group, option in chosen.items() if group not in (*ADDED, "local") and option is not None]
+    kept = [(group, option) for group, option in chosen.items() if group not in (*ADDED, "local") and option is not None]
+    return [f"{'+' if group in EXTRA else ''}{group}={option}" for group, option in kept]

@@ -95,12 +95,17 @@ class Run:
 
     def locked(self) -> bool:
         """Whether a living process holds the folder."""
-        try:
-            with open(self.folder / ".lock", "a+") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        return False
+        return locked(self.folder / ".lock")
+
+
+def locked(path: Path) -> bool:
+    """Whether a living process holds a lock file."""
+    try:
+        with open(path, "a+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
 
 
 def choose(root: Path, name: str, identity: str, *, force: bool) -> Run:

@@ -184,7 +184,7 @@ class Network:
         from torch.utils.flop_counter import FlopCounterMode  # only once a run
 
         self.task.cpu().eval()
-        (batch,) = next(iter(Batches(data.arrays, data.rows("train"), batch_size=32)))
+        ((batch,),) = Batches(data.arrays, data.rows("train")[:32], batch_size=32)
         batch = batch._replace(input=self.task.preprocess(batch.input))
         try:
             with FlopCounterMode(display=False) as counter, torch.no_grad():

@@ -68,8 +68,10 @@ def read(path: Path, offset: int = 0) -> Iterator[dict[str, Any]]:
 
 def mend(path: Path) -> None:
     """Cuts off a last line that a killed process left torn."""
-    if path.is_file():
-        data = path.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        if whole < len(data):
-            os.truncate(path, whole)
+    if not path.is_file() or not path.stat().st_size:
+        return
+    with open(path, "rb+") as file:
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)

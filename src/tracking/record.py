@@ -17,6 +17,7 @@ from src.tracking import store
 from src.tracking.journal import Journal
 
 ROOT = Path(__file__).resolve().parents[2]
+COURIER = "src.tracking.courier"
 
 
 class Record:
@@ -31,6 +32,7 @@ class Record:
         params: the resolved configuration, flattened.
         dataset: name, content hash, source and counts of the prepared data.
         flavour: of the model that the run is likely to log, which the courier gets ready for.
+        courier: the module of the process that ships the record meanwhile; None where someone else does.
     """
 
     def __init__(
@@ -42,13 +44,15 @@ class Record:
         dataset: Mapping[str, Any],
         tags: Mapping[str, str],
         flavour: str = "pytorch",
+        courier: str | None = COURIER,
     ):
         self.run = run
         self._flavour = flavour
         self._wait = float(tracking["wait"])
         self._path = run.folder / "record.json"
         self._uri = store.address(tracking["uri"])
-        self._unreachable = store.check(self._uri)
+        self._by = courier
+        self._unreachable = store.check(self._uri) if courier else None
         self._journal: Journal | None = None
         before = read_json(self._path)
         self._content: dict[str, Any] = {
@@ -64,7 +68,15 @@ class Record:
         }
 
     @classmethod
-    def of(cls, run: Run, config: Mapping[str, Any], card: Mapping[str, Any]) -> Self:
+    def of(
+        cls,
+        run: Run,
+        config: Mapping[str, Any],
+        card: Mapping[str, Any],
+        *,
+        tags: Mapping[str, str] | None = None,
+        courier: str | None = COURIER,
+    ) -> Self:
         """The record of a run with a resolved configuration on a prepared data set with this card."""
         place = ("hydra", "paths", "tracking", "force", "resume")
         return cls(
@@ -77,12 +89,14 @@ class Record:
                 "folder": str(run.folder),
                 "data": card["name"],
                 "data.content": card["content"],
+                **(tags or {}),
             },
+            courier=courier,
             flavour="pytorch" if config["task"] else "sklearn",  # the learner itself is not imported yet
         )
 
     def __enter__(self) -> Self:
-        self._courier = None if self._unreachable else _courier(self._flavour)
+        self._courier = _courier(self._by, self._flavour) if self._by and not self._unreachable else None
         return self
 
     def begin(self, *, device: str) -> None:
@@ -101,7 +115,7 @@ class Record:
             assert self._courier.stdin is not None
             self._courier.stdin.write(f"{self.run.folder.resolve()}\n".encode())
             self._courier.stdin.flush()
-        else:
+        elif self._unreachable:
             _say(f"{self._unreachable}. The run goes on; its record is kept in {self.run.folder}, and")
             _say("`python -m pipelines.sync` ships it when the store is back.")
 
@@ -119,6 +133,9 @@ class Record:
         entry = {"file": str(path.relative_to(self.run.folder)), "folder": folder}
         if entry not in self._content["artifacts"]:
             self._content["artifacts"].append(entry)
+
+    def tag(self, name: str, value: str) -> None:
+        self._content["tags"][name] = value
 
     def model(self, package: Mapping[str, Any]) -> None:
         """Names the packaged predictor in the run folder's `model`."""
@@ -164,14 +181,14 @@ class Record:
             _say(f"It is whole in {self.run.folder}; `python -m pipelines.sync` ships it.")
 
 
-def _courier(flavour: str) -> subprocess.Popen:
+def _courier(module: str, flavour: str) -> subprocess.Popen:
     """A courier that waits for its folder. It outlives an interrupt of the run, and ends with the pipe."""
     environment = {**os.environ, **store.ENVIRONMENT, "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
         environment.pop(name, None)  # they would send the run into another one
     return subprocess.Popen(
-        [sys.executable, "-m", "src.tracking.courier", flavour],
+        [sys.executable, "-m", module, flavour],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,15 @@ FOREIGN = re.compile(r"[^\w\-. :/]")  # what MLflow refuses in the name of a met
 
 
 class Shipment:
-    """One run folder on its way into one store."""
+    """One run folder on its way into one store.
 
-    def __init__(self, folder: Path):
+    Args:
+        tags: besides those of the record.
+    """
+
+    def __init__(self, folder: Path, *, tags: Mapping[str, str] | None = None):
         self.folder = folder
+        self._more = tags or {}
         self.record = read_json(folder / "record.json")
         self.uri = self.record["uri"]
         with _opening(self.uri):
@@ -143,7 +149,7 @@ class Shipment:
             return False  # the database was deleted: the journal fills a new one
 
     def _tags(self) -> None:
-        tags = [RunTag(name, value) for name, value in self.record["tags"].items()]
+        tags = [RunTag(name, value) for name, value in {**self.record["tags"], **self._more}.items()]
         self.client.log_batch(self.state["run"], tags=tags)
 
     def _experiment(self) -> str:
@@ -163,7 +169,7 @@ def _opening(uri: str) -> AbstractContextManager[None]:
     return alone(store.lock(path)) if path else nullcontext()
 
 
-def ship(folder: Path) -> bool:
+def ship(folder: Path, *, tags: Mapping[str, str] | None = None) -> bool:
     """Ships a run that no living process holds; True where there was something to ship.
 
     A run that is recorded as running, while nothing runs it, was killed, and is closed as that.
@@ -176,7 +182,7 @@ def ship(folder: Path) -> bool:
         if record["status"] == "RUNNING":
             last = max((point["time"] for point in read(run.journal)), default=record["started"])
             write_json(folder / "record.json", {**record, "status": "KILLED", "ended": last})
-        Shipment(folder).close()
+        Shipment(folder, tags=tags).close()
     return True
 
 

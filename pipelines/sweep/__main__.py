@@ -1,0 +1,57 @@
+"""An Optuna search: `python -m pipelines.sweep +experiment=cnn +sweep=cnn sweep.n_trials=40 sweep.workers=2`.
+
+The same command again goes on, and so does the same command on another machine with the same storage.
+"""
+
+import sys
+import warnings
+from collections.abc import Sequence
+
+import optuna
+
+from pipelines.sweep import best, check
+from pipelines.sweep.search import Search
+from pipelines.sweep.setup import Setup
+from pipelines.sweep.slots import Slots
+from src import command
+from src.errors import InputError
+
+
+def sweep(arguments: Sequence[str]) -> None:
+    setup = Setup.of(list(arguments))
+    slots = Slots(int(setup.sweep["workers"]))
+    worker = setup.worker()
+    if setup.sweep["dry_run"] or all(trial.datetime_start is None for trial in worker.trials()):
+        check.points(setup, slots)
+    if setup.sweep["dry_run"]:
+        return
+    keeper = best.Keeper(setup, worker)
+    with setup.record() as record:
+        record.begin(device=f"{slots.count} slots of {slots.threads} threads")
+        Search(
+            worker=worker,
+            slots=slots,
+            order=lambda trial: setup.order(setup.space.suggest(trial), trial.number, threads=slots.threads),
+            ended=keeper.ended,
+            max_failures=int(setup.sweep["max_failures"]),
+        ).run()
+        best.summarise(setup, worker, record)
+    best.finish(setup, worker)
+
+
+def main(arguments: Sequence[str]) -> int:
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    command.environment()
+    flags = [argument for argument in arguments if argument.startswith("-") and not argument.startswith("--config-dir")]
+
+    def work() -> None:
+        if flags:
+            raise InputError(f"expected overrides key=value; received {flags[0]}. `python -m src.train --help` lists the keys.")
+        sweep(arguments)
+
+    return command.guard(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,171 @@
+"""From a command line to a search: the configuration of each point, frozen, and what makes two studies the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from pipelines.sweep.orders import Order
+from pipelines.sweep.space import Space
+from pipelines.sweep.study import CONSTANT, Worker
+from src import assembly, checks, command, configuration, identity
+from src.data.store import Prepared
+from src.errors import InputError
+from src.runs import Run, flat
+from src.tracking.record import Record
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """One search: what varies, and around what.
+
+    Args:
+        arguments: the command line's, of which `sweep` is made and each point.
+    """
+
+    arguments: tuple[str, ...]
+    base: DictConfig
+    sweep: Mapping[str, Any]
+    space: Space
+    prepared: Prepared
+
+    @classmethod
+    def of(cls, arguments: list[str]) -> Setup:
+        """Reads the command line and checks that the space fits the configuration.
+
+        Raises:
+            InputError: no sweep is chosen, or its space names a key that is not there.
+        """
+        base = command.configure(arguments)
+        if "sweep" not in base:
+            names = ", ".join(checks.options("sweep"))
+            raise InputError(f"expected +sweep=NAME, the file of a space in conf/sweep; there are {names}.")
+        node = OmegaConf.create({key: base[key] for key in ("sweep", "seed", "name", "trainer")})
+        sweep: Any = OmegaConf.to_container(node.sweep, resolve=True)
+        space = Space(sweep["space"])
+        _check(base, space)
+        setup = cls(tuple(arguments), base, sweep, space, assembly.prepare(base))
+        if sweep["study"] == "auto":
+            sweep["study"] = f"{base.name}-{identity.digest(setup.content())[:8]}"
+        return setup
+
+    @property
+    def folder(self) -> Path:
+        """Of the study: its journal, its trials, its figures."""
+        return Path(str(assembly.plain(self.base, "paths.runs"))) / "sweeps" / self.sweep["study"]
+
+    def config(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The complete configuration of a point, as a plain container without the sweep's own node.
+
+        Raises:
+            InputError: a choice that does not compose.
+        """
+        content = OmegaConf.to_container(assembly.complete(self.open(values), self.prepared))
+        assert isinstance(content, dict)
+        return {str(key): value for key, value in content.items() if key != "sweep"}
+
+    def open(self, values: Mapping[str, Any]) -> DictConfig:
+        """The configuration of a point, its interpolations still open."""
+        groups = {key: value for key, value in values.items() if (checks.CONF / key).is_dir()}
+        config = self._composed(tuple(sorted(groups.items()))).copy()
+        for key, value in values.items():
+            if key not in groups:
+                OmegaConf.update(config, key, value, force_add=True)
+        return config
+
+    def order(
+        self, values: Mapping[str, Any], number: int | str, *, threads: int, tags: Mapping[str, str] | None = None
+    ) -> Order:
+        """What the process of a trial is to do."""
+        folder = self.folder / (f"trial-{number:04d}" if isinstance(number, int) else number)
+        return Order(
+            config=self.config(values), prepared=self.prepared.folder, folder=folder, threads=threads, tags=dict(tags or {})
+        )
+
+    def worker(self, stale: float | None = None) -> Worker:
+        """This command's part in the study, which is made if it is not there."""
+        objective = self.base.objective
+        made = Worker(
+            storage=self.sweep["storage"],
+            folder=self.folder,
+            name=self.sweep["study"],
+            mode=objective.mode,
+            sampler=self._sampler,
+            pruner=instantiate(self.sweep["pruner"]),
+            seed=int(self.sweep["sampler"].get("seed") or 0),
+            n_trials=int(self.sweep["n_trials"]),
+            stale=float(self.sweep["stale"] if stale is None else stale),
+        )
+        made.settle(self.content(), self._points(), adapt=self.sweep["adapt"])
+        return made
+
+    def record(self) -> Record:
+        """The study's own record, the parent of its trials'."""
+        described = {name: self.sweep[name] for name in ("n_trials", "sampler", "pruner", "space")}
+        return Record(
+            Run(self.folder),
+            tracking=assembly.plain(self.base, "tracking"),
+            params=dict(flat(described)),
+            dataset={key: self.prepared.card[key] for key in ("name", "content", "source", "counts")},
+            tags={"experiment": str(self.base.name), "study": self.sweep["study"]},
+            courier="src.tracking.fleet",
+        )
+
+    def _sampler(self, seed: int) -> Any:
+        node = dict(self.sweep["sampler"])
+        name = node["_target_"].rpartition(".")[2]
+        if "seed" in node and name not in CONSTANT:
+            node["seed"] = seed % 2**31
+        if name == "GridSampler":
+            node["search_space"] = self.space.grid()
+        return instantiate(node)
+
+    def _points(self) -> list[dict[str, Any]]:
+        """The points to start from: the experiment's own values, then the ones that the configuration lists."""
+        own = {parameter.key: OmegaConf.select(self.base, parameter.key) for parameter in self.space.parameters}
+        own |= {key: self._choice(key) for key in own if (checks.CONF / key).is_dir()}
+        points = [
+            self.space.params({key: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for key, v in own.items()})
+        ]
+        for point in self.sweep["enqueue"]:
+            found = self.space.params(point)
+            if len(found) != len(point):
+                outside = ", ".join(f"{key}={value}" for key, value in point.items() if key not in self.space.values(found))
+                raise InputError(f"sweep.enqueue: expected points of the space; {outside} lies outside it.")
+            points.append(found)
+        return points
+
+    def _choice(self, group: str) -> str | None:
+        """The option that the command line and the experiment choose of a group."""
+        return configuration.choices(self.arguments).get(group)
+
+    def content(self) -> dict[str, Any]:
+        """What makes trials of two commands comparable."""
+        fixed = identity.training_part(self.config({}))
+        return {"space": self.space.text(), "configuration": identity.digest(fixed), "data": self.prepared.card["content"]}
+
+    @cache  # noqa: B019 - a search is one object of a process
+    def _composed(self, groups: tuple[tuple[str, Any], ...]) -> DictConfig:
+        return command.configure([*self.arguments, *(f"{group}={option}" for group, option in groups)])
+
+
+def _check(base: DictConfig, space: Space) -> None:
+    """Refuses a key of the space that the configuration does not have."""
+    names = [key for key, _ in checks.leaves(base) if not key.startswith("sweep.")]
+    groups = [path.name for path in checks.CONF.iterdir() if path.is_dir()]
+    for parameter in space.parameters:
+        if parameter.condition is None and OmegaConf.select(base, parameter.key, default=...) is ...:
+            raise InputError(f"sweep.space: {parameter.key}: there is no such option; {checks.nearest(parameter.key, names)}.")
+        if parameter.key in groups:
+            options = checks.options(parameter.key)
+            for choice in parameter.choices.values():
+                if choice not in options:
+                    raise InputError(
+                        f"sweep.space: {parameter.key}={choice}: there is none; {checks.nearest(str(choice), options)}."
+                    )

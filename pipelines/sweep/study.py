@@ -1,0 +1,212 @@
+"""A study that many workers share: its storage, its budget, and who works on which trial.
+
+Trials are counted under a lock that dies with its holder, and the trial of a dead worker is taken over, under its own
+number, rather than failed: so the finished trials are exactly as many as were asked for, whatever is killed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._file import BaseJournalFileLock
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from src.errors import InputError
+from src.tracking.journal import mend
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+CONSTANT = ("GridSampler", "BruteForceSampler", "QMCSampler")  # samplers whose seed fixes the order of all points
+WAIT, OVER = object(), object()  # nothing to do yet; nothing to do any more
+
+
+class Worker:
+    """One command's part in a study.
+
+    Args:
+        storage: null for a journal in the folder, or the URL of a PostgreSQL database.
+        folder: of the study.
+        sampler: makes a sampler from a seed; the same seed and trials give the same point.
+        stale: seconds without a beat after which a worker on another machine counts as dead.
+    """
+
+    def __init__(
+        self,
+        *,
+        storage: str | None,
+        folder: Path,
+        name: str,
+        mode: str,
+        sampler: Callable[[int], BaseSampler],
+        pruner: optuna.pruners.BasePruner,
+        seed: int,
+        n_trials: int,
+        stale: float,
+    ):
+        self.me = f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
+        self.n_trials, self.mode = n_trials, mode
+        self._sampler, self._seed = sampler, seed
+        self._stale = stale
+        self._mine: set[int] = set()
+        self._beats = 0
+        self._seen: dict[str, tuple[Any, float]] = {}  # by worker: its last beat, and when it was first seen here
+        folder.mkdir(parents=True, exist_ok=True)
+        self.storage, self.lock = _open(storage, folder, name)
+        with self.lock():
+            self.study = optuna.create_study(
+                storage=self.storage,
+                study_name=name,
+                direction=StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE,
+                pruner=pruner,
+                sampler=sampler(seed),
+                load_if_exists=True,
+            )
+
+    def settle(self, content: Mapping[str, Any], points: list[dict[str, Any]], *, adapt: bool) -> None:
+        """Makes the study one of this space and configuration, with points to start from, or checks that it is.
+
+        Args:
+            content: what must be equal for trials to be comparable.
+
+        Raises:
+            InputError: the study is another one's.
+        """
+        with self.lock():
+            before = self.study.user_attrs.get("content")
+            if before is not None and before != content and not adapt:
+                changed = ", ".join(sorted(key for key in {*before, *content} if before.get(key) != content.get(key)))
+                raise InputError(
+                    f"sweep.study={self.study.study_name}: expected the study that this command began; {changed} differs. "
+                    "Name another study (sweep.study=...), or go on in this one all the same (sweep.adapt=true)."
+                )
+            if before is None:
+                for point in points:
+                    self.study.enqueue_trial(point, skip_if_exists=True)
+            if before != content:
+                self.study.set_user_attr("content", dict(content))
+
+    def claim(self) -> Trial | object:
+        """A trial to work on: one whose worker is dead, or a new one; WAIT while others run, OVER when all are done."""
+        with self.lock():
+            trials = self.trials()
+            running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+            for trial in running:
+                if trial.number not in self._mine and not self._alive(trial.user_attrs.get("owner")):
+                    return self._own(trial._trial_id, trial.number)
+            if sum(trial.state in FINISHED for trial in trials) + len(running) < self.n_trials:
+                seen = sum(trial.state != TrialState.WAITING for trial in trials)
+                self.study.sampler = self._sampler(self._seed * 1_000_003 + seen)
+                new = self.study.ask()
+                return self._own(new._trial_id, new.number)
+            return WAIT if running else OVER
+
+    def tell(self, trial: Trial, value: float | None, state: TrialState) -> None:
+        """Ends a trial; nothing happens where another worker has ended it."""
+        with self.lock():
+            current = self.trials()[trial.number]
+            if current.state == TrialState.RUNNING and current.user_attrs.get("owner") == self.me:
+                self.study.tell(trial, value, state=state)
+        self._mine.discard(trial.number)
+
+    def release(self, trial: Trial) -> None:
+        """Leaves a trial to whoever comes next."""
+        trial.set_user_attr("owner", "")
+        self._mine.discard(trial.number)
+
+    def beat(self) -> None:
+        """A sign of life."""
+        self._beats += 1
+        self.study.set_user_attr(f"beat:{self.me}", self._beats)
+
+    def trials(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False)
+
+    def _own(self, identifier: int, number: int) -> Trial:
+        self.storage.set_trial_user_attr(identifier, "owner", self.me)
+        self._mine.add(number)
+        return Trial(self.study, identifier)
+
+    def _alive(self, owner: str | None) -> bool:
+        if not owner:  # between asking and owning there is only a death; a worker that stops leaves it empty
+            return False
+        if owner == self.me:
+            return False  # not among mine: told already, or an earlier process of the same name
+        host, pid, started = owner.rsplit(":", 2)
+        if host == socket.gethostname():
+            try:
+                return f"{psutil.Process(int(pid)).create_time():.2f}" == started
+            except psutil.NoSuchProcess:
+                return False
+        beat = self.study.user_attrs.get(f"beat:{owner}")
+        last, since = self._seen.get(owner, (None, 0.0))
+        if owner not in self._seen or beat != last:
+            self._seen[owner] = (beat, time.monotonic())
+            return True
+        return time.monotonic() - since < self._stale
+
+
+class Mending(BaseJournalFileLock):
+    """The lock of a journal file, which dies with its holder; it cuts off a line that a killed writer left torn."""
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def acquire(self) -> bool:
+        self._file = open(f"{self._path}.lock", "w")  # noqa: SIM115 - it lives until the release
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        mend(self._path)
+        return True
+
+    def release(self) -> None:
+        self._file.close()
+
+
+def _open(url: str | None, folder: Path, name: str) -> tuple[BaseStorage, Callable[[], AbstractContextManager[None]]]:
+    """The storage, and a lock over whatever is counted in it."""
+    if url is None:
+        path = folder / "study.journal"
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=Mending(path))), lambda: _held(folder / ".claim")
+    if not url.startswith("postgresql"):
+        raise InputError(
+            f"sweep.storage={url}: expected null, for a journal in the study's folder, or postgresql+psycopg://user@host/database."
+        )
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(url, pool_pre_ping=True)
+    key = zlib.crc32(name.encode())
+
+    @contextmanager
+    def advisory() -> Iterator[None]:
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text("select pg_advisory_lock(:key)"), {"key": key})
+            try:
+                yield
+            finally:
+                connection.execute(sqlalchemy.text("select pg_advisory_unlock(:key)"), {"key": key})
+
+    try:
+        with advisory():
+            return RDBStorage(url, engine_kwargs={"pool_pre_ping": True}), advisory
+    except (sqlalchemy.exc.SQLAlchemyError, ModuleNotFoundError) as error:
+        first = str(error).splitlines()[0]
+        raise InputError(f"sweep.storage: {engine.url.render_as_string()} cannot be used: {first}") from error
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

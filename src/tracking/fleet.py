@@ -1,0 +1,101 @@
+"""Ships a study and its trials to MLflow while the search goes on: one parent run, and a run inside it for each trial.
+
+The search names the study's folder on standard input; standard input that ends says that the search has.
+"""
+
+import logging
+import os
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+
+from mlflow.exceptions import MlflowException
+
+from src.runs import Run, locked, read_json, write_json
+from src.tracking.courier import PATIENCE, REFUSED
+from src.tracking.shipment import Shipment, ship
+from src.tracking.shipping import alone, shipped
+
+INTERVAL = 1.0  # seconds between looks for trials that have ended
+PARENT = "mlflow.parentRunId"  # the tag by which MLflow nests runs
+
+
+class Fleet:
+    """A study on its way into a store."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.parent = Shipment(folder)
+        self._whole: set[Path] = set()
+
+    def trials(self) -> None:
+        """Ships every trial that has ended and is not in the store yet."""
+        for folder in sorted(self.folder.glob("trial-*")):
+            if folder in self._whole or read_json(folder / "record.json").get("status") in (None, "RUNNING"):
+                continue
+            if not shipped(folder):
+                with alone(folder / ".courier.lock"):
+                    Shipment(folder, tags={PARENT: self.parent.state["run"]}).close()
+            self._whole.add(folder)
+
+    def close(self) -> None:
+        """Ships the rest, killed trials as such, and the parent's end."""
+        self.trials()
+        for folder in sorted(self.folder.glob("trial-*")):
+            if folder not in self._whole and not Run(folder).locked():
+                ship(folder, tags={PARENT: self.parent.state["run"]})
+        self.parent.close()
+
+
+def ship_study(folder: Path) -> bool:
+    """Ships a study that no living search ships; True where it did."""
+    if locked(folder / ".courier.lock"):
+        return False
+    with alone(folder / ".courier.lock"):
+        record = read_json(folder / "record.json")
+        if record["status"] == "RUNNING":
+            write_json(folder / "record.json", {**record, "status": "KILLED", "ended": time.time_ns() // 1_000_000})
+        Fleet(folder).close()
+    return True
+
+
+def main() -> None:
+    os.nice(19)  # it yields to the trials
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    line = sys.stdin.readline().strip()
+    if not line:
+        return  # the search never began
+    folder = Path(line)
+    log = open(folder / "courier.log", "a", buffering=1)  # noqa: SIM115 - it lives as long as the process
+    os.dup2(log.fileno(), 1)
+    os.dup2(log.fileno(), 2)
+    with alone(folder / ".courier.lock"):  # of several workers of one study, one ships it
+        _attend(folder)
+
+
+def _attend(folder: Path) -> None:
+    fleet: Fleet | None = None
+    until: float | None = None
+    while True:
+        ended = bool(select.select([sys.stdin], [], [], INTERVAL)[0])
+        until = until or (time.monotonic() + PATIENCE if ended else None)
+        try:
+            fleet = fleet or Fleet(folder)
+            if ended:
+                fleet.close()
+                return
+            fleet.trials()
+        except (MlflowException, OSError) as error:
+            refused = isinstance(error, MlflowException) and error.error_code in REFUSED
+            if refused or (until and time.monotonic() > until):
+                raise
+            print(f"waiting for the store: {error}")
+            time.sleep(2)
+
+
+if __name__ == "__main__":
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    main()

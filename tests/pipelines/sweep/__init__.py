@@ -1,0 +1,72 @@
+"""What an undisturbed and a disturbed search leave behind."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+
+from tests.repository import ROOT, environment, run
+
+FNN = ("python", "-m", "pipelines.sweep", "+experiment=fnn")
+
+
+def sweep(folder: Path, *settings: str, space: str = "fnn", code: int = 0) -> subprocess.CompletedProcess[str]:
+    return run(folder, *FNN, f"+sweep={space}", *settings, code=code, PYTHONPATH=str(ROOT))
+
+
+def start(folder: Path, *settings: str) -> subprocess.Popen[str]:
+    """A search in the background."""
+    extra = environment(PYTHONPATH=str(ROOT))
+    return subprocess.Popen(
+        [*FNN, "+sweep=fnn", *settings], cwd=folder, env=extra, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def study(folder: Path, name: str = "fnn") -> optuna.Study:
+    journal = JournalFileBackend(str(folder / "runs/sweeps" / name / "study.journal"))
+    return optuna.load_study(study_name=name, storage=JournalStorage(journal))
+
+
+def trials(folder: Path, url: str | None, name: str = "fnn") -> list[optuna.trial.FrozenTrial]:
+    """The trials in a database, or in the folder's journal."""
+    if url is None:
+        return study(folder, name).trials
+    storage = RDBStorage(url)
+    try:
+        return optuna.load_study(study_name=name, storage=storage).trials
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def epochs(folder: Path, name: str = "fnn") -> dict[int, list[int]]:
+    """The epochs that each trial trained, in order, repeated ones included."""
+    found = {}
+    for log in sorted((folder / "runs/sweeps" / name).glob("trial-*/log.txt")):
+        found[int(log.parent.name.rpartition("-")[2])] = [int(n) for n in re.findall(r"^epoch (\d+):", log.read_text(), re.M)]
+    return found
+
+
+def records(folder: Path, name: str = "fnn") -> dict[str, dict[str, Any]]:
+    folders = (folder / "runs/sweeps" / name).glob("trial-*")
+    return {path.name: json.loads((path / "record.json").read_text()) for path in sorted(folders)}
+
+
+def kill(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> None:
+    os.kill(process.pid, number)
+    process.communicate()
+
+
+def until(condition: Any, *, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)

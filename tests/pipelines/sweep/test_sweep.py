@@ -1,0 +1,181 @@
+"""Searches by the real command: what they leave, how they end, and what they refuse."""
+
+import json
+import signal
+
+import mlflow
+import pytest
+import yaml
+from optuna.trial import TrialState
+
+from tests.pipelines.sweep import epochs, kill, records, start, study, sweep, until
+from tests.repository import ROOT, run
+
+pytestmark = pytest.mark.cluster
+OWN = {"optimizer.lr": 0.001, "model.hidden": "[128]", "model.dropout": 0.0}  # of conf/experiment/fnn.yaml: it comes first
+SMALL = ("sweep.n_trials=6", "trainer.max_epochs=3", "sweep.workers=2")
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """One search with everything at its default, and what it printed."""
+    folder = tmp_path_factory.mktemp("search")
+    return folder, sweep(folder, *SMALL, "tracking.wait=60")
+
+
+def test_a_search_ends_with_exactly_its_budget(searched):
+    folder, done = searched
+    trials = study(folder).trials
+    assert [trial.number for trial in trials] == list(range(6))
+    assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
+    assert f"6 of 6 done ({sum(t.state == TrialState.PRUNED for t in trials)} pruned), 0 running, 0 failed" in done.stderr
+    assert done.stdout.count("MiB") >= 2  # the extremes of the space, tried before
+    assert trials[0].params == OWN
+    assert not list((folder / "runs/sweeps/fnn").glob("check-*"))
+
+
+def test_a_trials_value_is_that_of_its_best_checkpoint(searched):
+    folder, _ = searched
+    for trial in study(folder).trials:
+        if trial.state == TrialState.COMPLETE:
+            assert trial.value == pytest.approx(max(trial.intermediate_values.values()))
+            assert list(trial.intermediate_values) == [1, 2, 3]
+        assert epochs(folder)[trial.number] == sorted(trial.intermediate_values)
+
+
+def test_the_best_point_is_a_run_and_a_small_file(searched):
+    folder, _ = searched
+    best = study(folder).best_trial
+    tuned = yaml.safe_load((folder / "tuned/fnn.yaml").read_text())
+    assert tuned["trial"] == best.number
+    assert tuned["val/accuracy"] == best.value
+    (made,) = (path for path in (folder / "runs").glob("fnn-*") if (path / "predictions.parquet").is_file())
+    metrics = json.loads((made / "metrics.json").read_text())
+    assert metrics["val/accuracy"] == pytest.approx(best.value)
+    config = yaml.safe_load((made / "config.yaml").read_text())
+    assert config["optimizer"]["lr"] == tuned["overrides"]["optimizer.lr"]
+    assert "sweep" not in config
+
+
+def test_weights_are_kept_of_the_best_alone(searched):
+    folder, _ = searched
+    kept = {path.parent.name for path in (folder / "runs/sweeps/fnn").glob("trial-*/*.ckpt")}
+    assert kept == {f"trial-{study(folder).best_trial.number:04d}"}
+
+
+def test_the_record_is_a_tree(searched):
+    folder, _ = searched
+    run(folder, "python", "-m", "pipelines.sync", PYTHONPATH=str(ROOT))
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    found = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    (parent,) = (one for one in found if one.info.run_name == "fnn")
+    children = {one.info.run_name: one for one in found if one.data.tags.get("mlflow.parentRunId") == parent.info.run_id}
+    trials = {f"trial-{trial.number:04d}": trial for trial in study(folder).trials}
+    assert children.keys() == trials.keys()
+    for name, child in children.items():
+        assert child.info.status == "FINISHED"
+        assert child.data.tags["trial.state"] == trials[name].state.name
+        assert float(child.data.params["optimizer.lr"]) == trials[name].params["optimizer.lr"]
+        assert child.data.metrics["val/accuracy"] == pytest.approx(list(trials[name].intermediate_values.values())[-1])
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["best/val/accuracy"] == pytest.approx(study(folder).best_value)
+    pictures = {path.name for path in (folder / "runs/sweeps/fnn/figures").glob("*.png")}
+    assert {"history.png", "timeline.png"} <= pictures
+    assert {path.path for path in client.list_artifacts(parent.info.run_id, "figures")} == {f"figures/{n}" for n in pictures}
+
+
+def test_the_same_command_again_finds_nothing_to_do(searched):
+    folder, _ = searched
+    before = epochs(folder)
+    sweep(folder, *SMALL)
+    assert epochs(folder) == before
+
+
+def test_a_larger_budget_goes_on(searched):
+    folder, _ = searched
+    sweep(folder, *SMALL, "sweep.n_trials=8")
+    assert len(study(folder).trials) == 8
+
+
+def test_another_space_is_refused_with_the_ways_out(searched):
+    folder, _ = searched
+    message = sweep(folder, *SMALL, "+sweep.space={model.dropout: 'interval(0.1, 0.2)'}", code=2).stderr
+    assert "space differs" in message
+    assert "sweep.study=" in message
+    assert "sweep.adapt=true" in message
+    message = sweep(folder, "sweep.n_trials=6", "trainer.max_epochs=4", code=2).stderr
+    assert "configuration differs" in message
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["+sweep.space={optimizer.lrr: 'interval(0.1, 1)'}"], "optimizer.lrr: there is no such option; nearest: optimizer.lr"),
+        (["+sweep.space={model: 'choice(cnn, cnnn)'}"], "model=cnnn: there is none; nearest: cnn"),
+        (["sweep.enqueue=[{optimizer.lr: 7}]"], "expected points of the space; optimizer.lr=7 lies outside it"),
+        (["sweep.storage=mysql://x"], "expected null, for a journal"),
+        (["sweep.storage=postgresql+psycopg://nobody@127.0.0.1:9/none"], "cannot be used"),
+        (["objective.metric=val/acuracy"], "val/acuracy: the task never logs it"),
+        (["--resume"], "expected overrides key=value; received --resume"),
+    ],
+)
+def test_bad_input_is_refused_before_a_trial(tmp_path, settings, message):
+    done = sweep(tmp_path, *settings, "trainer.max_epochs=1", code=2)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("runs/sweeps/*/trial-*"))
+
+
+def test_a_dry_run_tells_what_trials_take_and_searches_nothing(tmp_path):
+    done = sweep(tmp_path, "sweep.dry_run=true")
+    assert "parameters" in done.stdout
+    assert not list(tmp_path.glob("runs/sweeps/*/trial-*"))
+    assert not list(tmp_path.glob("tuned/*"))
+
+
+def test_a_search_that_is_interrupted_goes_on_where_it_was(tmp_path):
+    settings = ("sweep.n_trials=3", "trainer.max_epochs=60", "sweep/pruner=none")
+    process = start(tmp_path, *settings)
+    until(lambda: any(len(done) > 5 for done in epochs(tmp_path).values()))
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 130, error
+    assert "interrupted; the same command continues." in error
+    assert "Traceback" not in error
+    (number,) = epochs(tmp_path)
+    assert study(tmp_path).trials[number].state == TrialState.RUNNING
+    sweep(tmp_path, *settings)
+    trials = study(tmp_path).trials
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 3
+    for trained in epochs(tmp_path).values():
+        assert set(trained) == set(range(1, 61))
+        assert len(trained) <= 61  # at most the epoch in which it was stopped comes twice
+
+
+def test_a_point_that_gives_no_number_is_told_apart_and_the_search_goes_on(tmp_path):
+    settings = ["sweep.n_trials=4", "trainer.max_epochs=2", "optimizer=sgd", "sweep.keep=0", "optimizer.lr=1e4"]
+    sweep(tmp_path, *settings, "+sweep.space={optimizer.lr: 'choice(1e4, 0.05)'}", "sweep/sampler=random", space="default")
+    trials = study(tmp_path).trials
+    assert len(trials) == 4
+    bad = [trial for trial in trials if "reason" in trial.user_attrs]
+    assert bad[0].number == 0  # the experiment's own
+    assert all(trial.params["optimizer.lr"] == "10000.0" for trial in bad)
+    for trial in bad:
+        assert trial.state == TrialState.PRUNED
+        assert "loss is" in trial.user_attrs["reason"]
+        assert records(tmp_path)[f"trial-{trial.number:04d}"]["status"] == "FAILED"
+        assert not list((tmp_path / f"runs/sweeps/fnn/trial-{trial.number:04d}").glob("*.ckpt*"))
+    assert {trial.state for trial in trials if trial not in bad} <= {TrialState.COMPLETE, TrialState.PRUNED}
+
+
+def test_killed_trials_go_on_under_their_numbers(tmp_path):
+    settings = ("sweep.n_trials=2", "trainer.max_epochs=80")
+    process = start(tmp_path, *settings)
+    until(lambda: any(len(done) > 5 for done in epochs(tmp_path).values()))
+    kill(process)
+    sweep(tmp_path, *settings)
+    trials = study(tmp_path).trials
+    assert len(trials) == 2
+    assert all(record["status"] == "FINISHED" for record in records(tmp_path).values())
+    for trained in epochs(tmp_path).values():
+        assert len(trained) - len(set(trained)) <= 1
