@@ -49,15 +49,20 @@ def composed(name: str, sweep: list[str] | None) -> DictConfig:
     training = identity.targets(identity.training_part(content))
     evaluation = identity.targets(content["evaluation"])
     stage = identity.tree("pipelines.stage")
+    code = identity.code(training, verb="train")
+    searched = {"sweep": content.get("sweep"), "config": identity.training_part(content), "code": code, "search": _search()}
+    evaluated = identity.code([*training, *evaluation, "src.evaluation.final.evaluate_test"])
     config.code = {
         "prepare": identity.code([source, "src.data.store.prepare"])[:16],
-        "sweep": identity.digest([identity.tree(f"pipelines.sweep.{path.stem}") for path in sorted(SWEEP.glob("*.py"))])[:16],
-        "train": identity.digest([stage, identity.code(training, verb="train")])[:16],
-        "evaluate": identity.digest([stage, identity.code([*training, *evaluation, "src.evaluation.final.evaluate_test"])])[
-            :16
-        ],
+        "sweep": identity.digest(searched)[:16] if sweep else None,
+        "train": identity.digest([stage, code])[:16],
+        "evaluate": identity.digest([stage, evaluated])[:16],
     }
     return config
+
+
+def _search() -> list[str]:
+    return [identity.tree(f"pipelines.sweep.{path.stem}") for path in sorted(SWEEP.glob("*.py"))]
 
 
 if __name__ == "__main__":

@@ -46,8 +46,8 @@ optimizer: {{lr: 1e-3}}
     (folder / "conf/experiment" / f"{name}.yaml").write_text(text)
 
 
-def select(folder: Path, names: list[str]) -> None:
-    (folder / "params.yaml").write_text(yaml.safe_dump({"experiments": names}))
+def select(folder: Path, names: list[str], **sweeps: list[str]) -> None:
+    (folder / "params.yaml").write_text(yaml.safe_dump({"experiments": names, "sweeps": sweeps}))
 
 
 def replace(path: str, old: str, new: str) -> Callable[[Path], None]:
@@ -99,13 +99,20 @@ TABLE: dict[str, tuple[Callable[[Path], object], set[str]]] = {
     "the report's template": (lambda folder: _append(folder, "pipelines/templates"), {"report"}),
     "one byte of the raw data": (
         one_byte,
-        {"report", *stages("prepare", of=EXPERIMENTS), *stages("train", "evaluate", of=["pictures"])},
+        {"report", *stages("prepare", of=EXPERIMENTS), *stages("sweep", "train", "evaluate", of=["pictures"])},
     ),
     "an experiment added": (
         lambda folder: select(folder, [*EXPERIMENTS, "k_nearest_neighbours"]),
-        {"compose", "report", *stages("prepare", "train", "evaluate", of=["k_nearest_neighbours"])},
+        {"compose", "report", *stages("prepare", "sweep", "train", "evaluate", of=["k_nearest_neighbours"])},
     ),
-    "an experiment removed": (lambda folder: select(folder, EXPERIMENTS), {"compose", "report"}),
+    "a search": (
+        lambda folder: select(folder, [*EXPERIMENTS, "k_nearest_neighbours"], dense=["+sweep=fnn", "sweep.n_trials=3"]),
+        {"compose", "report", *stages("sweep", "train", "evaluate", of=["dense"])},
+    ),
+    "an experiment removed": (
+        lambda folder: select(folder, EXPERIMENTS, dense=["+sweep=fnn", "sweep.n_trials=3"]),
+        {"compose", "report"},
+    ),
 }  # fmt: skip
 
 
@@ -115,7 +122,7 @@ def _append(folder: Path, templates: str) -> None:
 
 
 def test_the_table_of_edits(project: Path) -> None:
-    everything = {"compose", "report", *stages("prepare", "train", "evaluate", of=EXPERIMENTS)}
+    everything = {"compose", "report", *stages("prepare", "sweep", "train", "evaluate", of=EXPERIMENTS)}
     assert repro(project) == everything
     untracked = run(project, "git", "status", "--porcelain").stdout
     assert untracked.split() in ([], ["??", "dvc.lock"])

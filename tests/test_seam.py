@@ -23,8 +23,8 @@ def test_a_toy_task_goes_all_the_way(tmp_path):
         "defaults:\n  - override /task: brightness\n"
         "name: toy\nmodel: {num_outputs: 1}\ntrainer: {max_epochs: 3}\n"
     )
-    (folder / "params.yaml").write_text("experiments: [toy]\n")
-    assert repro(folder) == {"compose", "prepare@toy", "train@toy", "evaluate@toy", "report"}
+    (folder / "params.yaml").write_text("experiments: [toy]\nsweeps: {}\n")
+    assert repro(folder) == {"compose", "prepare@toy", "sweep@toy", "train@toy", "evaluate@toy", "report"}
     metrics = json.loads((folder / "results/toy/metrics.json").read_text())
     assert 0 <= metrics["test/distance"] < 1
     assert list(pd.read_parquet(folder / "results/toy/evaluation/predictions.parquet")) == ["index", "target", "prediction"]

@@ -57,6 +57,32 @@ def test_the_best_point_is_a_run_and_a_small_file(searched):
     assert "sweep" not in config
 
 
+def test_tuned_trains_with_the_best_point(searched, tmp_path):
+    folder, _ = searched
+    train = ("python", "-m", "src.train", "+experiment=fnn", "trainer.max_epochs=3")
+    assert "This run exists" in run(folder, *train, "tuned=true", PYTHONPATH=str(ROOT)).stdout
+    other = run(folder, *train, "tuned=true", "optimizer.lr=0.02", "tracking.wait=0", PYTHONPATH=str(ROOT)).stdout
+    config = yaml.safe_load((folder / other.split("run: ")[-1].strip() / "config.yaml").read_text())
+    tuned = yaml.safe_load((folder / "tuned/fnn.yaml").read_text())["overrides"]
+    assert config["optimizer"]["lr"] == 0.02  # what the command line states stays
+    assert config["model"]["hidden"] == tuned["model.hidden"]
+    message = run(tmp_path, *train, "tuned=true", code=2, PYTHONPATH=str(ROOT)).stderr
+    assert "expected tuned/fnn.yaml; there is none. `python -m pipelines.sweep +experiment=fnn" in message
+
+
+def test_an_architecture_is_searched_with_its_own_parameters(tmp_path):
+    sweep(tmp_path, "sweep.n_trials=6", "trainer.max_epochs=1", "sweep.keep=0", "sweep/sampler=random", space="architecture")
+    trials = study(tmp_path).trials
+    assert len({trial.params["model"] for trial in trials}) > 1
+    for trial in trials:
+        folder = tmp_path / f"runs/sweeps/fnn/trial-{trial.number:04d}"
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        assert config["model"]["_target_"].endswith({"fnn": "FNN", "cnn": "CNN", "lenet": "LeNet"}[trial.params["model"]])
+        assert ("model=cnn/model.width" in trial.params) == (trial.params["model"] == "cnn")
+        if trial.params["model"] == "cnn":
+            assert config["model"]["width"] == int(trial.params["model=cnn/model.width"])
+
+
 def test_weights_are_kept_of_the_best_alone(searched):
     folder, _ = searched
     kept = {path.parent.name for path in (folder / "runs/sweeps/fnn").glob("trial-*/*.ckpt")}
