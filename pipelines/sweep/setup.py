@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -48,6 +49,9 @@ class Setup:
             raise InputError(f"expected +sweep=NAME, the file of a space in conf/sweep; there are {names}.")
         node = OmegaConf.create({key: base[key] for key in ("sweep", "seed", "name", "trainer")})
         sweep: Any = OmegaConf.to_container(node.sweep, resolve=True)
+        for key in ("n_trials", "workers"):
+            if not isinstance(sweep[key], int) or sweep[key] < 1:
+                raise InputError(f"sweep.{key}: expected a number of at least 1; received {sweep[key]}.")
         space = Space(sweep["space"])
         _check(base, space)
         setup = cls(tuple(arguments), base, sweep, space, assembly.prepare(base))
@@ -97,7 +101,7 @@ class Setup:
             name=self.sweep["study"],
             mode=objective.mode,
             sampler=self._sampler,
-            pruner=instantiate(self.sweep["pruner"]),
+            pruner=_make(self.sweep["pruner"], "sweep.pruner"),
             seed=int(self.sweep["sampler"].get("seed") or 0),
             n_trials=int(self.sweep["n_trials"]),
             stale=float(self.sweep["stale"] if stale is None else stale),
@@ -124,7 +128,7 @@ class Setup:
             node["seed"] = seed % 2**31
         if name == "GridSampler":
             node["search_space"] = self.space.grid()
-        return instantiate(node)
+        return _make(node, "sweep.sampler")
 
     def _points(self) -> list[dict[str, Any]]:
         """The points to start from: the experiment's own values, then the ones that the configuration lists."""
@@ -153,6 +157,13 @@ class Setup:
     @cache  # noqa: B019 - a search is one object of a process
     def _composed(self, groups: tuple[tuple[str, Any], ...]) -> DictConfig:
         return command.configure([*self.arguments, *(f"{group}={option}" for group, option in groups)])
+
+
+def _make(node: Mapping[str, Any], where: str) -> Any:
+    try:
+        return instantiate(node)
+    except InstantiationException as error:
+        raise InputError(f"{where}: {node.get('_target_')} cannot be made: {error.__cause__ or error}") from error
 
 
 def _check(base: DictConfig, space: Space) -> None:

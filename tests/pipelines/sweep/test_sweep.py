@@ -142,6 +142,9 @@ def test_another_space_is_refused_with_the_ways_out(searched):
         (["sweep.storage=mysql://x"], "expected null, for a journal"),
         (["sweep.storage=postgresql+psycopg://nobody@127.0.0.1:9/none"], "cannot be used"),
         (["objective.metric=val/acuracy"], "val/acuracy: the task never logs it"),
+        (["sweep.workers=0"], "sweep.workers: expected a number of at least 1; received 0"),
+        (["sweep/sampler=grid"], "optimizer.lr: expected choice or range for a grid; received an interval"),
+        (["sweep/sampler=tpee"], "sweep/sampler=tpee: there is no such option"),
         (["--resume"], "expected overrides key=value; received --resume"),
     ],
 )
