@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,8 @@ class Setup:
         name = node["_target_"].rpartition(".")[2]
         if "seed" in node and name not in CONSTANT:
             node["seed"] = seed % 2**31
+        if name == "CmaEsSampler" and find_spec("cmaes") is None:
+            raise InputError("sweep/sampler=cmaes: expected the package cmaes, which is not installed: pip install cmaes")
         if name == "GridSampler":
             node["search_space"] = self.space.grid()
         return _make(node, "sweep.sampler")

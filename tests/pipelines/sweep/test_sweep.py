@@ -77,7 +77,7 @@ def test_an_architecture_is_searched_with_its_own_parameters(tmp_path):
     for trial in trials:
         folder = tmp_path / f"runs/sweeps/fnn/trial-{trial.number:04d}"
         config = yaml.safe_load((folder / "config.yaml").read_text())
-        assert config["model"]["_target_"].endswith({"fnn": "FNN", "cnn": "CNN", "lenet": "LeNet"}[trial.params["model"]])
+        assert config["model"]["_target_"].endswith({"fnn": "FNN", "cnn": "CNN"}[trial.params["model"]])
         assert ("model=cnn/model.width" in trial.params) == (trial.params["model"] == "cnn")
         if trial.params["model"] == "cnn":
             assert config["model"]["width"] == int(trial.params["model=cnn/model.width"])
@@ -145,6 +145,7 @@ def test_another_space_is_refused_with_the_ways_out(searched):
         (["sweep.workers=0"], "sweep.workers: expected a number of at least 1; received 0"),
         (["sweep/sampler=grid"], "optimizer.lr: expected choice or range for a grid; received an interval"),
         (["sweep/sampler=tpee"], "sweep/sampler=tpee: there is no such option"),
+        (["sweep/sampler=cmaes"], "expected the package cmaes, which is not installed: pip install cmaes"),
         (["--resume"], "expected overrides key=value; received --resume"),
     ],
 )
