@@ -65,7 +65,7 @@ def kill(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> None:
     process.communicate()
 
 
-def until(condition: Any, *, seconds: float = 60) -> None:
+def until(condition: Any, *, seconds: float = 200) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"

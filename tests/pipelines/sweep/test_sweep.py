@@ -168,7 +168,7 @@ def test_a_search_that_is_interrupted_goes_on_where_it_was(tmp_path):
     process = start(tmp_path, *settings)
     until(lambda: any(len(done) > 5 for done in epochs(tmp_path).values()))
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=30)
+    _, error = process.communicate(timeout=120)
     assert process.returncode == 130, error
     assert "interrupted; the same command continues." in error
     assert "Traceback" not in error
