@@ -89,7 +89,7 @@ def _figure(result: dict[str, Any]) -> str:
     if "seconds_beyond_the_import" in result:
         return f"{result['seconds_beyond_the_import']:.2f} s"
     if "percent" in result:
-        return f"{result['percent']:.1f} % (with a barrier {result['percent_with_a_barrier']:.1f} %)"
+        return f"{result['percent']:.2f} % (with a barrier {result['percent_with_a_barrier']:.1f} %)"
     if "ratio" in result:
         return f"{result['ratio']:.2f} ({low:.2f} to {high:.2f})"
     if result["seconds"] < 0.01:

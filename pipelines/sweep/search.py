@@ -111,10 +111,11 @@ class Search:
         return trial.should_prune()
 
     def _show(self, *, last: bool = False) -> None:
-        if not sys.stderr.isatty() and not last:
-            return
-        end = "\n" if last else ""
-        print(f"\r\033[K{progress(self.worker, self.began)}", end=end, file=sys.stderr, flush=True)
+        terminal = sys.stderr.isatty()
+        if terminal:
+            print(f"\r\033[K{progress(self.worker, self.began)}", end="\n" if last else "", file=sys.stderr, flush=True)
+        elif last:
+            print(progress(self.worker, self.began), file=sys.stderr)
 
 
 def progress(worker: Worker, began: float) -> str:
