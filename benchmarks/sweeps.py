@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from benchmarks.problem import ROOT
 from pipelines.sweep.search import Search
-from pipelines.sweep.setup import Setup
+from pipelines.sweep.setup import Setup, named
 from pipelines.sweep.slots import Slots
 from pipelines.sweep.study import Worker
 
@@ -34,11 +34,11 @@ def _search(kind: type[Search], *settings: str, space: str = "fnn") -> Iterator[
     """A study of its own, and the function that spends its budget."""
     with tempfile.TemporaryDirectory() as folder:
         setup = Setup.of([*FNN, f"+sweep={space}", f"paths.runs={folder}/runs", *settings])
-        slots = Slots(int(setup.sweep["workers"]))
+        slots = Slots.of(setup)
         worker = setup.worker()
 
         def order(trial: optuna.Trial) -> Any:
-            return setup.order(setup.space.suggest(trial), trial.number, threads=slots.threads)
+            return setup.order(setup.space.suggest(trial), named(trial.number), threads=slots.threads)
 
         yield worker, kind(worker, slots, order, lambda number: None, max_failures=1).run
 

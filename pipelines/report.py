@@ -3,59 +3,26 @@
 It knows no task, model or data set by name. Experiments are compared where they share data, evaluation and objective.
 """
 
-import csv
-import itertools
-import math
 import statistics
 import sys
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any
 
 import jinja2
 from omegaconf import OmegaConf
 from PIL import Image
 
+from pipelines.results import Entry, Point, read
 from src import command, runs
-from src.errors import InputError
-from src.tracking import shipping, store
 
-REPORTS, RESULTS = Path("reports"), Path("results")
-FILES = ("card.json", "metrics.json", "evaluation/intervals.json", "evaluation/timings.json", "evaluation/run.json")
-UI = "http://127.0.0.1:5000"  # where `make ui` serves a local store
+REPORTS = Path("reports")
 ROOM = 4_000_000  # characters of thumbnails in the index, which stays under 5 MB
 LOWER = {"error", "loss"}  # words in the name of a metric of which less is better; the objective states its own mode
 COSTS = {"parameters": "parameters", "FLOPs": "flops", "training, s": "fit_seconds", "one example, ms": "latency_one_ms"}
-
-
-class Point(NamedTuple):
-    """A value and the ends of its 95 % interval, where they are known."""
-
-    value: float | None = None
-    ends: Sequence[float] | None = None
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What the stages left of one experiment."""
-
-    name: str
-    description: str
-    card: Mapping[str, Any]
-    config: Mapping[str, Any]
-    numbers: Mapping[str, float]  # metrics and timings
-    intervals: Mapping[str, Sequence[float]]
-    epochs: Sequence[Mapping[str, str]]
-    figures: Sequence[Path]
-    link: str | None  # to the run in MLflow
-
-    def point(self, name: str) -> Point:
-        value = self.numbers.get(name, math.nan)
-        return Point(value, self.intervals.get(name)) if math.isfinite(value) else Point()
 
 
 @dataclass(frozen=True)
@@ -115,27 +82,6 @@ def main() -> None:
     for name, text in texts.items():
         runs.write_atomic(REPORTS / name, text.encode())
     print(f"report: {REPORTS / 'index.html'}")
-
-
-def read(name: str) -> Entry:
-    """The results of one experiment, once its record is in the tracking store."""
-    folder = RESULTS / name
-    missing = [file for file in (*FILES, "model/config.yaml", "learning.csv") if not (folder / file).is_file()]
-    if missing:
-        raise InputError(f"{folder}: expected the results of {name}; there is no {', '.join(missing)}. Run: dvc repro")
-    card, metrics, intervals, timings, run = (runs.read_json(folder / file) for file in FILES)
-    config: Any = OmegaConf.to_container(OmegaConf.load(folder / "model/config.yaml"))
-    return Entry(
-        name=name,
-        description=_description(Path("conf/experiment") / f"{name}.yaml"),
-        card=card,
-        config=config,
-        numbers={**metrics, **timings},
-        intervals=intervals,
-        epochs=list(csv.DictReader((folder / "learning.csv").read_text().splitlines())),
-        figures=sorted((folder / "figures").glob("*.png")),
-        link=_link(_shipped(Path(run["folder"]))),
-    )
 
 
 def compare(entries: Sequence[Entry]) -> Section:
@@ -199,39 +145,6 @@ def _thumbnails(sections: Sequence[Section]) -> dict[Path, dict[str, Any]]:
             break
         found[path] = small
     return found
-
-
-def _description(path: Path) -> str:
-    """The comment at the head of an experiment's file."""
-    lines = path.read_text().splitlines() if path.is_file() else []
-    comment = itertools.takewhile(lambda line: line.startswith("#"), lines)
-    return " ".join(line.removeprefix("#").strip() for line in comment if not line.startswith("# @package"))
-
-
-def _shipped(folder: Path) -> dict[str, Any]:
-    """What the store confirmed of a run's record, when its courier is done; a record that was left behind is shipped."""
-    record = runs.read_json(folder / "record.json")
-    if record and not shipping.settle(folder):
-        try:
-            away = store.check(record["uri"])
-            if away:
-                raise ConnectionError(away)
-            from src.tracking.shipment import ship  # imports mlflow
-
-            ship(folder)
-        except Exception as error:  # whatever keeps a record here does not hold up the report
-            print(f"report: {folder} is not in the store: {error}. `python -m pipelines.sync` ships it.", file=sys.stderr)
-    return runs.read_json(folder / ".shipped.json")
-
-
-def _link(state: Mapping[str, Any]) -> str | None:
-    """The page of a shipped run in the MLflow UI."""
-    uri, experiment = state.get("uri", ""), state.get("experiment")
-    if experiment is None or not uri.startswith(("sqlite:", "http:", "https:")):
-        return None
-    parts = urlsplit(uri)
-    server = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")  # without a password
-    return f"{UI if parts.scheme == 'sqlite' else server}/#/experiments/{experiment}/runs/{state['run']}"
 
 
 def _templates() -> jinja2.Environment:

@@ -30,7 +30,10 @@ def prepare(name: str) -> None:
 
 
 def sweep(name: str) -> None:
-    """Searches where params.yaml asks for it; leaves the best point in tuned/, or none."""
+    """Searches where params.yaml asks for it; leaves the best point in tuned/, or none, and what the search looked like."""
+    folder = RESULTS / name / "search"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     params: Any = OmegaConf.to_container(OmegaConf.load("params.yaml"))
     settings = (params.get("sweeps") or {}).get(name)
     if settings is None:
@@ -38,7 +41,11 @@ def sweep(name: str) -> None:
         return
     from pipelines.sweep.__main__ import sweep
 
-    sweep([f"+experiment={name}", *settings, "sweep.study=auto", "tracking.wait=0.0"])
+    study = sweep([f"+experiment={name}", *settings, "sweep.study=auto", "tracking.wait=0.0"])
+    shutil.copytree(study / "figures", folder / "figures")
+    for path in (study / "trials.csv", Path("tuned") / f"{name}.yaml"):
+        shutil.copy(path, folder / path.name.replace(f"{name}.", "best."))
+    runs.write_json(folder / "run.json", {"folder": str(study)})
 
 
 def train(name: str) -> None:

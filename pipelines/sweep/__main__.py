@@ -6,37 +6,45 @@ The same command again goes on, and so does the same command on another machine 
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import optuna
+from optuna.pruners import NopPruner
 
 from pipelines.sweep import best, check
+from pipelines.sweep.confirm import confirm
 from pipelines.sweep.search import Search
-from pipelines.sweep.setup import Setup
+from pipelines.sweep.setup import Setup, named
 from pipelines.sweep.slots import Slots
 from src import command
 from src.errors import InputError
 
 
-def sweep(arguments: Sequence[str]) -> None:
+def sweep(arguments: Sequence[str]) -> Path:
+    """Searches, or goes on with a search; gives the study's folder."""
     setup = Setup.of(list(arguments))
-    slots = Slots(int(setup.sweep["workers"]))
+    slots = Slots.of(setup)
     worker = setup.worker()
+    if worker.several and not isinstance(worker.study.pruner, NopPruner):
+        print("sweep: several objectives are weighed against each other, so no trial is pruned.", file=sys.stderr)
     if setup.sweep["dry_run"] or all(trial.datetime_start is None for trial in worker.trials()):
         check.points(setup, slots)
     if setup.sweep["dry_run"]:
-        return
+        return setup.folder
     keeper = best.Keeper(setup, worker)
     with setup.record() as record:
         record.begin(device=f"{slots.count} slots of {slots.threads} threads")
         Search(
             worker=worker,
             slots=slots,
-            order=lambda trial: setup.order(setup.space.suggest(trial), trial.number, threads=slots.threads),
+            order=lambda trial: setup.order(setup.space.suggest(trial), named(trial.number), threads=slots.threads),
             ended=keeper.ended,
             max_failures=int(setup.sweep["max_failures"]),
         ).run()
-        best.summarise(setup, worker, record)
-    best.finish(setup, worker)
+        confirmed = confirm(setup, worker, slots)
+        best.summarise(setup, worker, record, confirmed)
+    best.finish(setup, worker, confirmed)
+    return setup.folder
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from pipelines.sweep.setup import Setup
+from pipelines.sweep.setup import Setup, named
 from pipelines.sweep.study import Worker
-from src import checks, identity, runs
+from src import checks, command, identity, runs
 from src.errors import InUse
 from src.runs import Run
 from src.tracking.record import Record
 
 TUNED = Path("tuned")
-
-
-def ranked(worker: Worker) -> list[FrozenTrial]:
-    """The complete trials, the best first; of equal ones the earlier."""
-    complete = [trial for trial in worker.trials() if trial.state == TrialState.COMPLETE]
-    sign = -1 if worker.mode == "max" else 1
-    return sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
 
 
 class Keeper:
@@ -43,22 +38,28 @@ class Keeper:
         self._kept = best
 
     def _best(self) -> set[int]:
-        return {trial.number for trial in ranked(self._worker)[: max(1, self._setup.sweep["keep"])]}
+        return {trial.number for trial in self._worker.ranked()[: max(1, self._setup.sweep["keep"])]}
 
     def _remove(self, number: int) -> None:
-        for path in (self._setup.folder / f"trial-{number:04d}").glob("*.ckpt*"):
-            path.unlink(missing_ok=True)
+        for folder in (named(number), f"{named(number)}-seed-*"):
+            for path in self._setup.folder.glob(f"{folder}/*.ckpt*"):
+                path.unlink(missing_ok=True)
 
 
-def finish(setup: Setup, worker: Worker) -> None:
-    """Makes runs of the best trials, from the weights that they have, and writes tuned/NAME.yaml."""
+def finish(setup: Setup, worker: Worker, confirmed: Mapping[int, Mapping[str, Any]]) -> None:
+    """Makes runs of the best trials, from the weights that they have, and writes tuned/NAME.yaml.
+
+    Args:
+        confirmed: what trials reached with fresh seeds, the best first.
+    """
     from src.train import train
 
-    found = ranked(worker)
+    found = worker.ranked()
     if not found:
         print("sweep: no trial came to its end, so there is no best one.")
         return
-    write(setup, found[0])
+    first = next(iter(confirmed), found[0].number)
+    _write(setup, worker.trials()[first], confirmed.get(first, {}))
     for trial in found[: setup.sweep["keep"]]:
         config = setup.config(setup.space.values(trial.params))
         name = identity.run_id(config, setup.prepared.card["content"])
@@ -66,30 +67,41 @@ def finish(setup: Setup, worker: Worker) -> None:
         try:
             with run.lock():
                 if not run.fitted and not run.last.is_file():
-                    _copy(setup.folder / f"trial-{trial.number:04d}", run)
-            print(f"trial {trial.number}: {setup.base.objective.metric} {trial.value:.4f}")
+                    _copy(setup.folder / named(trial.number), run)
+            print(f"trial {trial.number}: {_shown(_values(setup, trial))}")
             train(OmegaConf.create(config))
         except InUse:
             print(f"trial {trial.number}: another worker makes its run.")
 
 
-def summarise(setup: Setup, worker: Worker, record: Record) -> None:
-    """Gives the study's record its figures, its table of trials and its best value."""
+def summarise(setup: Setup, worker: Worker, record: Record, confirmed: Mapping[int, Mapping[str, Any]]) -> None:
+    """Gives the study's record its figures, its table of trials and its best values."""
     from pipelines.sweep.figures import draw
 
     Keeper(setup, worker)  # of several workers, each has looked after the trials that ended with it
-    found = ranked(worker)
-    for path in draw(worker.study, setup.folder / "figures", setup.base.objective.metric):
+    found = worker.ranked()
+    for path in draw(worker.study, setup.folder / "figures", worker.objectives):
         record.artifact(path, "figures")
     table = setup.folder / "trials.csv"
     runs.write_atomic(table, worker.study.trials_dataframe(multi_index=False).to_csv(index=False).encode())
     record.artifact(table)
-    if found:
-        record.log({f"best/{setup.base.objective.metric}": found[0].value}, len(worker.trials()), 0)
-        record.tag("best.trial", str(found[0].number))
+    for number, one in confirmed.items():
+        print(f"trial {number} with {len(one['seeds'])} fresh seeds: {one['metric']} {one['mean']:.4f} (sd {one['sd']:.4f})")
+    if not found:
+        return
+    if worker.several:
+        rows = {f"trial {trial.number}": _shown(_values(setup, trial)) for trial in worker.front()}
+        print(command.table(rows, f"The {len(rows)} points that no other one beats in every objective:"))
+    best = worker.trials()[next(iter(confirmed), found[0].number)]
+    record.log({f"best/{name}": value for name, value in _values(setup, best).items()}, len(worker.trials()), 0)
+    record.tag("best.trial", str(best.number))
+    if confirmed:
+        first = confirmed[best.number]
+        record.log({f"confirmed/{first['metric']}": first["mean"]}, len(worker.trials()), 0)
+        record.artifact(setup.folder / "confirm" / "confirmed.json")
 
 
-def write(setup: Setup, trial: FrozenTrial) -> None:
+def _write(setup: Setup, trial: FrozenTrial, confirmed: Mapping[str, Any]) -> None:
     """Writes the best overrides, and the nodes of the configuration that they make."""
     values = setup.space.values(trial.params)
     chosen = setup.open(values)
@@ -97,13 +109,23 @@ def write(setup: Setup, trial: FrozenTrial) -> None:
     content = {
         "study": setup.sweep["study"],
         "trial": trial.number,
-        setup.base.objective.metric: trial.value,
+        **_values(setup, trial),
+        **({"confirmed": {key: confirmed[key] for key in ("mean", "sd", "seeds")}} if confirmed else {}),
         "overrides": values,
         "nodes": nodes,
     }
     name = str(setup.base.name)
     runs.write_atomic(TUNED / f"{name}.yaml", OmegaConf.to_yaml(OmegaConf.create(content)).encode())
     print(f"best point: {TUNED / name}.yaml; `tuned=true` trains with it")
+
+
+def _values(setup: Setup, trial: FrozenTrial) -> dict[str, float]:
+    """The objectives' values by name."""
+    return {one.metric: value for one, value in zip(setup.objectives, trial.values, strict=True)}
+
+
+def _shown(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:,.0f}" if value.is_integer() else f"{name} {value:.4f}" for name, value in values.items())
 
 
 def _copy(folder: Path, run: Run) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from typing import Any
 
-from pipelines.sweep.orders import End, Order
 from pipelines.sweep.setup import Setup
 from pipelines.sweep.slots import Slots
 from src import command
@@ -24,32 +22,20 @@ def points(setup: Setup, slots: Slots) -> None:
     orders = []
     for number, values in enumerate(corners):
         order = setup.order(values, f"check-{os.getpid()}-{number}", threads=slots.threads)
+        training = order.trainings[0]
+        trainer = {**training.config["trainer"], "max_epochs": 1, "limit_batches": 1}
+        training = dataclasses.replace(training, config={**training.config, "trainer": trainer})
+        orders.append(dataclasses.replace(order, trainings=(training,)))
         shutil.rmtree(order.folder, ignore_errors=True)
-        trainer = {**order.config["trainer"], "max_epochs": 1, "limit_batches": 1}
-        orders.append(dataclasses.replace(order, config={**order.config, "trainer": trainer}))
+    rows = {}
     try:
-        rows = _try(corners, orders, slots)
+        for number, end in slots.each(orders):
+            shown = " ".join(f"{key}={value}" for key, value in corners[number].items())
+            if end.state != "complete":
+                list(slots.stop())
+                raise InputError(f"sweep.space: one batch fails at {shown}: {end.reason}")
+            rows[shown] = f"{end.parameters:,} parameters, {end.memory / 2**20:,.0f} MiB"
     finally:
         for order in orders:
             shutil.rmtree(order.folder, ignore_errors=True)
     print(command.table(rows, "The extremes of the space, one batch each:"))
-
-
-def _try(corners: list[dict[str, Any]], orders: list[Order], slots: Slots) -> dict[str, str]:
-    rows: dict[str, str] = {}
-    waiting = list(enumerate(orders))
-    while waiting or slots.running:
-        while waiting and slots.free:
-            number, order = waiting.pop(0)
-            slots.start(order, number)
-        for process, message in slots.messages(1.0):
-            if not isinstance(message, End):
-                process.answer(False)
-                continue
-            values = corners[process.trial]
-            shown = " ".join(f"{key}={value}" for key, value in values.items())
-            if message.state != "complete":
-                list(slots.stop())
-                raise InputError(f"sweep.space: one batch fails at {shown}: {message.reason}")
-            rows[shown] = f"{message.parameters:,} parameters, {message.memory / 2**20:,.0f} MiB"
-    return rows

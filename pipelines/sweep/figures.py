@@ -3,39 +3,67 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.study import Study
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
+from pipelines.sweep.objectives import Objective
 from src.evaluation import core
 
+WIDTH, HEIGHT = 7.5, 4.2  # inches
+SLICE = 3.2  # inches, of each parameter
 
-def draw(study: Study, folder: Path, metric: str) -> list[Path]:
-    """Draws history, importances, slices, parallel coordinates, learning curves and timeline; gives their paths."""
-    from optuna.visualization import matplotlib as plots
 
+def draw(study: Study, folder: Path, objectives: Sequence[Objective]) -> list[Path]:
+    """Draws history, importances, slices, parallel coordinates, learning curves, front and timeline; gives their paths.
+
+    Of several objectives each has its own, under its name.
+    """
     complete = [trial for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
-    params = sorted(set.intersection(*(set(trial.params) for trial in complete))) if complete else []
-    kinds = {
-        "history": lambda: plots.plot_optimization_history(study, target_name=metric),
-        "curves": lambda: plots.plot_intermediate_values(study),
-        "timeline": lambda: plots.plot_timeline(study),
-        "slices": lambda: plots.plot_slice(study, params=params, target_name=metric),
-        "parallel": lambda: plots.plot_parallel_coordinate(study, params=params, target_name=metric),
-        "importances": lambda: plots.plot_param_importances(study, params=params, target_name=metric),
-    }
-    if len(complete) < 2 or len({trial.value for trial in complete}) < 2 or not params:
-        kinds = {name: kinds[name] for name in ("history", "timeline") if complete}
     written = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         warnings.filterwarnings("ignore", category=UserWarning, module="optuna")
-        for name, plot in kinds.items():
+        for name, plot in _plots(study, complete, objectives):
             made: Any = plot()
             figure = (made if hasattr(made, "figure") else made.flat[0]).figure
-            figure.set_size_inches(7.5 if name != "slices" else 3.2 * len(params), 4.2)
+            params = len(complete[0].params) if complete else 1
+            figure.set_size_inches(max(WIDTH, SLICE * params) if name.startswith("slices") else WIDTH, HEIGHT)
             written.append(core.draw(figure, folder / f"{name}.png"))
     return written
+
+
+def _plots(
+    study: Study, complete: list[FrozenTrial], objectives: Sequence[Objective]
+) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """The pictures that these trials give, and the functions that draw them."""
+    from optuna.visualization import matplotlib as plots
+
+    if not complete:
+        return
+    yield "timeline", partial(plots.plot_timeline, study)
+    if len(objectives) == 1:
+        yield "curves", partial(plots.plot_intermediate_values, study)
+    elif len(objectives) <= 3:
+        yield "front", partial(plots.plot_pareto_front, study, target_names=[one.metric for one in objectives])
+    shared = sorted(set.intersection(*(set(trial.params) for trial in complete)))
+    for number, one in enumerate(objectives):
+        target = partial(_value, number=number) if len(objectives) > 1 else None
+        suffix = f"-{one.metric.replace('/', '-')}" if target else ""
+        yield f"history{suffix}", partial(plots.plot_optimization_history, study, target=target, target_name=one.metric)
+        if shared and len({trial.values[number] for trial in complete}) > 1:
+            for name, plot in (
+                ("slices", plots.plot_slice),
+                ("parallel", plots.plot_parallel_coordinate),
+                ("importances", plots.plot_param_importances),
+            ):
+                yield f"{name}{suffix}", partial(plot, study, params=shared, target=target, target_name=one.metric)
+
+
+def _value(trial: FrozenTrial, *, number: int) -> float:
+    return trial.values[number]

@@ -85,7 +85,7 @@ class Search:
     def _handle(self, process: Process, message: Value | End) -> None:
         trial = process.trial
         if isinstance(message, Value):
-            process.answer(self._judge(trial, message))
+            process.answer(self.worker.judge(trial, message.value, message.epoch))
             return
         if message.state == "killed":
             attempts = _frozen(self.worker, trial).user_attrs.get("attempts", 0) + 1
@@ -97,18 +97,13 @@ class Search:
         for name in ("epochs", "seconds", "parameters", "reason"):
             if value := getattr(message, name):
                 trial.set_user_attr(name, value)
+        if len(message.by_seed) > 1:
+            trial.set_user_attr("by_seed", list(message.by_seed))
         if message.state == "infeasible":
             trial.set_constraint("feasible", 1.0)  # samplers keep away from it
         state = STATES.get(message.state, TrialState.FAIL)
-        self.worker.tell(trial, message.value if state == TrialState.COMPLETE else None, state)
+        self.worker.tell(trial, message.values if state == TrialState.COMPLETE else None, state)
         self.ended(trial.number)
-
-    def _judge(self, trial: Trial, message: Value) -> bool:
-        """Whether the trial is to stop after this epoch."""
-        known = _frozen(self.worker, trial).intermediate_values
-        if message.epoch not in known:  # a trial that goes on from a checkpoint says some values again
-            trial.report(message.value, message.epoch)
-        return trial.should_prune()
 
     def _show(self, *, last: bool = False) -> None:
         terminal = sys.stderr.isatty()
@@ -123,8 +118,11 @@ def progress(worker: Worker, began: float) -> str:
     trials = worker.trials()
     count = {state: sum(trial.state == state for trial in trials) for state in TrialState}
     finished = count[TrialState.COMPLETE] + count[TrialState.PRUNED]
-    values = [trial.value for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
-    best = f", best {(max if worker.mode == 'max' else min)(values):.4f}" if values else ""
+    best = ""
+    if count[TrialState.COMPLETE]:
+        first = worker.objectives[0]
+        best = f", best {max(first.sign * t.values[0] for t in trials if t.state == TrialState.COMPLETE) * first.sign:.4f}"
+        best += f" in {first.metric}" if worker.several else ""
     here = [trial for trial in trials if trial.datetime_complete and trial.user_attrs.get("owner") == worker.me]
     left = ""
     if here and finished < worker.n_trials:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,13 +13,15 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from pipelines.sweep.orders import Order
+from pipelines.sweep.objectives import Objective, objectives
+from pipelines.sweep.orders import Order, Training
 from pipelines.sweep.space import Space
 from pipelines.sweep.study import CONSTANT, Worker
 from src import assembly, checks, command, configuration, identity
 from src.data.store import Prepared
 from src.errors import InputError
 from src.runs import Run, flat
+from src.tracking.code import Code
 from src.tracking.record import Record
 
 
@@ -36,6 +38,7 @@ class Setup:
     sweep: Mapping[str, Any]
     space: Space
     prepared: Prepared
+    code: Code = field(default_factory=Code.now)
 
     @classmethod
     def of(cls, arguments: list[str]) -> Setup:
@@ -50,8 +53,8 @@ class Setup:
             raise InputError(f"expected +sweep=NAME, the file of a space in conf/sweep; there are {names}.")
         node = OmegaConf.create({key: base[key] for key in ("sweep", "seed", "name", "trainer")})
         sweep: Any = OmegaConf.to_container(node.sweep, resolve=True)
-        for key in ("n_trials", "workers"):
-            if not isinstance(sweep[key], int) or sweep[key] < 1:
+        for key in ("n_trials", "workers", "seeds", "slots_per_gpu"):
+            if (key, sweep[key]) != ("workers", None) and (not isinstance(sweep[key], int) or sweep[key] < 1):
                 raise InputError(f"sweep.{key}: expected a number of at least 1; received {sweep[key]}.")
         space = Space(sweep["space"])
         _check(base, space)
@@ -59,6 +62,15 @@ class Setup:
         if sweep["study"] == "auto":
             sweep["study"] = f"{base.name}-{identity.digest(setup.content())[:8]}"
         return setup
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        return objectives(self.sweep["objectives"], OmegaConf.to_container(self.base.objective))  # type: ignore[arg-type]
+
+    @property
+    def seeds(self) -> list[int]:
+        """By whose mean a point is judged: the configuration's own and those after it."""
+        return [*range(self.base.seed, self.base.seed + self.sweep["seeds"])]
 
     @property
     def folder(self) -> Path:
@@ -84,23 +96,40 @@ class Setup:
                 OmegaConf.update(config, key, value, force_add=True)
         return config
 
-    def order(
-        self, values: Mapping[str, Any], number: int | str, *, threads: int, tags: Mapping[str, str] | None = None
-    ) -> Order:
-        """What the process of a trial is to do."""
-        folder = self.folder / (f"trial-{number:04d}" if isinstance(number, int) else number)
+    def order(self, values: Mapping[str, Any], name: str, *, threads: int, seeds: Sequence[int] | None = None) -> Order:
+        """What the process of a trial is to do.
+
+        Args:
+            name: of the trial's folder; the trainings after the first one add their seeds to it.
+            seeds: one training for each; those of the search if none are given.
+        """
+        trainings = []
+        for seed in self.seeds if seeds is None else seeds:
+            folder = self.folder / (name if seed == self.seeds[0] else f"{name}-seed-{seed}")
+            config = self.config({**values, "seed": seed} if self.sweep["seeds"] > 1 else values)
+            trainings.append(Training(config, folder, {"seed": str(config["seed"])}))
         return Order(
-            config=self.config(values), prepared=self.prepared.folder, folder=folder, threads=threads, tags=dict(tags or {})
+            trainings=tuple(trainings),
+            measures=tuple(one.metric for one in self.objectives),
+            prepared=self.prepared.folder,
+            threads=threads,
+            code=self.code,
         )
+
+    def modules(self) -> list[str]:
+        """The modules of everything that a point of the space may be made of."""
+        grouped = [parameter for parameter in self.space.parameters if (checks.CONF / parameter.key).is_dir()]
+        chosen = [{parameter.key: choice} for parameter in grouped for choice in parameter.choices.values()]
+        targets = {target for values in ({}, *chosen) for target in identity.targets(OmegaConf.to_container(self.open(values)))}
+        return sorted({target.rpartition(".")[0] for target in targets} - {""})
 
     def worker(self, stale: float | None = None) -> Worker:
         """This command's part in the study, which is made if it is not there."""
-        objective = self.base.objective
         made = Worker(
             storage=self.sweep["storage"],
             folder=self.folder,
             name=self.sweep["study"],
-            mode=objective.mode,
+            objectives=self.objectives,
             sampler=self._sampler,
             pruner=_make(self.sweep["pruner"], "sweep.pruner"),
             seed=int(self.sweep["sampler"].get("seed") or 0),
@@ -112,7 +141,8 @@ class Setup:
 
     def record(self) -> Record:
         """The study's own record, the parent of its trials'."""
-        described = {name: self.sweep[name] for name in ("n_trials", "sampler", "pruner", "space")}
+        described = {name: self.sweep[name] for name in ("n_trials", "seeds", "sampler", "pruner", "space")}
+        described["objectives"] = {one.metric: one.mode for one in self.objectives}
         return Record(
             Run(self.folder),
             tracking=assembly.plain(self.base, "tracking"),
@@ -155,11 +185,22 @@ class Setup:
     def content(self) -> dict[str, Any]:
         """What makes trials of two commands comparable."""
         fixed = identity.training_part(self.config({}))
-        return {"space": self.space.text(), "configuration": identity.digest(fixed), "data": self.prepared.card["content"]}
+        return {
+            "space": self.space.text(),
+            "configuration": identity.digest(fixed),
+            "data": self.prepared.card["content"],
+            "objectives": [[one.metric, one.mode] for one in self.objectives],
+            "seeds": self.sweep["seeds"],
+        }
 
     @cache  # noqa: B019 - a search is one object of a process
     def _composed(self, groups: tuple[tuple[str, Any], ...]) -> DictConfig:
         return command.configure([*self.arguments, *(f"{group}={option}" for group, option in groups)])
+
+
+def named(number: int) -> str:
+    """The name of a trial's folder."""
+    return f"trial-{number:04d}"
 
 
 def _make(node: Mapping[str, Any], where: str) -> Any:

@@ -11,7 +11,7 @@ import os
 import socket
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from pipelines.sweep.objectives import Objective
 from src.errors import InputError
 from src.tracking.journal import mend
 
@@ -49,7 +50,7 @@ class Worker:
         storage: str | None,
         folder: Path,
         name: str,
-        mode: str,
+        objectives: Sequence[Objective],
         sampler: Callable[[int], BaseSampler],
         pruner: optuna.pruners.BasePruner,
         seed: int,
@@ -57,7 +58,7 @@ class Worker:
         stale: float,
     ):
         self.me = f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
-        self.n_trials, self.mode = n_trials, mode
+        self.n_trials, self.objectives = n_trials, tuple(objectives)
         self._sampler, self._seed = sampler, seed
         self._stale = stale
         self._mine: set[int] = set()
@@ -69,7 +70,7 @@ class Worker:
             self.study = optuna.create_study(
                 storage=self.storage,
                 study_name=name,
-                direction=StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE,
+                directions=[StudyDirection.MAXIMIZE if one.mode == "max" else StudyDirection.MINIMIZE for one in objectives],
                 pruner=pruner,
                 sampler=sampler(seed),
                 load_if_exists=True,
@@ -113,12 +114,37 @@ class Worker:
                 return self._own(new._trial_id, new.number)
             return WAIT if running else OVER
 
-    def tell(self, trial: Trial, value: float | None, state: TrialState) -> None:
+    @property
+    def several(self) -> bool:
+        """Whether objectives are weighed against each other: then no trial is pruned, and there is no one best."""
+        return len(self.objectives) > 1
+
+    def ranked(self) -> list[FrozenTrial]:
+        """The complete trials, the best first; of equal ones the earlier. Of several objectives, the Pareto front first."""
+        complete = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
+        front = {trial.number for trial in self.study.best_trials} if self.several and complete else set()
+        sign = self.objectives[0].sign
+        return sorted(complete, key=lambda trial: (trial.number not in front, -sign * trial.values[0], trial.number))
+
+    def front(self) -> list[FrozenTrial]:
+        """The trials that no other one beats in every objective, the best in the first one first."""
+        front = {trial.number for trial in self.study.best_trials}
+        return [trial for trial in self.ranked() if trial.number in front]
+
+    def judge(self, trial: Trial, value: float, epoch: int) -> bool:
+        """Whether a trial is to stop, after what it has reached in an epoch."""
+        if self.several:
+            return False
+        if epoch not in self.trials()[trial.number].intermediate_values:  # one that goes on from a checkpoint repeats some
+            trial.report(value, epoch)
+        return trial.should_prune()
+
+    def tell(self, trial: Trial, values: Sequence[float] | None, state: TrialState) -> None:
         """Ends a trial; nothing happens where another worker has ended it."""
         with self.lock():
             current = self.trials()[trial.number]
             if current.state == TrialState.RUNNING and current.user_attrs.get("owner") == self.me:
-                self.study.tell(trial, value, state=state)
+                self.study.tell(trial, values, state=state)
         self._mine.discard(trial.number)
 
     def release(self, trial: Trial) -> None:

@@ -12,20 +12,25 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
+from statistics import fmean
 from typing import Any
 
 import torch
 from omegaconf import OmegaConf
 
-from pipelines.sweep.orders import End, Order, Value
-from src import assembly, runs, training  # noqa: F401 - the learner's module is imported before the fork
+from pipelines.sweep.orders import End, Order, Training, Value
+from src import assembly, runs
+from src.assembly import Experiment
 from src.data.store import Prepared
 from src.errors import InputError, RunFailed, Stop
+from src.evaluation import core
 from src.runs import Run
 from src.tracking.journal import read
 from src.tracking.record import Record
 
+RESULT = "trial.json"
 PR_SET_PDEATHSIG = 1  # of prctl, in sys/prctl.h
 
 
@@ -65,19 +70,48 @@ def _end(pipe: Connection, order: Order) -> End:
 
 
 def _train(pipe: Connection, order: Order) -> End:
-    run = Run(order.folder)
-    prepared = Prepared(order.prepared)
-    metric, sign = _objective(order.config)
-    with run.lock(), Record.of(run, order.config, prepared.card, courier=None, tags=order.tags) as record:
-        experiment = assembly.build(OmegaConf.create(order.config), prepared)
-        runs.write_atomic(run.config, OmegaConf.to_yaml(order.config).encode())
+    """Trains with one seed after another; the parts that an interrupted trial has behind it are not repeated."""
+    results: list[dict[str, Any]] = []
+    for training in order.trainings:
+        result = runs.read_json(training.folder / RESULT)
+        if result.get("state") != "complete":
+            result = _one(pipe, order, training, results)
+        results.append(result)
+        if result["state"] == "pruned":
+            break
+    return End(
+        results[-1]["state"],
+        values=tuple(fmean(result["values"][name] for result in results) for name in order.measures),
+        by_seed=tuple(result["values"][order.measures[0]] for result in results),
+        epochs=sum(result["epochs"] for result in results),
+        seconds=sum(result["seconds"] for result in results),
+        parameters=results[0]["parameters"],
+        memory=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,  # in KiB on Linux
+    )
+
+
+def _one(pipe: Connection, order: Order, training: Training, before: list[dict[str, Any]]) -> dict[str, Any]:
+    """The result of one training, which is kept in its folder.
+
+    Args:
+        before: the results of the seeds before.
+    """
+    run, prepared = Run(training.folder), Prepared(order.prepared)
+    first, passed = order.measures[0], sum(result["span"] for result in before)
+    with (
+        run.lock(),
+        Record.of(run, training.config, prepared.card, courier=None, tags=training.tags, code=order.code) as record,
+    ):
+        experiment = assembly.build(OmegaConf.create(training.config), prepared)
+        runs.write_atomic(run.config, OmegaConf.to_yaml(training.config).encode())
         record.begin(device=experiment.learner.device)
 
         def log(metrics: Any, step: int, epoch: int) -> None:
             record.log(metrics, step, epoch)
-            if metric in metrics:
-                print(f"epoch {epoch}: {metric} {float(metrics[metric]):.6f}")
-                if _ask(pipe, Value(epoch, float(metrics[metric]))):
+            if first in metrics:
+                value = float(metrics[first])
+                print(f"epoch {epoch}: {first} {value:.6f}")
+                if _ask(pipe, Value(passed + epoch, fmean([*(result["values"][first] for result in before), value]))):
                     raise Pruned
 
         state, started = "complete", time.monotonic()
@@ -87,13 +121,47 @@ def _train(pipe: Connection, order: Order) -> End:
             state = "pruned"
             record.flush()
         seconds = time.monotonic() - started
-        values = [point["value"] for point in read(run.journal) if point["name"] == metric]
+        values, epochs = _values(experiment, run, order.measures, seconds)
+        result = {
+            "state": state,
+            "values": values,
+            "epochs": epochs,
+            "span": training.config["trainer"].get("max_epochs") or epochs,
+            "seconds": seconds,
+            "parameters": experiment.learner.parameters,
+        }
         record.tag("trial.state", state.upper())
-        best = sign * max(sign * value for value in values)
-        runs.write_json(run.folder / "trial.json", {"state": state, "value": best, "epochs": len(values)})
-        record.artifact(run.folder / "trial.json")
-    memory = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in KiB on Linux
-    return End(state, best, len(values), seconds, experiment.learner.parameters, memory)
+        runs.write_json(run.folder / RESULT, result)
+        record.artifact(run.folder / RESULT)
+    return result
+
+
+def _values(experiment: Experiment, run: Run, names: Sequence[str], seconds: float) -> tuple[dict[str, float], int]:
+    """The objectives' values, those of the metrics in the epoch of the best checkpoint, and the number of epochs.
+
+    Raises:
+        InputError: an objective that is neither logged nor known.
+    """
+    objective = experiment.config["objective"]
+    sign = 1 if objective["mode"] == "max" else -1
+    points = [point for point in read(run.journal) if point["name"].startswith("val/")]
+    told = [point for point in points if point["name"] == objective["metric"]]
+    best = max(told, key=lambda point: sign * point["value"])["epoch"]
+    found = {point["name"]: point["value"] for point in points if point["epoch"] == best}
+    known: dict[str, Callable[[], float]] = {
+        "parameters": lambda: float(experiment.learner.parameters),
+        "flops": lambda: float(experiment.learner.flops(experiment.data) or 0),
+        "latency_one_ms": lambda: core.latency(experiment)["latency_one_ms"],
+        "latency_batch_ms": lambda: core.latency(experiment)["latency_batch_ms"],
+        "seconds": lambda: seconds,
+    }
+    for name in names:
+        if name not in found and name not in known:
+            raise InputError(
+                f"sweep.objectives: expected a metric that the task logs ({', '.join(sorted(found))}) or one of "
+                f"{', '.join(known)}; received {name}."
+            )
+    return {name: found[name] if name in found else known[name]() for name in names}, len(told)
 
 
 def _ask(pipe: Connection, value: Value) -> bool:
@@ -104,8 +172,3 @@ def _ask(pipe: Connection, value: Value) -> bool:
     except (OSError, EOFError):
         os.kill(os.getpid(), signal.SIGKILL)
         raise
-
-
-def _objective(config: dict[str, Any]) -> tuple[str, int]:
-    objective = config["objective"]
-    return objective["metric"], 1 if objective["mode"] == "max" else -1

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any, Self
 
 from src.runs import Run, flat, read_json, write_atomic, write_json
 from src.tracking import store
+from src.tracking.code import Code
 from src.tracking.journal import Journal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +33,7 @@ class Record:
         dataset: name, content hash, source and counts of the prepared data.
         flavour: of the model that the run is likely to log, which the courier gets ready for.
         courier: the module of the process that ships the record meanwhile; None where someone else does.
+        code: that the run is computed by; looked up where none is given.
     """
 
     def __init__(
@@ -45,8 +46,10 @@ class Record:
         tags: Mapping[str, str],
         flavour: str = "pytorch",
         courier: str | None = COURIER,
+        code: Code | None = None,
     ):
         self.run = run
+        self._code = code
         self._flavour = flavour
         self._wait = float(tracking["wait"])
         self._path = run.folder / "record.json"
@@ -76,6 +79,7 @@ class Record:
         *,
         tags: Mapping[str, str] | None = None,
         courier: str | None = COURIER,
+        code: Code | None = None,
     ) -> Self:
         """The record of a run with a resolved configuration on a prepared data set with this card."""
         place = ("hydra", "paths", "tracking", "force", "resume")
@@ -92,6 +96,7 @@ class Record:
                 **(tags or {}),
             },
             courier=courier,
+            code=code,
             flavour="pytorch" if config["task"] else "sklearn",  # the learner itself is not imported yet
         )
 
@@ -105,7 +110,10 @@ class Record:
         Args:
             device: the name of what the run computes on.
         """
-        self._content["tags"] |= {**_git(self.run.folder), "device": device}
+        code = self._code or Code.now()
+        self._content["tags"] |= {**code.tags(), "device": device}
+        if code.diff:
+            write_atomic(self.run.folder / "uncommitted.diff", code.diff)
         self._journal = Journal(self.run.journal)
         for file in ("config.yaml", "uncommitted.diff"):
             if (self.run.folder / file).is_file():
@@ -210,19 +218,3 @@ def _machine() -> dict[str, str]:
         "python": platform.python_version(),
         "cpus": str(os.cpu_count()),
     }
-
-
-def _git(folder: Path) -> dict[str, str]:
-    """Commit and branch of the code; what is not committed goes into uncommitted.diff."""
-    if shutil.which("git") is None:
-        return {}
-
-    def ask(*arguments: str) -> bytes:
-        return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, check=False).stdout
-
-    commit = ask("rev-parse", "HEAD").decode().strip()
-    diff = ask("diff", "HEAD", "--no-color") if len(commit) == 40 else b""
-    if diff:
-        write_atomic(folder / "uncommitted.diff", diff)
-    branch = ask("rev-parse", "--abbrev-ref", "HEAD").decode().strip()
-    return {"mlflow.source.git.commit": commit, "mlflow.source.git.branch": branch, "git.dirty": str(bool(diff)).lower()}

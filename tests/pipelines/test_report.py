@@ -215,6 +215,25 @@ def test_a_store_that_is_away_does_not_fail_the_report(capsys):
     assert said.out == "report: reports/index.html\n"
 
 
+def test_a_search_has_a_part_of_its_own_on_the_page():
+    folder = results("a", {"grip": 0.9}) / "search"
+    results("b", {"grip": 0.8})
+    (folder.parent.parent / "b" / "search").mkdir()  # none was asked for
+    write(folder / "best.yaml", {"study": "a", "trial": 1, "val/grip": 0.75, "overrides": {"model.fingers": 4}, "nodes": {}})
+    (folder / "trials.csv").write_text("number,state\n0,COMPLETE\n1,COMPLETE\n2,PRUNED\n")
+    write(folder / "run.json", {"folder": "runs/sweeps/a"})
+    (folder / "figures").mkdir()
+    (folder / "figures" / "history.png").write_bytes((folder.parent / "figures" / "fingers_0.png").read_bytes())
+    report.main()
+    page = Path("reports/experiments/a.html").read_text()
+    part = page[page.index('<h2 id="search">') : page.index("<h2>In full</h2>")]
+    assert "3 trials (2 complete, 1 pruned)" in part
+    assert "<dt>model.fingers</dt><dd>4</dd>" in part
+    assert "<dt>val/grip</dt><dd>0.7500</dd>" in part
+    assert 'alt="History of the search for a"' in part
+    assert 'id="search"' not in Path("reports/experiments/b.html").read_text()
+
+
 def test_a_run_that_was_pulled_has_no_folder_here():
     results("a", {"grip": 0.9})
     report.main()
@@ -223,7 +242,7 @@ def test_a_run_that_was_pulled_has_no_folder_here():
 
 def test_it_knows_no_task_model_or_data_by_name():
     names = {path.stem for group in ("task", "model", "data", "experiment") for path in (ROOT / "conf" / group).glob("*.yaml")}
-    files = [ROOT / "pipelines/report.py", *(ROOT / "pipelines/templates").iterdir()]
+    files = [*(ROOT / f"pipelines/{name}.py" for name in ("report", "results")), *(ROOT / "pipelines/templates").iterdir()]
     used = {word for path in files for word in re.findall(r"\w+", path.read_text().lower())}
     assert len(names) > 10
     assert names & used == set()

@@ -1,6 +1,8 @@
 """Searches by the real command: what they leave, how they end, and what they refuse."""
 
+import itertools
 import json
+import re
 import signal
 
 import mlflow
@@ -83,6 +85,56 @@ def test_an_architecture_is_searched_with_its_own_parameters(tmp_path):
             assert config["model"]["width"] == int(trial.params["model=cnn/model.width"])
 
 
+def test_two_objectives_are_weighed_against_each_other(tmp_path):
+    both = "sweep.objectives=[{metric: val/accuracy, mode: max}, {metric: parameters, mode: min}]"
+    done = sweep(tmp_path, "sweep.n_trials=6", "trainer.max_epochs=1", "sweep/sampler=random", both, "tracking.wait=0")
+    assert "so no trial is pruned" in done.stderr
+    found = study(tmp_path)
+    assert [trial.state for trial in found.trials] == [TrialState.COMPLETE] * 6
+    for trial in found.trials:
+        folder = tmp_path / f"runs/sweeps/fnn/trial-{trial.number:04d}"
+        accuracy, parameters = trial.values
+        told = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        assert accuracy == max(point["value"] for point in told if point["name"] == "val/accuracy")
+        sizes = [64, *json.loads(trial.params["model.hidden"]), 10]
+        assert parameters == sum((one + 1) * other for one, other in itertools.pairwise(sizes))
+    front = {trial.number for trial in found.best_trials}
+    assert {int(number) for number in re.findall(r"^  trial (\d+) ", done.stdout, re.M)} == front
+    tuned = yaml.safe_load((tmp_path / "tuned/fnn.yaml").read_text())
+    assert tuned["val/accuracy"] == max(trial.values[0] for trial in found.trials)
+    assert tuned["trial"] in front
+    pictures = {path.name for path in (tmp_path / "runs/sweeps/fnn/figures").glob("*.png")}
+    assert {"front.png", "history-val-accuracy.png", "history-parameters.png"} <= pictures
+
+
+def test_points_are_judged_by_their_mean_over_seeds_and_confirmed_on_fresh_ones(tmp_path):
+    settings = ("sweep.n_trials=3", "trainer.max_epochs=2", "sweep.seeds=2", "sweep/pruner=none", "tracking.wait=60", "seed=5")
+    done = sweep(tmp_path, *settings)
+    folder = tmp_path / "runs/sweeps/fnn"
+    for trial in study(tmp_path).trials:
+        values = []
+        for name in (f"trial-{trial.number:04d}", f"trial-{trial.number:04d}-seed-6"):
+            assert yaml.safe_load((folder / name / "config.yaml").read_text())["seed"] == (6 if name.endswith("-6") else 5)
+            told = [json.loads(line) for line in (folder / name / "metrics.jsonl").read_text().splitlines()]
+            values.append([point["value"] for point in told if point["name"] == "val/accuracy"])
+        first, second = values
+        assert trial.value == pytest.approx((max(first) + max(second)) / 2)
+        expected = [*first, *((max(first) + value) / 2 for value in second)]
+        assert list(trial.intermediate_values.values()) == pytest.approx(expected)
+        assert list(trial.intermediate_values) == [1, 2, 3, 4]
+    best = study(tmp_path).best_trial
+    (number, confirmed), *others = json.loads((folder / "confirm/confirmed.json").read_text()).items()
+    assert int(number) == best.number
+    assert not others
+    assert confirmed["seeds"] == [7, 8]
+    assert confirmed["mean"] == pytest.approx(sum(confirmed["by_seed"]) / 2)
+    assert f"trial {number} with 2 fresh seeds: val/accuracy {confirmed['mean']:.4f}" in done.stdout
+    assert yaml.safe_load((tmp_path / "tuned/fnn.yaml").read_text())["confirmed"]["mean"] == confirmed["mean"]
+    before = {path: path.read_text() for path in folder.glob("trial-*/log.txt")}
+    sweep(tmp_path, *settings)  # finds nothing to do
+    assert {path: path.read_text() for path in folder.glob("trial-*/log.txt")} == before
+
+
 def test_weights_are_kept_of_the_best_alone(searched):
     folder, _ = searched
     kept = {path.parent.name for path in (folder / "runs/sweeps/fnn").glob("trial-*/*.ckpt")}
@@ -142,6 +194,11 @@ def test_another_space_is_refused_with_the_ways_out(searched):
         (["sweep.storage=mysql://x"], "expected null, for a journal"),
         (["sweep.storage=postgresql+psycopg://nobody@127.0.0.1:9/none"], "cannot be used"),
         (["objective.metric=val/acuracy"], "val/acuracy: the task never logs it"),
+        (
+            ["sweep.objectives=[{metric: val/acuracy, mode: max}]"],
+            "expected a metric that the task logs (val/accuracy, val/loss) or",
+        ),
+        (["sweep.seeds=0"], "sweep.seeds: expected a number of at least 1; received 0"),
         (["sweep.workers=0"], "sweep.workers: expected a number of at least 1; received 0"),
         (["sweep/sampler=grid"], "optimizer.lr: expected choice or range for a grid; received an interval"),
         (["sweep/sampler=tpee"], "sweep/sampler=tpee: there is no such option"),

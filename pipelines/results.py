@@ -1,0 +1,133 @@
+"""What the stages of one experiment left in results/."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import math
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+
+from omegaconf import OmegaConf
+
+from src import runs
+from src.errors import InputError
+from src.tracking import shipping, store
+
+RESULTS = Path("results")
+FILES = ("card.json", "metrics.json", "evaluation/intervals.json", "evaluation/timings.json", "evaluation/run.json")
+UI = "http://127.0.0.1:5000"  # where `make ui` serves a local store
+
+
+class Point(NamedTuple):
+    """A value and the ends of its 95 % interval, where they are known."""
+
+    value: float | None = None
+    ends: Sequence[float] | None = None
+
+
+@dataclass(frozen=True)
+class Search:
+    """What the sweep stage left of one experiment: the best point, and how many trials ended in which state."""
+
+    best: Mapping[str, Any]
+    states: Mapping[str, int]
+    figures: Sequence[Path]
+    link: str | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the stages left of one experiment."""
+
+    name: str
+    description: str
+    card: Mapping[str, Any]
+    config: Mapping[str, Any]
+    numbers: Mapping[str, float]  # metrics and timings
+    intervals: Mapping[str, Sequence[float]]
+    epochs: Sequence[Mapping[str, str]]
+    figures: Sequence[Path]
+    link: str | None  # to the run in MLflow
+    search: Search | None
+
+    def point(self, name: str) -> Point:
+        value = self.numbers.get(name, math.nan)
+        return Point(value, self.intervals.get(name)) if math.isfinite(value) else Point()
+
+
+def read(name: str) -> Entry:
+    """The results of one experiment, once its record is in the tracking store."""
+    folder = RESULTS / name
+    missing = [file for file in (*FILES, "model/config.yaml", "learning.csv") if not (folder / file).is_file()]
+    if missing:
+        raise InputError(f"{folder}: expected the results of {name}; there is no {', '.join(missing)}. Run: dvc repro")
+    card, metrics, intervals, timings, run = (runs.read_json(folder / file) for file in FILES)
+    config: Any = OmegaConf.to_container(OmegaConf.load(folder / "model/config.yaml"))
+    return Entry(
+        name=name,
+        description=_description(Path("conf/experiment") / f"{name}.yaml"),
+        card=card,
+        config=config,
+        numbers={**metrics, **timings},
+        intervals=intervals,
+        epochs=list(csv.DictReader((folder / "learning.csv").read_text().splitlines())),
+        figures=sorted((folder / "figures").glob("*.png")),
+        link=_link(_shipped(Path(run["folder"]))),
+        search=_search(folder / "search"),
+    )
+
+
+def _search(folder: Path) -> Search | None:
+    """The search before a training; None where there was none."""
+    if not (folder / "best.yaml").is_file():
+        return None
+    best: Any = OmegaConf.to_container(OmegaConf.load(folder / "best.yaml"))
+    trials = csv.DictReader((folder / "trials.csv").read_text().splitlines())
+    study = Path(runs.read_json(folder / "run.json")["folder"])
+    if study.is_dir():
+        shipping.settle(study)
+    return Search(
+        best={**{key: value for key, value in best.items() if "/" in key}, **best["overrides"]},
+        states=Counter(row["state"].lower() for row in trials),
+        figures=sorted((folder / "figures").glob("*.png")),
+        link=_link(runs.read_json(study / ".shipped.json")),
+    )
+
+
+def _description(path: Path) -> str:
+    """The comment at the head of an experiment's file."""
+    lines = path.read_text().splitlines() if path.is_file() else []
+    comment = itertools.takewhile(lambda line: line.startswith("#"), lines)
+    return " ".join(line.removeprefix("#").strip() for line in comment if not line.startswith("# @package"))
+
+
+def _shipped(folder: Path) -> dict[str, Any]:
+    """What the store confirmed of a run's record, when its courier is done; a record that was left behind is shipped."""
+    record = runs.read_json(folder / "record.json")
+    if record and not shipping.settle(folder):
+        try:
+            away = store.check(record["uri"])
+            if away:
+                raise ConnectionError(away)
+            from src.tracking.shipment import ship  # imports mlflow
+
+            ship(folder)
+        except Exception as error:  # whatever keeps a record here does not hold up the report
+            print(f"report: {folder} is not in the store: {error}. `python -m pipelines.sync` ships it.", file=sys.stderr)
+    return runs.read_json(folder / ".shipped.json")
+
+
+def _link(state: Mapping[str, Any]) -> str | None:
+    """The page of a shipped run in the MLflow UI."""
+    uri, experiment = state.get("uri", ""), state.get("experiment")
+    if experiment is None or not uri.startswith(("sqlite:", "http:", "https:")):
+        return None
+    parts = urlsplit(uri)
+    server = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")  # without a password
+    return f"{UI if parts.scheme == 'sqlite' else server}/#/experiments/{experiment}/runs/{state['run']}"
