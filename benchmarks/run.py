@@ -43,6 +43,11 @@ BENCHMARKS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
         "at most 3 %",
         lambda: sweeps.measure("idle"),
     ),
+    "pruning": (
+        "epochs of 20 trials of the CNN with successive halving, over those without",
+        "a third, for an equal best value",
+        lambda: sweeps.measure("pruning"),
+    ),
     "predict": ("predicting, over the bare forward pass", "at most 1.11", epochs.predict),
 }
 
@@ -85,11 +90,15 @@ def _machine() -> dict[str, Any]:
 
 
 def _figure(result: dict[str, Any]) -> str:
+    return _number(result) + (f"; {result['beside']}" if "beside" in result else "")
+
+
+def _number(result: dict[str, Any]) -> str:
     low, high = result["range"]
     if "seconds_beyond_the_import" in result:
         return f"{result['seconds_beyond_the_import']:.2f} s"
     if "percent" in result:
-        return f"{result['percent']:.2f} % (with a barrier {result['percent_with_a_barrier']:.1f} %)"
+        return f"{result['percent']:.2f} %"
     if "ratio" in result:
         return f"{result['ratio']:.2f} ({low:.2f} to {high:.2f})"
     if result["seconds"] < 0.01:

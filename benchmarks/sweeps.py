@@ -19,7 +19,8 @@ from pipelines.sweep.setup import Setup, named
 from pipelines.sweep.slots import Slots
 from pipelines.sweep.study import Worker
 
-FNN = ("+experiment=fnn", "trainer.max_epochs=1", "tracking.wait=0.0", "sweep.keep=1")
+FNN = ("+experiment=fnn", "trainer.max_epochs=1")
+COMMON = ("tracking.wait=0.0", "sweep.keep=1")
 
 
 class Barrier(Search):
@@ -33,7 +34,8 @@ class Barrier(Search):
 def _search(kind: type[Search], *settings: str, space: str = "fnn") -> Iterator[tuple[Worker, Callable[[], None]]]:
     """A study of its own, and the function that spends its budget."""
     with tempfile.TemporaryDirectory() as folder:
-        setup = Setup.of([*FNN, f"+sweep={space}", f"paths.runs={folder}/runs", *settings])
+        chosen = () if any(setting.startswith("+experiment=") for setting in settings) else FNN
+        setup = Setup.of([*chosen, *COMMON, f"+sweep={space}", f"paths.runs={folder}/runs", *settings])
         slots = Slots.of(setup)
         worker = setup.worker()
 
@@ -90,8 +92,35 @@ def idle(*, trials: int = 24) -> dict[str, Any]:
     return {
         "percent": round(100 * shares["Search"], 2),
         "range": [round(100 * shares["Search"], 2)] * 2,
-        "percent_with_a_barrier": round(100 * shares["Barrier"], 2),
+        "beside": f"with a barrier {100 * shares['Barrier']:.1f} %",
         "trials": trials,
+    }
+
+
+def pruning(*, seeds: int = 5, trials: int = 20) -> dict[str, Any]:
+    """The epochs of a search that prunes over those of one that does not, and the best values that the two find.
+
+    The CNN on the digits, nine epochs a trial; each seed decides the points and the trainings of both.
+    """
+    best: dict[str, list[float]] = {"successive_halving": [], "none": []}
+    epochs: dict[str, list[int]] = {kind: [] for kind in best}
+    for seed in range(seeds):
+        for kind in best:
+            settings = ("+experiment=cnn", "trainer.max_epochs=9", f"seed={seed}", f"sweep.n_trials={trials}")
+            with _search(Search, *settings, f"sweep/pruner={kind}", "sweep.workers=2", space="cnn") as (worker, run):
+                run()
+                found = worker.trials()
+            best[kind].append(worker.study.best_value)
+            epochs[kind].append(sum(trial.user_attrs["epochs"] for trial in found))
+    ratios = [one / other for one, other in zip(epochs["successive_halving"], epochs["none"], strict=True)]
+    means = {kind: statistics.fmean(values) for kind, values in best.items()}
+    return {
+        "ratio": round(statistics.median(ratios), 3),
+        "range": [round(min(ratios), 3), round(max(ratios), 3)],
+        "best": best,
+        "epochs": epochs,
+        "beside": f"best value {means['successive_halving']:.4f}, without pruning {means['none']:.4f} "
+        f"(sd {statistics.stdev(best['none']):.4f})",
     }
 
 
@@ -121,7 +150,7 @@ def _idle(trials: list[FrozenTrial], *, workers: int) -> float:
 
 def main(name: str) -> None:
     """In a process of its own, whose main module a trial's process can import cheaply."""
-    print(json.dumps({"per_trial": per_trial, "growth": growth, "idle": idle}[name]()))
+    print(json.dumps({"per_trial": per_trial, "growth": growth, "idle": idle, "pruning": pruning}[name]()))
 
 
 def measure(name: str) -> dict[str, Any]:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+from collections.abc import Mapping
+from typing import Any
 
+from pipelines.sweep.orders import End
 from pipelines.sweep.setup import Setup
 from pipelines.sweep.slots import Slots
 from src import command
 from src.errors import InputError
 
+EPOCHS, BATCHES = 2, 8  # of a check: the first epoch warms up
+
 
 def points(setup: Setup, slots: Slots) -> None:
-    """Trains one batch at the corners of the space, and prints what they take.
+    """Trains on a few batches at the corners of the space, and prints what they and a whole trial there take.
 
     Raises:
         InputError: a choice does not compose, or a corner fails.
@@ -23,19 +28,31 @@ def points(setup: Setup, slots: Slots) -> None:
     for number, values in enumerate(corners):
         order = setup.order(values, f"check-{os.getpid()}-{number}", threads=slots.threads)
         training = order.trainings[0]
-        trainer = {**training.config["trainer"], "max_epochs": 1, "limit_batches": 1}
+        trainer = {**training.config["trainer"], "max_epochs": EPOCHS, "limit_batches": BATCHES}
         training = dataclasses.replace(training, config={**training.config, "trainer": trainer})
         orders.append(dataclasses.replace(order, trainings=(training,)))
         shutil.rmtree(order.folder, ignore_errors=True)
     rows = {}
     try:
         for number, end in slots.each(orders):
-            shown = " ".join(f"{key}={value}" for key, value in corners[number].items())
+            values = corners[number]
+            shown = " ".join(f"{key}={value}" for key, value in values.items())
             if end.state != "complete":
                 list(slots.stop())
-                raise InputError(f"sweep.space: one batch fails at {shown}: {end.reason}")
-            rows[shown] = f"{end.parameters:,} parameters, {end.memory / 2**20:,.0f} MiB"
+                raise InputError(f"sweep.space: {BATCHES} batches fail at {shown}: {end.reason}")
+            rows[shown] = f"{end.parameters:,} parameters, {end.memory / 2**20:,.0f} MiB{_time(setup, values, end)}"
     finally:
         for order in orders:
             shutil.rmtree(order.folder, ignore_errors=True)
-    print(command.table(rows, "The extremes of the space, one batch each:"))
+    print(command.table(rows, "The extremes of the space:"))
+
+
+def _time(setup: Setup, values: Mapping[str, Any], end: End) -> str:
+    """How long a whole trial at a point takes, if the few batches are like the rest; empty where that makes no sense."""
+    config = setup.config(values)
+    epochs, size = config["trainer"].get("max_epochs"), config["data"].get("batch_size")
+    if end.pace is None or not epochs or not size:
+        return ""
+    batches = -(-setup.prepared.card["counts"]["train"] // size)
+    seconds = end.pace * batches / min(BATCHES, batches) * epochs * len(setup.seeds)
+    return f", about {seconds:,.0f} s a trial"

@@ -74,6 +74,7 @@ class End:
         values: of the objectives, each the mean over the seeds of what the best checkpoint has.
         by_seed: of the first objective.
         seconds: of the training alone, in this process.
+        pace: seconds of an epoch after the first, validation included; None where there was no second one.
         memory: bytes, at most, of its process.
     """
 
@@ -82,6 +83,7 @@ class End:
     by_seed: tuple[float, ...] = ()
     epochs: int = 0
     seconds: float = 0.0
+    pace: float | None = None
     parameters: int = 0
     memory: int = 0
     reason: str = ""

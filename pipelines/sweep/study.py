@@ -75,6 +75,8 @@ class Worker:
                 sampler=sampler(seed),
                 load_if_exists=True,
             )
+            if self.several:  # else figures and the dashboard would call them 0 and 1
+                self.study.set_metric_names([one.metric for one in objectives])
 
     def settle(self, content: Mapping[str, Any], points: list[dict[str, Any]], *, adapt: bool) -> None:
         """Makes the study one of this space and configuration, with points to start from, or checks that it is.

@@ -13,8 +13,9 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from multiprocessing.connection import Connection
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 import torch
@@ -85,6 +86,7 @@ def _train(pipe: Connection, order: Order) -> End:
         by_seed=tuple(result["values"][order.measures[0]] for result in results),
         epochs=sum(result["epochs"] for result in results),
         seconds=sum(result["seconds"] for result in results),
+        pace=results[-1]["pace"],
         parameters=results[0]["parameters"],
         memory=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,  # in KiB on Linux
     )
@@ -97,6 +99,7 @@ def _one(pipe: Connection, order: Order, training: Training, before: list[dict[s
         before: the results of the seeds before.
     """
     run, prepared = Run(training.folder), Prepared(order.prepared)
+    times: list[float] = []
     first, passed = order.measures[0], sum(result["span"] for result in before)
     with (
         run.lock(),
@@ -109,6 +112,7 @@ def _one(pipe: Connection, order: Order, training: Training, before: list[dict[s
         def log(metrics: Any, step: int, epoch: int) -> None:
             record.log(metrics, step, epoch)
             if first in metrics:
+                times.append(time.monotonic())
                 value = float(metrics[first])
                 print(f"epoch {epoch}: {first} {value:.6f}")
                 if _ask(pipe, Value(passed + epoch, fmean([*(result["values"][first] for result in before), value]))):
@@ -128,6 +132,7 @@ def _one(pipe: Connection, order: Order, training: Training, before: list[dict[s
             "epochs": epochs,
             "span": training.config["trainer"].get("max_epochs") or epochs,
             "seconds": seconds,
+            "pace": median(after - before for before, after in pairwise(times)) if len(times) > 1 else None,
             "parameters": experiment.learner.parameters,
         }
         record.tag("trial.state", state.upper())

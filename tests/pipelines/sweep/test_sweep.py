@@ -4,6 +4,9 @@ import itertools
 import json
 import re
 import signal
+import socket
+import subprocess
+from urllib.request import urlopen
 
 import mlflow
 import pytest
@@ -11,7 +14,7 @@ import yaml
 from optuna.trial import TrialState
 
 from tests.pipelines.sweep import epochs, kill, records, start, study, sweep, until
-from tests.repository import ROOT, run
+from tests.repository import ROOT, environment, run
 
 pytestmark = pytest.mark.cluster
 OWN = {"optimizer.lr": 0.001, "model.hidden": "[128]", "model.dropout": 0.0}  # of conf/experiment/fnn.yaml: it comes first
@@ -160,6 +163,33 @@ def test_the_record_is_a_tree(searched):
     pictures = {path.name for path in (folder / "runs/sweeps/fnn/figures").glob("*.png")}
     assert {"history.png", "timeline.png"} <= pictures
     assert {path.path for path in client.list_artifacts(parent.info.run_id, "figures")} == {f"figures/{n}" for n in pictures}
+
+
+def test_optuna_dashboard_opens_the_journal(searched):
+    folder, _ = searched
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ["optuna-dashboard", str(folder / "runs/sweeps/fnn/study.journal"), "--port", str(port)]
+    server = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: _answers(f"http://127.0.0.1:{port}/dashboard"))
+        with urlopen(f"http://127.0.0.1:{port}/api/studies") as answer:
+            (found,) = json.load(answer)["study_summaries"]
+        assert found["study_name"] == "fnn"
+        with urlopen(f"http://127.0.0.1:{port}/api/studies/{found['study_id']}?after=0") as answer:
+            assert len(json.load(answer)["trials"]) == len(study(folder).trials)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urlopen(address, timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
 
 
 def test_the_same_command_again_finds_nothing_to_do(searched):
