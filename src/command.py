@@ -54,15 +54,7 @@ def guard(work: Callable[[], Any]) -> int:
 
 def configure(arguments: Sequence[str]) -> DictConfig:
     """The configuration for a command line of overrides, or of a run to be trained further and overrides."""
-    extra, overrides, rest = [], [], iter(arguments)
-    for argument in rest:
-        if argument.startswith("--config-dir"):
-            extra.append(Path(argument.partition("=")[2] or next(rest, "")))
-        else:
-            overrides.append(argument)
-    missing = [str(path) for path in extra if not path.is_dir()]
-    if missing:
-        raise InputError(f"--config-dir: expected a folder of configuration groups; there is no {', '.join(missing)}.")
+    extra, overrides = _split(arguments)
     resumed = [override.partition("=")[2].strip("'\"") for override in overrides if override.startswith("resume=")]
     if resumed and resumed[-1] not in ("", "null"):
         return configuration.further(Path(resumed[-1]), overrides)
@@ -70,6 +62,12 @@ def configure(arguments: Sequence[str]) -> DictConfig:
     if not config.get("tuned"):
         return config
     return configuration.tune(config, [override.get_key_element().lstrip("+~") for override in configuration.parse(overrides)])
+
+
+def choices(arguments: Sequence[str]) -> dict[str, Any]:
+    """The option that a command line, and the experiment on it, choose of each group."""
+    extra, overrides = _split(arguments)
+    return configuration.choices(overrides, extra=extra)
 
 
 def keywords(arguments: Sequence[str], **defaults: str | None) -> dict[str, str]:
@@ -109,6 +107,20 @@ def environment() -> None:
         from dotenv import load_dotenv
 
         load_dotenv(".env")
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Further configuration folders, which must be there, and overrides."""
+    extra, overrides, rest = [], [], iter(arguments)
+    for argument in rest:
+        if argument.startswith("--config-dir"):
+            extra.append(Path(argument.partition("=")[2] or next(rest, "")))
+        else:
+            overrides.append(argument)
+    missing = [str(path) for path in extra if not path.is_dir()]
+    if missing:
+        raise InputError(f"--config-dir: expected a folder of configuration groups; there is no {', '.join(missing)}.")
+    return extra, overrides
 
 
 def _by_hydra(verb: Callable[[DictConfig], Any], arguments: Sequence[str]) -> None:

@@ -28,7 +28,7 @@ def compose(overrides: Sequence[str], *, extra: Sequence[Path] = ()) -> DictConf
         overrides: in Hydra's grammar, as on a command line.
         extra: further configuration folders, searched after conf/.
     """
-    search = [f"hydra.searchpath=[{','.join(f'file://{path.resolve()}' for path in extra)}]"] if extra else []
+    search = _searchpath(extra)
     parsed = parse(overrides)
     with _own_hydra():
         config = _compose([*search, *overrides], parsed)
@@ -61,10 +61,10 @@ def tune(config: DictConfig, keys: Sequence[str] = ()) -> DictConfig:
     return config
 
 
-def choices(overrides: Sequence[str]) -> dict[str, Any]:
+def choices(overrides: Sequence[str], *, extra: Sequence[Path] = ()) -> dict[str, Any]:
     """The option chosen of each group, by the overrides and the experiment among them."""
     with _own_hydra():
-        return dict(_compose(overrides, parse(overrides)).hydra.runtime.choices)
+        return dict(_compose([*_searchpath(extra), *overrides], parse(overrides)).hydra.runtime.choices)
 
 
 def further(folder: Path, overrides: Sequence[str]) -> DictConfig:
@@ -156,6 +156,10 @@ def _compose(overrides: Sequence[str], parsed: Sequence[Override]) -> DictConfig
         raise InputError(unknown(error, parsed)) from error
     except (OmegaConfBaseException, ValueError) as error:  # the latter for a group that is given a number
         raise InputError(f"The configuration cannot be composed from {' '.join(overrides)}: {error}") from error
+
+
+def _searchpath(extra: Sequence[Path]) -> list[str]:
+    return [f"hydra.searchpath=[{','.join(f'file://{path.resolve()}' for path in extra)}]"] if extra else []
 
 
 @contextmanager

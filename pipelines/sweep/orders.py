@@ -35,7 +35,7 @@ class Order:
         trainings: of the trial, one for each seed, the first in the trial's own folder.
         measures: the names of the objectives, the first one that which is told while a training goes on.
         prepared: the folder of the prepared data.
-        threads: of the processor.
+        threads: of the processor, for each of the trial's processes.
         code: that the search began with, and its processes were forked from.
         environment: variables that must be there before a device is touched.
     """

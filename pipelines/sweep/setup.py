@@ -17,7 +17,7 @@ from pipelines.sweep.objectives import Objective, objectives
 from pipelines.sweep.orders import Order, Training
 from pipelines.sweep.space import Space
 from pipelines.sweep.study import CONSTANT, Worker
-from src import assembly, checks, command, configuration, identity
+from src import assembly, checks, command, identity
 from src.data.store import Prepared
 from src.errors import InputError
 from src.runs import Run, flat
@@ -166,7 +166,8 @@ class Setup:
     def _points(self) -> list[dict[str, Any]]:
         """The points to start from: the experiment's own values, then the ones that the configuration lists."""
         own = {parameter.key: OmegaConf.select(self.base, parameter.key) for parameter in self.space.parameters}
-        own |= {key: self._choice(key) for key in own if (checks.CONF / key).is_dir()}
+        chosen = command.choices(self.arguments)
+        own |= {key: chosen.get(key) for key in own if (checks.CONF / key).is_dir()}
         points = [
             self.space.params({key: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for key, v in own.items()})
         ]
@@ -177,10 +178,6 @@ class Setup:
                 raise InputError(f"sweep.enqueue: expected points of the space; {outside} lies outside it.")
             points.append(found)
         return points
-
-    def _choice(self, group: str) -> str | None:
-        """The option that the command line and the experiment choose of a group."""
-        return configuration.choices(self.arguments).get(group)
 
     def content(self) -> dict[str, Any]:
         """What makes trials of two commands comparable."""

@@ -60,12 +60,13 @@ class Slots:
 
     Args:
         places: what the environment of each slot says, of the devices that are its own.
+        processes: of one trial.
         modules: that trials use: imported once, before their processes are forked.
     """
 
-    def __init__(self, places: Sequence[Mapping[str, str]], *, modules: Sequence[str] = ()):
+    def __init__(self, places: Sequence[Mapping[str, str]], *, processes: int = 1, modules: Sequence[str] = ()):
         self.count = len(places)
-        self.threads = max(1, _processors() // self.count)
+        self.threads = max(1, _processors() // (self.count * processes))
         self.running: dict[Connection, Process] = {}
         self._places = [*places]
         self._context = multiprocessing.get_context("forkserver")
@@ -80,9 +81,9 @@ class Slots:
         """
         trainer, sweep = setup.base.trainer, setup.sweep
         gpus = _gpus() if trainer.get("accelerator", "cpu") in ("auto", "gpu", "cuda") else []
-        devices = trainer.get("devices", 1)
-        found = places(sweep["workers"], gpus=gpus, devices=int(devices), per_gpu=sweep["slots_per_gpu"])
-        return cls(found, modules=setup.modules())
+        devices = int(trainer.get("devices", 1))
+        found = places(sweep["workers"], gpus=gpus, devices=devices, per_gpu=sweep["slots_per_gpu"])
+        return cls(found, processes=devices, modules=setup.modules())
 
     @property
     def free(self) -> int:

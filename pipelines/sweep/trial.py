@@ -44,7 +44,7 @@ def main(pipe: Connection, order: Order) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the search's, which stops its trials
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # the fork server dies with the search
-    os.environ.update(order.environment)
+    os.environ.update(order.environment, OMP_NUM_THREADS=str(order.threads))  # for further processes of the trial
     torch.set_num_threads(order.threads)
     order.folder.mkdir(parents=True, exist_ok=True)
     log = open(order.folder / "log.txt", "a", buffering=1)  # noqa: SIM115 - it lives as long as the process

@@ -28,4 +28,5 @@ def test_more_workers_than_gpus_hold_are_refused(workers, devices):
 def test_threads_are_shared_out(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     assert Slots([{}, {}]).threads == 3
+    assert Slots([{}], processes=2).threads == 3
     assert Slots([{}] * 9).threads == 1
