@@ -62,10 +62,6 @@ def test_an_augmentation_that_does_not_fit(tmp_path):
     message = refused(tmp_path, "+experiment=cnn", "augmentation=strong", "augmentation.colour.hue=0.1")
     assert "augmentation.colour: expected a step for images of shape [1, 8, 8]" in message
     assert "~augmentation.colour" in message
-    message = refused(tmp_path, "+experiment=random_forest", "augmentation=light")
-    assert "trainer=classical: expected augmentation=none" in message
-    message = refused(tmp_path, "+experiment=cnn", "augmentation=light", "augmentation.affine.degres=5")
-    assert "nearest: augmentation.affine.degrees" in message
     assert runs(tmp_path) == []
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROWS, COLUMNS = 8, 8
+GAP = 0.16  # between two pictures, as a share of their width
 LOOKED_AT = 4096  # training examples among which one of each class is looked for
 
 
@@ -25,23 +26,27 @@ def sheet(experiment: Experiment) -> dict[str, Figure]:
         return {}
     rows, labels = _chosen(experiment)
     stored = experiment.data.inputs(rows)
-    figure = style.sheet(width=1.05 * COLUMNS + 0.8, height=1.12 * len(rows) + 0.7)
-    places = figure.subplots(len(rows), COLUMNS, squeeze=False)
+    tall = stored.shape[2] / stored.shape[3]  # of a picture whose width is 1
+    figure, ax = style.axes(width=1.05 * COLUMNS + 0.8, height=1.05 * len(rows) * (tall + GAP) + 0.6)
+    grey = stored.shape[1] == 1
     for column, (images, mixes) in enumerate([(stored, []), *_versions(experiment, stored)]):
-        for row, (image, ax) in enumerate(zip(images, places[:, column], strict=True)):
-            grey = image.shape[0] == 1
-            ax.imshow(image.transpose(1, 2, 0).squeeze() / 255, cmap="gray_r" if grey else None, vmin=0, vmax=1)
-            ax.set(xticks=[], yticks=[])
-            ax.spines[:].set_visible(False)
+        left = column * (1 + GAP / 2)
+        for row, image in enumerate(images):
+            top = row * (tall + GAP)
+            pixels = image.transpose(1, 2, 0).squeeze() / 255
+            place = (left, left + 1, top + tall, top)
+            ax.imshow(pixels, cmap="gray_r" if grey else None, vmin=0, vmax=1, extent=place, interpolation="nearest")
             others = [(share[row], labels[partner[row]]) for partner, share in mixes if partner[row] != row]
-            caption = "\n".join(f"{1 - share:.0%} {label}" for share, label in others)
-            ax.set_xlabel(caption, fontsize=6, color=style.GREY, labelpad=2)
-    for ax, label in zip(places[:, 0], labels, strict=True):
-        ax.set_ylabel(label, fontsize=8, rotation=0, ha="right", va="center")
-    places[0, 0].set_title("as stored", fontsize=8, color=style.GREY)
-    places[0, 1].set_title("as trained on, at random", fontsize=8, color=style.GREY, loc="left")
-    steps = ", ".join(name for name, value in experiment.config["augmentation"].items() if name != "_target_")
-    figure.suptitle(f"Training examples under augmentation: {steps}", fontsize=10)
+            caption = ", ".join(f"{1 - share:.0%} {label}".rstrip() for share, label in others)
+            ax.text(left + 0.5, top + tall + 0.02, caption, fontsize=6, color=style.GREY, ha="center", va="top")
+    ax.set(xlim=(0, COLUMNS * (1 + GAP / 2)), ylim=(len(rows) * (tall + GAP), -GAP), xticks=[])
+    ax.set_yticks([row * (tall + GAP) + tall / 2 for row in range(len(rows))], labels, fontsize=8)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    for left, text in ((0, "as stored"), (1 + GAP / 2, "as trained on, at random")):
+        ax.text(left, -0.04, text, fontsize=8, color=style.GREY)
+    steps = ", ".join(name for name in experiment.config["augmentation"] if name != "_target_")
+    ax.set_title(f"Training examples under augmentation: {steps}", fontsize=10, pad=10)
     return {"augmentation": figure}
 
 

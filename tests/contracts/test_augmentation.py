@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from src import assembly, checks, configuration
+from src.errors import InputError
 
 NAMES = [name for name in checks.options("augmentation") if name != "none"]
 
@@ -77,6 +78,13 @@ def test_nothing_is_done_example_by_example(name, pixels):
             made(f"augmentation={name}")(pixels.repeat(times, 1, 1, 1))
         counts.append(counting.count)
     assert counts[0] == counts[1] > 0
+
+
+def test_a_classical_estimator_refuses_it(name, digits):
+    _, prepared = digits
+    config = assembly.complete(configuration.compose(["+experiment=most_frequent", f"augmentation={name}"]), prepared)
+    with pytest.raises(InputError, match="trainer=classical: expected augmentation=none"):
+        assembly.build(config, prepared)
 
 
 class Counting(TorchDispatchMode):
