@@ -16,8 +16,8 @@ class Augmentation:
 
     Args:
         steps: by name, from images to images, or to images and how they were mixed. They draw from torch's global
-            generators, whose states a checkpoint holds. They must take the batch as a whole: some classes of kornia
-            go through it example by example (a crop with `cropping_mode: slice`, equalisation).
+            generators, whose states a checkpoint holds. They should take the batch as a whole: kornia's crops go
+            through it example by example unless their `cropping_mode` is resample.
     """
 
     def __init__(self, **steps: Any):
