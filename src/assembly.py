@@ -25,6 +25,7 @@ class Experiment:
 
     Args:
         config: resolved, as a plain container.
+        augmentation: what changes the training examples, None for nothing.
     """
 
     config: Mapping[str, Any]
@@ -32,6 +33,7 @@ class Experiment:
     data: Any
     learner: Learner
     evaluation: Any
+    augmentation: Any = None
 
     @property
     def name(self) -> str:
@@ -68,6 +70,7 @@ def build(config: DictConfig, prepared: Prepared) -> Experiment:
     content: Any = OmegaConf.to_container(config)
     data = _make({key: value for key, value in content["data"].items() if key not in PREPARING}, "data", prepared=prepared)
     evaluation = _make(content["evaluation"], "evaluation", data=data)
+    augmentation = _augmentation(content.get("augmentation"))  # runs of an earlier time do not state it
     learner = _make(
         content["trainer"],
         "trainer",
@@ -75,10 +78,13 @@ def build(config: DictConfig, prepared: Prepared) -> Experiment:
         task=partial(_task, content),
         callbacks=lambda: [_make(node, f"callbacks.{name}") for name, node in content["callbacks"].items()],
         data=data,
+        augmentation=augmentation,
         objective=content["objective"],
         seed=content["seed"],
     )
-    return Experiment(config=content, prepared=prepared, data=data, learner=learner, evaluation=evaluation)
+    return Experiment(
+        config=content, prepared=prepared, data=data, learner=learner, evaluation=evaluation, augmentation=augmentation
+    )
 
 
 def restore(folder: Path, *, place: Mapping[str, Any] | None = None) -> Experiment:
@@ -108,6 +114,15 @@ def plain(config: DictConfig, key: str) -> Any:
     """One node of the configuration, resolved, as a plain container."""
     node = OmegaConf.select(config, key)
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def _augmentation(node: Mapping[str, Any] | None) -> Any:
+    """Its steps one by one, so that a message names the one that is wrong."""
+    if not node:
+        return None
+    named = {name: part for name, part in node.items() if isinstance(part, Mapping) and "_target_" in part}
+    steps = {name: _make(part, f"augmentation.{name}") for name, part in named.items()}
+    return _make({name: part for name, part in node.items() if name not in steps}, "augmentation", **steps)
 
 
 def _task(content: Mapping[str, Any], **parts: Any) -> Any:

@@ -24,12 +24,26 @@ class Classical:
 
     device = "cpu"
 
-    def __init__(self, *, model: Callable[[], Any], data: Any, objective: Mapping[str, str], seed: int, **_: Any):
+    def __init__(
+        self,
+        *,
+        model: Callable[[], Any],
+        data: Any,
+        objective: Mapping[str, str],
+        seed: int,
+        augmentation: Any = None,
+        **_: Any,
+    ):
         self.estimator = model()
         self.parameters = 0
         self._normalise = _normaliser(data)
         if data.num_classes is None:
             raise InputError("trainer=classical: expected data with classes; this data set has none. Choose a network.")
+        if augmentation is not None:
+            raise InputError(
+                "trainer=classical: expected augmentation=none; an estimator is fitted once, to the examples as they are. "
+                "Choose a network."
+            )
 
     def fit(
         self,

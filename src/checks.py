@@ -68,8 +68,12 @@ def check_left_over(
 
 def unknown(error: ConfigCompositionException, parsed: Sequence[Override]) -> str:
     """The message for an override that fits nothing: the nearest keys and groups."""
-    plain = compose("train", overrides=[])
     groups = [path.name for path in CONF.iterdir() if path.is_dir()]
+    chosen = [str(override.input_line) for override in parsed if override.get_key_element().lstrip("+~") in groups]
+    try:
+        plain = compose("train", overrides=chosen)  # with the keys of what is chosen here
+    except ConfigCompositionException:
+        plain = compose("train", overrides=[])
     names = list(dict.fromkeys([key for key, _ in leaves(plain)] + _inner(plain) + groups))
     for override in parsed:
         key = override.get_key_element().lstrip("+~")

@@ -20,6 +20,13 @@ class Batch(NamedTuple):
     row: Tensor
 
 
+class Mix(NamedTuple):
+    """How the examples of a batch were mixed: each is `share` of itself, and for the rest the one at place `partner`."""
+
+    partner: Tensor
+    share: Tensor
+
+
 class Outcome(NamedTuple):
     """What a task makes of a batch: the mean loss, and what its metrics compare."""
 

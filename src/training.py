@@ -1,7 +1,7 @@
 """A network as a learner: the task, and the Lightning Trainer that fits it."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from src.callbacks.saving import Saving
 from src.data.loader import Batches, size
 from src.data.transforms import Normalise
 from src.errors import InputError
-from src.protocols import Fit
+from src.protocols import Fit, Mix
 from src.runs import write_atomic
 
 BLOCK = 32 * 2**20  # bytes of examples that one call of Lightning's loop may get
@@ -33,6 +33,7 @@ class Network:
         model: builds the network; its weights depend on the seed alone.
         task: builds the task around a model.
         callbacks: builds further Lightning callbacks.
+        augmentation: changes the training examples at random, batch by batch.
         objective: metric and mode by which best.ckpt is chosen.
         steps_per_call: optimizer steps in one call of Lightning's loop; fewer where their examples exceed 32 MiB.
         in_memory_gib: GiB up to which a part of the data is held in memory.
@@ -49,6 +50,7 @@ class Network:
         task: Callable[..., Any],
         callbacks: Callable[[], list[Callback]],
         data: Any,
+        augmentation: Callable[[Tensor], tuple[Tensor, Sequence[Mix]]] | None = None,
         objective: Mapping[str, str],
         seed: int,
         max_epochs: int | None,
@@ -77,6 +79,7 @@ class Network:
             model=model(),
             preprocess=Normalise(mean=data.mean, std=data.std),
             objective=objective["metric"],
+            augmentation=augmentation,
             gradient_clip_val=gradient_clip_val,
             accumulate_grad_batches=accumulate_grad_batches,
             log_every_n_steps=log_every_n_steps,
@@ -185,7 +188,7 @@ class Network:
 
         self.task.cpu().eval()
         ((batch,),) = Batches(data.arrays, data.rows("train")[:32], batch_size=32)
-        batch = batch._replace(input=self.task.preprocess(batch.input))
+        batch = self.task.augmented(batch)
         try:
             with FlopCounterMode(display=False) as counter, torch.no_grad():
                 self.task.predict(batch.input[:1])

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import kornia.augmentation
 import torch
 from lightning.pytorch import Callback
 from torch import Tensor, nn
@@ -12,7 +13,9 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import OneCycleLR
 
 from src import checkpoints
+from src.data.augmentation import Augmentation
 from src.data.images import Images
+from src.data.mixing import Cutmix, Mixup
 from src.models.cnn import CNN
 from src.models.fnn import FNN
 from src.protocols import Fit
@@ -24,6 +27,18 @@ CNN_SMALL = partial(CNN, input_shape=(1, 8, 8), width=2, num_outputs=3, dropout=
 FNN_SMALL = partial(FNN, input_shape=(1, 8, 8), hidden=[8], num_outputs=3)
 PLAIN_SGD = partial(SGD, lr=0.05)
 ONE_CYCLE = partial(OneCycleLR, max_lr=0.02)
+
+
+def everything() -> Augmentation:
+    """One step of each kind, with everything that draws at random."""
+    return Augmentation(
+        affine=kornia.augmentation.RandomAffine(degrees=20.0, translate=[0.2, 0.2], scale=[0.8, 1.2], p=0.9),
+        flip=kornia.augmentation.RandomHorizontalFlip(),
+        colour=kornia.augmentation.ColorJitter(brightness=0.2, contrast=0.2, p=0.5),
+        erasing=kornia.augmentation.RandomErasing(),
+        mixup=Mixup(alpha=0.2),
+        cutmix=Cutmix(alpha=1.0),
+    )
 
 
 def network(

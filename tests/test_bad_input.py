@@ -55,6 +55,16 @@ def test_a_model_whose_sizes_do_not_fit_the_data(tmp_path):
     assert runs(tmp_path) == []
 
 
+def test_an_augmentation_that_does_not_fit(tmp_path):
+    message = refused(tmp_path, "+experiment=cnn", "augmentation=light", "augmentation.affine.degrees=-10")
+    assert "augmentation.affine: kornia.augmentation.RandomAffine" in message
+    assert "must be non negative. Got -10" in message
+    message = refused(tmp_path, "+experiment=cnn", "augmentation=strong", "augmentation.colour.hue=0.1")
+    assert "augmentation.colour: expected a step for images of shape [1, 8, 8]" in message
+    assert "~augmentation.colour" in message
+    assert runs(tmp_path) == []
+
+
 def test_a_raw_file_that_is_missing_truncated_or_altered(tmp_path):
     mirror = "data.dataset.source.mirrors=[http://127.0.0.1:9/]"
     message = refused(tmp_path, "+experiment=fnn", "data=mnist", mirror)

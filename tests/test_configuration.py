@@ -93,6 +93,18 @@ def test_what_fits_is_taken(override, value):
     assert (OmegaConf.to_container(found) if OmegaConf.is_config(found) else found) == value
 
 
+def test_a_mistyped_key_of_what_is_chosen_gets_its_neighbours():
+    assert "nearest: augmentation.affine.degrees" in refused("augmentation=light", "augmentation.affine.degres=5")
+    assert "nearest: scheduler.pct_start" in refused("scheduler=one_cycle", "scheduler.pct_strat=0.1")
+    assert "nearest: scheduler" in refused("scheduler.pct_strat=0.1")
+
+
+def test_several_options_of_a_group_follow_one_another():
+    config = compose(["augmentation=[light,mixup]", "augmentation.mixup.alpha=0.5"])
+    assert list(config.augmentation) == ["_target_", "affine", "mixup"]
+    assert config.augmentation.mixup.alpha == 0.5
+
+
 def test_another_model_on_top_of_an_experiment_composes():
     config = compose(["+experiment=cnn", "model=lenet"])
     assert config.model._target_ == "src.models.lenet.LeNet"

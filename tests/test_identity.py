@@ -97,6 +97,7 @@ def test_presentation_and_place_do_not_change_it(key, value):
         ("optimizer.lr", 0.0123),
         ("optimizer._target_", "torch.optim.SGD"),
         ("optimizer", {"_target_": "torch.optim.Adam"}),
+        ("augmentation", {"_target_": "src.data.augmentation.Augmentation"}),
         ("scheduler", {"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 1}),
         ("seed", 1),
         ("data.batch_size", 33),

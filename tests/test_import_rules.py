@@ -16,6 +16,7 @@ PLANTED = {
     "mlflow": ("mlflow only in tracking", "src/training.py", "import mlflow"),
     "omegaconf": ("hydra and omegaconf not below assembly", "src/training.py", "import omegaconf"),
     "optuna": ("optuna only in pipelines, dvc nowhere", "src/train.py", "import optuna"),
+    "kornia": ("kornia is reached through conf alone", "src/data/augmentation.py", "import kornia"),
     "dvc": ("pipelines leave dvc to dvc.yaml", "pipelines/stage.py", "import dvc"),
 }
 

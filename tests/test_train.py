@@ -125,6 +125,25 @@ def test_the_record_in_mlflow(finished, monkeypatch, tmp_path):
     np.testing.assert_allclose(answer, probability[:7], atol=1e-5)
 
 
+def test_an_augmented_run_shows_what_it_was_trained_on(finished):
+    folder, plain, _ = finished
+    settings = ("augmentation=[light,mixup]", "augmentation.affine.degrees=20", "trainer.max_epochs=1")
+    run_ = Run(folder / train(folder, *SMALL, *settings).stdout.splitlines()[-1].removeprefix("run: "))
+    assert run_.folder.name != plain.folder.name
+    assert "degrees: 20" in run_.config.read_text()
+    assert (run_.figures / "augmentation.png").is_file()
+    assert not (plain.figures / "augmentation.png").exists()
+    run(folder, "python", "-m", "pipelines.sync", PYTHONPATH=str(ROOT))  # on a busy machine the courier is still on its way
+    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("athanor")
+    (found,) = [r for r in client.search_runs([experiment.experiment_id]) if r.info.run_name == run_.folder.name]
+    assert "figures/augmentation.png" in {artifact.path for artifact in client.list_artifacts(found.info.run_id, "figures")}
+    predictions, metrics = run_.predictions.read_bytes(), run_.metrics.read_text()
+    run(folder, "python", "-m", "src.evaluate", f"run={run_.folder}", PYTHONPATH=str(ROOT))
+    assert run_.predictions.read_bytes() == predictions  # nothing is changed at random in evaluation
+    assert run_.metrics.read_text() == metrics
+
+
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred.*")
 def test_the_model_of_a_classical_estimator_gives_its_predictions(tmp_path, monkeypatch):
     printed = train(tmp_path, "+experiment=random_forest").stdout

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from src import runs
 from src.assembly import Experiment
-from src.evaluation import core, curves
+from src.evaluation import contact, core, curves
 from src.runs import Run
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def evaluate_test(run: Run, experiment: Experiment, record: Record) -> None:
     timings = {**runs.read_json(run.timings), **core.latency(experiment)}
     fit = runs.read_json(run.metrics)
     drawn = curves.learning(run.journal, best_epoch=fit["best_epoch"], metric=experiment.config["objective"]["metric"])
+    drawn |= contact.sheet(experiment)
     for title, figure in drawn.items():
         core.draw(figure, run.figures / f"{title}.png")
     core.save(result, run.folder, experiment)

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from src.errors import InputError, RunFailed
-from src.protocols import Batch, Outcome
+from src.protocols import Batch, Mix, Outcome
 from src.tasks.stepping import Stepping
 
 # What a scheduler keeps of the training's length. A run that is trained further goes on in a schedule of the new length.
@@ -30,6 +30,7 @@ class Task(LightningModule):
         optimizer, scheduler: constructors that lack their parameters or their optimizer. A scheduler that asks for
             `total_steps` is told them and stepped after each optimizer step, any other one after each epoch.
         objective: the metric that a scheduler may wait for.
+        augmentation: from stored examples of a batch to others of the kind, and how they were mixed; for training alone.
         log_every_n_steps: how often the mean training loss since the last time is logged.
     """
 
@@ -43,6 +44,7 @@ class Task(LightningModule):
         optimizer: Callable[..., Optimizer],
         scheduler: Callable[..., LRScheduler] | None,
         objective: str,
+        augmentation: Callable[[Tensor], tuple[Tensor, Sequence[Mix]]] | None = None,
         gradient_clip_val: float | None = None,
         accumulate_grad_batches: int = 1,
         log_every_n_steps: int = 20,
@@ -54,6 +56,7 @@ class Task(LightningModule):
         self._optimizer = optimizer
         self._scheduler = scheduler
         self._objective = objective
+        self._augmentation = augmentation
         self._clip = gradient_clip_val
         self._accumulate = accumulate_grad_batches
         self._every = log_every_n_steps
@@ -73,6 +76,23 @@ class Task(LightningModule):
     @abstractmethod
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
         """Outputs by name for preprocessed input, `answer` among them; the first dimension is the example."""
+
+    def mix(self, target: Any, mix: Mix) -> Any:
+        """The target of mixed examples, as `step` then finds it in a batch. For a task whose targets can be mixed."""
+        raise InputError(
+            f"augmentation: expected a task whose targets can be mixed; {type(self).__name__} does not say how. "
+            "Leave out what mixes examples (mixup, cutmix)."
+        )
+
+    def augmented(self, batch: Batch) -> Batch:
+        """A batch as it is trained on: changed at random where the run augments, and preprocessed."""
+        if self._augmentation is None:
+            return batch._replace(input=self.preprocess(batch.input))
+        input, mixes = self._augmentation(batch.input)
+        target: Any = batch.target
+        for mix in mixes:
+            target = self.mix(target, mix)
+        return batch._replace(input=self.preprocess(input), target=target)
 
     def configure_optimizers(self) -> Any:
         optimizer = self._optimizer(self.parameters())
@@ -104,7 +124,7 @@ class Task(LightningModule):
         for number, batch in enumerate(block, start=1):
             if 0 <= end <= step:
                 break
-            loss = self.step(batch._replace(input=self.preprocess(batch.input))).loss
+            loss = self.step(self.augmented(batch)).loss
             self._stepping.backward(loss if self._accumulate == 1 else loss / self._accumulate)
             losses.append(loss.detach())
             self._recent.append(losses[-1])

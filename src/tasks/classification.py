@@ -1,11 +1,13 @@
 """One class of several for each example."""
 
 from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from src.protocols import Batch, Outcome
+from src.protocols import Batch, Mix, Outcome
 from src.tasks.base import Task
 
 
@@ -27,8 +29,18 @@ class Classification(Task):
 
     def step(self, batch: Batch) -> Outcome:
         logits = self.model(batch.input)
-        loss = cross_entropy(logits, batch.target, label_smoothing=self._smoothing)
-        return Outcome(loss, logits, batch.target)
+        target: Any = batch.target
+        spread = target.over(logits.shape[1]) if isinstance(target, Mixed) else target
+        return Outcome(cross_entropy(logits, spread, label_smoothing=self._smoothing), logits, target)
+
+    def mix(self, target: Any, mix: Mix) -> "Mixed":
+        if not isinstance(target, Mixed):
+            target = Mixed(target.unsqueeze(1), torch.ones(len(target), 1, device=target.device))
+        share = mix.share.unsqueeze(1)
+        return Mixed(
+            torch.cat([target.classes, target.classes[mix.partner]], dim=1),
+            torch.cat([target.shares * share, target.shares[mix.partner] * (1 - share)], dim=1),
+        )
 
     def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, int]]:
         right = (outcome.prediction.argmax(dim=1) == outcome.target).sum()
@@ -36,3 +48,15 @@ class Classification(Task):
 
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
         return {"probability": self.model(input).float().softmax(dim=1)}
+
+
+class Mixed(NamedTuple):
+    """The classes that a mixed example has, and their shares, which add up to 1. Shapes: (batch, count)."""
+
+    classes: Tensor
+    shares: Tensor
+
+    def over(self, num_classes: int) -> Tensor:
+        """The shares over all classes. Shape: (batch, num_classes)."""
+        one_hot = self.classes.unsqueeze(2) == torch.arange(num_classes, device=self.classes.device)
+        return (one_hot * self.shares.unsqueeze(2)).sum(dim=1)

@@ -1,11 +1,12 @@
 """The input itself, through a narrow code."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from src.protocols import Batch, Outcome
+from src.protocols import Batch, Mix, Outcome
 from src.tasks.base import Task
 
 
@@ -17,6 +18,9 @@ class Reconstruction(Task):
     def step(self, batch: Batch) -> Outcome:
         output = self.model(batch.input).output
         return Outcome(mse_loss(output, batch.input), output, batch.input)
+
+    def mix(self, target: Any, mix: Mix) -> Any:
+        return target  # `step` does not look at it: a mixed input is its own target
 
     def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, int]]:
         squares = (outcome.prediction.detach().float() - outcome.target).square().sum()

@@ -8,7 +8,7 @@ import pytest
 from lightning.pytorch import Callback
 from torch.optim import Adam
 
-from tests.nets import CNN_SMALL, ONE_CYCLE, end, fit, network, points, same, values
+from tests.nets import CNN_SMALL, ONE_CYCLE, end, everything, fit, network, points, same, values
 
 # Lightning counts blocks as steps; src.training takes the warning back, but pytest sets its own filters for each test.
 pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
@@ -106,6 +106,27 @@ def test_an_interrupted_training_goes_on_exactly(images, tmp_path, uninterrupted
         for part, expected in uninterrupted[name].items():
             assert same(found[part], expected), (name, part)
     assert points(folder) == uninterrupted["points"]
+
+
+@pytest.mark.parametrize(
+    ("hook", "counts"),
+    [("on_train_batch_start", [4]), ("on_train_batch_end", [5]), ("on_validation_end", [2]), ("on_train_batch_end", [2, 2, 2])],
+)
+@pytest.mark.parametrize("minutes", [0.0, 60.0], ids=["saved before each block", "saved before each epoch"])
+def test_an_interrupted_training_on_augmented_examples_goes_on_exactly(images, tmp_path, hook, counts, minutes):
+    data = images()
+    settings = {**CYCLE, "save_every_n_minutes": minutes}
+    fit(network(data, augmentation=everything(), **CYCLE), data, tmp_path / "whole")
+    for count in counts:
+        watched = partial(network, data, callbacks=lambda n=count: [Interrupting(hook, n)])
+        with pytest.raises(KeyboardInterrupt):
+            fit(watched(augmentation=everything(), **settings), data, tmp_path / "run")
+    fit(network(data, augmentation=everything(), **settings), data, tmp_path / "run")
+    for name in ("last.ckpt", "best.ckpt"):
+        assert same(end(tmp_path / "run", name), end(tmp_path / "whole", name))
+    assert points(tmp_path / "run") == points(tmp_path / "whole")
+    fit(network(data, **CYCLE), data, tmp_path / "plain")
+    assert not same(end(tmp_path / "plain")["state_dict"], end(tmp_path / "whole")["state_dict"])
 
 
 def test_an_interruption_leaves_the_next_one_possible(images, tmp_path):

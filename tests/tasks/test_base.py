@@ -18,18 +18,21 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPl
 from src.errors import InputError, RunFailed
 from src.models.autoencoder import Autoencoder
 from src.tasks.reconstruction import Reconstruction
-from tests.nets import CNN_SMALL, ONE_CYCLE, end, fit, network, points, same, values
+from tests.nets import CNN_SMALL, ONE_CYCLE, end, everything, fit, network, points, same, values
+from tests.toy import Brightness
 
 # Lightning counts blocks as steps; src.training takes the warning back, but pytest sets its own filters for each test.
 pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
 
 
+@pytest.mark.parametrize("augmentation", [None, everything()], ids=["plain", "augmented"])
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_the_size_of_blocks_changes_nothing(images, tmp_path, precision):
+def test_the_size_of_blocks_changes_nothing(images, tmp_path, precision, augmentation):
     data = images()
     settings = {"model": CNN_SMALL, "optimizer": partial(Adam, lr=0.01), "scheduler": ONE_CYCLE, "precision": precision}
+    settings["augmentation"] = augmentation
     ends, found = [], []
-    for block in (1, 3, 16):
+    for block in (1, 3, 32):
         folder = tmp_path / f"{block}"
         result = fit(network(data, steps_per_call=block, **settings), data, folder)
         assert (result.steps, result.epochs) == (16, 2)  # 120 examples in batches of 16, twice
@@ -223,6 +226,50 @@ def test_a_reconstruction_learns(images, tmp_path):
     errors = values(tmp_path / "run", "val/error")
     assert errors[-1] < errors[0]
     assert errors == pytest.approx(values(tmp_path / "run", "val/loss"), rel=1e-5)
+
+
+class Seeing(nn.Module):
+    """A linear model that keeps what it is given, by mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+        self.seen: dict[bool, list[Tensor]] = {True: [], False: []}
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen[self.training].append(x.detach().cpu())
+        return self.layer(x)
+
+
+def test_augmented_is_what_is_trained_on_and_nothing_else(images, tmp_path):
+    data = images()
+    model = Seeing()
+    learner = network(data, model=lambda: model, augmentation=everything(), max_epochs=2)
+    fit(learner, data, tmp_path / "run")
+    stored = {part: torch.from_numpy(data.normalise(data.inputs(data.rows(part)))) for part in ("train", "val")}
+    trained = torch.cat(model.seen[True])
+    assert trained.shape == (240, 1, 8, 8)
+    assert (torch.cdist(trained.flatten(1), stored["train"].flatten(1)).min(dim=1).values > 0.1).float().mean() > 0.9
+    assert not torch.allclose(trained[:120].sort(dim=0).values, trained[120:].sort(dim=0).values)  # other ones each epoch
+    assert torch.allclose(torch.cat(model.seen[False]), stored["val"].repeat(2, 1, 1, 1), atol=1e-5)
+    list(learner.predict(data, data.rows("val")))
+    assert torch.allclose(model.seen[False][-1], stored["val"], atol=1e-5)
+
+
+def test_a_task_whose_targets_cannot_be_mixed_says_so_before_it_trains(images):
+    data = images()
+    learner = network(data, task=Brightness, metric="val/distance", augmentation=everything())
+    with pytest.raises(InputError, match=r"augmentation: .*targets can be mixed; Brightness does not.*mixup, cutmix"):
+        learner.flops(data)
+
+
+def test_a_reconstruction_learns_from_augmented_examples(images, tmp_path):
+    data = images()
+    model = partial(Autoencoder, input_shape=(1, 8, 8), hidden=[16], code=4)
+    settings = {"task": Reconstruction, "metric": "val/error", "optimizer": partial(Adam, lr=0.01), "max_epochs": 5}
+    fit(network(data, model=model, augmentation=everything(), **settings), data, tmp_path / "run")
+    errors = values(tmp_path / "run", "val/error")
+    assert errors[-1] < errors[0]
 
 
 class Breaking(nn.Module):

@@ -1,0 +1,101 @@
+"""Steps between the stored pixels and the normalisation, and what is refused."""
+
+import kornia.augmentation
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from src import assembly
+from src.data.augmentation import Augmentation
+from src.errors import InputError
+
+WHITE = torch.full((16, 1, 8, 8), 255, dtype=torch.uint8)
+NOISE = torch.randint(256, (16, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def moving(**settings) -> kornia.augmentation.RandomAffine:
+    return kornia.augmentation.RandomAffine(**{"degrees": 0.0, "translate": [0.25, 0.25], "p": 1.0, **settings})
+
+
+def test_steps_follow_one_another_on_values_from_0_to_1():
+    images, mixes = Augmentation(half=lambda images: images / 2, square=lambda images: images**2)(WHITE)
+    assert torch.equal(images, torch.full(WHITE.shape, 255 / 4))
+    assert mixes == []
+
+
+def test_without_a_step_pixels_are_what_they_were():
+    assert torch.allclose(Augmentation()(NOISE)[0], NOISE.float(), atol=1e-4)
+    assert torch.allclose(Augmentation()(NOISE.float())[0], NOISE.float(), atol=1e-4)
+
+
+def test_what_comes_in_from_outside_is_black():
+    torch.manual_seed(0)
+    images, _ = Augmentation(crop=moving(resample="nearest"))(WHITE)
+    assert set(images.unique().tolist()) == {0, 255}
+
+
+def test_a_crop_moves_whole_pixels():
+    """As conf/augmentation/standard.yaml has it: each picture is found again in one of the places of the border."""
+    torch.manual_seed(0)
+    images, _ = Augmentation(crop=moving(resample="nearest"))(NOISE)
+    padded = torch.nn.functional.pad(NOISE.float(), (2, 2, 2, 2))
+    places = set()
+    for image, wide in zip(images, padded, strict=True):
+        found = [(y, x) for y in range(5) for x in range(5) if torch.allclose(image, wide[:, y : y + 8, x : x + 8], atol=1e-3)]
+        assert len(found) == 1
+        places.add(found[0])
+    assert len(places) > 5
+
+
+def test_autocast_does_not_coarsen_coordinates():
+    augment, found = Augmentation(turn=moving(degrees=20.0)), []
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            found.append(augment(NOISE)[0])
+    assert torch.equal(*found)
+
+
+def test_no_gradient_is_kept():
+    pixels = NOISE.float().requires_grad_()
+    assert not Augmentation(turn=moving())(pixels)[0].requires_grad
+
+
+def test_examples_that_are_not_images_are_refused():
+    with pytest.raises(InputError, match=r"expected images of shape \[channels, height, width\]; received .* \[12\]\."):
+        Augmentation(turn=moving())(torch.zeros(4, 12))
+
+
+def test_a_step_that_refuses_the_images_is_named():
+    augment = Augmentation(turn=moving(), colour=kornia.augmentation.ColorJitter(hue=0.1, p=1.0))
+    assert augment(NOISE)[0].shape == NOISE.shape
+    message = r"augmentation\.colour: .* shape \[1, 8, 8\]; ColorJitter refuses them: .*3.*~augmentation\.colour"
+    with pytest.raises(InputError, match=message):
+        augment(WHITE)
+
+
+@pytest.mark.parametrize("probability", [-0.1, 1.5])
+def test_a_probability_outside_0_to_1_is_refused(probability):
+    flip = kornia.augmentation.RandomHorizontalFlip(p=probability)
+    with pytest.raises(ValueError, match=rf"expected a probability flip\.p from 0 to 1; received {probability}\."):
+        Augmentation(flip=flip)
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        ({"turn": {"_target_": "kornia.augmentation.RandomRotation", "degrees": -10.0}}, r"augmentation\.turn: .*-10\.0"),
+        ({"turn": {"_target_": "kornia.augmentation.RandomRotation", "angle": 3}}, r"augmentation\.turn: .*'?angle'?"),
+        (
+            {"turn": {"_target_": "kornia.augmentation.RandomRotate"}},
+            r"augmentation\.turn: kornia\.augmentation\.RandomRotate can",
+        ),
+        ({"turn": {"degrees": 3.0}}, r"augmentation: .*expected turn to have a _target_; received \{'degrees': 3\.0\}"),
+        ({"turn": 3.0}, r"augmentation: .*expected turn to have a _target_; received 3\.0"),
+        ({"mixup": {"_target_": "src.data.mixing.Mixup", "alpha": 0}}, r"augmentation\.mixup: .*alpha above 0; received 0"),
+    ],
+)
+def test_a_configuration_that_is_wrong_names_its_step(node, message):
+    content = OmegaConf.to_container(OmegaConf.create({"_target_": "src.data.augmentation.Augmentation", **node}))
+    with pytest.raises(InputError, match=message):
+        assembly._augmentation(content)

@@ -1,0 +1,59 @@
+"""The loss of classes, of one and of several in shares."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import SGD
+
+from src.protocols import Batch, Mix
+from src.tasks.classification import Classification
+
+LOGITS = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+TARGET = torch.tensor([0, 1, 2, 3, 0, 1])
+PARTNER = torch.tensor([3, 1, 0, 5, 2, 4])
+SHARE = torch.tensor([0.9, 0.5, 0.0, 1.0, 0.25, 0.7])
+
+
+def task(smoothing: float) -> Classification:
+    return Classification(
+        model=nn.Identity(),
+        preprocess=nn.Identity(),
+        optimizer=partial(SGD, lr=0.1),
+        scheduler=None,
+        objective="val/accuracy",
+        label_smoothing=smoothing,
+    )
+
+
+def loss(smoothing: float, target: object) -> float:
+    return float(task(smoothing).step(Batch(LOGITS, target, torch.arange(6))).loss)
+
+
+def each(target: Tensor, smoothing: float) -> Tensor:
+    return cross_entropy(LOGITS, target, label_smoothing=smoothing, reduction="none")
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_loss_of_a_mixture_is_the_mixture_of_the_losses(smoothing):
+    mixed = task(smoothing).mix(TARGET, Mix(PARTNER, SHARE))
+    expected = SHARE * each(TARGET, smoothing) + (1 - SHARE) * each(TARGET[PARTNER], smoothing)
+    assert loss(smoothing, mixed) == pytest.approx(float(expected.mean()), rel=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_mixtures_can_be_mixed_again(smoothing):
+    again, share = torch.tensor([1, 0, 3, 2, 5, 4]), torch.tensor([0.5, 1.0, 0.3, 0.6, 0.0, 0.2])
+    mixed = task(smoothing).mix(task(smoothing).mix(TARGET, Mix(PARTNER, SHARE)), Mix(again, share))
+    one_hot = torch.eye(4)[TARGET]
+    once = SHARE[:, None] * one_hot + (1 - SHARE[:, None]) * one_hot[PARTNER]
+    twice = share[:, None] * once + (1 - share[:, None]) * once[again]
+    assert torch.allclose(mixed.over(4), twice)
+    assert loss(smoothing, mixed) == pytest.approx(float(cross_entropy(LOGITS, twice, label_smoothing=smoothing)), rel=1e-6)
+
+
+def test_a_mixture_of_one_is_the_class():
+    whole = task(0.1).mix(TARGET, Mix(PARTNER, torch.ones(6)))
+    assert loss(0.1, whole) == pytest.approx(loss(0.1, TARGET), rel=1e-6)
