@@ -75,8 +75,6 @@ class Worker:
                 sampler=sampler(seed),
                 load_if_exists=True,
             )
-            if self.several:  # else figures and the dashboard would call them 0 and 1
-                self.study.set_metric_names([one.metric for one in objectives])
 
     def settle(self, content: Mapping[str, Any], points: list[dict[str, Any]], *, adapt: bool) -> None:
         """Makes the study one of this space and configuration, with points to start from, or checks that it is.
@@ -96,6 +94,8 @@ class Worker:
                     "Name another study (sweep.study=...), or go on in this one all the same (sweep.adapt=true)."
                 )
             if before is None:
+                if self.several:  # else figures and the dashboard would call them 0 and 1
+                    self.study.set_metric_names([one.metric for one in self.objectives])
                 for point in points:
                     self.study.enqueue_trial(point, skip_if_exists=True)
             if before != content:
@@ -206,7 +206,14 @@ def _open(url: str | None, folder: Path, name: str) -> tuple[BaseStorage, Callab
     """The storage, and a lock over whatever is counted in it."""
     if url is None:
         path = folder / "study.journal"
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=Mending(path))), lambda: _held(folder / ".claim")
+        backend = JournalFileBackend(str(path), lock_obj=Mending(path))
+        try:
+            return JournalStorage(backend), lambda: _held(folder / ".claim")
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path}: expected the journal of an Optuna study; this is none, or a damaged one ({error!r}). Move it away, or "
+                "name another study (sweep.study=...)."
+            ) from error
     if not url.startswith("postgresql"):
         raise InputError(
             f"sweep.storage={url}: expected null, for a journal in the study's folder, or postgresql+psycopg://user@host/database."
@@ -228,7 +235,7 @@ def _open(url: str | None, folder: Path, name: str) -> tuple[BaseStorage, Callab
     try:
         with advisory():
             return RDBStorage(url, engine_kwargs={"pool_pre_ping": True}), advisory
-    except (sqlalchemy.exc.SQLAlchemyError, ModuleNotFoundError) as error:
+    except (sqlalchemy.exc.SQLAlchemyError, ModuleNotFoundError, RuntimeError) as error:  # the last: of another Optuna
         first = str(error).splitlines()[0]
         raise InputError(f"sweep.storage: {engine.url.render_as_string()} cannot be used: {first}") from error
 

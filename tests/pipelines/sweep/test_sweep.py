@@ -13,7 +13,7 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
-from tests.pipelines.sweep import epochs, kill, records, start, study, sweep, until
+from tests.pipelines.sweep import FNN, epochs, kill, records, start, study, sweep, until
 from tests.repository import ROOT, environment, run
 
 pytestmark = pytest.mark.cluster
@@ -283,6 +283,64 @@ def test_a_point_that_gives_no_number_is_told_apart_and_the_search_goes_on(tmp_p
         assert records(tmp_path)[f"trial-{trial.number:04d}"]["status"] == "FAILED"
         assert not list((tmp_path / f"runs/sweeps/fnn/trial-{trial.number:04d}").glob("*.ckpt*"))
     assert {trial.state for trial in trials if trial not in bad} <= {TrialState.COMPLETE, TrialState.PRUNED}
+
+
+FRAIL = """
+from pathlib import Path
+
+import torch
+from torch import nn
+
+
+class Frail(nn.Module):
+    def __init__(self, *, width, num_outputs):
+        super().__init__()
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.Linear(width, num_outputs))
+
+    def forward(self, x):
+        fault = Path("fault").read_text() if self.training and Path("fault").exists() else ""
+        if fault == "bug":
+            raise RuntimeError("a wire is loose")
+        if fault == "memory":
+            torch.empty(10**15)
+        return self.net(x)
+"""
+
+
+def test_a_bug_ends_a_search_that_only_fails_and_a_lack_of_memory_does_not(tmp_path):
+    (tmp_path / "frail.py").write_text(FRAIL)
+    (tmp_path / "own/model").mkdir(parents=True)
+    node = {"_target_": "frail.Frail", "width": 8, "num_outputs": "${data.num_classes}"}
+    (tmp_path / "own/model/frail.yaml").write_text(yaml.safe_dump(node))
+    command = [*FNN, "--config-dir=own", "+sweep=default", "model=frail", "trainer.max_epochs=1", "sweep.keep=0"]
+    command += ["+sweep.space={model.width: 'range(4, 9)'}", "sweep/sampler=random", "tracking.wait=0"]
+
+    def search(*settings, code=0):
+        return run(tmp_path, *command, *settings, code=code, PYTHONPATH=f"{ROOT}:{tmp_path}")
+
+    search("sweep.n_trials=1")
+    (tmp_path / "fault").write_text("bug")
+    done = search("sweep.n_trials=3", "sweep.max_failures=2", code=1)
+    assert "2 trials failed (sweep.max_failures=2); the last: RuntimeError: a wire is loose" in done.stderr
+    assert [trial.state for trial in study(tmp_path).trials] == [TrialState.COMPLETE, TrialState.FAIL, TrialState.FAIL]
+    assert [record["status"] for record in records(tmp_path).values()] == ["FINISHED", "FAILED", "FAILED"]
+    (tmp_path / "fault").write_text("memory")
+    search("sweep.n_trials=3", "sweep.max_failures=3")
+    states = [TrialState.COMPLETE, TrialState.FAIL, TrialState.FAIL, TrialState.PRUNED, TrialState.PRUNED]
+    trials = study(tmp_path).trials
+    assert [trial.state for trial in trials] == states
+    for trial in trials[3:]:
+        assert "out of memory" in trial.user_attrs["reason"]
+        assert trial.constraints == {"feasible": 1.0}  # samplers keep away from it
+
+
+@pytest.mark.parametrize("content", ["hello there", '{"a": 1}'])
+def test_a_journal_that_is_none_is_refused_and_kept(tmp_path, content):
+    path = tmp_path / "runs/sweeps/fnn/study.journal"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"{content}\n")
+    assert "expected the journal of an Optuna study" in sweep(tmp_path, code=2).stderr
+    assert path.read_text() == f"{content}\n"
 
 
 def test_killed_trials_go_on_under_their_numbers(tmp_path):
