@@ -208,12 +208,14 @@ def _open(url: str | None, folder: Path, name: str) -> tuple[BaseStorage, Callab
         path = folder / "study.journal"
         backend = JournalFileBackend(str(path), lock_obj=Mending(path))
         try:
-            return JournalStorage(backend), lambda: _held(folder / ".claim")
+            storage = JournalStorage(backend)
+            storage.get_all_studies()  # a line that is none is noticed when it is read again
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"{path}: expected the journal of an Optuna study; this is none, or a damaged one ({error!r}). Move it away, or "
+                f"{path}: expected the journal of an Optuna study; this is none, or damaged ({error!r}). Move it away, or "
                 "name another study (sweep.study=...)."
             ) from error
+        return storage, lambda: _held(folder / ".claim")
     if not url.startswith("postgresql"):
         raise InputError(
             f"sweep.storage={url}: expected null, for a journal in the study's folder, or postgresql+psycopg://user@host/database."
