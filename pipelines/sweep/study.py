@@ -7,6 +7,7 @@ number, rather than failed: so the finished trials are exactly as many as were a
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import socket
 import time
@@ -206,10 +207,12 @@ def _open(url: str | None, folder: Path, name: str) -> tuple[BaseStorage, Callab
     """The storage, and a lock over whatever is counted in it."""
     if url is None:
         path = folder / "study.journal"
-        backend = JournalFileBackend(str(path), lock_obj=Mending(path))
+        lock = Mending(path)
         try:
-            storage = JournalStorage(backend)
-            storage.get_all_studies()  # a line that is none is noticed when it is read again
+            storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+            lock.acquire()
+            json.loads((path.read_bytes().splitlines() or [b"{}"])[-1])  # Optuna takes it for one that is being written
+            lock.release()
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{path}: expected the journal of an Optuna study; this is none, or damaged ({error!r}). Move it away, or "
