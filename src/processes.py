@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULE = "src.launch.rank"  # what a further process runs
 PATIENCE = 30.0  # seconds that a process may take to end after the training
 LOST = re.compile(r"gloo|NCCL|Connection (closed|reset|refused)|Broken pipe")  # what torch says where another one is gone
-PLACE = ("RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+AGENT = "TORCHELASTIC_USE_AGENT_STORE"
+PLACE = ("RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", AGENT)
 
 
 def rank() -> int:
@@ -74,19 +75,12 @@ def together(devices: int, num_nodes: int, order: Mapping[str, Any]) -> Iterator
         return
     from torch import distributed
 
-    if count() > 1:
+    with _environment_kept(), _others(number) as others:
         if rank() == 0:
-            _tell(order)
-        try:
-            yield
-        except RuntimeError as error:
-            _explain(error, [])
-            raise
-        distributed.destroy_process_group()
-        return
-    with _others(number) as others:
-        _tell(order)
-        _wait_for(others)
+            server = _server()
+            _tell({**order, "port": server.port})
+            _wait_for(number - 1, others)
+            _meet(server.port)
         try:
             yield
         except RuntimeError as error:
@@ -116,9 +110,10 @@ def order() -> dict[str, Any]:
     return json.loads(store.get(_key("order")))
 
 
-def ready() -> None:
-    """Tells the first process that this one is about to fit."""
+def ready(order: Mapping[str, Any]) -> None:
+    """Tells the first process that this one is about to fit, by its order."""
     _store().add(_key("ready"), 1)
+    _meet(order["port"])
 
 
 @contextmanager
@@ -140,7 +135,7 @@ def _tell(order: Mapping[str, Any]) -> None:
 
 
 def _store() -> Any:
-    """The store at MASTER_ADDR and MASTER_PORT, which torch's process group meets by too."""
+    """The store of whoever started the processes, at MASTER_ADDR and MASTER_PORT."""
     from torch.distributed import rendezvous
 
     store, _, _ = next(iter(rendezvous("env://", rank=rank(), world_size=count())))
@@ -151,13 +146,42 @@ def _key(name: str) -> str:
     return f"athanor/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/{name}"  # an order is of one attempt
 
 
-@contextmanager
-def _others(number: int) -> Iterator[list[subprocess.Popen]]:
-    """Starts the further processes on this machine, of which none outlives the block."""
+def _server() -> Any:
+    """A store that the first process serves on a free port."""
     from torch.distributed import TCPStore
 
-    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, multi_tenant=True)  # on a free port
+    host = os.environ.get("MASTER_ADDR", "127.0.0.1")
+    return TCPStore(host, 0, is_master=True, wait_for_workers=False, multi_tenant=True)
+
+
+def _meet(port: int) -> None:
+    """Lets torch's process group meet by a store of its own.
+
+    In torchrun's, the addresses of an attempt whose processes were killed still stand, and the next one would call them.
+    """
+    os.environ.update({"MASTER_PORT": str(port), AGENT: "False"})
+
+
+@contextmanager
+def _environment_kept() -> Iterator[None]:
     before = {name: os.environ.get(name) for name in PLACE}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)  # Lightning may have removed it already
+            if value is not None:
+                os.environ[name] = value
+
+
+@contextmanager
+def _others(number: int) -> Iterator[list[subprocess.Popen]]:
+    """Starts the further processes on this machine, where nobody else has; none outlives the block."""
+    if count() > 1:
+        yield []
+        return
+    os.environ.pop("MASTER_ADDR", None)
+    store = _server()  # it serves as long as it is held
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "WORLD_SIZE": str(number), "NODE_RANK": "0"}
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     others: list[subprocess.Popen] = []
@@ -171,16 +195,12 @@ def _others(number: int) -> Iterator[list[subprocess.Popen]]:
         for process in others:
             process.kill()  # it does nothing to one that has ended
             process.wait()
-        for name, value in before.items():
-            os.environ.pop(name, None)  # Lightning may have removed it already
-            if value is not None:
-                os.environ[name] = value
 
 
-def _wait_for(others: list[subprocess.Popen]) -> None:
-    """Until all are about to fit: without this, one that fails before would be noticed by the timeout alone."""
+def _wait_for(number: int, others: list[subprocess.Popen]) -> None:
+    """Until so many are about to fit: without this, one that fails before would be noticed by the timeout alone."""
     store = _store()
-    while store.add(_key("ready"), 0) < len(others):
+    while store.add(_key("ready"), 0) < number:
         if any(process.poll() is not None for process in others):
             raise RunFailed(f"{_ended(others)} before the training began, for the reason above.")
         time.sleep(0.02)

@@ -34,7 +34,7 @@ def main() -> int:
     except Stop as stop:
         print(f"process {processes.rank()}: error: {stop}", file=sys.stderr)
         return stop.code
-    processes.ready()
+    processes.ready(order)
     try:
         start = Path(order["start"]) if order["start"] else None
         experiment.learner.fit(

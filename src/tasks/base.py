@@ -103,6 +103,7 @@ class Task(LightningModule):
         self._stepping = Stepping(self, self._clip)
 
     def training_step(self, block: Sequence[Batch], block_index: int) -> None:
+        self._share_buffers()
         step, end = self.global_step, self.trainer.max_steps
         losses: list[Tensor] = []
         for number, batch in enumerate(block, start=1):
@@ -153,6 +154,9 @@ class Task(LightningModule):
             for key in LENGTHS:
                 state.pop(key, None)
 
+    def on_validation_start(self) -> None:
+        self._share_buffers()
+
     def validation_step(self, block: Sequence[Batch], block_index: int) -> None:
         for batch in block:
             outcome = self.step(batch._replace(input=self.preprocess(batch.input)))
@@ -186,6 +190,16 @@ class Task(LightningModule):
         self._epoch.append(losses)
         if self.trainer.world_size > 1 and (recent := min(len(self._recent), len(losses))):
             self._recent[-recent:] = losses[-recent:].unbind()  # a checkpoint holds what is true of every process
+
+    def _share_buffers(self) -> None:
+        """Gives every process the first one's buffers, such as the averages of batch normalisation.
+
+        DDP does so only where the optimization is automatic; otherwise each process would validate a network of its
+        own, and a checkpoint, which holds the first one's, would not continue the others.
+        """
+        if self.trainer.world_size > 1:
+            for buffer in self.model.buffers():
+                torch.distributed.broadcast(buffer, 0)
 
     def _reduced(self, values: Tensor, by: str) -> Tensor:
         """The sum or the mean over all processes, which must all ask for it."""
