@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,8 @@ def together(devices: int, num_nodes: int, order: Mapping[str, Any]) -> Iterator
             raise
         distributed.destroy_process_group()
         for process in others:
-            process.wait(PATIENCE)
+            with suppress(subprocess.TimeoutExpired):  # it has done its part; it is ended now
+                process.wait(PATIENCE)
 
 
 def fitting(folder: Path, prepared: Path, start: Path | None) -> dict[str, str | None]:
