@@ -150,6 +150,5 @@ def _check_grid(overrides: Sequence[str]) -> None:
     config = configuration.compose([str(override.input_line) for override in fixed])
     if config.trainer.get("devices", 1) not in (1, "auto") or config.trainer.get("num_nodes", 1) != 1:
         raise InputError(
-            "-m: expected trainer.devices=1. A grid runs in one process, and the further processes of a training on "
-            "several devices would each start the whole grid again. Run the jobs one by one instead."
+            "-m: expected trainer.devices=1. Each job of a grid is of one process; run trainings on several one by one."
         )

@@ -13,11 +13,16 @@ if TYPE_CHECKING:  # a classical baseline and the report run without importing t
 
 
 class Batch(NamedTuple):
-    """Examples and the rows of the store that they come from; the first dimension of each is the example."""
+    """Examples and the rows of the store that they come from; the first dimension of each is the example.
+
+    Where several processes share a batch, the mean of their losses times their weights is the whole batch's mean loss. One
+    that has no example of it has some example with the weight 0, which counts for nothing.
+    """
 
     input: Tensor
     target: Tensor
     row: Tensor
+    weight: float = 1.0
 
 
 class Mix(NamedTuple):

@@ -1,12 +1,14 @@
 """One run: `python -m src.train +experiment=cnn`, with any Hydra override. Trains, evaluates and records it."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src import command, identity, runs
+from src import command, identity, processes, runs
 from src.errors import InputError
+from src.launch import rank
 from src.runs import Run
 
 if TYPE_CHECKING:  # heavy imports come after the configuration is known to be good
@@ -28,6 +30,7 @@ def train(config: DictConfig, *, test: bool = True) -> Run:
     prepared = assembly.prepare(config)
     config = assembly.complete(config, prepared)
     content: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
+    processes.check(content["trainer"].get("devices", 1), content["trainer"].get("num_nodes", 1))
     start = Path(content["resume"]) if content["resume"] else None
     if start and not (start / "last.ckpt").is_file():
         raise InputError(
@@ -103,4 +106,7 @@ def _fit(run: Run, experiment: "Experiment", record: "Record", start: Path | Non
 
 
 if __name__ == "__main__":
-    command.main(train)
+    if processes.rank() > 0:  # one of several that torchrun has started
+        sys.exit(rank.main())
+    with processes.dismissing():
+        command.main(train)

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch import Callback, seed_everything
+from lightning.pytorch.strategies import Strategy
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from src import checkpoints, fitting, hardware
+from src import checkpoints, fitting, hardware, processes
 from src.callbacks.logging import Handing
 from src.callbacks.progress import Progress
 from src.callbacks.saving import Saving
@@ -40,6 +41,8 @@ class Network:
         compile: mode of torch.compile for the network while it is fitted, None for eager.
         limit_batches: at most so many batches of each part.
         overfit_batches: trains and validates on so many batches alone.
+        devices, num_nodes: processes on a node, and nodes; each process computes on a device of its own.
+        strategy: makes Lightning's strategy for several processes, None for the one that Lightning chooses.
         arguments: of Lightning's Trainer, passed on.
     """
 
@@ -65,12 +68,18 @@ class Network:
         limit_batches: int | None = None,
         overfit_batches: int = 0,
         progress_bar: bool | None = None,
+        devices: int = 1,
+        num_nodes: int = 1,
+        strategy: Callable[[], Strategy] | None = None,
         **arguments: Any,
     ):
         if compile not in (None, *COMPILED):
             raise ValueError(f"trainer.compile: expected null or one of {', '.join(COMPILED)}; received {compile}.")
         if not max_epochs and max_steps < 0:
             raise ValueError(f"trainer: expected max_epochs or max_steps; received {max_epochs} and {max_steps}.")
+        self._processes = processes.wanted(devices, num_nodes)
+        self._place = {"devices": devices, "num_nodes": num_nodes}
+        self._strategy = strategy
         hardware.keep_freed_memory()
         # Deterministic algorithms would fill all new memory with NaN, in case something reads what it never wrote.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -108,10 +117,10 @@ class Network:
         flush: Callable[[], None],
         resume: Path | None = None,
     ) -> Fit:
-        seed_everything(self._seed, workers=True, verbose=False)
+        seed_everything((self._seed + 1_000_003 * processes.rank()) % 2**32, workers=True, verbose=False)
         self.task.train()
         callbacks = self._callbacks()
-        if names := fitting.watching(callbacks):
+        if (names := fitting.watching(callbacks)) and processes.rank() == 0:
             print(f"trainer: one optimizer step a call of the loop, for {', '.join(names)} watches each.", file=sys.stderr)
         block = 1 if names else self._steps_per_call
         train = self._batches(data, "train", block, shuffle=not self._overfit)
@@ -120,33 +129,28 @@ class Network:
         if self._ends["max_steps"] >= 0:
             steps = min(steps or self._ends["max_steps"], self._ends["max_steps"])
         self.task.total_steps = steps
-        saving = Saving(
-            folder=folder, metric=self._objective["metric"], mode=self._objective["mode"], minutes=self._minutes, flush=flush
-        )
-        arguments = {"deterministic": True, **self._ends, **self._arguments}
-        profiler = fitting.profiler(arguments.pop("profiler", None), folder)
-        trainer = Trainer(
-            **arguments,
-            **profiler,
-            callbacks=[saving, *([Progress(steps)] if self._bar else []), *callbacks],
-            logger=Handing(log, lambda: self.task.current_epoch + 1),
-            plugins=[checkpoints.AtomicIO()],
-            default_root_dir=folder,
-            num_sanity_val_steps=0,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            enable_checkpointing=False,
-        )
-        last = folder / "last.ckpt"
-        start = last if checkpoints.exists(last) else resume
-        if start is not None and start is resume and (best := resume.with_name("best.ckpt")).is_file():
-            write_atomic(folder / best.name, best.read_bytes())  # it stays the best until a later epoch is better
+        start = resume
+        if processes.rank() == 0:  # the others are told
+            last = folder / "last.ckpt"
+            start = last if checkpoints.exists(last) else resume
+            if start is not None and start is resume and (best := resume.with_name("best.ckpt")).is_file():
+                write_atomic(folder / best.name, best.read_bytes())  # it stays the best until a later epoch is better
         if self._compile:
             self.task.model.compile(mode=self._compile)  # in place: the names of its weights stay what they are
-        fitting.fit(trainer, self.task, train, val, ckpt_path=start, weights_only=True)
+        with processes.together(**self._place, order=processes.fitting(folder, data.prepared.folder, start)):
+            saving = Saving(folder=folder, minutes=self._minutes, flush=flush, **self._objective)
+            trainer = fitting.trainer(
+                folder,
+                strategy=self._strategy,
+                callbacks=[saving, *([Progress(steps)] if self._bar else []), *callbacks],
+                logger=Handing(log, lambda: self.task.current_epoch + 1),
+                **{"deterministic": True, **self._place, **self._ends, **self._arguments},
+            )
+            fitting.fit(trainer, self.task, train, val, ckpt_path=start, weights_only=True)
         self.task.model._compiled_call_impl = None  # predictions and the export take the eager network
         epochs = trainer.current_epoch
-        self.load(folder / "best.ckpt")
+        if trainer.is_global_zero:
+            self.load(folder / "best.ckpt")
         return Fit(epochs=epochs, best_epoch=saving.best_epoch, steps=trainer.global_step, seconds=saving.elapsed)
 
     def load(self, path: Path) -> None:
@@ -219,6 +223,8 @@ class Network:
             data.arrays,
             rows,
             batch_size=data.batch_size,
+            rank=processes.rank(),
+            ranks=self._processes,
             block=self._accumulate * max(1, min(steps, BLOCK // step)),
             shuffle=shuffle,
             seed=self._seed,
@@ -229,8 +235,7 @@ class Network:
 
     def _fits(self, size: int) -> bool:
         """Whether so many bytes of examples may lie on the accelerator, a quarter of whose free memory is theirs."""
-        alone = self._arguments.get("devices", 1) in (1, "1") and self._arguments.get("num_nodes", 1) == 1
-        return alone and self._device().type == "cuda" and size <= torch.cuda.mem_get_info()[0] / 4
+        return self._processes == 1 and self._device().type == "cuda" and size <= torch.cuda.mem_get_info()[0] / 4
 
 
 class Answer(nn.Module):

@@ -16,6 +16,8 @@ from src import checkpoints
 class Saving(Callback):
     """Writes both checkpoints, and puts back what Lightning's own restoring leaves out.
 
+    The first process writes; the checkpoint has the random state of each.
+
     last.ckpt is written where everything of the step before is over, its log, its validation and its epoch's end:
     before the first block of an epoch, before any block once `minutes` have passed, and at the end of the training.
 
@@ -36,14 +38,15 @@ class Saving(Callback):
         self.seconds = 0.0  # of training before this process
         self._started = time.monotonic()
         self._saved = self._started
-        self._restored: dict[str, Any] | None = None
+        self._random: list[dict[str, Any]] = []  # by process, as of last.ckpt
+        self._restored: list[dict[str, Any]] | None = None
 
     @property
     def elapsed(self) -> float:
         return self.seconds + time.monotonic() - self._started
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "best_epoch": self.best_epoch, "seconds": self.elapsed, "random": random_state()}
+        return {"best": self.best, "best_epoch": self.best_epoch, "seconds": self.elapsed, "random": self._random}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best, self.best_epoch, self.seconds = state["best"], state["best_epoch"], state["seconds"]
@@ -51,12 +54,13 @@ class Saving(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int) -> None:
         if self._restored is not None:  # not earlier: the loop's reset and a validation come before this hook
-            set_random_state(self._restored)
+            if trainer.global_rank < len(self._restored):  # a training on more processes may go on from this run's end
+                set_random_state(self._restored[trainer.global_rank])
             self._restored = None
             return
         late = time.monotonic() - self._saved > 60 * self.minutes
-        if trainer.global_step and (batch_idx == 0 or late):
-            self._save_last(_before_this_batch(trainer))
+        if trainer.global_step and (batch_idx == 0 or trainer.strategy.reduce_boolean_decision(late, all=False)):
+            self._save_last(trainer, _before_this_batch)
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
         value = trainer.callback_metrics.get(self.metric)
@@ -65,20 +69,36 @@ class Saving(Callback):
             raise ValueError(f"objective.metric={self.metric}: the task never logs it; it logs {names}.")
         if self.best is None or self.sign * float(value) > self.sign * self.best:
             self.best, self.best_epoch = float(value), trainer.current_epoch + 1
-            checkpoints.write(self.best_path, trainer._checkpoint_connector.dump_checkpoint())
+            if trainer.is_global_zero:
+                checkpoints.write(self.best_path, _content(trainer))
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
-        self._save_last(trainer._checkpoint_connector.dump_checkpoint())
+        self._save_last(trainer, _content)
 
-    def _save_last(self, content: dict[str, Any]) -> None:
-        self.flush()
-        checkpoints.write(self.last_path, content)
+    def _save_last(self, trainer: Trainer, content: Callable[[Trainer], dict[str, Any]]) -> None:
+        self._random = _of_all(random_state(), trainer)
+        if trainer.is_global_zero:
+            self.flush()
+            checkpoints.write(self.last_path, content(trainer))
         self._saved = time.monotonic()
+
+
+def _of_all(state: dict[str, Any], trainer: Trainer) -> list[dict[str, Any]]:
+    """What every process has; empty on all but the first."""
+    if trainer.world_size == 1:
+        return [state]
+    found: list[Any] = [None] * trainer.world_size
+    torch.distributed.gather_object(state, found if trainer.is_global_zero else None)
+    return found if trainer.is_global_zero else []
+
+
+def _content(trainer: Trainer) -> dict[str, Any]:
+    return trainer._checkpoint_connector.dump_checkpoint()
 
 
 def _before_this_batch(trainer: Trainer) -> dict[str, Any]:
     """A checkpoint without the block that has been fetched already, but not yet trained on."""
-    content = trainer._checkpoint_connector.dump_checkpoint()
+    content = _content(trainer)
     loop = content["loops"]["fit_loop"]
     progress = loop["epoch_loop.batch_progress"]
     progress["current"]["ready"] -= 1

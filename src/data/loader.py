@@ -12,13 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from src.errors import InputError
 from src.protocols import Batch
 
 AHEAD = 2  # blocks that are read from disk before they are asked for
 
 
 class Batches:
-    """An epoch over some rows of a store, in blocks of up to `block` batches.
+    """An epoch over some rows of a store, in blocks of up to `block` batches; of each batch, the share of one process.
+
+    A batch is what all processes take together, `ranks` times `batch_size` examples in the order that one process would
+    have. Each takes a piece of it; the pieces of the last, smaller batch differ by one example at most.
 
     Its state is the position in the epoch; the order of an epoch is a pure function of seed and epoch, so that
     an interrupted epoch goes on exactly. Lightning sees a sampler, which it tells the epoch, and no batch sampler.
@@ -26,6 +30,8 @@ class Batches:
     Args:
         arrays: `input` and `target`, one row an example.
         rows: the rows of the part.
+        batch_size: the examples of a batch for each process.
+        rank, ranks: which process this is, of how many.
         block: batches in one item; an item is a list of them.
         limit: at most so many batches an epoch.
         shuffle: a new order each epoch.
@@ -39,6 +45,8 @@ class Batches:
         rows: np.ndarray,
         *,
         batch_size: int,
+        rank: int = 0,
+        ranks: int = 1,
         block: int = 1,
         shuffle: bool = False,
         seed: int = 0,
@@ -46,11 +54,12 @@ class Batches:
         in_memory: float = 4 * 2**30,
         device: torch.device | str = "cpu",
     ):
-        self.batch_size = batch_size
         self.block = block
+        self.rank, self.ranks = rank, ranks
+        self.together = batch_size * ranks
         self.shuffle = shuffle
         self.seed = seed
-        self.batches = -(-len(rows) // batch_size)
+        self.batches = -(-len(rows) // self.together)
         if limit is not None:
             self.batches = min(self.batches, limit)
         self.epoch = 0
@@ -82,10 +91,18 @@ class Batches:
         self.epoch = epoch
 
     def state_dict(self) -> dict[str, Any]:
-        return {"position": self.position, "epoch": self.epoch}
+        return {"position": self.position, "epoch": self.epoch, "length": len(self)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.position, self.epoch = state["position"], state["epoch"]
+        if state["length"] == len(self):
+            return
+        if self.position not in (0, state["length"]):
+            raise InputError(
+                f"expected a checkpoint of an epoch in {len(self)} blocks, or of an epoch's end; this one was written after "
+                f"{self.position} of {state['length']}. Continue that run by its own command first."
+            )
+        self.position = 0
 
     def order(self) -> Tensor:
         """The part's positions in the order of this epoch."""
@@ -94,21 +111,28 @@ class Batches:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         return torch.randperm(len(self._rows), generator=generator)
 
-    def _index(self, order: Tensor, number: int) -> Tensor:
-        last = min((number + 1) * self.block, self.batches) * self.batch_size
-        return order[number * self.block * self.batch_size : last].to(self._device)
+    def _index(self, order: Tensor, number: int) -> tuple[Tensor, list[int], list[float]]:
+        """This process's positions in a block, how many of them make a batch, and what each batch weighs."""
+        last = min((number + 1) * self.block, self.batches) * self.together
+        pieces, weights = [], []
+        for batch in order[number * self.block * self.together : last].split(self.together):
+            piece = batch.tensor_split(self.ranks)[self.rank]
+            weights.append(self.ranks * len(piece) / len(batch))
+            pieces.append(piece if len(piece) else batch[:1])  # all processes take the same steps
+        return torch.cat(pieces).to(self._device), list(map(len, pieces)), weights
 
-    def _read(self, chosen: Tensor) -> list[Batch]:
+    def _read(self, index: tuple[Tensor, list[int], list[float]]) -> list[Batch]:
         """A block: one index into each array, then views of what it gives."""
+        chosen, sizes, weights = index
         rows = self._rows.index_select(0, chosen)
         if self.held:
             parts = [self._tensors[key].index_select(0, chosen) for key in ("input", "target")]
         else:
             parts = [_take(self._arrays[key], rows.numpy()) for key in ("input", "target")]
-        split = (part.split(self.batch_size) for part in (*parts, rows))
-        return [Batch(*batch) for batch in zip(*split, strict=True)]
+        split = (part.split(sizes) for part in (*parts, rows))
+        return [Batch(*batch) for batch in zip(*split, weights, strict=True)]
 
-    def _ahead(self, blocks: Iterator[Tensor]) -> Iterator[list[Batch]]:
+    def _ahead(self, blocks: Iterator[tuple[Tensor, list[int], list[float]]]) -> Iterator[list[Batch]]:
         """Reads blocks in a thread while the ones before are trained on."""
         with ThreadPoolExecutor(1, "read-ahead") as reader:
             waiting: deque[Future[list[Batch]]] = deque()

@@ -113,18 +113,25 @@ class Task(LightningModule):
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         if device.type == "cpu":
             return batch  # nothing to move: Lightning would walk through every tensor of the block
-        return [Batch(*(tensor.to(device, non_blocking=True) for tensor in part)) for part in batch]
+
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        return [Batch(moved(part.input), moved(part.target), moved(part.row), part.weight) for part in batch]
 
     def on_train_start(self) -> None:
         self._stepping = Stepping(self, self._clip)
 
     def training_step(self, block: Sequence[Batch], block_index: int) -> None:
+        self._share_buffers()
         step, end = self.global_step, self.trainer.max_steps
         losses: list[Tensor] = []
         for number, batch in enumerate(block, start=1):
             if 0 <= end <= step:
                 break
             loss = self.step(self.augmented(batch)).loss
+            if batch.weight != 1:
+                loss = loss * batch.weight
             self._stepping.backward(loss if self._accumulate == 1 else loss / self._accumulate)
             losses.append(loss.detach())
             self._recent.append(losses[-1])
@@ -137,10 +144,11 @@ class Task(LightningModule):
                 scheduler: Any = configs[0].scheduler
                 scheduler.step()
             if step % self._every == 0:
-                self._log({"train/loss": torch.stack(self._recent).mean(), "train/lr": self._rate()}, callbacks=False)
+                mean = self._reduced(torch.stack(self._recent).mean(), "mean")
+                self._log({"train/loss": mean, "train/lr": self._rate()}, callbacks=False)
                 self._recent.clear()
         if losses:
-            self._keep(torch.stack(losses))
+            self._keep(self._reduced(torch.stack(losses), "mean"))
         if 0 <= end <= step:
             self.trainer.should_stop = True  # else an epoch that ends early would not be validated
 
@@ -166,6 +174,9 @@ class Task(LightningModule):
             for key in LENGTHS:
                 state.pop(key, None)
 
+    def on_validation_start(self) -> None:
+        self._share_buffers()
+
     def validation_step(self, block: Sequence[Batch], block_index: int) -> None:
         for batch in block:
             outcome = self.step(batch._replace(input=self.preprocess(batch.input)))
@@ -173,12 +184,13 @@ class Task(LightningModule):
             measured = {"loss": (outcome.loss * size, size), **self.measure(outcome)}
             for name, (numerator, denominator) in measured.items():
                 pair = torch.stack([numerator.double(), torch.as_tensor(denominator, device=numerator.device).double()])
+                pair = pair if batch.weight else torch.zeros_like(pair)
                 self._sums[name] = self._sums[name] + pair if name in self._sums else pair
 
     def on_validation_epoch_end(self) -> None:
         values = {}
         for name, pair in self._sums.items():
-            numerator, denominator = self.trainer.strategy.reduce(pair, reduce_op="sum")
+            numerator, denominator = self._reduced(pair, "sum")
             values[f"val/{name}"] = (numerator / denominator).float()
         self._sums.clear()
         if values["val/loss"].isnan():  # the last update of the weights may have done it, after a loss that was a number
@@ -186,13 +198,32 @@ class Task(LightningModule):
         self._log(values)
 
     def _keep(self, losses: Tensor) -> None:
-        """Keeps a block's losses for the epoch's mean; they are looked at here, before any checkpoint can be written."""
+        """Keeps a block's losses for the epoch's mean; they are looked at here, before any checkpoint can be written.
+
+        They are those of all processes: each raises, or none.
+        """
         finite = torch.isfinite(losses)
         if not finite.all():
             number = int((~finite).nonzero()[0])
             first = self.global_step - -(-len(losses) // self._accumulate)
             raise self._failure("loss", losses[number], first + number // self._accumulate + 1)
         self._epoch.append(losses)
+        if self.trainer.world_size > 1 and (recent := min(len(self._recent), len(losses))):
+            self._recent[-recent:] = losses[-recent:].unbind()  # a checkpoint holds what is true of every process
+
+    def _share_buffers(self) -> None:
+        """Gives every process the first one's buffers, such as the averages of batch normalisation.
+
+        DDP does so only where the optimization is automatic; otherwise each process would validate a network of its
+        own, and a checkpoint, which holds the first one's, would not continue the others.
+        """
+        if self.trainer.world_size > 1:
+            for buffer in self.model.buffers():
+                torch.distributed.broadcast(buffer, 0)
+
+    def _reduced(self, values: Tensor, by: str) -> Tensor:
+        """The sum or the mean over all processes, which must all ask for it."""
+        return self.trainer.strategy.reduce(values, reduce_op=by)
 
     def _failure(self, what: str, value: Tensor, step: int) -> RunFailed:
         return RunFailed(

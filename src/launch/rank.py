@@ -1,0 +1,70 @@
+"""A further process of a training: `python -m src.launch.rank`, which the first process or torchrun starts.
+
+It waits for the order of the first one, fits beside it from the same configuration file, and ends. It writes nothing
+and prints nothing but what went wrong with itself alone.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any
+
+from src import processes
+from src.errors import InputError, Stop
+
+PR_SET_PDEATHSIG = 1  # of prctl, in sys/prctl.h
+
+
+def main() -> int:
+    """Takes part in the training that the first process orders; gives the exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the first process's, which ends the others
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    warnings.simplefilter("ignore")  # the first process has them all
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it lives as long as the process
+    try:
+        order = processes.order()
+        if "code" in order:
+            return order["code"]
+        experiment = _build(order)
+    except Stop as stop:
+        print(f"process {processes.rank()}: error: {stop}", file=sys.stderr)
+        return stop.code
+    processes.ready(order)
+    try:
+        start = Path(order["start"]) if order["start"] else None
+        experiment.learner.fit(
+            experiment.data, folder=Path(order["folder"]), log=lambda *_: None, flush=lambda: None, resume=start
+        )
+    except Stop as stop:  # every process meets it alike, and the first one says so
+        return stop.code
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _build(order: dict[str, Any]) -> Any:
+    from omegaconf import DictConfig, OmegaConf
+
+    from src import assembly
+    from src.data.store import Prepared
+
+    config, prepared = Path(order["folder"]) / "config.yaml", Prepared(Path(order["prepared"]))
+    for path in (config, prepared.folder / "card.json"):
+        if not path.is_file():
+            raise InputError(
+                f"{path}: expected this file of the first process here too; there is none. Choose paths.runs and "
+                "paths.prepared in a folder that all nodes share."
+            )
+    content = OmegaConf.load(config)
+    assert isinstance(content, DictConfig)
+    return assembly.build(content, prepared)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""Commands of several processes: started by the first one or by torchrun, refused, and killed in the middle."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import psutil
+import pytest
+
+from src.runs import Run
+from tests.nets import end, points, same
+from tests.repository import ROOT, environment, run
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+VERB = ("-m", "src.train", "+experiment=cnn", "trainer=ddp", "trainer.accelerator=cpu", "model.width=4", "tracking.wait=60")
+LONG = (*VERB, "trainer.max_epochs=12", "trainer.save_every_n_minutes=0.0", "trainer.steps_per_call=4")
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2")
+ALONE = (*TORCHRUN, "--standalone", "--max-restarts=3")
+EXTRA = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def runs(folder: Path) -> list[Run]:
+    return [Run(path) for path in sorted((folder / "runs").glob("cnn-*"))]
+
+
+def start(folder: Path, *command: str) -> subprocess.Popen[str]:
+    folder.mkdir(exist_ok=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=folder, env=environment(**EXTRA), stdout=pipe, stderr=pipe, text=True)
+
+
+def process(command: subprocess.Popen[str], rank: int) -> psutil.Process:
+    """The process of this rank among those that the command has started."""
+    for found in psutil.Process(command.pid).children(recursive=True):
+        if found.environ().get("RANK") == str(rank) and re.search(r"src\.(train|launch)", " ".join(found.cmdline())):
+            return found
+    raise AssertionError(f"no process has the rank {rank}")
+
+
+def until(condition: Callable[[], bool], command: subprocess.Popen[str]) -> None:
+    while not condition():
+        assert command.poll() is None, command.communicate()
+        time.sleep(0.05)
+
+
+def reached(folder: Path, epoch: int) -> Callable[[], bool]:
+    """Whether a run in the folder has a checkpoint and has logged something of the epoch."""
+    wanted = re.compile(rf'"name": "val/loss".*"epoch": {epoch - 1},')
+
+    def condition() -> bool:
+        return any(found.last.is_file() and wanted.search(found.journal.read_text()) for found in runs(folder))
+
+    return condition
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Run:
+    """The run of a command that nothing happened to."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    done = run(folder, sys.executable, *LONG, **EXTRA)
+    (found,) = runs(folder)
+    assert done.stdout.splitlines()[-1] == f"run: runs/{found.folder.name}"
+    assert done.stdout.count("run: ") == 1
+    assert done.stderr == ""
+    return found
+
+
+def agrees(found: Run, expected: Run) -> bool:
+    assert found.folder.name == expected.folder.name
+    one, other = (
+        {key: point for key, point in points(run.folder).items() if not key[0].startswith("timing/")}
+        for run in (found, expected)
+    )
+    assert one == other
+    assert found.metrics.read_text() == expected.metrics.read_text()
+    return all(same(end(found.folder, name), end(expected.folder, name)) for name in ("last.ckpt", "best.ckpt"))
+
+
+def test_one_run_and_one_record_for_all_processes(undisturbed):
+    folder = undisturbed.folder.parents[1]
+    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    (found,) = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
+    assert found.info.status == "FINISHED"
+    assert len(client.get_metric_history(found.info.run_id, "val/loss")) == 12
+    rows = pd.read_parquet(undisturbed.predictions)["index"]
+    assert rows.is_unique
+    assert len(rows) == 359
+    steps = sorted(step for name, step in points(undisturbed.folder) if name == "val/loss")
+    assert steps == [37 * epoch for epoch in range(1, 13)]  # 1,168 examples, 32 a step
+
+
+def test_torchrun_trains_the_same_and_finds_it_again(undisturbed, tmp_path):
+    done = run(tmp_path, *ALONE, *LONG, **EXTRA)
+    assert done.stdout.count("run: ") == 1
+    (found,) = runs(tmp_path)
+    assert agrees(found, undisturbed)
+    again = run(tmp_path, *ALONE, *LONG, **EXTRA)
+    assert again.stdout.count("This run exists") == 1
+    assert runs(tmp_path) == [found]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_torchrun_starts_again_where_a_process_was_killed(undisturbed, tmp_path, rank):
+    command = start(tmp_path, *ALONE, *LONG)
+    for epoch in (3, 7):
+        until(reached(tmp_path, epoch), command)
+        process(command, rank).send_signal(signal.SIGKILL)
+    printed, error = command.communicate()
+    assert command.returncode == 0, error
+    assert printed.count("run: ") == 1
+    (found,) = runs(tmp_path)
+    assert agrees(found, undisturbed)
+
+
+def test_a_command_ends_where_a_further_process_was_killed_and_continues(undisturbed, tmp_path):
+    command = start(tmp_path, sys.executable, *LONG)
+    until(reached(tmp_path, 3), command)
+    process(command, 1).send_signal(signal.SIGKILL)
+    _, error = command.communicate()
+    assert command.returncode == 1
+    assert "error: Process 1 of 2 ended with code -9; the training cannot go on without it. The same command" in error
+    assert "Traceback" not in error
+    run(tmp_path, sys.executable, *LONG, **EXTRA)
+    (found,) = runs(tmp_path)
+    assert agrees(found, undisturbed)
+
+
+def test_the_further_processes_die_with_the_first(tmp_path):
+    command = start(tmp_path, sys.executable, *LONG)
+    until(reached(tmp_path, 2), command)
+    other = process(command, 1)
+    os.kill(command.pid, signal.SIGKILL)
+    command.communicate()
+    other.wait(30)
+    assert not other.is_running()
+
+
+def test_two_nodes(tmp_path):
+    """Two agents on one machine, which share a folder as nodes do."""
+    place = ("--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:29417", "--rdzv-id=two")
+    agent = (sys.executable, "-m", "torch.distributed.run", *place)
+    settings = (*VERB, "trainer.max_epochs=2", "trainer.devices=1", "trainer.num_nodes=2")
+    nodes = [start(tmp_path, *agent, *settings) for _ in range(2)]
+    printed = [node.communicate() for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], printed
+    assert sum(out.count("run: ") for out, _ in printed) == 1
+    (found,) = runs(tmp_path)
+    assert max(step for _, step in points(found.folder)) == 74
+
+
+def test_what_is_refused_is_refused_once_and_nothing_is_written(tmp_path):
+    three = run(tmp_path, *ALONE, *VERB, "trainer.devices=3", code=1, **EXTRA)  # torchrun's own code
+    assert three.stderr.count("error: expected 3 processes, as trainer.devices=3 and trainer.num_nodes=1 state") == 4
+    assert runs(tmp_path) == []
+    nodes = run(tmp_path, sys.executable, *VERB, "trainer.num_nodes=2", code=2, **EXTRA)
+    assert "expected a start by torchrun on each node" in nodes.stderr
+    assert runs(tmp_path) == []
+
+
+def test_a_second_command_is_told_that_the_run_is_in_use(tmp_path):
+    command = start(tmp_path, sys.executable, *LONG)
+    until(reached(tmp_path, 2), command)
+    second = run(tmp_path, sys.executable, *LONG, code=3, **EXTRA)
+    assert f"{runs(tmp_path)[0].folder.relative_to(tmp_path)} is in use by process {command.pid}" in second.stderr
+    by_torchrun = run(tmp_path, *TORCHRUN, "--standalone", *LONG, code=1, **EXTRA)
+    assert by_torchrun.stderr.count("is in use by process") == 1
+    assert len(re.findall(r"exitcode\s*: 3", by_torchrun.stderr)) >= 1
+    command.kill()
+    command.communicate()

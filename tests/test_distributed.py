@@ -1,0 +1,98 @@
+"""Several processes train one network: the same numbers as one process, and an end for all where one is lost."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from omegaconf import OmegaConf
+
+from src import assembly, configuration
+from src.assembly import Experiment
+from src.data.images import Images
+from src.errors import RunFailed
+from src.protocols import Fit
+from tests.nets import end, fit, points, same, values
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*"),
+    pytest.mark.filterwarnings("ignore:.*sync_dist=True.*"),
+]
+SMALL = ("trainer.accelerator=cpu", "trainer.progress_bar=false", "trainer.log_every_n_steps=3")
+FNN, CNN = ("model.hidden=[8]",), ("model=cnn", "model.width=2", "model.dropout=0.25")
+TWO = ("trainer=ddp", "+callbacks.weights._target_=tests.ranks.Weights")
+
+
+def experiment(data: Images, folder: Path, *overrides: str) -> Experiment:
+    """What a command of these overrides trains on the data; the folder holds its configuration, as a run's does."""
+    config = configuration.compose([*SMALL, "data.shape=null", "data.num_classes=null", "trainer.max_epochs=3", *overrides])
+    config = configuration.resolve(config, facts=data.prepared.facts)
+    folder.mkdir()
+    (folder / "config.yaml").write_text(OmegaConf.to_yaml(config))
+    return assembly.build(config, data.prepared)
+
+
+def trained(data: Images, folder: Path, *overrides: str) -> Fit:
+    made = experiment(data, folder, *overrides)
+    return fit(made.learner, made.data, folder)
+
+
+def children() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("count", "settings"),
+    [
+        (153, ()),
+        (151, ("trainer.accumulate_grad_batches=3", "trainer.gradient_clip_val=0.5", "scheduler=one_cycle")),
+        (153, ("trainer.max_steps=20", "trainer.max_epochs=null", "trainer.steps_per_call=4", "optimizer=sgd")),
+    ],
+    ids=["plain", "accumulated and clipped", "an end within an epoch"],
+)
+def test_two_processes_train_as_one_with_the_doubled_batch(images: Callable[..., Images], tmp_path, count, settings):
+    """123 or 121 examples in batches of 8: of the last one, the second process has one example or none."""
+    data = images(count)
+    two = trained(data, tmp_path / "two", *TWO, *FNN, "data.batch_size=4", *settings)
+    one = trained(data, tmp_path / "one", *FNN, "data.batch_size=8", *settings)
+    assert (two.steps, two.epochs, two.best_epoch) == (one.steps, one.epochs, one.best_epoch)
+    weights = {(tmp_path / "two" / f"weights-{rank}.txt").read_text() for rank in (0, 1)}
+    assert len(weights) == 1
+    for name, tensor in end(tmp_path / "one")["state_dict"].items():
+        assert end(tmp_path / "two")["state_dict"][name].numpy() == pytest.approx(tensor.numpy(), rel=1e-4, abs=1e-6), name
+    expected, found = points(tmp_path / "one"), points(tmp_path / "two")
+    assert found.keys() == expected.keys()
+    for key, (epoch, value) in expected.items():
+        assert found[key] == (epoch, pytest.approx(value, rel=1e-5)), key
+    assert values(tmp_path / "two", "val/accuracy") == values(tmp_path / "one", "val/accuracy")
+    assert children() == []
+
+
+def test_a_part_with_fewer_examples_than_processes(images, tmp_path):
+    data = images(21)  # two examples to validate on
+    settings = ("trainer.devices=3", "trainer.max_epochs=1", "data.batch_size=2")
+    trained(data, tmp_path / "three", *TWO, *FNN, *settings)
+    trained(data, tmp_path / "one", *FNN, "trainer.max_epochs=1", "data.batch_size=6")
+    assert values(tmp_path / "three", "val/loss") == pytest.approx(values(tmp_path / "one", "val/loss"), rel=1e-5)
+
+
+def test_dropout_and_batch_norm_go_on_exactly(images, tmp_path):
+    """Each process has random numbers of its own, which a checkpoint holds."""
+    data = images(151)
+    settings = (*TWO, *CNN, "data.batch_size=4", "trainer.save_every_n_minutes=0.0")
+    trained(data, tmp_path / "whole", *settings, "trainer.max_epochs=4")
+    made = experiment(data, tmp_path / "first", *settings, "trainer.max_epochs=2")
+    fit(made.learner, made.data, tmp_path / "first")
+    made = experiment(data, tmp_path / "further", *settings, "trainer.max_epochs=4")
+    fit(made.learner, made.data, tmp_path / "further", resume=tmp_path / "first" / "last.ckpt")
+    assert same(end(tmp_path / "further"), end(tmp_path / "whole"))
+
+
+def test_a_loss_that_is_no_number_in_one_process_ends_all(images, tmp_path):
+    spoilt = ("task._target_=tests.ranks.Spoilt", "+task.rank=1", "+task.step=7", "trainer.steps_per_call=4")
+    with pytest.raises(RunFailed, match=r"The loss is nan at step 7, in epoch 1"):
+        trained(images(151), tmp_path / "run", *TWO, *FNN, *spoilt, "data.batch_size=4")
+    assert children() == []
+    assert all(math.isfinite(value) for _, value in points(tmp_path / "run").values())
