@@ -9,6 +9,7 @@ import subprocess
 from urllib.request import urlopen
 
 import mlflow
+import psutil
 import pytest
 import yaml
 from optuna.trial import TrialState
@@ -136,6 +137,24 @@ def test_points_are_judged_by_their_mean_over_seeds_and_confirmed_on_fresh_ones(
     before = {path: path.read_text() for path in folder.glob("trial-*/log.txt")}
     sweep(tmp_path, *settings)  # finds nothing to do
     assert {path: path.read_text() for path in folder.glob("trial-*/log.txt")} == before
+
+
+def test_trials_of_two_processes_have_equal_parameters_and_are_pruned_as_a_whole(tmp_path):
+    ddp = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "+callbacks.weights._target_=tests.ranks.Weights")
+    sweep(tmp_path, *ddp, "sweep.n_trials=5", "trainer.max_epochs=3", "sweep.keep=0", "tracking.wait=0")
+    trials = study(tmp_path).trials
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.PRUNED}
+    for trial in trials:
+        folder = tmp_path / f"runs/sweeps/fnn/trial-{trial.number:04d}"
+        weights = [(folder / f"weights-{rank}.txt") for rank in range(2)]
+        if trial.state == TrialState.COMPLETE:
+            assert weights[0].read_text() == weights[1].read_text()
+        else:
+            assert not any(path.exists() for path in weights)
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        assert config["optimizer"]["lr"] == trial.params["optimizer.lr"]
+    here = [process for process in psutil.process_iter(["cwd", "cmdline"]) if process.info["cwd"] == str(tmp_path)]
+    assert not [process for process in here if "src.launch.rank" in (process.info["cmdline"] or [])]
 
 
 def test_weights_are_kept_of_the_best_alone(searched):
