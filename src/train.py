@@ -36,7 +36,8 @@ def train(config: DictConfig, *, test: bool = True) -> Run:
     name = identity.run_id(content, prepared.card["content"], start=start.name if start else None)
     run = runs.choose(Path(content["paths"]["runs"]), content["name"], name, force=content["force"])
     with run.lock():
-        if run.evaluated or (run.fitted and not test):
+        fitted = run.fitted and run.recorded  # else its numbers may not have reached the record
+        if fitted and (run.evaluated or not test):
             print(f"This run exists; nothing is trained. force=true trains it again beside it.\n{summary(run)}")
             return run
         with Record.of(run, content, prepared.card) as record:
@@ -44,7 +45,7 @@ def train(config: DictConfig, *, test: bool = True) -> Run:
             flops = experiment.learner.flops(experiment.data)  # refuses a model that does not fit the data
             runs.write_atomic(run.config, OmegaConf.to_yaml(config).encode())
             record.begin(device=experiment.learner.device)
-            if run.fitted:
+            if fitted:
                 experiment.learner.load(run.best)
             else:
                 _fit(run, experiment, record, start, flops)

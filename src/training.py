@@ -11,7 +11,7 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from src import checkpoints, fitting, hardware
+from src import checkpoints, fitting, hardware, signals
 from src.callbacks.logging import Handing
 from src.callbacks.progress import Progress
 from src.callbacks.saving import Saving
@@ -60,6 +60,7 @@ class Network:
         compile: str | None = None,
         log_every_n_steps: int = 20,
         save_every_n_minutes: float = 10.0,
+        save_every_n_steps: int | None = None,
         limit_batches: int | None = None,
         overfit_batches: int = 0,
         progress_bar: bool | None = None,
@@ -69,6 +70,8 @@ class Network:
             raise ValueError(f"trainer.compile: expected null or one of {', '.join(COMPILED)}; received {compile}.")
         if not max_epochs and max_steps < 0:
             raise ValueError(f"trainer: expected max_epochs or max_steps; received {max_epochs} and {max_steps}.")
+        if save_every_n_steps is not None and save_every_n_steps < 1:
+            raise ValueError(f"trainer.save_every_n_steps: expected null or at least 1; received {save_every_n_steps}.")
         hardware.keep_freed_memory()
         # Deterministic algorithms would fill all new memory with NaN, in case something reads what it never wrote.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -91,7 +94,7 @@ class Network:
         self._steps_per_call = steps_per_call
         self._compile = compile
         self._in_memory = in_memory_gib * 2**30
-        self._minutes = save_every_n_minutes
+        self._minutes, self._save_steps = save_every_n_minutes, save_every_n_steps
         self._limit, self._overfit = limit_batches, overfit_batches
         self._bar = sys.stderr.isatty() if progress_bar is None else progress_bar
         self._arguments = arguments
@@ -117,8 +120,15 @@ class Network:
         if self._ends["max_steps"] >= 0:
             steps = min(steps or self._ends["max_steps"], self._ends["max_steps"])
         self.task.total_steps = steps
+        asked = signals.Postponed()
         saving = Saving(
-            folder=folder, metric=self._objective["metric"], mode=self._objective["mode"], minutes=self._minutes, flush=flush
+            folder=folder,
+            metric=self._objective["metric"],
+            mode=self._objective["mode"],
+            minutes=self._minutes,
+            steps=self._save_steps,
+            flush=flush,
+            asked=lambda: asked.number,
         )
         arguments = {"deterministic": True, **self._ends, **self._arguments}
         profiler = fitting.profiler(arguments.pop("profiler", None), folder)
@@ -140,14 +150,15 @@ class Network:
             write_atomic(folder / best.name, best.read_bytes())  # it stays the best until a later epoch is better
         if self._compile:
             self.task.model.compile(mode=self._compile)  # in place: the names of its weights stay what they are
-        fitting.fit(trainer, self.task, train, val, ckpt_path=start, weights_only=True)
+        with asked:
+            fitting.fit(trainer, self.task, train, val, ckpt_path=start, weights_only=True)
         self.task.model._compiled_call_impl = None  # predictions and the export take the eager network
         epochs = trainer.current_epoch
         self.load(folder / "best.ckpt")
         return Fit(epochs=epochs, best_epoch=saving.best_epoch, steps=trainer.global_step, seconds=saving.elapsed)
 
     def load(self, path: Path) -> None:
-        state = load_file(path) if path.suffix == ".safetensors" else checkpoints.read(path)["state_dict"]
+        state = load_file(path) if path.suffix == ".safetensors" else checkpoints.read(path, exact=True)["state_dict"]
         self.task.load_state_dict(state)
 
     def export(self, folder: Path) -> Path:

@@ -30,6 +30,7 @@ def points(setup: Setup, slots: Slots) -> None:
     try:
         rows = _try(corners, orders, slots)
     finally:
+        list(slots.stop())  # an interrupted check leaves trials behind, which do not hear signals
         for order in orders:
             shutil.rmtree(order.folder, ignore_errors=True)
     print(command.table(rows, "The extremes of the space, one batch each:"))
@@ -49,7 +50,6 @@ def _try(corners: list[dict[str, Any]], orders: list[Order], slots: Slots) -> di
             values = corners[process.trial]
             shown = " ".join(f"{key}={value}" for key, value in values.items())
             if message.state != "complete":
-                list(slots.stop())
                 raise InputError(f"sweep.space: one batch fails at {shown}: {message.reason}")
             rows[shown] = f"{message.parameters:,} parameters, {message.memory / 2**20:,.0f} MiB"
     return rows

@@ -10,32 +10,49 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from src import checkpoints
+from src import checkpoints, signals
+
+DUE = 1  # besides the numbers of signals, of which the least is 2
 
 
 class Saving(Callback):
     """Writes both checkpoints, and puts back what Lightning's own restoring leaves out.
 
     last.ckpt is written where everything of the step before is over, its log, its validation and its epoch's end:
-    before the first block of an epoch, before any block once `minutes` have passed, and at the end of the training.
+    before the first block of an epoch, before any block once `minutes` or `steps` have passed or a signal has come, and at the
+    end of the training.
 
     Args:
         metric, mode: the objective; `min` or `max`.
-        minutes: how old last.ckpt may become within an epoch.
+        minutes, steps: how old last.ckpt may become within an epoch; it is looked at before each block.
+        asked: the number of a signal that asks to save and leave, 0 while none has come.
         flush: makes the metrics so far safe, before a checkpoint that would skip their steps is written.
     """
 
-    def __init__(self, *, folder: Path, metric: str, mode: str, minutes: float, flush: Callable[[], None]):
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        metric: str,
+        mode: str,
+        minutes: float,
+        flush: Callable[[], None],
+        steps: int | None = None,
+        asked: Callable[[], int] = int,
+    ):
         self.best_path, self.last_path = folder / "best.ckpt", folder / "last.ckpt"
         self.metric = metric
         self.sign = 1 if mode == "max" else -1
         self.minutes = minutes
+        self.steps = steps
         self.flush = flush
+        self.asked = asked
         self.best: float | None = None
         self.best_epoch = 0
         self.seconds = 0.0  # of training before this process
         self._started = time.monotonic()
         self._saved = self._started
+        self._saved_step = 0
         self._restored: dict[str, Any] | None = None
 
     @property
@@ -53,10 +70,15 @@ class Saving(Callback):
         if self._restored is not None:  # not earlier: the loop's reset and a validation come before this hook
             set_random_state(self._restored)
             self._restored = None
-            return
+            self._saved_step = trainer.global_step
+        step = trainer.global_step
         late = time.monotonic() - self._saved > 60 * self.minutes
-        if trainer.global_step and (batch_idx == 0 or late):
-            self._save_last(_before_this_batch(trainer))
+        many = self.steps is not None and step // self.steps > self._saved_step // self.steps
+        wish = _agreed(trainer, self.asked() or (DUE if late or many else 0))
+        if step > self._saved_step and (batch_idx == 0 or wish):
+            self._save_last(_before_this_batch(trainer), step)
+        if wish > DUE:
+            signals.leave(wish)
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
         value = trainer.callback_metrics.get(self.metric)
@@ -68,12 +90,19 @@ class Saving(Callback):
             checkpoints.write(self.best_path, trainer._checkpoint_connector.dump_checkpoint())
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
-        self._save_last(trainer._checkpoint_connector.dump_checkpoint())
+        self._save_last(trainer._checkpoint_connector.dump_checkpoint(), trainer.global_step)
 
-    def _save_last(self, content: dict[str, Any]) -> None:
+    def _save_last(self, content: dict[str, Any], step: int) -> None:
         self.flush()
         checkpoints.write(self.last_path, content)
-        self._saved = time.monotonic()
+        self._saved, self._saved_step = time.monotonic(), step
+
+
+def _agreed(trainer: Trainer, wish: int) -> int:
+    """The largest wish of all ranks: what one of them was told, or finds due, all of them do."""
+    if trainer.world_size == 1:
+        return wish
+    return int(trainer.strategy.reduce(torch.tensor(wish, device=trainer.strategy.root_device), reduce_op="max"))
 
 
 def _before_this_batch(trainer: Trainer) -> dict[str, Any]:
