@@ -1,0 +1,119 @@
+"""kill -9 at random moments, and the same command again: `python -m tests.chaos.kills 50`, with any override after it.
+
+The moments are uniform from a process's start to its exit. Where that leaves a phase with fewer than its share, a kill waits
+for the phase and then for a random part of the time that it takes.
+"""
+
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests import chaos
+from tests.chaos import preloaded
+
+SHARE = 10  # of so many kills, one at least hits each phase
+
+
+@dataclass
+class Kills:
+    """What a number of kills came to.
+
+    Args:
+        missed: processes that ended before their kill came; they do not count.
+        different: what each run that did not end bit-identical came to.
+    """
+
+    hit: Counter[str] = field(default_factory=Counter)
+    missed: int = 0
+    different: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        count = self.hit.total()
+        where = ", ".join(f"{self.hit[phase]} in {phase}" for phase in preloaded.PHASES)
+        lines = [f"{count - len(self.different)} of {count} kills end bit-identical ({where}; {self.missed} came too late)"]
+        return "\n  ".join([*lines, *self.different])
+
+
+def kills(folder: Path, count: int, *, arguments: Sequence[str], store: bool, seed: int = 0) -> Kills:
+    """Kills so many runs, each once, and lets each come to its end.
+
+    Args:
+        folder: of the runs, one in a folder of its own.
+        arguments: what is trained.
+        store: whether the record must be whole in MLflow too; every other kill hits the courier as well.
+    """
+    generator = random.Random(seed)
+    arguments = [*arguments, *([] if store else [chaos.NOWHERE])]
+    chaos.train(folder / "first", *arguments)  # the first one imports what no later one does
+    began = time.monotonic()
+    lengths = _watched(chaos.start(folder / "whole", *arguments, *_quick(store)), folder / "whole" / "phase")
+    whole = time.monotonic() - began
+    expected = chaos.outcome(chaos.run(folder / "whole"))
+    found, number = Kills(), 0
+    while found.hit.total() < count:
+        number += 1
+        place = folder / f"kill-{number}"
+        process = chaos.start(place, *arguments, *_quick(store))
+        lacking = [phase for phase in preloaded.PHASES if found.hit[phase] < count // SHARE]
+        if lacking and count - found.hit.total() <= sum(count // SHARE - found.hit[phase] for phase in lacking):
+            phase = preloaded.PHASES.index(generator.choice(lacking))
+            skipped = generator.randrange(4) if phase == preloaded.WRITING else 0
+            for _ in range(skipped):  # not only the first checkpoint
+                _wait(process, place, phase)
+                _wait(process, place, phase, other=True)
+            _wait(process, place, phase)
+            time.sleep(generator.uniform(0, lengths[phase]))
+        else:
+            process.join(generator.uniform(0, whole))
+        chaos.kill(process, courier=store and number % 2 == 0)
+        if process.exitcode != -9:
+            found.missed += 1
+            continue
+        hit = preloaded.PHASES[preloaded.at(place / "phase")]
+        found.hit[hit] += 1
+        try:
+            run = chaos.train(place, *arguments)
+            assert chaos.outcome(run) == expected, f"{chaos.outcome(run)}, expected {expected}"
+            if store:
+                chaos.check_store(place)
+        except (AssertionError, ValueError) as error:
+            found.different.append(f"{place}, killed in {hit}: {error}")
+        print(f"\r{found.hit.total()} of {count}, last in {hit}\033[K", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return found
+
+
+def _quick(store: bool) -> list[str]:
+    """For a process that is to be killed: a courier that is waited for would take up most of its life."""
+    return ["tracking.wait=0.5"] if store else []
+
+
+def _watched(process, path: Path) -> list[float]:
+    """Seconds of each phase of an undisturbed run; of one checkpoint, where there are several."""
+    spans: list[list[float]] = [[] for _ in preloaded.PHASES]
+    now, since = preloaded.START, time.monotonic()
+    while process.is_alive():
+        if preloaded.at(path) != now:
+            spans[now].append(time.monotonic() - since)
+            now, since = preloaded.at(path), time.monotonic()
+        time.sleep(0.0005)
+    spans[now].append(time.monotonic() - since)
+    return [max(span, default=0.0) for span in spans]
+
+
+def _wait(process, place: Path, phase: int, *, other: bool = False) -> None:
+    while process.is_alive() and (preloaded.at(place / "phase") == phase) == other:
+        time.sleep(0.0002)
+
+
+if __name__ == "__main__":
+    count, overrides = int(sys.argv[1]), sys.argv[2:]
+    with tempfile.TemporaryDirectory() as name:
+        found = kills(Path(name), count, arguments=[*chaos.NET, *overrides], store=True)
+        print(found)
+        sys.exit(bool(found.different))
