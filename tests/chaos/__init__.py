@@ -3,6 +3,7 @@
 import hashlib
 import json
 import multiprocessing
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.process import BaseProcess
@@ -14,6 +15,7 @@ import psutil
 
 from src import checkpoints
 from src.tracking.journal import read
+from src.tracking.shipping import shipped
 
 # Dropout, batch normalisation and a schedule by the step; several checkpoints an epoch, some within a block of the log's.
 NET = (
@@ -76,6 +78,12 @@ def run(folder: Path) -> Path:
 
 def outcome(folder: Path) -> dict[str, str]:
     """SHA-256 of all that a run has come to, less its times."""
+    assert "test/accuracy" in json.loads((folder / "metrics.json").read_text())
+    return outcome_of_training(folder)
+
+
+def outcome_of_training(folder: Path) -> dict[str, str]:
+    """The same of a run whose test part may not have been evaluated."""
     weights = {name: _weights(folder / f"{name}.ckpt") for name in ("best", "last")}
     metrics = json.loads((folder / "metrics.json").read_text())
     return {**weights, "points": digest(points(folder)), "metrics": digest(metrics)}
@@ -90,6 +98,10 @@ def points(folder: Path) -> list[tuple[str, int, int, float]]:
 
 def check_store(folder: Path, uri: str | None = None) -> None:
     """The store holds one run of a folder's one, ended, and every point of its journal once."""
+    until = time.monotonic() + 240
+    while not shipped(run(folder)):  # a courier may be busy still
+        assert time.monotonic() < until, "the record never reached the store"
+        time.sleep(0.1)
     client = mlflow.MlflowClient(uri or f"sqlite:///{folder / 'mlflow.db'}")
     key = json.loads((run(folder) / "record.json").read_text())["key"]
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
