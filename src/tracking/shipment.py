@@ -8,8 +8,8 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -190,10 +190,27 @@ class Shipment:
         write_json(self._state_path, self.state)
 
 
-def _opening(uri: str) -> AbstractContextManager[None]:
+@contextmanager
+def _opening(uri: str) -> Iterator[None]:
     """Held while a local database is opened: two processes that open a new one at once would both create its tables."""
     path = store.database(uri)
-    return alone(store.lock(path)) if path else nullcontext()
+    if path is None:
+        yield
+        return
+    with alone(store.lock(path)):
+        if not path.is_file():
+            _create(path)
+        yield
+
+
+def _create(path: Path) -> None:
+    """Makes a new database under another name first: MLflow cannot open one whose making was killed halfway."""
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    client = MlflowClient(f"sqlite:///{new}")
+    client.search_experiments(max_results=1)
+    client._tracking_client.store.engine.dispose()
+    os.replace(new, path)
 
 
 def ship(folder: Path, *, tags: Mapping[str, str] | None = None) -> bool:
