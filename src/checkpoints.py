@@ -12,7 +12,7 @@ import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 
 from src.errors import RunFailed
-from src.runs import write_atomic
+from src.runs import atomic
 
 MARK = b"sha256:"  # then 32 bytes; torch's own reader does not mind what follows the archive
 TRAILER = len(MARK) + 32
@@ -26,12 +26,15 @@ def write(path: Path, content: dict[str, Any]) -> None:
     data = buffer.getvalue()
     for left in path.parent.glob(f".{path.name}.*"):  # by a process that was killed while it wrote
         left.unlink()
-    if path.exists():
-        kept = path.with_name(f"{path.name}.prev")
-        spare = path.with_name(f".{path.name}.prev")
-        os.link(path, spare)
-        os.replace(spare, kept)
-    write_atomic(path, data + MARK + hashlib.sha256(data).digest())
+    with atomic(path) as temporary:
+        with open(temporary, "wb") as file:
+            file.write(data + MARK + hashlib.sha256(data).digest())
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():  # only now that the new one is whole: there are never fewer than two
+            spare = path.with_name(f".{path.name}.prev")
+            os.link(path, spare)
+            os.replace(spare, path.with_name(f"{path.name}.prev"))
 
 
 def read(path: Path, *, exact: bool = False) -> dict[str, Any]:

@@ -60,10 +60,14 @@ def kill(process: BaseProcess, *, courier: bool) -> None:
 
 def train(folder: Path, *arguments: str, code: int = 0) -> Path:
     """Trains in a folder to the end, which must come with this code; the run's folder."""
+    finish(folder, *arguments, code=code)
+    return run(folder)
+
+
+def finish(folder: Path, *arguments: str, code: int = 0) -> None:
     process = start(folder, *arguments)
     process.join()
     assert process.exitcode == code, (process.exitcode, output(folder))
-    return run(folder)
 
 
 def output(folder: Path) -> str:
