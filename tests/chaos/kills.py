@@ -3,7 +3,7 @@
 With `tracking.uri=http://127.0.0.1:9`, where nothing answers, the records stay in the run folders, and it takes half the time.
 
 The moments are uniform from a process's start to its exit. Where that leaves a phase with fewer than its share, a kill waits
-for the phase and then for a random part of the time that it takes.
+for the phase and then for a random part of the time that it takes; there are a few more kills then than were asked for.
 """
 
 import random
@@ -57,20 +57,20 @@ def kills(folder: Path, count: int, *, arguments: Sequence[str], store: bool, se
     lengths = _watched(chaos.start(folder / "whole", *arguments, *_quick(store)), folder / "whole" / "phase")
     whole = time.monotonic() - began
     expected = chaos.outcome(chaos.run(folder / "whole"))
-    found, number = Kills(), 0
-    while found.hit.total() < count:
+    found, number, share = Kills(), 0, count // SHARE
+    while found.hit.total() < count or _lacking(found, share):
         number += 1
         place = folder / f"kill-{number}"
         process = chaos.start(place, *arguments, *_quick(store))
-        lacking = [phase for phase in preloaded.PHASES if found.hit[phase] < count // SHARE]
-        if lacking and count - found.hit.total() <= sum(count // SHARE - found.hit[phase] for phase in lacking):
-            phase = preloaded.PHASES.index(generator.choice(lacking))
+        lacking = _lacking(found, share)
+        if count - found.hit.total() <= 2 * sum(lacking.values()) and lacking:  # twice, for some will hit the phase after it
+            phase = preloaded.PHASES.index(generator.choice([*lacking]))
             skipped = generator.randrange(4) if phase == preloaded.WRITING else 0
             for _ in range(skipped):  # not only the first checkpoint
                 _wait(process, place, phase)
                 _wait(process, place, phase, other=True)
             _wait(process, place, phase)
-            time.sleep(generator.uniform(0, lengths[phase]))
+            time.sleep(generator.uniform(0, lengths[phase] / 2))
         else:
             process.join(generator.uniform(0, whole))
         chaos.kill(process, courier=store and number % 2 == 0)
@@ -89,6 +89,11 @@ def kills(folder: Path, count: int, *, arguments: Sequence[str], store: bool, se
         print(f"\r{found.hit.total()} of {count}, last in {hit}\033[K", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return found
+
+
+def _lacking(found: Kills, share: int) -> dict[str, int]:
+    """How many kills each phase lacks of its share."""
+    return {phase: share - found.hit[phase] for phase in preloaded.PHASES if found.hit[phase] < share}
 
 
 def _quick(store: bool) -> list[str]:
