@@ -101,7 +101,7 @@ def choose(root: Path, name: str, identity: str, *, force: bool) -> Run:
     """
     run = Run(root / f"{name}-{identity}")
     suffix = 2
-    while force and run.evaluated:
+    while force and run.evaluated and run.recorded:
         run = Run(root / f"{name}-{identity}.{suffix}")
         suffix += 1
     return run

@@ -122,6 +122,14 @@ def test_a_forced_run_that_was_interrupted_is_continued(tmp_path, content):
     assert runs.choose(tmp_path, "cnn", "1a2b", force=True).folder == interrupted.folder
 
 
+@pytest.mark.parametrize(("status", "name"), [("FINISHED", "cnn-1a2b.3"), ("RUNNING", "cnn-1a2b.2"), ("KILLED", "cnn-1a2b.2")])
+def test_a_forced_run_whose_record_has_no_end_is_continued(tmp_path, status, name):
+    for folder in ("cnn-1a2b", "cnn-1a2b.2"):
+        finish(tmp_path / folder)
+    runs.write_json(Run(tmp_path / "cnn-1a2b.2").record, {"status": status})
+    assert runs.choose(tmp_path, "cnn", "1a2b", force=True).folder == tmp_path / name
+
+
 def test_a_run_knows_how_far_it_came(tmp_path):
     run = Run(tmp_path)
     assert not run.fitted
