@@ -5,13 +5,14 @@ BIN := .venv/bin
 export MLFLOW_DISABLE_TELEMETRY := true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help repro test test-all check bench ui
+.PHONY: help repro test test-all check bench chaos ui
 help:
 	@echo "make repro     reproduce everything: data, training, evaluation, report"
 	@echo "make test      the tests that every change must pass, under five minutes"
 	@echo "make test-all  those with servers, several processes and long ones too"
 	@echo "make check     format, lint, types, import rules"
 	@echo "make bench     the platform beside a bare loop, as ratios (ten minutes, alone on the machine)"
+	@echo "make chaos     fifty runs killed at random moments, damaged checkpoints, a full disk, a failing server"
 	@echo "make ui        the MLflow UI, on port 5000 or the next free one"
 
 .venv/ready: pyproject.toml constraints.txt
@@ -43,6 +44,10 @@ check: .venv/ready
 
 bench: .venv/ready
 	@python -m benchmarks.run
+
+chaos: .venv/ready
+	@python -m tests.chaos.kills 50
+	@pytest -q -m 'not gpu' tests/chaos tests/pipelines/test_orphans.py --deselect tests/chaos/test_kills.py
 
 ui: .venv/ready
 	@port=$$(python -c 'import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); \

@@ -2,14 +2,22 @@
 
 A stage does what the verbs of src do, in the same run folder, and copies to results/ what the next stages and
 `dvc pull` need: nothing there depends on this machine or on the time, but for timings.json.
+
+A stage whose pipeline was killed leaves, as it does for SIGTERM; the stage of the next one waits for it and goes on.
 """
 
+import math
+import os
 import shutil
+import signal
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 from omegaconf import DictConfig, OmegaConf
 
 from src import command, configuration, identity, runs
@@ -17,6 +25,7 @@ from src.errors import InputError
 from src.runs import Run
 
 RESULTS = Path("results")
+MARK = "DVC_STAGE"  # in the environment of whatever dvc runs
 
 
 def prepare(name: str) -> None:
@@ -54,7 +63,7 @@ def train(name: str) -> None:
     from src.train import train
 
     config = configuration.tune(load(name))
-    run = train(config, test=False)
+    run = train(config, test=False, patience=math.inf)
     folder = RESULTS / name / "model"
     shutil.rmtree(folder, ignore_errors=True)
     experiment = assembly.restore(run.folder)
@@ -77,7 +86,7 @@ def evaluate(name: str) -> None:
     model = RESULTS / name / "model"
     experiment = assembly.restore(model, place={key: place[key] for key in ("paths", "tracking")})
     run = _run(experiment.config, experiment.prepared.card["content"])
-    with run.lock():
+    with run.lock(patience=math.inf):
         if not run.fitted:  # trained on another machine, and pulled from there
             shutil.copytree(model, run.folder, dirs_exist_ok=True)
         with Record.of(run, experiment.config, experiment.prepared.card) as record:
@@ -112,12 +121,40 @@ def _run(config: Any, content: str) -> Run:
     return Run(Path(config["paths"]["runs"]) / f"{config['name']}-{name}")
 
 
+def _leave_with_pipeline() -> None:
+    """Watches the dvc that started this stage, and none where a user did.
+
+    DVC marks the environment of its stages, not its own: between it and this process there may be a shell, which lives on.
+    """
+    first, parent = psutil.Process(), psutil.Process().parent()
+    if MARK not in os.environ or parent is None:
+        return
+    while MARK in _environment(parent) and (above := parent.parent()):
+        first, parent = parent, above
+    started_by = parent.pid
+
+    def watch() -> None:
+        while first.is_running() and first.ppid() == started_by:  # an orphan has another parent
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    try:
+        return process.environ()
+    except psutil.Error:
+        return {}
+
+
 def main(arguments: Sequence[str]) -> None:
     stages = {"prepare": prepare, "sweep": sweep, "train": train, "evaluate": evaluate}
     if len(arguments) != 2 or arguments[0] not in stages:
         raise InputError(
             f"expected one of {', '.join(stages)} and the name of an experiment; received {' '.join(arguments)!r}."
         )
+    _leave_with_pipeline()
     stages[arguments[0]](arguments[1])
 
 

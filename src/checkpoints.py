@@ -4,6 +4,7 @@ import hashlib
 import io
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 
 from src.errors import RunFailed
-from src.runs import write_atomic
+from src.runs import atomic
 
 MARK = b"sha256:"  # then 32 bytes; torch's own reader does not mind what follows the archive
 TRAILER = len(MARK) + 32
@@ -23,32 +24,39 @@ def write(path: Path, content: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     data = buffer.getvalue()
-    if path.exists():
-        kept = path.with_name(f"{path.name}.prev")
-        spare = path.with_name(f".{path.name}.prev")
-        spare.unlink(missing_ok=True)
-        os.link(path, spare)
-        os.replace(spare, kept)
-    write_atomic(path, data + MARK + hashlib.sha256(data).digest())
+    for left in path.parent.glob(f".{path.name}.*"):  # by a process that was killed while it wrote
+        left.unlink()
+    with atomic(path) as temporary:
+        with open(temporary, "wb") as file:
+            file.write(data + MARK + hashlib.sha256(data).digest())
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():  # only now that the new one is whole: there are never fewer than two
+            spare = path.with_name(f".{path.name}.prev")
+            os.link(path, spare)
+            os.replace(spare, path.with_name(f"{path.name}.prev"))
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path, *, exact: bool = False) -> dict[str, Any]:
     """Reads a checkpoint; where it is damaged, the one before it, and says so.
+
+    Args:
+        exact: whether the one before it will not do, as for the best one, which nothing makes again.
 
     Raises:
         RunFailed: neither is whole.
     """
-    for candidate in (path, path.with_name(f"{path.name}.prev")):
-        if not candidate.is_file():
-            continue
-        data = candidate.read_bytes()
-        body, trailer = data[:-TRAILER], data[-TRAILER:]
-        if trailer == MARK + hashlib.sha256(body).digest():
-            return torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
-        log.warning("%s is damaged (its checksum does not fit its %d bytes); trying the one before it.", candidate, len(data))
-    raise RunFailed(
-        f"{path}: expected a whole checkpoint, there or in {path.name}.prev; neither is. Train again with force=true."
-    )
+    content, before = _whole(path), path.with_name(f"{path.name}.prev")
+    if content is None and not exact:
+        content = _whole(before)
+        if content is not None and path.is_file():
+            log.warning("%s is taken, the one before it; what was trained since is trained again.", before)
+            with suppress(OSError):  # the next write would put it in the place of the whole one
+                path.rename(path.with_name(f"{path.name}.damaged"))
+    if content is None:
+        wanted = "a whole checkpoint" if exact else f"a whole checkpoint, there or in {before.name}; neither is"
+        raise RunFailed(f"{path}: expected {wanted}. Remove {path.parent}, and the same command trains from the start.")
+    return content
 
 
 def exists(path: Path) -> bool:
@@ -68,3 +76,15 @@ class AtomicIO(CheckpointIO):
 
     def remove_checkpoint(self, path: str | os.PathLike) -> None:
         Path(path).unlink(missing_ok=True)
+
+
+def _whole(path: Path) -> dict[str, Any] | None:
+    """What a file holds; None where there is none, or a damaged one."""
+    if not path.is_file():
+        return None
+    data = path.read_bytes()
+    body, trailer = data[:-TRAILER], data[-TRAILER:]
+    if trailer == MARK + hashlib.sha256(body).digest():
+        return torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+    log.warning("%s is damaged: its checksum does not fit its %d bytes.", path, len(data))
+    return None

@@ -1,6 +1,8 @@
 """What every verb's command line shares: Hydra's flags, messages instead of tracebacks, exit codes.
 
-0 done, 1 failed, 2 wrong input, 3 in use elsewhere, 130 interrupted.
+0 done, 1 failed, 2 wrong input, 3 in use elsewhere, 75 preempted by SIGTERM or SIGUSR1, 130 interrupted by SIGINT. After the
+last two the same command continues. 75 is EX_TEMPFAIL of sysexits.h, "try again later", by which a scheduler can requeue; the
+shell's 143 would say as well that a signal killed the process before it could save anything.
 """
 
 import errno
@@ -13,9 +15,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from src import checks, configuration
+from src import checks, configuration, signals
 from src.errors import InputError, Stop
 
+PREEMPTED = 75
 FULL = {errno.ENOSPC: "is full", errno.EDQUOT: "has no quota left", errno.EROFS: "is read-only"}
 
 
@@ -31,10 +34,14 @@ def main(verb: Callable[[DictConfig], Any], arguments: Sequence[str] | None = No
 def guard(work: Callable[[], Any]) -> int:
     """Runs the work; gives the exit code, after the message that its user needs."""
     try:
-        work()
+        with signals.heard():
+            work()
     except Stop as stop:
         print(f"error: {stop}", file=sys.stderr)
         return stop.code
+    except signals.Preempted as preempted:
+        print(f"preempted by {preempted}; the same command continues.", file=sys.stderr)
+        return PREEMPTED
     except KeyboardInterrupt:
         print("interrupted; the same command continues.", file=sys.stderr)
         return 130

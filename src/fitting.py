@@ -63,7 +63,12 @@ def trainer(
 
 
 def fit(trainer: Trainer, *arguments: Any, **keywords: Any) -> None:
-    """Lightning's fit, after which an interrupt is an interrupt still, and the next one is heard."""
+    """Lightning's fit, after which an interrupt is an interrupt still, and the next one is heard.
+
+    Lightning's own handlers are left out: that of SIGTERM ends an epoch where it cannot be resumed exactly, and waits for other
+    processes inside the handler.
+    """
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(*arguments, **keywords)

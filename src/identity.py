@@ -23,6 +23,7 @@ PRESENTATION = (
     "trainer.log_every_n_steps",
     "trainer.profiler",
     "trainer.save_every_n_minutes",
+    "trainer.save_every_n_steps",
     "trainer.strategy.timeout",
 )
 

@@ -1,18 +1,15 @@
 """Run folders: their names, their files, and the lock that keeps a second identical command out."""
 
-import fcntl
 import json
 import os
 import shutil
-import socket
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from src.errors import InUse
+from src import locks
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,10 @@ class Run:
         return self.folder / "metrics.jsonl"
 
     @property
+    def record(self) -> Path:
+        return self.folder / "record.json"
+
+    @property
     def predictions(self) -> Path:
         return self.folder / "predictions.parquet"
 
@@ -66,27 +67,22 @@ class Run:
     def evaluated(self) -> bool:
         return self.fitted and any(name.startswith("test/") for name in read_json(self.metrics))
 
+    @property
+    def recorded(self) -> bool:
+        """Whether its record came to its end. One that was killed after its last number has still to tell of it."""
+        return read_json(self.record).get("status") in (None, "FINISHED")
+
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Holds the folder for this process. The kernel lets go of it when the process dies, however it dies.
+    def lock(self, *, patience: float = locks.PATIENCE) -> Iterator[None]:
+        """Holds the folder for this process.
+
+        Args:
+            patience: seconds to wait for another process that holds it.
 
         Raises:
             InUse: another living process holds it.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / ".lock", "a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                raise InUse(
-                    f"{self.folder} is in use by {file.read().strip() or 'another process'}. "
-                    "Wait for it, or stop it; the same command then continues."
-                ) from error
-            file.truncate(0)
-            started = time.strftime("%Y-%m-%d %H:%M:%S")
-            file.write(f"process {os.getpid()} on {socket.gethostname()}, since {started}")
-            file.flush()
+        with locks.hold(self.folder / ".lock", patience=patience):
             try:
                 yield
             finally:
@@ -95,17 +91,7 @@ class Run:
 
     def locked(self) -> bool:
         """Whether a living process holds the folder."""
-        return locked(self.folder / ".lock")
-
-
-def locked(path: Path) -> bool:
-    """Whether a living process holds a lock file."""
-    try:
-        with open(path, "a+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    return False
+        return locks.held(self.folder / ".lock")
 
 
 def choose(root: Path, name: str, identity: str, *, force: bool) -> Run:
@@ -115,7 +101,7 @@ def choose(root: Path, name: str, identity: str, *, force: bool) -> Run:
     """
     run = Run(root / f"{name}-{identity}")
     suffix = 2
-    while force and run.evaluated:
+    while force and run.evaluated and run.recorded:
         run = Run(root / f"{name}-{identity}.{suffix}")
         suffix += 1
     return run

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src import command, identity, processes, runs
+from src import command, identity, locks, processes, runs
 from src.errors import InputError
 from src.launch import rank
 from src.runs import Run
@@ -16,13 +16,14 @@ if TYPE_CHECKING:  # heavy imports come after the configuration is known to be g
     from src.tracking.record import Record
 
 
-def train(config: DictConfig, *, test: bool = True) -> Run:
+def train(config: DictConfig, *, test: bool = True, patience: float = locks.PATIENCE) -> Run:
     """Trains what the configuration says, or finds it trained, and gives its run.
 
     The same configuration, data and code give the same folder: a finished run is reused, an interrupted one goes on.
 
     Args:
         test: whether the test part is evaluated too.
+        patience: seconds to wait for another command that holds the run.
     """
     from src import assembly
     from src.tracking.record import Record
@@ -38,8 +39,9 @@ def train(config: DictConfig, *, test: bool = True) -> Run:
         )
     name = identity.run_id(content, prepared.card["content"], start=start.name if start else None)
     run = runs.choose(Path(content["paths"]["runs"]), content["name"], name, force=content["force"])
-    with run.lock():
-        if run.evaluated or (run.fitted and not test):
+    with run.lock(patience=patience):
+        fitted = run.fitted and run.recorded  # else its numbers may not have reached the record
+        if fitted and (run.evaluated or not test):
             print(f"This run exists; nothing is trained. force=true trains it again beside it.\n{summary(run)}")
             return run
         with Record.of(run, content, prepared.card) as record:
@@ -47,7 +49,7 @@ def train(config: DictConfig, *, test: bool = True) -> Run:
             flops = experiment.learner.flops(experiment.data)  # refuses a model that does not fit the data
             runs.write_atomic(run.config, OmegaConf.to_yaml(config).encode())
             record.begin(device=experiment.learner.device)
-            if run.fitted:
+            if fitted:
                 experiment.learner.load(run.best)
             else:
                 _fit(run, experiment, record, start, flops)

@@ -12,7 +12,7 @@ from lightning.pytorch.strategies import Strategy
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from src import checkpoints, fitting, hardware, processes
+from src import checkpoints, fitting, hardware, processes, signals
 from src.callbacks.logging import Handing
 from src.callbacks.progress import Progress
 from src.callbacks.saving import Saving
@@ -65,6 +65,7 @@ class Network:
         compile: str | None = None,
         log_every_n_steps: int = 20,
         save_every_n_minutes: float = 10.0,
+        save_every_n_steps: int | None = None,
         limit_batches: int | None = None,
         overfit_batches: int = 0,
         progress_bar: bool | None = None,
@@ -77,6 +78,8 @@ class Network:
             raise ValueError(f"trainer.compile: expected null or one of {', '.join(COMPILED)}; received {compile}.")
         if not max_epochs and max_steps < 0:
             raise ValueError(f"trainer: expected max_epochs or max_steps; received {max_epochs} and {max_steps}.")
+        if save_every_n_steps is not None and save_every_n_steps < 1:
+            raise ValueError(f"trainer.save_every_n_steps: expected null or at least 1; received {save_every_n_steps}.")
         self._processes = processes.wanted(devices, num_nodes)
         self._place = {"devices": devices, "num_nodes": num_nodes}
         self._strategy = strategy
@@ -103,7 +106,7 @@ class Network:
         self._steps_per_call = steps_per_call
         self._compile = compile
         self._in_memory = in_memory_gib * 2**30
-        self._minutes = save_every_n_minutes
+        self._minutes, self._save_steps = save_every_n_minutes, save_every_n_steps
         self._limit, self._overfit = limit_batches, overfit_batches
         self._bar = sys.stderr.isatty() if progress_bar is None else progress_bar
         self._arguments = arguments
@@ -137,8 +140,16 @@ class Network:
                 write_atomic(folder / best.name, best.read_bytes())  # it stays the best until a later epoch is better
         if self._compile:
             self.task.model.compile(mode=self._compile)  # in place: the names of its weights stay what they are
-        with processes.together(**self._place, order=processes.fitting(folder, data.prepared.folder, start)):
-            saving = Saving(folder=folder, minutes=self._minutes, flush=flush, **self._objective)
+        order = processes.fitting(folder, data.prepared.folder, start)
+        with processes.together(**self._place, order=order), signals.Postponed(say=processes.rank() == 0) as asked:
+            saving = Saving(
+                folder=folder,
+                minutes=self._minutes,
+                steps=self._save_steps,
+                flush=flush,
+                asked=lambda: asked.number,
+                **self._objective,
+            )
             trainer = fitting.trainer(
                 folder,
                 strategy=self._strategy,
@@ -154,7 +165,7 @@ class Network:
         return Fit(epochs=epochs, best_epoch=saving.best_epoch, steps=trainer.global_step, seconds=saving.elapsed)
 
     def load(self, path: Path) -> None:
-        state = load_file(path) if path.suffix == ".safetensors" else checkpoints.read(path)["state_dict"]
+        state = load_file(path) if path.suffix == ".safetensors" else checkpoints.read(path, exact=True)["state_dict"]
         self.task.load_state_dict(state)
 
     def export(self, folder: Path) -> Path:

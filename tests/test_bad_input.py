@@ -185,5 +185,6 @@ def test_a_killed_run_does_not_stay_running(tmp_path):
     assert json.loads((folder / "record.json").read_text())["status"] == "RUNNING"
     run(tmp_path, "python", "-m", "src.train", "+experiment=most_frequent", PYTHONPATH=str(ROOT))
     assert json.loads((folder / ".shipped.json").read_text())["status"] == "KILLED"
+    assert json.loads((folder / "record.json").read_text())["tags"]["end"] == "DIED"
     with open(folder / ".lock") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

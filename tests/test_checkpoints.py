@@ -75,8 +75,38 @@ def test_a_damaged_file_gives_way_to_the_one_before(path, caplog, damage):
     path.write_bytes(DAMAGES[damage](path.read_bytes()))
     with caplog.at_level(logging.WARNING):
         assert number(checkpoints.read(path)) == 1
-    (record,) = caplog.records
-    assert f"{path} is damaged" in record.getMessage()
+    damaged, taken = (record.getMessage() for record in caplog.records)
+    assert f"{path} is damaged" in damaged
+    assert f"{path}.prev is taken" in taken
+
+
+def test_a_damaged_file_never_takes_the_place_of_the_whole_one(path):
+    checkpoints.write(path, content(1))
+    checkpoints.write(path, content(2))
+    path.write_bytes(flip(path.read_bytes(), 100))
+    assert number(checkpoints.read(path)) == 1
+    assert number(checkpoints.read(path)) == 1  # and again, before anything was written
+    checkpoints.write(path, content(3))
+    path.unlink()
+    assert number(checkpoints.read(path)) == 1
+
+
+def test_where_the_one_before_will_not_do_damage_is_refused(path):
+    checkpoints.write(path, content(1))
+    checkpoints.write(path, content(2))
+    assert number(checkpoints.read(path, exact=True)) == 2
+    path.write_bytes(flip(path.read_bytes(), 100))
+    with pytest.raises(RunFailed, match=r"last\.ckpt: expected a whole checkpoint\. Remove .*trains from the start"):
+        checkpoints.read(path, exact=True)
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write(path):
+    checkpoints.write(path, content(1))
+    path.with_name(".last.ckpt.4711").write_bytes(b"half a checkpoint")
+    path.with_name(".last.ckpt.prev").write_bytes(b"half a checkpoint")
+    checkpoints.write(path, content(2))
+    assert {found.name for found in path.parent.iterdir()} == {"last.ckpt", "last.ckpt.prev"}
+    assert number(checkpoints.read(path.with_name("last.ckpt.prev"))) == 1
 
 
 def test_every_bit_counts(path):
@@ -94,7 +124,7 @@ def test_two_damaged_files_are_refused(path, caplog, damage):
     checkpoints.write(path, content(2))
     for found in (path, path.with_name("last.ckpt.prev")):
         found.write_bytes(DAMAGES[damage](found.read_bytes()))
-    with pytest.raises(RunFailed, match=r"last\.ckpt: expected a whole checkpoint, .*last\.ckpt\.prev; neither is.*force=true"):
+    with pytest.raises(RunFailed, match=r"last\.ckpt: expected a whole checkpoint, .*last\.ckpt\.prev; neither is.*Remove "):
         checkpoints.read(path)
     assert len(caplog.records) == 2
 

@@ -182,7 +182,7 @@ def test_the_verb_counts_with_assembly_but_without_their_imports(copy):
     edit(copy / "src/assembly.py", 'seed=content["seed"]', 'seed=content["seed"] + 1')
     changed = identity.code([CNN], verb="train")
     assert changed != before
-    edit(copy / "src/train.py", "if run.fitted:", "if not run.fitted:")
+    edit(copy / "src/train.py", "if fitted:", "if not fitted:")
     assert identity.code([CNN], verb="train") not in (before, changed)
 
 

@@ -50,7 +50,7 @@ def test_a_lock_keeps_a_second_process_out(tmp_path):
     run = Run(tmp_path / "cnn-1")
     with another_process(run.folder) as process:
         assert run.locked()
-        with pytest.raises(InUse) as caught, run.lock():
+        with pytest.raises(InUse) as caught, run.lock(patience=0):
             pytest.fail("the lock let a second process in")
         assert f"process {process.pid} on " in str(caught.value)
         assert str(run.folder) in str(caught.value)
@@ -120,6 +120,14 @@ def test_a_forced_run_that_was_interrupted_is_continued(tmp_path, content):
     if content:  # trained, but not evaluated on the test part
         interrupted.metrics.write_text(content)
     assert runs.choose(tmp_path, "cnn", "1a2b", force=True).folder == interrupted.folder
+
+
+@pytest.mark.parametrize(("status", "name"), [("FINISHED", "cnn-1a2b.3"), ("RUNNING", "cnn-1a2b.2"), ("KILLED", "cnn-1a2b.2")])
+def test_a_forced_run_whose_record_has_no_end_is_continued(tmp_path, status, name):
+    for folder in ("cnn-1a2b", "cnn-1a2b.2"):
+        finish(tmp_path / folder)
+    runs.write_json(Run(tmp_path / "cnn-1a2b.2").record, {"status": status})
+    assert runs.choose(tmp_path, "cnn", "1a2b", force=True).folder == tmp_path / name
 
 
 def test_a_run_knows_how_far_it_came(tmp_path):

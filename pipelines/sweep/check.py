@@ -42,6 +42,7 @@ def points(setup: Setup, slots: Slots) -> None:
                 raise InputError(f"sweep.space: {BATCHES} batches fail at {shown}: {end.reason}")
             rows[shown] = f"{end.parameters:,} parameters, {end.memory / 2**20:,.0f} MiB{_time(setup, values, end)}"
     finally:
+        list(slots.stop())  # an interrupted check leaves trials behind, which do not hear signals
         for order in orders:
             shutil.rmtree(order.folder, ignore_errors=True)
     print(command.table(rows, "The extremes of the space:"))

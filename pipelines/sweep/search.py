@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from pipelines.sweep.orders import End, Order, Value
 from pipelines.sweep.slots import Process, Slots
 from pipelines.sweep.study import OVER, WAIT, Worker
+from src import signals
 from src.errors import RunFailed
 
 BEAT = 2.0  # seconds between signs of life
@@ -57,10 +57,9 @@ class Search:
                     time.sleep(0.1)
                 self._show()
         finally:
-            interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)  # letting go is short, and must be whole
-            for process in self.slots.stop():
-                self.worker.release(process.trial)
-            signal.signal(signal.SIGINT, interrupted)
+            with signals.ignored():  # letting go is short, and must be whole
+                for process in self.slots.stop():
+                    self.worker.release(process.trial)
             self._show(last=True)
 
     def _fill(self) -> bool:

@@ -22,7 +22,7 @@ import torch
 from omegaconf import OmegaConf
 
 from pipelines.sweep.orders import End, Order, Training, Value
-from src import assembly, runs
+from src import assembly, runs, signals
 from src.assembly import Experiment
 from src.data.store import Prepared
 from src.errors import InputError, RunFailed, Stop
@@ -41,7 +41,8 @@ class Pruned(Exception):
 
 def main(pipe: Connection, order: Order) -> None:
     """The main function of a trial's process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the search's, which stops its trials
+    for number in signals.LEAVING:  # a scheduler may send them to every process: they are the search's, which stops its trials
+        signal.signal(number, signal.SIG_IGN)
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # the fork server dies with the search
     os.environ.update(order.environment, OMP_NUM_THREADS=str(order.threads))  # for further processes of the trial

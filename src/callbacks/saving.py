@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from src import checkpoints
+from src import checkpoints, signals
+
+DUE = 1  # besides the numbers of signals, of which the least is 2
 
 
 class Saving(Callback):
@@ -19,25 +21,40 @@ class Saving(Callback):
     The first process writes; the checkpoint has the random state of each.
 
     last.ckpt is written where everything of the step before is over, its log, its validation and its epoch's end:
-    before the first block of an epoch, before any block once `minutes` have passed, and at the end of the training.
+    before the first block of an epoch, before any block once `minutes` or `steps` have passed or a signal has come, and at the
+    end of the training.
 
     Args:
         metric, mode: the objective; `min` or `max`.
-        minutes: how old last.ckpt may become within an epoch.
+        minutes, steps: how old last.ckpt may become within an epoch; it is looked at before each block.
+        asked: the number of a signal that asks to save and leave, 0 while none has come.
         flush: makes the metrics so far safe, before a checkpoint that would skip their steps is written.
     """
 
-    def __init__(self, *, folder: Path, metric: str, mode: str, minutes: float, flush: Callable[[], None]):
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        metric: str,
+        mode: str,
+        minutes: float,
+        flush: Callable[[], None],
+        steps: int | None = None,
+        asked: Callable[[], int] = int,
+    ):
         self.best_path, self.last_path = folder / "best.ckpt", folder / "last.ckpt"
         self.metric = metric
         self.sign = 1 if mode == "max" else -1
         self.minutes = minutes
+        self.steps = steps
         self.flush = flush
+        self.asked = asked
         self.best: float | None = None
         self.best_epoch = 0
         self.seconds = 0.0  # of training before this process
         self._started = time.monotonic()
         self._saved = self._started
+        self._saved_step = 0
         self._random: list[dict[str, Any]] = []  # by process, as of last.ckpt
         self._restored: list[dict[str, Any]] | None = None
 
@@ -57,10 +74,15 @@ class Saving(Callback):
             if trainer.global_rank < len(self._restored):  # a training on more processes may go on from this run's end
                 set_random_state(self._restored[trainer.global_rank])
             self._restored = None
-            return
+            self._saved_step = trainer.global_step
+        step = trainer.global_step
         late = time.monotonic() - self._saved > 60 * self.minutes
-        if trainer.global_step and (batch_idx == 0 or trainer.strategy.reduce_boolean_decision(late, all=False)):
+        many = self.steps is not None and step // self.steps > self._saved_step // self.steps
+        wish = _agreed(trainer, self.asked() or (DUE if late or many else 0))
+        if step > self._saved_step and (batch_idx == 0 or wish):
             self._save_last(trainer, _before_this_batch)
+        if wish > DUE:
+            signals.leave(wish)
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
         value = trainer.callback_metrics.get(self.metric)
@@ -80,7 +102,14 @@ class Saving(Callback):
         if trainer.is_global_zero:
             self.flush()
             checkpoints.write(self.last_path, content(trainer))
-        self._saved = time.monotonic()
+        self._saved, self._saved_step = time.monotonic(), trainer.global_step
+
+
+def _agreed(trainer: Trainer, wish: int) -> int:
+    """The largest wish of all processes: what one of them was told, or finds due, all of them do."""
+    if trainer.world_size == 1:
+        return wish
+    return int(trainer.strategy.reduce(torch.tensor(wish, device=trainer.strategy.root_device), reduce_op="max"))
 
 
 def _of_all(state: dict[str, Any], trainer: Trainer) -> list[dict[str, Any]]:

@@ -42,6 +42,8 @@ def main() -> int:
         )
     except Stop as stop:  # every process meets it alike, and the first one says so
         return stop.code
+    except KeyboardInterrupt:  # a signal that all have agreed on; the last checkpoint is written
+        return 0
     except Exception:
         traceback.print_exc()
         return 1

@@ -23,12 +23,14 @@ from src.tracking.shipping import alone
 
 SAMPLING = 5  # seconds between samples of the machine's load
 PATIENCE = 120  # seconds for which a courier tries to ship the end of a run
+FOR_THE_RUN = (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1)  # sent to all processes at once; the courier then tells its end
 REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "BAD_REQUEST", "PERMISSION_DENIED", "UNAUTHENTICATED")
 
 
 def main() -> None:
     """Ships one run while its process lives, then closes it, and whatever runs beside it were killed."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes is for the run
+    for number in FOR_THE_RUN:
+        signal.signal(number, signal.SIG_IGN)
     os.nice(19)  # it yields to the training
     importlib.import_module("src.tracking.models").get_ready(sys.argv[1])
     line = sys.stdin.readline().strip()

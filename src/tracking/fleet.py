@@ -13,10 +13,11 @@ from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 
-from src.runs import Run, locked, read_json, write_json
-from src.tracking.courier import PATIENCE, REFUSED
+from src import locks
+from src.runs import Run, read_json, write_json
+from src.tracking.courier import FOR_THE_RUN, PATIENCE, REFUSED
 from src.tracking.shipment import Shipment, ship
-from src.tracking.shipping import alone, shipped
+from src.tracking.shipping import alone, died, shipped
 
 INTERVAL = 1.0  # seconds between looks for trials that have ended
 PARENT = "mlflow.parentRunId"  # the tag by which MLflow nests runs
@@ -51,19 +52,20 @@ class Fleet:
 
 def ship_study(folder: Path) -> bool:
     """Ships a study that no living search ships; True where it did."""
-    if locked(folder / ".courier.lock"):
+    if locks.held(folder / ".courier.lock"):
         return False
     with alone(folder / ".courier.lock"):
         record = read_json(folder / "record.json")
         if record["status"] == "RUNNING":
-            write_json(folder / "record.json", {**record, "status": "KILLED", "ended": time.time_ns() // 1_000_000})
+            write_json(folder / "record.json", died(record, time.time_ns() // 1_000_000))
         Fleet(folder).close()
     return True
 
 
 def main() -> None:
     os.nice(19)  # it yields to the trials
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in FOR_THE_RUN:
+        signal.signal(number, signal.SIG_IGN)
     line = sys.stdin.readline().strip()
     if not line:
         return  # the search never began

@@ -6,11 +6,13 @@ import subprocess
 import sys
 import time
 import traceback
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from src import signals
 from src.runs import Run, flat, read_json, write_atomic, write_json
 from src.tracking import store
 from src.tracking.code import Code
@@ -21,7 +23,7 @@ COURIER = "src.tracking.courier"
 
 
 class Record:
-    """A context manager around one MLflow run: FINISHED, or FAILED when the block raises; never left RUNNING.
+    """A context manager around one MLflow run: FINISHED, FAILED when the block raises, KILLED by a signal; never left RUNNING.
 
     It writes record.json, metrics.jsonl and the run's other files in the run folder. A courier, a process of its
     own, ships them while the run goes on, so that a slow or absent store costs the run nothing. It warms up from
@@ -62,6 +64,7 @@ class Record:
             "uri": self._uri,
             "experiment": tracking["experiment"],
             "name": run.folder.name,
+            "key": before.get("key", uuid.uuid4().hex),
             "params": {name: str(value) for name, value in params.items()},
             "dataset": dict(dataset),
             "tags": {**_machine(), **tags},
@@ -153,18 +156,24 @@ class Record:
         if self._journal is None:
             self._see_off()
             return
-        status = "FINISHED" if kind is None else "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED"
+        with signals.Postponed(say=False):
+            self._end(error)
+        self._see_off()
+
+    def _end(self, error: BaseException | None) -> None:
+        assert self._journal is not None
         try:
-            if error is not None:
+            if isinstance(error, KeyboardInterrupt):
+                self._content["tags"] |= {"end": "PREEMPTED", "end.reason": signals.name(error)}
+            elif error is not None:
                 text = "".join(traceback.format_exception(error))
                 write_atomic(self.run.folder / "traceback.txt", text.encode())
                 self.artifact(self.run.folder / "traceback.txt")
                 self._content["tags"]["failure"] = str(error)[:5000]
             self._journal.close()
-            self._write(status)
+            self._write("FINISHED" if error is None else "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         except OSError as full:  # the disk that stopped the run may have no room for its epitaph either
             _say(f"the end of {self.run.folder} could not be recorded: {full}")
-        self._see_off()
 
     def _write(self, status: str) -> None:
         ended = None if status == "RUNNING" else time.time_ns() // 1_000_000

@@ -8,15 +8,15 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from src.runs import Run, read_json, write_json
 from src.tracking import store
 from src.tracking.journal import read
-from src.tracking.shipping import alone
+from src.tracking.shipping import alone, close
 
 os.environ.update(store.ENVIRONMENT)
 
@@ -26,6 +26,7 @@ from mlflow.tracking import MlflowClient
 
 BATCH = 1000  # points in one request, the limit of MLflow's REST interface
 LONGEST = 6000  # characters of a parameter's value
+KEY = "record"  # the tag by which a record finds its run again
 FOREIGN = re.compile(r"[^\w\-. :/]")  # what MLflow refuses in the name of a metric, and a class's name may hold
 
 
@@ -111,19 +112,37 @@ class Shipment:
             if state["status"] != "RUNNING":
                 self.client.update_run(state["run"], status="RUNNING")
             self.state = {**state, "status": "RUNNING"}
-            self._tags()
+            if state.get("described", True):
+                self._tags()
+            else:
+                self._describe()
             return self.state
-        run = self.client.create_run(experiment, start_time=self.record["started"], run_name=self.record["name"])
         self.state = {
             "uri": self.uri,
             "experiment": experiment,
-            "run": run.info.run_id,
+            "run": self._created(experiment),
             "offset": 0,
             "artifacts": {},
             "model": False,
             "status": "RUNNING",
+            "described": False,
+            "tags": [],
         }
         self._save()
+        self._describe()
+        return self.state
+
+    def _created(self, experiment: str) -> str:
+        """The id of the record's run, which an earlier courier may have made before it was killed."""
+        key = self.record.get("key", f"{self.record['name']} {self.record['started']}")
+        found = self.client.search_runs([experiment], f"tags.{KEY} = '{key}'", max_results=1)
+        if found:
+            return found[0].info.run_id
+        name, started = self.record["name"], self.record["started"]
+        return self.client.create_run(experiment, start_time=started, tags={KEY: key}, run_name=name).info.run_id
+
+    def _describe(self) -> None:
+        """Ships what does not change in a run. Doing it again changes nothing."""
         params = [Param(name, value[:LONGEST]) for name, value in self.record["params"].items()]
         for first in range(0, len(params), 100):
             self.client.log_batch(self.state["run"], params=params[first : first + 100])
@@ -138,7 +157,8 @@ class Shipment:
         )
         self.client.log_inputs(self.state["run"], [DatasetInput(described, [InputTag("mlflow.data.context", "training")])])
         self.client.log_text(self.state["run"], _versions(), "versions.txt")
-        return self.state
+        self.state["described"] = True
+        self._save()
 
     def _alive(self, run: str) -> bool:
         try:
@@ -149,8 +169,15 @@ class Shipment:
             return False  # the database was deleted: the journal fills a new one
 
     def _tags(self) -> None:
-        tags = [RunTag(name, value) for name, value in {**self.record["tags"], **self._more}.items()]
-        self.client.log_batch(self.state["run"], tags=tags)
+        tags = {**self.record["tags"], **self._more}
+        self.client.log_batch(self.state["run"], tags=[RunTag(name, value) for name, value in tags.items()])
+        before = self.state.get("tags", [])
+        if gone := {*before} - {*tags}:  # why it ended before: it goes on now
+            for name in gone & {*self.client.get_run(self.state["run"]).data.tags}:
+                self.client.delete_tag(self.state["run"], name)
+        if before != [*tags]:
+            self.state["tags"] = [*tags]
+            self._save()
 
     def _experiment(self) -> str:
         """The experiment's id; it is made where the store lacks it."""
@@ -163,10 +190,27 @@ class Shipment:
         write_json(self._state_path, self.state)
 
 
-def _opening(uri: str) -> AbstractContextManager[None]:
+@contextmanager
+def _opening(uri: str) -> Iterator[None]:
     """Held while a local database is opened: two processes that open a new one at once would both create its tables."""
     path = store.database(uri)
-    return alone(store.lock(path)) if path else nullcontext()
+    if path is None:
+        yield
+        return
+    with alone(store.lock(path)):
+        if not path.is_file():
+            _create(path)
+        yield
+
+
+def _create(path: Path) -> None:
+    """Makes a new database under another name first: MLflow cannot open one whose making was killed halfway."""
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    client = MlflowClient(f"sqlite:///{new}")
+    client.search_experiments(max_results=1)
+    client._tracking_client.store.engine.dispose()
+    os.replace(new, path)
 
 
 def ship(folder: Path, *, tags: Mapping[str, str] | None = None) -> bool:
@@ -175,13 +219,12 @@ def ship(folder: Path, *, tags: Mapping[str, str] | None = None) -> bool:
     A run that is recorded as running, while nothing runs it, was killed, and is closed as that.
     """
     run = Run(folder)
-    record = read_json(folder / "record.json")
-    if not record or run.locked():
+    if not run.record.is_file() or run.locked():
         return False
     with alone(folder / ".courier.lock"):
-        if record["status"] == "RUNNING":
-            last = max((point["time"] for point in read(run.journal)), default=record["started"])
-            write_json(folder / "record.json", {**record, "status": "KILLED", "ended": last})
+        close(run)
+        if read_json(run.record)["status"] == "RUNNING":  # its own command goes on with it just now
+            return False
         Shipment(folder, tags=tags).close()
     return True
 

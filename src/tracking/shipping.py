@@ -1,11 +1,15 @@
 """What is known of a record's shipping without asking the store: locks, and what the store confirmed."""
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from src.runs import read_json
+from src.errors import InUse
+from src.runs import Run, read_json, write_json
+from src.tracking.journal import read
 
 
 @contextmanager
@@ -30,3 +34,32 @@ def settle(folder: Path) -> bool:
     """Waits for a courier that is busy with the folder; whether the record is whole in the store then."""
     with alone(folder / ".courier.lock"):
         return shipped(folder)
+
+
+def close(run: Run) -> bool:
+    """Closes the record of a run whose process died without a word; whether it was one."""
+    if read_json(run.record).get("status") != "RUNNING" or run.locked():
+        return False
+    beat = (run.folder / ".lock").stat().st_mtime_ns // 1_000_000 if (run.folder / ".lock").is_file() else 0
+    try:
+        with run.lock(patience=0):
+            record = read_json(run.record)
+            if record["status"] != "RUNNING":
+                return False
+            write_json(
+                run.record, died(record, max([beat, record["started"], *(point["time"] for point in read(run.journal))]))
+            )
+    except InUse:  # it goes on just now
+        return False
+    return True
+
+
+def died(record: dict[str, Any], ended: int) -> dict[str, Any]:
+    """The record of a process that left none of its own end.
+
+    Args:
+        ended: milliseconds, of its last sign of life.
+    """
+    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ended / 1000))
+    tags = {**record["tags"], "end": "DIED", "end.reason": f"its process was gone; the last sign of life at {moment}"}
+    return {**record, "tags": tags, "status": "KILLED", "ended": ended}

@@ -1,5 +1,6 @@
 """The best checkpoint and the last one: a training that was interrupted anywhere goes on as if it had not been."""
 
+import os
 import signal
 from functools import partial
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from lightning.pytorch import Callback
 from torch.optim import Adam
 
+from src.signals import Preempted
 from tests.nets import CNN_SMALL, ONE_CYCLE, end, everything, fit, network, points, same, values
 
 # Lightning counts blocks as steps; src.training takes the warning back, but pytest sets its own filters for each test.
@@ -127,6 +129,59 @@ def test_an_interrupted_training_on_augmented_examples_goes_on_exactly(images, t
     assert points(tmp_path / "run") == points(tmp_path / "whole")
     fit(network(data, **CYCLE), data, tmp_path / "plain")
     assert not same(end(tmp_path / "plain")["state_dict"], end(tmp_path / "whole")["state_dict"])
+
+
+class Signalling(Interrupting):
+    """A signal to this process at the n-th time that a hook is called."""
+
+    def __init__(self, hook: str, count: int, number: int):
+        super().__init__(hook, count)
+        self.number = number
+
+    def _called(self, *_: Any, **__: Any) -> None:
+        self.left -= 1
+        if not self.left:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize(
+    ("hook", "count", "step"),
+    [
+        ("on_train_batch_start", 1, 3),
+        ("on_train_batch_end", 2, 6),
+        ("on_train_batch_end", 3, 8),  # the last of an epoch: its validation comes first
+        ("on_train_batch_end", 8, 22),
+        ("on_validation_batch_end", 1, 8),
+        ("on_train_epoch_end", 2, 16),
+        ("on_train_epoch_end", 3, 24),  # nothing is left to be trained
+        ("on_train_end", 1, 24),
+    ],
+)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_saves_at_the_next_boundary_and_goes_on_exactly(images, tmp_path, hook, count, step, number):
+    data = images()
+    settings = {**CYCLE, "save_every_n_minutes": 60.0}
+    signalled = network(data, callbacks=lambda: [Signalling(hook, count, number)], **settings)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        fit(signalled, data, tmp_path / "run")
+    assert isinstance(caught.value, Preempted) == (number != signal.SIGINT)
+    assert end(tmp_path / "run")["global_step"] == step
+    if number == signal.SIGTERM:
+        fit(network(data, **settings), data, tmp_path / "run")
+        fit(network(data, **settings), data, tmp_path / "whole")
+        assert same(end(tmp_path / "run"), end(tmp_path / "whole"))
+        assert points(tmp_path / "run") == points(tmp_path / "whole")
+
+
+def test_a_checkpoint_every_so_many_steps(images, tmp_path):
+    """It counts the optimizer's steps, and is written before the first block that begins after them."""
+    data = images()
+    settings = {**CYCLE, "steps_per_call": 1, "save_every_n_steps": 3}
+    with pytest.raises(KeyboardInterrupt):
+        fit(network(data, callbacks=lambda: [Interrupting("on_train_batch_end", 8)], **settings), data, tmp_path / "run")
+    assert end(tmp_path / "run")["global_step"] == 6
+    with pytest.raises(ValueError, match=r"save_every_n_steps: expected null or at least 1; received 0"):
+        network(data, **{**settings, "save_every_n_steps": 0})
 
 
 def test_an_interruption_leaves_the_next_one_possible(images, tmp_path):

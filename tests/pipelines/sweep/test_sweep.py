@@ -269,17 +269,24 @@ def test_a_dry_run_tells_what_trials_take_and_searches_nothing(tmp_path):
     assert not list(tmp_path.glob("tuned/*"))
 
 
-def test_a_search_that_is_interrupted_goes_on_where_it_was(tmp_path):
+@pytest.mark.parametrize(
+    ("number", "code", "message"),
+    [
+        (signal.SIGINT, 130, "interrupted; the same command continues."),
+        (signal.SIGTERM, 75, "preempted by SIGTERM; the same command continues."),
+    ],
+)
+def test_a_search_that_is_interrupted_goes_on_where_it_was(tmp_path, number, code, message):
     settings = ("sweep.n_trials=3", "trainer.max_epochs=60", "sweep/pruner=none")
     process = start(tmp_path, *settings)
     until(lambda: any(len(done) > 5 for done in epochs(tmp_path).values()))
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, error = process.communicate(timeout=120)
-    assert process.returncode == 130, error
-    assert "interrupted; the same command continues." in error
+    assert process.returncode == code, error
+    assert message in error
     assert "Traceback" not in error
-    (number,) = epochs(tmp_path)
-    assert study(tmp_path).trials[number].state == TrialState.RUNNING
+    (begun,) = epochs(tmp_path)
+    assert study(tmp_path).trials[begun].state == TrialState.RUNNING
     sweep(tmp_path, *settings)
     trials = study(tmp_path).trials
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 3

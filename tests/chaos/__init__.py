@@ -1,0 +1,132 @@
+"""Runs that are started in a moment, to be killed at any other, and what must be equal when they have come to their end."""
+
+import hashlib
+import json
+import multiprocessing
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import psutil
+
+from src import checkpoints
+from src.tracking.journal import read
+from src.tracking.shipping import shipped
+
+# Dropout, batch normalisation and a schedule by the step; several checkpoints an epoch, some within a block of the log's.
+NET = (
+    "+experiment=cnn",
+    "model.width=4",
+    "trainer.max_epochs=3",
+    "trainer.limit_batches=14",
+    "trainer.steps_per_call=3",
+    "trainer.save_every_n_steps=4",
+    "trainer.log_every_n_steps=2",
+)
+NOWHERE = "tracking.uri=http://127.0.0.1:9"  # a store that does not answer: the record stays in the run folder
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["tests.chaos.preloaded"])
+
+
+def start(folder: Path, *arguments: str) -> BaseProcess:
+    """Trains in a folder, in the background."""
+    from tests.chaos import preloaded
+
+    folder.mkdir(parents=True, exist_ok=True)
+    phase = folder / "phase"
+    phase.write_bytes(bytes([preloaded.START]))
+    process = _context.Process(target=preloaded.main, args=(folder, arguments, phase))
+    process.start()
+    return process
+
+
+def kill(process: BaseProcess, *, courier: bool) -> None:
+    """kill -9, also of the run's courier, as when the whole machine goes."""
+    children: list[psutil.Process] = []
+    if courier:
+        with suppress(psutil.NoSuchProcess):
+            children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    process.join()
+
+
+def train(folder: Path, *arguments: str, code: int = 0) -> Path:
+    """Trains in a folder to the end, which must come with this code; the run's folder."""
+    finish(folder, *arguments, code=code)
+    return run(folder)
+
+
+def finish(folder: Path, *arguments: str, code: int = 0) -> None:
+    process = start(folder, *arguments)
+    process.join()
+    assert process.exitcode == code, (process.exitcode, output(folder))
+
+
+def output(folder: Path) -> str:
+    return (folder / "output.txt").read_text()
+
+
+def run(folder: Path) -> Path:
+    """The one run of a folder."""
+    (found,) = (folder / "runs").iterdir()
+    return found
+
+
+def outcome(folder: Path) -> dict[str, str]:
+    """SHA-256 of all that a run has come to, less its times."""
+    assert "test/accuracy" in json.loads((folder / "metrics.json").read_text())
+    return outcome_of_training(folder)
+
+
+def outcome_of_training(folder: Path) -> dict[str, str]:
+    """The same of a run whose test part may not have been evaluated."""
+    weights = {name: _weights(folder / f"{name}.ckpt") for name in ("best", "last")}
+    metrics = json.loads((folder / "metrics.json").read_text())
+    return {**weights, "points": digest(points(folder)), "metrics": digest(metrics)}
+
+
+def points(folder: Path) -> list[tuple[str, int, int, float]]:
+    """The points of a run's journal in the order of their names and steps, each as often as it stands there."""
+    found = read(folder / "metrics.jsonl")
+    kept = [(p["name"], p["step"], p["epoch"], p["value"]) for p in found if not p["name"].startswith("timing/")]
+    return sorted(kept)
+
+
+def check_store(folder: Path, uri: str | None = None) -> None:
+    """The store holds one run of a folder's one, ended, and every point of its journal once."""
+    until = time.monotonic() + 240
+    while not shipped(run(folder)):  # a courier may be busy still
+        assert time.monotonic() < until, "the record never reached the store"
+        time.sleep(0.1)
+    client = mlflow.MlflowClient(uri or f"sqlite:///{folder / 'mlflow.db'}")
+    key = json.loads((run(folder) / "record.json").read_text())["key"]
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    (found,) = client.search_runs(experiments, f"tags.record = '{key}'")
+    assert found.info.status == "FINISHED"
+    assert json.loads((run(folder) / ".shipped.json").read_text())["run"] == found.info.run_id
+    expected = [(point["name"], point["step"], point["value"]) for point in read(run(folder) / "metrics.jsonl")]
+    shown = [
+        (point.key, point.step, point.value)
+        for name in found.data.metrics
+        if not name.startswith("system/")
+        for point in client.get_metric_history(found.info.run_id, name)
+    ]
+    assert sorted(shown) == sorted(expected)
+
+
+def digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _weights(path: Path) -> str:
+    state = checkpoints.read(path, exact=True)["state_dict"]
+    parts: Sequence[bytes] = [name.encode() + state[name].contiguous().numpy().tobytes() for name in sorted(state)]
+    return hashlib.sha256(b"".join(parts)).hexdigest()

@@ -1,0 +1,127 @@
+"""kill -9 at random moments, and the same command again: `python -m tests.chaos.kills 50`, with any override after it.
+
+With `tracking.uri=http://127.0.0.1:9`, where nothing answers, the records stay in the run folders, and it takes half the time.
+
+The moments are uniform from a process's start to its exit. Where that leaves a phase with fewer than its share, a kill waits
+for the phase and then for a random part of the time that it takes; there are a few more kills then than were asked for.
+"""
+
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests import chaos
+from tests.chaos import preloaded
+
+SHARE = 10  # of so many kills, one at least hits each phase
+
+
+@dataclass
+class Kills:
+    """What a number of kills came to.
+
+    Args:
+        missed: processes that ended before their kill came; they do not count.
+        different: what each run that did not end bit-identical came to.
+    """
+
+    hit: Counter[str] = field(default_factory=Counter)
+    missed: int = 0
+    different: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        count = self.hit.total()
+        where = ", ".join(f"{self.hit[phase]} in {phase}" for phase in preloaded.PHASES)
+        lines = [f"{count - len(self.different)} of {count} kills end bit-identical ({where}; {self.missed} came too late)"]
+        return "\n  ".join([*lines, *self.different])
+
+
+def kills(folder: Path, count: int, *, arguments: Sequence[str], store: bool, seed: int = 0) -> Kills:
+    """Kills so many runs, each once, and lets each come to its end.
+
+    Args:
+        folder: of the runs, one in a folder of its own.
+        arguments: what is trained.
+        store: whether the record must be whole in MLflow too; every other kill hits the courier as well.
+    """
+    generator = random.Random(seed)
+    uri = f"sqlite:///{folder}/mlflow.db"
+    arguments = [*arguments, f"tracking.uri={uri}" if store else chaos.NOWHERE]
+    chaos.train(folder / "first", *arguments)  # the first one imports what no later one does
+    began = time.monotonic()
+    lengths = _watched(chaos.start(folder / "whole", *arguments, *_quick(store)), folder / "whole" / "phase")
+    whole = time.monotonic() - began
+    expected = chaos.outcome(chaos.run(folder / "whole"))
+    found, number, share = Kills(), 0, count // SHARE
+    while found.hit.total() < count or _lacking(found, share):
+        number += 1
+        place = folder / f"kill-{number}"
+        process = chaos.start(place, *arguments, *_quick(store))
+        lacking = _lacking(found, share)
+        if count - found.hit.total() <= 2 * sum(lacking.values()) and lacking:  # twice, for some will hit the phase after it
+            phase = preloaded.PHASES.index(generator.choice([*lacking]))
+            skipped = generator.randrange(4) if phase == preloaded.WRITING else 0
+            for _ in range(skipped):  # not only the first checkpoint
+                _wait(process, place, phase)
+                _wait(process, place, phase, other=True)
+            _wait(process, place, phase)
+            time.sleep(generator.uniform(0, lengths[phase] / 2))
+        else:
+            process.join(generator.uniform(0, whole))
+        chaos.kill(process, courier=store and number % 2 == 0)
+        if process.exitcode != -9:
+            found.missed += 1
+            continue
+        hit = preloaded.PHASES[preloaded.at(place / "phase")]
+        found.hit[hit] += 1
+        try:
+            run = chaos.train(place, *arguments)
+            assert chaos.outcome(run) == expected, f"{chaos.outcome(run)}, expected {expected}"
+            if store:
+                chaos.check_store(place, uri)
+        except Exception as error:  # whatever it is, it is what this kill came to
+            found.different.append(f"{place}, killed in {hit}: {error}")
+        print(f"\r{found.hit.total()} of {count}, last in {hit}\033[K", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return found
+
+
+def _lacking(found: Kills, share: int) -> dict[str, int]:
+    """How many kills each phase lacks of its share."""
+    return {phase: share - found.hit[phase] for phase in preloaded.PHASES if found.hit[phase] < share}
+
+
+def _quick(store: bool) -> list[str]:
+    """For a process that is to be killed: a courier that is waited for would take up most of its life."""
+    return ["tracking.wait=0.5"] if store else []
+
+
+def _watched(process, path: Path) -> list[float]:
+    """Seconds of each phase of an undisturbed run; of one checkpoint, where there are several."""
+    spans: list[list[float]] = [[] for _ in preloaded.PHASES]
+    now, since = preloaded.START, time.monotonic()
+    while process.is_alive():
+        if preloaded.at(path) != now:
+            spans[now].append(time.monotonic() - since)
+            now, since = preloaded.at(path), time.monotonic()
+        time.sleep(0.0005)
+    spans[now].append(time.monotonic() - since)
+    return [max(span, default=0.0) for span in spans]
+
+
+def _wait(process, place: Path, phase: int, *, other: bool = False) -> None:
+    while process.is_alive() and (preloaded.at(place / "phase") == phase) == other:
+        time.sleep(0.0002)
+
+
+if __name__ == "__main__":
+    count, overrides = int(sys.argv[1]), sys.argv[2:]
+    with tempfile.TemporaryDirectory() as name:
+        found = kills(Path(name), count, arguments=[*chaos.NET, *overrides], store=chaos.NOWHERE not in overrides)
+        print(found)
+        sys.exit(bool(found.different))

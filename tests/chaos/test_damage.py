@@ -1,0 +1,108 @@
+"""Damaged checkpoints and a disk without room: the same command ends as if nothing had been, or says what to do."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests import chaos
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "truncated": lambda data: data[: len(data) * 2 // 3],
+    "a flipped bit": lambda data: data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 16]) + data[len(data) // 2 + 1 :],
+    "empty": lambda data: b"",
+}
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return chaos.outcome(chaos.train(tmp_path_factory.mktemp("whole"), *chaos.NET, chaos.NOWHERE))
+
+
+def killed(folder: Path) -> Path:
+    """The folder of a run that was killed when it had saved twice."""
+    process = chaos.start(folder, *chaos.NET, chaos.NOWHERE)
+    while not list(folder.glob("runs/*/last.ckpt.prev")):
+        assert process.is_alive(), chaos.output(folder)
+    chaos.kill(process, courier=False)
+    return chaos.run(folder)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, expected, damage):
+    last = killed(tmp_path) / "last.ckpt"
+    damage_file(last, DAMAGES[damage])
+    assert chaos.outcome(chaos.train(tmp_path, *chaos.NET, chaos.NOWHERE)) == expected
+    assert "last.ckpt is damaged" in chaos.output(tmp_path)
+    assert "last.ckpt.prev is taken, the one before it" in chaos.output(tmp_path)
+
+
+def test_without_a_whole_checkpoint_the_remedy_is_named_and_works(tmp_path, expected):
+    folder = killed(tmp_path)
+    for name in ("last.ckpt", "last.ckpt.prev"):
+        damage_file(folder / name, DAMAGES["truncated"])
+    chaos.train(tmp_path, *chaos.NET, chaos.NOWHERE, code=1)
+    assert f"Remove runs/{folder.name}, and the same command trains from the start" in chaos.output(tmp_path)
+    shutil.rmtree(folder)
+    assert chaos.outcome(chaos.train(tmp_path, *chaos.NET, chaos.NOWHERE)) == expected
+
+
+def test_damaged_best_weights_are_never_replaced_by_other_ones(tmp_path):
+    folder = chaos.train(tmp_path, *chaos.NET, chaos.NOWHERE)
+    damage_file(folder / "best.ckpt", DAMAGES["a flipped bit"])
+    (folder / "metrics.json").unlink()  # so that the command needs them again
+    chaos.train(tmp_path, *chaos.NET, chaos.NOWHERE, code=1)
+    assert "best.ckpt: expected a whole checkpoint. Remove" in chaos.output(tmp_path)
+    assert not (folder / "metrics.json").exists()
+
+
+def damage_file(path: Path, damage: Callable[[bytes], bytes]) -> None:
+    """Damages one name of a file; a kill may have come when the one before was another name of it."""
+    data = path.read_bytes()
+    path.unlink()
+    path.write_bytes(damage(data))
+
+
+@contextmanager
+def small_disk(place: Path, *, size: str) -> Iterator[Path]:
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("needs root, to mount a small file system")
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], check=False).returncode:
+        pytest.skip("this machine does not let its root mount a file system")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(path: Path) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT)
+    try:
+        while True:
+            os.write(file, bytes(4096))
+    finally:
+        os.close(file)
+
+
+def test_a_disk_that_fills_up_in_mid_training_costs_no_more_than_the_time_until_there_is_room(tmp_path, expected):
+    """Another program takes the room; when it is there again, the same command goes on."""
+    with small_disk(tmp_path / "disk", size="8m") as disk:
+        command = (*chaos.NET, chaos.NOWHERE, f"paths.runs={disk}/runs")
+        process = chaos.start(tmp_path, *command)
+        while not list(disk.glob("runs/*/last.ckpt")):
+            assert process.is_alive(), chaos.output(tmp_path)
+        with pytest.raises(OSError, match="No space left"):
+            fill(disk / "another's")
+        process.join()
+        assert process.exitcode == 1, chaos.output(tmp_path)
+        assert "is full" in chaos.output(tmp_path)
+        assert "the same command then continues" in chaos.output(tmp_path)
+        (disk / "another's").unlink()
+        chaos.finish(tmp_path, *command)
+        (run,) = (disk / "runs").iterdir()
+        assert chaos.outcome(run) == expected
