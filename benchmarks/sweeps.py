@@ -110,7 +110,7 @@ def pruning(*, seeds: int = 5, trials: int = 20) -> dict[str, Any]:
             with _search(Search, *settings, f"sweep/pruner={kind}", "sweep.workers=2", space="cnn") as (worker, run):
                 run()
                 found = worker.trials()
-            best[kind].append(worker.study.best_value)
+                best[kind].append(worker.study.best_value)
             epochs[kind].append(sum(trial.user_attrs["epochs"] for trial in found))
     ratios = [one / other for one, other in zip(epochs["successive_halving"], epochs["none"], strict=True)]
     means = {kind: statistics.fmean(values) for kind, values in best.items()}

@@ -113,13 +113,18 @@ class Batches:
 
     def _index(self, order: Tensor, number: int) -> tuple[Tensor, list[int], list[float]]:
         """This process's positions in a block, how many of them make a batch, and what each batch weighs."""
-        last = min((number + 1) * self.block, self.batches) * self.together
+        first = number * self.block * self.together
+        last = min((number + 1) * self.block * self.together, self.batches * self.together, len(order))
         pieces, weights = [], []
-        for batch in order[number * self.block * self.together : last].split(self.together):
-            piece = batch.tensor_split(self.ranks)[self.rank]
-            weights.append(self.ranks * len(piece) / len(batch))
-            pieces.append(piece if len(piece) else batch[:1])  # all processes take the same steps
-        return torch.cat(pieces).to(self._device), list(map(len, pieces)), weights
+        for start in range(first, last, self.together):
+            count = min(self.together, last - start)
+            size, more = divmod(count, self.ranks)
+            begin = start + self.rank * size + min(self.rank, more)
+            size += self.rank < more
+            weights.append(self.ranks * size / count)
+            pieces.append((begin, begin + size) if size else (start, start + 1))  # all processes take the same steps
+        whole = order[first:last] if self.ranks == 1 else torch.cat([order[begin:end] for begin, end in pieces])
+        return whole.to(self._device), [end - begin for begin, end in pieces], weights
 
     def _read(self, index: tuple[Tensor, list[int], list[float]]) -> list[Batch]:
         """A block: one index into each array, then views of what it gives."""

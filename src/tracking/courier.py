@@ -12,6 +12,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +30,9 @@ REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "BAD_REQUEST", 
 
 def main() -> None:
     """Ships one run while its process lives, then closes it, and whatever runs beside it were killed."""
-    for number in FOR_THE_RUN:
-        signal.signal(number, signal.SIG_IGN)
-    os.nice(19)  # it yields to the training
-    importlib.import_module("src.tracking.models").get_ready(sys.argv[1])
-    line = sys.stdin.readline().strip()
-    if not line:
+    folder = called("w", ready=lambda: importlib.import_module("src.tracking.models").get_ready(sys.argv[1]))
+    if folder is None:
         return  # the run never began
-    folder = Path(line)
-    log = open(folder / "courier.log", "w", buffering=1)  # noqa: SIM115 - it lives as long as the process
-    os.dup2(log.fileno(), 1)
-    os.dup2(log.fileno(), 2)
     with alone(folder / ".courier.lock"):  # the courier of the stage before may still be busy with the folder
         killed = not _attend(folder)
     if killed:
@@ -47,6 +40,28 @@ def main() -> None:
     for other in folder.parent.iterdir():
         if other != folder and read_json(other / "record.json").get("status") == "RUNNING":
             ship(other)
+
+
+def called(mode: str, *, ready: Callable[[], None] = lambda: None) -> Path | None:
+    """The folder that standard input names, once it does; None where it ends without.
+
+    Args:
+        mode: in which courier.log is opened, that takes what this process says.
+        ready: what is done while the folder is waited for.
+    """
+    os.nice(19)  # it yields to what it ships
+    for number in FOR_THE_RUN:
+        signal.signal(number, signal.SIG_IGN)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    ready()
+    line = sys.stdin.readline().strip()
+    if not line:
+        return None
+    log = open(Path(line) / "courier.log", mode, buffering=1)  # noqa: SIM115 - it lives as long as the process
+    os.dup2(log.fileno(), 1)
+    os.dup2(log.fileno(), 2)
+    return Path(line)
 
 
 def _attend(folder: Path) -> bool:
@@ -101,8 +116,6 @@ def _monitors() -> list[Any]:
 
 
 if __name__ == "__main__":
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    logging.getLogger("alembic").setLevel(logging.ERROR)
     # mlflow.pytorch would import Lightning, for a feature that is not used here, and double its own time.
     sys.modules.setdefault("pytorch_lightning", None)  # type: ignore[arg-type]
     main()

@@ -3,10 +3,7 @@
 The search names the study's folder on standard input; standard input that ends says that the search has.
 """
 
-import logging
-import os
 import select
-import signal
 import sys
 import time
 from pathlib import Path
@@ -15,7 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from src import locks
 from src.runs import Run, read_json, write_json
-from src.tracking.courier import FOR_THE_RUN, PATIENCE, REFUSED
+from src.tracking.courier import PATIENCE, REFUSED, called
 from src.tracking.shipment import Shipment, ship
 from src.tracking.shipping import alone, died, shipped
 
@@ -63,16 +60,9 @@ def ship_study(folder: Path) -> bool:
 
 
 def main() -> None:
-    os.nice(19)  # it yields to the trials
-    for number in FOR_THE_RUN:
-        signal.signal(number, signal.SIG_IGN)
-    line = sys.stdin.readline().strip()
-    if not line:
+    folder = called("a")
+    if folder is None:
         return  # the search never began
-    folder = Path(line)
-    log = open(folder / "courier.log", "a", buffering=1)  # noqa: SIM115 - it lives as long as the process
-    os.dup2(log.fileno(), 1)
-    os.dup2(log.fileno(), 2)
     with alone(folder / ".courier.lock"):  # of several workers of one study, one ships it
         _attend(folder)
 
@@ -98,6 +88,4 @@ def _attend(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    logging.getLogger("alembic").setLevel(logging.ERROR)
     main()

@@ -8,9 +8,9 @@ from tests.chaos.kills import kills
 
 
 def test_killed_runs_end_as_whole_ones(tmp_path):
-    found = kills(tmp_path, 6, arguments=chaos.NET, store=False)
+    found = kills(tmp_path, 4, arguments=chaos.NET, store=False)
     assert found.different == [], found
-    assert found.hit.total() == 6
+    assert found.hit.total() == 4
 
 
 @pytest.mark.long
