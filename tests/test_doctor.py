@@ -1,0 +1,97 @@
+"""What the doctor finds, and how it says so."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import torch
+
+from src import doctor
+from tests.repository import ROOT, run
+
+ONE = {"devices": 1, "num_nodes": 1}
+MOUNTS = {"/": "ext4", "/home": "nfs4", "/home/me/scratch": "xfs"}
+
+
+@pytest.mark.cluster
+def test_a_healthy_machine(project):
+    said = run(project, "python", "-m", "src.doctor", PYTHONPATH=str(ROOT)).stdout
+    assert {line.split()[0] for line in said.splitlines()} <= {"ok", "warning"}
+    assert "2 processes added their numbers up" in said
+    assert not list(project.iterdir())  # it leaves nothing behind
+
+
+@pytest.mark.cluster
+def test_what_keeps_a_run_from_its_end_ends_it_with_1(project):
+    done = run(project, "python", "-m", "src.doctor", "paths.runs=/dev/null/runs", code=1, PYTHONPATH=str(ROOT))
+    assert "paths.runs       /dev/null/runs cannot be written" in done.stdout
+    assert "error: 1 of 8 checks found what keeps a run from its end: paths.runs." in done.stderr
+
+
+@pytest.mark.cluster
+def test_processes_that_cannot_meet(monkeypatch):
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "nowhere0")
+    (finding,) = doctor.meeting()
+    assert finding.state == "error"
+    assert "GLOO_SOCKET_IFNAME" in finding.text
+
+
+def test_versions():
+    installed = torch.__version__.partition("+")[0]
+    assert doctor.versions(f"# all\ntorch=={installed}\nno-such-package==1.0\n").state == "ok"
+    finding = doctor.versions(f"torch=={installed}\nnumpy==0.0.1\n")
+    assert finding.state == "warning"
+    assert "instead of 0.0.1" in finding.text
+    assert "pip install -c constraints.txt" in finding.text
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here torch can use a GPU")
+def test_a_gpu_that_torch_cannot_use():
+    assert doctor.gpu([]).state == "ok"
+    finding = doctor.gpu([Path("/dev/nvidia0"), Path("/dev/nvidia1")])
+    assert finding.state == "error"
+    assert finding.text.startswith("2 that torch cannot use")
+
+
+def test_folders(tmp_path):
+    assert doctor.folder("paths.runs", tmp_path / "not/there/yet").state == "ok"
+    assert not list(tmp_path.iterdir())
+    finding = doctor.folder("paths.runs", tmp_path, needed=10**18)
+    assert finding.state == "warning"
+    assert "Make room" in finding.text
+    (tmp_path / "file").touch()
+    assert doctor.folder("paths.runs", tmp_path / "file" / "runs").state == "error"
+
+
+def test_the_tracking_store(project):
+    assert doctor.tracking(None, MOUNTS).state == "ok"
+    assert doctor.tracking("http://127.0.0.1:9", MOUNTS).state == "warning"
+    finding = doctor.tracking("sqlite:////home/me/mlflow.db", MOUNTS)
+    assert finding.state == "error"
+    assert "lies on nfs4" in finding.text
+    assert doctor.tracking("sqlite:////home/me/scratch/mlflow.db", MOUNTS).state == "ok"
+    with closing(sqlite3.connect(project / "old.db")) as database:
+        database.execute("create table alembic_version (version_num text)")
+        database.execute("insert into alembic_version values ('0000')")
+        database.commit()
+    finding = doctor.tracking(f"sqlite:///{project}/old.db", MOUNTS)
+    assert finding.state == "error"
+    assert "expected the tracking schema" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("environment", "trainer", "expected"),
+    [
+        ({}, ONE, None),
+        ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "1"}, ONE, None),
+        ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4"}, ONE, "each would start a training of its own"),
+        ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "2", "SLURM_JOB_NUM_NODES": "2"}, ONE, "asks for trainer.num_nodes=1"),
+        ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "2", "SLURM_JOB_NUM_NODES": "2"}, {"devices": 2, "num_nodes": 2}, None),
+        ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "WORLD_SIZE": "4"}, ONE, None),
+    ],
+)
+def test_a_job_of_slurm(environment, trainer, expected):
+    finding = doctor.slurm(environment, trainer)
+    assert finding.state == ("error" if expected else "ok")
+    assert (expected or "") in finding.text
