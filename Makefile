@@ -31,10 +31,10 @@ repro: .venv/ready
 	@echo "To type commands:    source .venv/bin/activate"
 
 test: .venv/ready
-	@pytest -n 2 --dist loadfile
+	@pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: .venv/ready
-	@pytest -n 2 --dist loadfile -m 'not gpu'
+	@pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not gpu'
 
 check: .venv/ready
 	@ruff format --check .

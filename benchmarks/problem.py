@@ -1,9 +1,10 @@
 """One training problem, given to the platform's command line and to the bare loop: same data, weights, order and steps."""
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,11 +30,21 @@ class Platform:
         folder: for runs and store.
         data: the arguments that choose the data.
         accelerator: of the Trainer.
+        environment: variables of the command, besides this process's.
     """
 
-    def __init__(self, model: str, folder: Path, *, data: Sequence[str] | None = None, accelerator: str = "cpu"):
+    def __init__(
+        self,
+        model: str,
+        folder: Path,
+        *,
+        data: Sequence[str] | None = None,
+        accelerator: str = "cpu",
+        environment: Mapping[str, str] | None = None,
+    ):
         self.model = model
         self.folder = folder
+        self._environment = {**os.environ, **(environment or {})}
         chosen = usual() if data is None else data
         self.overrides = ["+experiment=fnn", *chosen, "optimizer.lr=1e-3", f"trainer.accelerator={accelerator}", *MODELS[model]]
 
@@ -43,7 +54,9 @@ class Platform:
 
     def run(self, *settings: str) -> Path:
         """The folder of a new run."""
-        done = subprocess.run(self.command(*settings), cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            self.command(*settings), cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         return Path(done.stdout.split("run: ")[-1].strip())
 

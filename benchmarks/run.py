@@ -36,6 +36,7 @@ BENCHMARKS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
     "tracking": ("a training that is tracked, over one that is not", "at most 1.02", tracking.share),
     "memory": ("memory with 8 times the data that may be held, over 1 time", "flat", scaling.memory),
     "growth": ("seconds an example with 16 times the data, over 1 time", "flat", scaling.growth),
+    "processes": ("examples a second of two one-thread processes (DDP), over one", "at least 1.7", scaling.processes),
     "trial": ("a trial of a search, beyond its training", "at most 0.25 s", lambda: sweeps.measure("per_trial")),
     "trial_growth": ("a trial with 5,000 trials before it, over 100", "at most 1.5", lambda: sweeps.measure("growth")),
     "idle": (

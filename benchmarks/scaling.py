@@ -1,5 +1,6 @@
 """What happens to the cost of an example, and to memory, when the data grows."""
 
+import json
 import statistics
 import subprocess
 import sys
@@ -71,3 +72,23 @@ def _peak(command: list[str]) -> int:
         time.sleep(0.02)
     assert process.returncode == 0, process.communicate()[1].decode()
     return peak
+
+
+def processes(*, batches: int = 60, pairs: int = 5) -> dict[str, Any]:
+    """Examples a second of two processes of one thread each, over those of one; the CNN, in its second epoch."""
+    with tempfile.TemporaryDirectory() as name:
+        platform = Platform("cnn", Path(name), environment={"OMP_NUM_THREADS": "1"})
+
+        def seconds(*settings: str) -> float:
+            run = platform.run("trainer.max_epochs=2", f"trainer.limit_batches={batches}", *settings)
+            points = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+            first, second = [point["time"] for point in points if point["name"] == "val/loss"]
+            return (second - first) / 1000
+
+        found = [(seconds(), seconds("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")) for _ in range(pairs)]
+    ratios = [2 * one / two for one, two in found]  # as many batches, of twice the size
+    return {
+        "ratio": round(statistics.median(ratios), 3),
+        "range": [round(min(ratios), 3), round(max(ratios), 3)],
+        "seconds": {"one": [round(one, 2) for one, _ in found], "two": [round(two, 2) for _, two in found]},
+    }

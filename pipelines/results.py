@@ -20,6 +20,7 @@ from src.errors import InputError
 from src.tracking import shipping, store
 
 RESULTS = Path("results")
+ABOUT = ("study", "trial", "confirmed", "overrides", "nodes")  # of a best point, besides its values
 FILES = ("card.json", "metrics.json", "evaluation/intervals.json", "evaluation/timings.json", "evaluation/run.json")
 UI = "http://127.0.0.1:5000"  # where `make ui` serves a local store
 
@@ -88,12 +89,13 @@ def _search(folder: Path) -> Search | None:
     if not (folder / "best.yaml").is_file():
         return None
     best: Any = OmegaConf.to_container(OmegaConf.load(folder / "best.yaml"))
+    confirmed = {"with fresh seeds": best["confirmed"]["mean"]} if "confirmed" in best else {}
     trials = csv.DictReader((folder / "trials.csv").read_text().splitlines())
     study = Path(runs.read_json(folder / "run.json")["folder"])
     if study.is_dir():
         shipping.settle(study)
     return Search(
-        best={**{key: value for key, value in best.items() if "/" in key}, **best["overrides"]},
+        best={**{key: value for key, value in best.items() if key not in ABOUT}, **confirmed, **best["overrides"]},
         states=Counter(row["state"].lower() for row in trials),
         figures=sorted((folder / "figures").glob("*.png")),
         link=_link(runs.read_json(study / ".shipped.json")),

@@ -48,12 +48,16 @@ def sweep(name: str) -> None:
     if settings is None:
         runs.write_atomic(Path("tuned") / f"{name}.yaml", b"nodes: {}  # params.yaml asks for no search\n")
         return
+    import pandas as pd
+
     from pipelines.sweep.__main__ import sweep
 
     study = sweep([f"+experiment={name}", *settings, "sweep.study=auto", "tracking.wait=0.0"])
-    shutil.copytree(study / "figures", folder / "figures")
-    for path in (study / "trials.csv", Path("tuned") / f"{name}.yaml"):
-        shutil.copy(path, folder / path.name.replace(f"{name}.", "best."))
+    shutil.copytree(study / "figures", folder / "figures", ignore=shutil.ignore_patterns("timeline.png"))
+    shutil.copy(Path("tuned") / f"{name}.yaml", folder / "best.yaml")
+    table = pd.read_csv(study / "trials.csv")
+    own = [name for name in table if str(name).startswith(("number", "value", "params_", "state", "user_attrs_by_seed"))]
+    runs.write_atomic(folder / "trials.csv", table[own].to_csv(index=False).encode())
     runs.write_json(folder / "run.json", {"folder": str(study)})
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src import command
+from src import command, processes
 from src.errors import InputError, RunFailed
 from src.tracking import store
 
@@ -58,7 +58,7 @@ def doctor(config: DictConfig) -> None:
 
 def _all(content: Mapping[str, Any]) -> Iterator[Finding]:
     yield versions((ROOT / "constraints.txt").read_text())
-    yield gpu([*Path("/dev").glob("nvidia[0-9]*")])
+    yield gpu([*Path("/dev").glob("nvidia[0-9]*")], str(content["trainer"].get("accelerator", "cpu")), os.environ)
     for name, place in content["paths"].items():
         yield folder(f"paths.{name}", Path(place))
     yield tracking(content["tracking"]["uri"], _mounts())
@@ -86,14 +86,20 @@ def versions(constraints: str) -> Finding:
     return Finding("ok", "versions", f"{here}, and every package as tested")
 
 
-def gpu(devices: Sequence[Path]) -> Finding:
+def gpu(devices: Sequence[Path], accelerator: str, environment: Mapping[str, str]) -> Finding:
     """Whether torch can use the GPUs that the machine has.
 
     Args:
         devices: the files by which the driver shows its GPUs.
+        accelerator: of the Trainer.
     """
     import torch
 
+    if accelerator == "cpu":
+        return Finding("ok", "GPU", "not asked for")
+    if environment.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        state = "ok" if accelerator == "auto" else "error"
+        return Finding(state, "GPU", "hidden by CUDA_VISIBLE_DEVICES, which holds none")
     if torch.cuda.is_available():
         names = {torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())}
         return Finding("ok", "GPU", f"{torch.cuda.device_count()} x {', '.join(sorted(names))}, CUDA {torch.version.cuda}")
@@ -103,7 +109,8 @@ def gpu(devices: Sequence[Path]) -> Finding:
         remedy = f"torch {torch.__version__} is built without CUDA. Install the CUDA build (pytorch.org, Get started)"
     else:
         remedy = f"torch is built for CUDA {torch.version.cuda}, which this driver does not run. Renew the driver"
-    return Finding("error", "GPU", f"{len(devices)} that torch cannot use: {remedy}, or choose trainer.accelerator=cpu.")
+    state = "warning" if accelerator == "auto" else "error"
+    return Finding(state, "GPU", f"{len(devices)} that torch cannot use: {remedy}, or choose trainer.accelerator=cpu.")
 
 
 def folder(name: str, path: Path, *, needed: int = FREE) -> Finding:
@@ -159,7 +166,7 @@ def filesystem(path: Path, mounts: Mapping[str, str]) -> str:
 def slurm(environment: Mapping[str, str], trainer: Mapping[str, Any]) -> Finding:
     """Whether a job of SLURM starts the processes that the configuration asks for."""
     job, tasks = environment.get("SLURM_JOB_ID"), int(environment.get("SLURM_NTASKS", 1))
-    wanted = int(trainer.get("devices", 1)) * int(trainer.get("num_nodes", 1))
+    wanted = processes.wanted(trainer.get("devices", 1), trainer.get("num_nodes", 1))
     if job is None:
         return Finding("ok", "SLURM", "sbatch is here; this is no job" if shutil.which("sbatch") else "none")
     nodes = int(environment.get("SLURM_JOB_NUM_NODES", 1))

@@ -23,3 +23,7 @@ class RunFailed(Stop, RuntimeError):
     """The run cannot go on: a loss that is not a number, a full disk."""
 
     code = 1
+
+
+class ProcessLost(RunFailed):
+    """One of the processes of a training is gone, which says nothing of the training itself."""

@@ -48,6 +48,15 @@ def hold(path: Path, *, patience: float = PATIENCE) -> Iterator[None]:
             file.truncate(0)
 
 
+@contextmanager
+def shared(path: Path) -> Iterator[None]:
+    """Holds a lock file together with whoever else does so; `held` says so of it while one of them lives."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
 def held(path: Path) -> bool:
     """Whether a living process holds a lock file, on this machine or another one."""
     if not path.is_file():

@@ -15,10 +15,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from src.errors import InputError, RunFailed
+from src.errors import InputError, ProcessLost, RunFailed
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULE = "src.launch.rank"  # what a further process runs
+STARTING = 600.0  # seconds that the others may take from the order to the training
 PATIENCE = 30.0  # seconds that a process may take to end after the training
 LOST = re.compile(r"gloo|NCCL|Connection (closed|reset|refused)|Broken pipe")  # what torch says where another one is gone
 AGENT = "TORCHELASTIC_USE_AGENT_STORE"
@@ -59,14 +60,14 @@ def check(devices: Any, num_nodes: Any) -> None:
 
 
 @contextmanager
-def together(devices: int, num_nodes: int, order: Mapping[str, Any]) -> Iterator[None]:
+def together(devices: int, num_nodes: int, task: Mapping[str, Any]) -> Iterator[None]:
     """Holds the processes of a fit: the first tells the others what to do, after starting them where nobody else has.
 
     Args:
-        order: of the first process to the others; theirs is ignored.
+        task: of the first process to the others; theirs is ignored.
 
     Raises:
-        RunFailed: another process was lost.
+        ProcessLost: another process was lost.
     """
     check(devices, num_nodes)
     number = devices * num_nodes
@@ -78,9 +79,12 @@ def together(devices: int, num_nodes: int, order: Mapping[str, Any]) -> Iterator
     with _environment_kept(), _others(number) as others:
         if rank() == 0:
             server = _server()
-            _tell({**order, "port": server.port})
+            _tell({**task, "port": server.port})
             _wait_for(number - 1, others)
             _meet(server.port)
+        else:
+            _store().add(_key("ready"), 1)
+            _meet(order()["port"])
         try:
             yield
         except RuntimeError as error:
@@ -111,10 +115,9 @@ def order() -> dict[str, Any]:
     return json.loads(store.get(_key("order")))
 
 
-def ready(order: Mapping[str, Any]) -> None:
-    """Tells the first process that this one is about to fit, by its order."""
-    _store().add(_key("ready"), 1)
-    _meet(order["port"])
+def failed(reason: str) -> None:
+    """Tells the first process that this one cannot take part; without effect once the training has begun."""
+    _store().set(_key("failed"), f"process {rank()}: {reason}")
 
 
 @contextmanager
@@ -200,10 +203,14 @@ def _others(number: int) -> Iterator[list[subprocess.Popen]]:
 
 def _wait_for(number: int, others: list[subprocess.Popen]) -> None:
     """Until so many are about to fit: without this, one that fails before would be noticed by the timeout alone."""
-    store = _store()
+    store, end = _store(), time.monotonic() + STARTING
     while store.add(_key("ready"), 0) < number:
+        if store.check([_key("failed")]):
+            raise RunFailed(f"The training cannot begin. {store.get(_key('failed')).decode()}")
         if any(process.poll() is not None for process in others):
-            raise RunFailed(f"{_ended(others)} before the training began, for the reason above.")
+            raise ProcessLost(f"{_ended(others)} before the training began, for the reason above.")
+        if time.monotonic() > end:
+            raise ProcessLost(f"The other processes were not ready after {STARTING:.0f} seconds. The same command tries again.")
         time.sleep(0.02)
 
 
@@ -212,8 +219,11 @@ def _explain(error: RuntimeError, others: list[subprocess.Popen]) -> None:
     from torch.distributed import DistError
 
     if isinstance(error, DistError) or (LOST.search(str(error)) and not isinstance(error, RunFailed)):
-        how = f"{_ended(others)}; the training cannot go on without it."
-        raise RunFailed(f"{how} The same command continues from the last checkpoint.") from error
+        reason = str(error).strip().partition("\n")[0]
+        raise ProcessLost(
+            f"{_ended(others)}; the training cannot go on without it. The same command continues from the last checkpoint. "
+            f"What torch says: {reason}"
+        ) from error
 
 
 def _ended(others: list[subprocess.Popen]) -> str:
@@ -225,4 +235,4 @@ def _ended(others: list[subprocess.Popen]) -> str:
     gone = [
         f"Process {number} of {len(others) + 1} ended with code {code}" for number, code in codes.items() if code is not None
     ]
-    return ", ".join(gone) or "Another process of this training was lost"
+    return ", ".join(gone) or "The connection to another process of this training was lost"

@@ -140,8 +140,8 @@ class Network:
                 write_atomic(folder / best.name, best.read_bytes())  # it stays the best until a later epoch is better
         if self._compile:
             self.task.model.compile(mode=self._compile)  # in place: the names of its weights stay what they are
-        order = processes.fitting(folder, data.prepared.folder, start)
-        with processes.together(**self._place, order=order), signals.Postponed(say=processes.rank() == 0) as asked:
+        task = processes.fitting(folder, data.prepared.folder, start)
+        with signals.Postponed(say=processes.rank() == 0) as asked, processes.together(**self._place, task=task):
             saving = Saving(
                 folder=folder,
                 minutes=self._minutes,

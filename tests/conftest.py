@@ -26,6 +26,22 @@ settings.register_profile("athanor", derandomize=True, deadline=None, suppress_h
 settings.load_profile("athanor")
 
 
+# Tests of whole commands take longest. They begin first, so that at the end no process waits long for another.
+LONGEST = (
+    "test_bad_input.py",
+    "test_train.py",
+    "test_kills.py",
+    "test_sweep.py",
+    "test_rank.py",
+    "test_dvc.py",
+    "test_chaos.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder, with nothing of the machine's own settings."""

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from src import doctor
+from src.errors import InputError
 from tests.repository import ROOT, run
 
 ONE = {"devices": 1, "num_nodes": 1}
@@ -48,8 +49,12 @@ def test_versions():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="here torch can use a GPU")
 def test_a_gpu_that_torch_cannot_use():
-    assert doctor.gpu([]).state == "ok"
-    finding = doctor.gpu([Path("/dev/nvidia0"), Path("/dev/nvidia1")])
+    two = [Path("/dev/nvidia0"), Path("/dev/nvidia1")]
+    assert doctor.gpu([], "auto", {}).state == "ok"
+    assert doctor.gpu(two, "cpu", {}).state == "ok"
+    assert doctor.gpu(two, "auto", {"CUDA_VISIBLE_DEVICES": ""}).state == "ok"
+    assert doctor.gpu(two, "auto", {}).state == "warning"  # such a run computes on the processor
+    finding = doctor.gpu(two, "gpu", {})
     assert finding.state == "error"
     assert finding.text.startswith("2 that torch cannot use")
 
@@ -95,3 +100,8 @@ def test_a_job_of_slurm(environment, trainer, expected):
     finding = doctor.slurm(environment, trainer)
     assert finding.state == ("error" if expected else "ok")
     assert (expected or "") in finding.text
+
+
+def test_a_number_of_processes_that_is_none():
+    with pytest.raises(InputError, match=r"trainer\.devices: expected a number from 1"):
+        doctor.slurm({}, {"devices": "auto", "num_nodes": 1})

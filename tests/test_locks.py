@@ -92,3 +92,12 @@ def test_a_lock_file_that_was_removed_is_not_held_twice(path):
         with locks.hold(path, patience=0):  # the name is free
             assert locks.held(path)
         assert not locks.held(path)
+
+
+def test_those_who_share_a_lock_hold_it_until_the_last_has_gone(path):
+    assert not locks.held(path)
+    with locks.shared(path):
+        with locks.shared(path):
+            assert locks.held(path)
+        assert locks.held(path)
+    assert not locks.held(path)

@@ -58,5 +58,5 @@ def test_the_number_of_processes_is_stated(value):
 def test_one_process_needs_no_others(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     before = dict(os.environ)
-    with processes.together(1, 1, order={}):
+    with processes.together(1, 1, task={}):
         assert dict(os.environ) == before

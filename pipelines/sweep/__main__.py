@@ -16,8 +16,9 @@ from pipelines.sweep.confirm import confirm
 from pipelines.sweep.search import Search
 from pipelines.sweep.setup import Setup, named
 from pipelines.sweep.slots import Slots
-from src import command
+from src import command, locks
 from src.errors import InputError
+from src.tracking.shipping import SEARCHING
 
 
 def sweep(arguments: Sequence[str]) -> Path:
@@ -32,7 +33,7 @@ def sweep(arguments: Sequence[str]) -> Path:
     if setup.sweep["dry_run"]:
         return setup.folder
     keeper = best.Keeper(setup, worker)
-    with setup.record() as record:
+    with locks.shared(setup.folder / SEARCHING), setup.record() as record:
         record.begin(device=f"{slots.count} slots of {slots.threads} threads")
         Search(
             worker=worker,

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 from pipelines.sweep.setup import Setup, named
 from pipelines.sweep.study import Worker
 from src import checks, command, identity, runs
-from src.errors import InUse
+from src.errors import InUse, RunFailed
 from src.runs import Run
 from src.tracking.record import Record
 
@@ -56,8 +56,12 @@ def finish(setup: Setup, worker: Worker, confirmed: Mapping[int, Mapping[str, An
 
     found = worker.ranked()
     if not found:
-        print("sweep: no trial came to its end, so there is no best one.")
-        return
+        reasons = [trial.user_attrs["reason"] for trial in worker.trials() if "reason" in trial.user_attrs]
+        raise RunFailed(
+            f"expected a trial that comes to its end; none of the {len(worker.trials())} did"
+            + (f", the last for this: {reasons[-1]}" if reasons else "")
+            + ". Change the space, and name another study (sweep.study=...)."
+        )
     first = next(iter(confirmed), found[0].number)
     _write(setup, worker.trials()[first], confirmed.get(first, {}))
     for trial in found[: setup.sweep["keep"]]:

@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.sweep.orders import End
 from pipelines.sweep.setup import Setup
 from pipelines.sweep.slots import Slots
-from src import command
+from src import command, processes
 from src.errors import InputError
 
 EPOCHS, BATCHES = 2, 8  # of a check: the first epoch warms up
@@ -54,6 +54,7 @@ def _time(setup: Setup, values: Mapping[str, Any], end: End) -> str:
     epochs, size = config["trainer"].get("max_epochs"), config["data"].get("batch_size")
     if end.pace is None or not epochs or not size:
         return ""
-    batches = -(-setup.prepared.card["counts"]["train"] // size)
+    together = processes.wanted(config["trainer"].get("devices", 1), config["trainer"].get("num_nodes", 1))
+    batches = -(-setup.prepared.card["counts"]["train"] // (size * together))
     seconds = end.pace * batches / min(BATCHES, batches) * epochs * len(setup.seeds)
     return f", about {seconds:,.0f} s a trial"

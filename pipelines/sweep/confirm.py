@@ -47,6 +47,9 @@ def _train(setup: Setup, slots: Slots, chosen: list[FrozenTrial]) -> dict[int, d
     try:
         for place, end in slots.each(orders):
             number = chosen[place].number
+            if end.state == "infeasible":  # which no seed that chose it has shown
+                print(f"trial {number} does not stand a fresh seed: {end.reason}")
+                continue
             if end.state != "complete":
                 raise RunFailed(f"trial {number} ended with a fresh seed ({', '.join(map(str, seeds))}): {end.reason}")
             found[number] = {

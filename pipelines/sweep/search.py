@@ -83,6 +83,10 @@ class Search:
 
     def _handle(self, process: Process, message: Value | End) -> None:
         trial = process.trial
+        if not self.worker.owns(trial):  # this worker was silent for so long that another one has taken it over
+            self.slots.drop(process)
+            self.worker.release(trial)
+            return
         if isinstance(message, Value):
             process.answer(self.worker.judge(trial, message.value, message.epoch))
             return

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.sweep.orders import End, Order, Value, work
+from src import processes
 from src.errors import InputError
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Slots:
         """
         trainer, sweep = setup.base.trainer, setup.sweep
         gpus = _gpus() if trainer.get("accelerator", "cpu") in ("auto", "gpu", "cuda") else []
-        devices = int(trainer.get("devices", 1))
+        devices = processes.wanted(trainer.get("devices", 1), 1)
         found = places(sweep["workers"], gpus=gpus, devices=devices, per_gpu=sweep["slots_per_gpu"])
         return cls(found, processes=devices, modules=setup.modules())
 
@@ -122,6 +123,11 @@ class Slots:
                 del self.running[pipe]
                 process.leave()
             yield process, message
+
+    def drop(self, process: Process) -> None:
+        """Ends one process, where it has not ended."""
+        if self.running.pop(process.pipe, None) is not None:
+            process.stop()
 
     def stop(self) -> Iterator[Process]:
         for process in [*self.running.values()]:

@@ -145,14 +145,19 @@ class Worker:
     def tell(self, trial: Trial, values: Sequence[float] | None, state: TrialState) -> None:
         """Ends a trial; nothing happens where another worker has ended it."""
         with self.lock():
-            current = self.trials()[trial.number]
-            if current.state == TrialState.RUNNING and current.user_attrs.get("owner") == self.me:
+            if self.owns(trial):
                 self.study.tell(trial, values, state=state)
         self._mine.discard(trial.number)
 
+    def owns(self, trial: Trial) -> bool:
+        """Whether a trial is still this worker's to go on with."""
+        current = self.trials()[trial.number]
+        return current.state == TrialState.RUNNING and current.user_attrs.get("owner") == self.me
+
     def release(self, trial: Trial) -> None:
         """Leaves a trial to whoever comes next."""
-        trial.set_user_attr("owner", "")
+        if self.owns(trial):
+            trial.set_user_attr("owner", "")
         self._mine.discard(trial.number)
 
     def beat(self) -> None:

@@ -6,6 +6,7 @@ Its process is forked from one that has imported everything already, so that a t
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import resource
 import signal
@@ -25,7 +26,7 @@ from pipelines.sweep.orders import End, Order, Training, Value
 from src import assembly, runs, signals
 from src.assembly import Experiment
 from src.data.store import Prepared
-from src.errors import InputError, RunFailed, Stop
+from src.errors import InputError, InUse, ProcessLost, RunFailed, Stop
 from src.evaluation import core
 from src.runs import Run
 from src.tracking.journal import read
@@ -57,6 +58,8 @@ def main(pipe: Connection, order: Order) -> None:
 def _end(pipe: Connection, order: Order) -> End:
     try:
         return _train(pipe, order)
+    except (ProcessLost, InUse) as lost:  # nothing of the point: it is tried again
+        return End("killed", reason=str(lost))
     except Stop as stop:  # NaN, or a network that does not fit the data: a property of the point
         traceback.print_exc()
         kind = "infeasible" if isinstance(stop, RunFailed | InputError) else "failed"
@@ -76,14 +79,17 @@ def _train(pipe: Connection, order: Order) -> End:
     results: list[dict[str, Any]] = []
     for training in order.trainings:
         result = runs.read_json(training.folder / RESULT)
-        if result.get("state") != "complete":
+        if result.get("state") != "complete" or not Run(training.folder).recorded:
             result = _one(pipe, order, training, results)
         results.append(result)
         if result["state"] == "pruned":
             break
+    values = tuple(fmean(result["values"][name] for result in results) for name in order.measures)
+    if not all(map(math.isfinite, values)):
+        return End("infeasible", reason=f"an objective is no number: {dict(zip(order.measures, values, strict=True))}")
     return End(
         results[-1]["state"],
-        values=tuple(fmean(result["values"][name] for result in results) for name in order.measures),
+        values=values,
         by_seed=tuple(result["values"][order.measures[0]] for result in results),
         epochs=sum(result["epochs"] for result in results),
         seconds=sum(result["seconds"] for result in results),
@@ -121,11 +127,11 @@ def _one(pipe: Connection, order: Order, training: Training, before: list[dict[s
 
         state, started = "complete", time.monotonic()
         try:
-            experiment.learner.fit(experiment.data, folder=run.folder, log=log, flush=record.flush, resume=None)
+            fit = experiment.learner.fit(experiment.data, folder=run.folder, log=log, flush=record.flush, resume=None)
+            seconds = fit.seconds  # those before an interruption too
         except Pruned:
-            state = "pruned"
+            state, seconds = "pruned", time.monotonic() - started
             record.flush()
-        seconds = time.monotonic() - started
         values, epochs = _values(experiment, run, order.measures, seconds)
         result = {
             "state": state,

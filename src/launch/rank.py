@@ -33,8 +33,8 @@ def main() -> int:
         experiment = _build(order)
     except Stop as stop:
         print(f"process {processes.rank()}: error: {stop}", file=sys.stderr)
+        processes.failed(str(stop))
         return stop.code
-    processes.ready(order)
     try:
         start = Path(order["start"]) if order["start"] else None
         experiment.learner.fit(
@@ -44,8 +44,9 @@ def main() -> int:
         return stop.code
     except KeyboardInterrupt:  # a signal that all have agreed on; the last checkpoint is written
         return 0
-    except Exception:
+    except Exception as error:
         traceback.print_exc()
+        processes.failed(repr(error))
         return 1
     return 0
 

@@ -14,7 +14,7 @@ from src import locks
 from src.runs import Run, read_json, write_json
 from src.tracking.courier import PATIENCE, REFUSED, called
 from src.tracking.shipment import Shipment, ship
-from src.tracking.shipping import alone, died, shipped
+from src.tracking.shipping import SEARCHING, alone, died, shipped
 
 INTERVAL = 1.0  # seconds between looks for trials that have ended
 PARENT = "mlflow.parentRunId"  # the tag by which MLflow nests runs
@@ -49,7 +49,7 @@ class Fleet:
 
 def ship_study(folder: Path) -> bool:
     """Ships a study that no living search ships; True where it did."""
-    if locks.held(folder / ".courier.lock"):
+    if locks.held(folder / ".courier.lock") or locks.held(folder / SEARCHING):
         return False
     with alone(folder / ".courier.lock"):
         record = read_json(folder / "record.json")

@@ -11,6 +11,8 @@ from src.errors import InUse
 from src.runs import Run, read_json, write_json
 from src.tracking.journal import read
 
+SEARCHING = ".searching"  # the lock file that the workers of a study hold together
+
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
