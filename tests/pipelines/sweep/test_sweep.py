@@ -112,7 +112,7 @@ def test_two_objectives_are_weighed_against_each_other(tmp_path):
 
 
 def test_points_are_judged_by_their_mean_over_seeds_and_confirmed_on_fresh_ones(tmp_path):
-    settings = ("sweep.n_trials=3", "trainer.max_epochs=2", "sweep.seeds=2", "sweep/pruner=none", "tracking.wait=60", "seed=5")
+    settings = ("sweep.n_trials=3", "trainer.max_epochs=2", "sweep.seeds=2", "sweep/pruner=none", "tracking.wait=0", "seed=5")
     done = sweep(tmp_path, *settings)
     folder = tmp_path / "runs/sweeps/fnn"
     for trial in study(tmp_path).trials:
