@@ -11,7 +11,7 @@ help:
 	@echo "make test      the tests that every change must pass, under five minutes"
 	@echo "make test-all  those with servers, several processes and long ones too"
 	@echo "make check     format, lint, types, import rules"
-	@echo "make bench     the platform beside a bare loop, as ratios (ten minutes, alone on the machine)"
+	@echo "make bench     the platform beside a bare loop, as ratios (most of an hour, alone on the machine)"
 	@echo "make chaos     fifty runs killed at random moments, damaged checkpoints, a full disk, a failing server"
 	@echo "make ui        the MLflow UI, on port 5000 or the next free one"
 
