@@ -51,9 +51,14 @@ def hold(path: Path, *, patience: float = PATIENCE) -> Iterator[None]:
 @contextmanager
 def shared(path: Path) -> Iterator[None]:
     """Holds a lock file together with whoever else does so; `held` says so of it while one of them lives."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+") as file:
-        fcntl.flock(file, fcntl.LOCK_SH)
+    with _flock(path, fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Holds a lock file for something short, waiting for it; the kernel lets go of it with the process."""
+    with _flock(path, fcntl.LOCK_EX):
         yield
 
 
@@ -67,6 +72,14 @@ def held(path: Path) -> bool:
     except BlockingIOError:
         return True
     return _silence(path) < SILENT
+
+
+@contextmanager
+def _flock(path: Path, how: int) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as file:
+        fcntl.flock(file, how)
+        yield
 
 
 def _taken(path: Path, patience: float) -> TextIO:

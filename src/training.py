@@ -12,7 +12,7 @@ from lightning.pytorch.strategies import Strategy
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from src import checkpoints, fitting, hardware, processes, signals
+from src import checkpoints, fitting, hardware, packaging, processes, signals
 from src.callbacks.logging import Handing
 from src.callbacks.progress import Progress
 from src.callbacks.saving import Saving
@@ -188,15 +188,9 @@ class Network:
                 yield {name: output.cpu().numpy() for name, output in outputs.items()}
 
     def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
-        answer = Answer(self.task.cpu()).eval()
-        answer.model.to(memory_format=torch.contiguous_format)  # else torch warns that it finds no whole tensor
-        batch = torch.export.Dim.AUTO
-        program = torch.export.export(answer, (torch.from_numpy(example),), dynamic_shapes=[{0: batch}])
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.export.save(program, folder / "model.pt2")
-        np.save(folder / "example.npy", example)
+        files = packaging.package(self.task.cpu(), folder, example)
         self._lay_out()
-        return {"flavour": "pytorch", "file": "model.pt2", "example": "example.npy"}
+        return files
 
     def flops(self, data: Any) -> int | None:
         from torch.utils.flop_counter import FlopCounterMode  # only once a run
@@ -247,15 +241,3 @@ class Network:
     def _fits(self, size: int) -> bool:
         """Whether so many bytes of examples may lie on the accelerator, a quarter of whose free memory is theirs."""
         return self._processes == 1 and self._device().type == "cuda" and size <= torch.cuda.mem_get_info()[0] / 4
-
-
-class Answer(nn.Module):
-    """From examples as they are stored, as float32, to the one output that the task names as its answer."""
-
-    def __init__(self, task: Any):
-        super().__init__()
-        self.preprocess, self.model, self._task = task.preprocess, task.model, [task]
-
-    def forward(self, examples: Tensor) -> Tensor:
-        task = self._task[0]
-        return task.predict(self.preprocess(examples))[task.answer]

@@ -97,9 +97,14 @@ def test_what_is_ignored_stays_ignored():
 
 
 def test_what_must_be_whole_is_not_disturbed():
+    before = [signal.getsignal(number) for number in signals.LEAVING]
+    outlived = []
     with signals.heard(), signals.ignored():
         for number in signals.LEAVING:
             come(number)
+            outlived.append(number)
+    assert outlived == [*signals.LEAVING]
+    assert [signal.getsignal(number) for number in signals.LEAVING] == before
 
 
 def test_another_thread_leaves_the_handlers_alone():

@@ -6,29 +6,22 @@ number, rather than failed: so the finished trials are exactly as many as were a
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import socket
 import time
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
 import psutil
 from optuna.samplers import BaseSampler
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pipelines.sweep.objectives import Objective
+from pipelines.sweep.storage import open_storage
 from src.errors import InputError
-from src.tracking.journal import mend
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 CONSTANT = ("GridSampler", "BruteForceSampler", "QMCSampler")  # samplers whose seed fixes the order of all points
@@ -66,7 +59,7 @@ class Worker:
         self._beats = 0
         self._seen: dict[str, tuple[Any, float]] = {}  # by worker: its last beat, and when it was first seen here
         folder.mkdir(parents=True, exist_ok=True)
-        self.storage, self.lock = _open(storage, folder, name)
+        self.storage, self.lock = open_storage(storage, folder, name)
         with self.lock():
             self.study = optuna.create_study(
                 storage=self.storage,
@@ -190,68 +183,3 @@ class Worker:
             self._seen[owner] = (beat, time.monotonic())
             return True
         return time.monotonic() - since < self._stale
-
-
-class Mending(BaseJournalFileLock):
-    """The lock of a journal file, which dies with its holder; it cuts off a line that a killed writer left torn."""
-
-    def __init__(self, path: Path):
-        self._path = path
-
-    def acquire(self) -> bool:
-        self._file = open(f"{self._path}.lock", "w")  # noqa: SIM115 - it lives until the release
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        mend(self._path)
-        return True
-
-    def release(self) -> None:
-        self._file.close()
-
-
-def _open(url: str | None, folder: Path, name: str) -> tuple[BaseStorage, Callable[[], AbstractContextManager[None]]]:
-    """The storage, and a lock over whatever is counted in it."""
-    if url is None:
-        path = folder / "study.journal"
-        lock = Mending(path)
-        try:
-            storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
-            lock.acquire()
-            json.loads((path.read_bytes().splitlines() or [b"{}"])[-1])  # Optuna takes it for one that is being written
-            lock.release()
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{path}: expected the journal of an Optuna study; this is none, or damaged ({error!r}). Move it away, or "
-                "name another study (sweep.study=...)."
-            ) from error
-        return storage, lambda: _held(folder / ".claim")
-    if not url.startswith("postgresql"):
-        raise InputError(
-            f"sweep.storage={url}: expected null, for a journal in the study's folder, or postgresql+psycopg://user@host/database."
-        )
-    import sqlalchemy
-
-    engine = sqlalchemy.create_engine(url, pool_pre_ping=True)
-    key = zlib.crc32(name.encode())
-
-    @contextmanager
-    def advisory() -> Iterator[None]:
-        with engine.connect() as connection:
-            connection.execute(sqlalchemy.text("select pg_advisory_lock(:key)"), {"key": key})
-            try:
-                yield
-            finally:
-                connection.execute(sqlalchemy.text("select pg_advisory_unlock(:key)"), {"key": key})
-
-    try:
-        with advisory():
-            return RDBStorage(url, engine_kwargs={"pool_pre_ping": True}), advisory
-    except (sqlalchemy.exc.SQLAlchemyError, ModuleNotFoundError, RuntimeError) as error:  # the last: of another Optuna
-        first = str(error).splitlines()[0]
-        raise InputError(f"sweep.storage: {engine.url.render_as_string()} cannot be used: {first}") from error
-
-
-@contextmanager
-def _held(path: Path) -> Iterator[None]:
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -18,9 +18,9 @@ from typing import Any
 
 from mlflow.exceptions import MlflowException
 
+from src.locks import alone
 from src.runs import read_json
 from src.tracking.shipment import Shipment, ship
-from src.tracking.shipping import alone
 
 SAMPLING = 5  # seconds between samples of the machine's load
 PATIENCE = 120  # seconds for which a courier tries to ship the end of a run

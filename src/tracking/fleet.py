@@ -11,10 +11,11 @@ from pathlib import Path
 from mlflow.exceptions import MlflowException
 
 from src import locks
+from src.locks import alone
 from src.runs import Run, read_json, write_json
 from src.tracking.courier import PATIENCE, REFUSED, called
 from src.tracking.shipment import Shipment, ship
-from src.tracking.shipping import SEARCHING, alone, died, shipped
+from src.tracking.shipping import SEARCHING, died, shipped
 
 INTERVAL = 1.0  # seconds between looks for trials that have ended
 PARENT = "mlflow.parentRunId"  # the tag by which MLflow nests runs

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from src.locks import alone
 from src.runs import Run, read_json, write_json
 from src.tracking import store
 from src.tracking.journal import read
-from src.tracking.shipping import alone, close
+from src.tracking.shipping import close
 
 os.environ.update(store.ENVIRONMENT)
 

@@ -1,26 +1,15 @@
 """What is known of a record's shipping without asking the store: locks, and what the store confirmed."""
 
-import fcntl
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from src.errors import InUse
+from src.locks import alone
 from src.runs import Run, read_json, write_json
 from src.tracking.journal import read
 
 SEARCHING = ".searching"  # the lock file that the workers of a study hold together
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Holds a lock file, waiting for it; the kernel lets go of it with the process."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def shipped(folder: Path) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines import report
 from src.errors import InputError
-from src.tracking.shipping import alone
+from src.locks import alone
 from tests.pipelines import CARD, results, ship, write
 from tests.repository import ROOT
 

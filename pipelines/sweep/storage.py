@@ -1,0 +1,76 @@
+"""Where a study lies: an Optuna journal in its folder, or PostgreSQL; and the lock over what is counted in it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._file import BaseJournalFileLock
+
+from src.errors import InputError
+from src.locks import alone
+from src.tracking.journal import mend
+
+
+def open_storage(url: str | None, folder: Path, name: str) -> tuple[BaseStorage, Callable[[], AbstractContextManager[None]]]:
+    """The storage, and a lock over whatever is counted in it."""
+    if url is None:
+        path = folder / "study.journal"
+        lock = Mending(path)
+        try:
+            storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+            lock.acquire()
+            json.loads((path.read_bytes().splitlines() or [b"{}"])[-1])  # Optuna takes it for one that is being written
+            lock.release()
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path}: expected the journal of an Optuna study; this is none, or damaged ({error!r}). Move it away, or "
+                "name another study (sweep.study=...)."
+            ) from error
+        return storage, lambda: alone(folder / ".claim")
+    if not url.startswith("postgresql"):
+        raise InputError(
+            f"sweep.storage={url}: expected null, for a journal in the study's folder, or postgresql+psycopg://user@host/database."
+        )
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(url, pool_pre_ping=True)
+    key = zlib.crc32(name.encode())
+
+    @contextmanager
+    def advisory() -> Iterator[None]:
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text("select pg_advisory_lock(:key)"), {"key": key})
+            try:
+                yield
+            finally:
+                connection.execute(sqlalchemy.text("select pg_advisory_unlock(:key)"), {"key": key})
+
+    try:
+        with advisory():
+            return RDBStorage(url, engine_kwargs={"pool_pre_ping": True}), advisory
+    except (sqlalchemy.exc.SQLAlchemyError, ModuleNotFoundError, RuntimeError) as error:  # the last: of another Optuna
+        first = str(error).splitlines()[0]
+        raise InputError(f"sweep.storage: {engine.url.render_as_string()} cannot be used: {first}") from error
+
+
+class Mending(BaseJournalFileLock):
+    """The lock of a journal file, which dies with its holder; it cuts off a line that a killed writer left torn."""
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def acquire(self) -> bool:
+        self._file = open(f"{self._path}.lock", "w")  # noqa: SIM115 - it lives until the release
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        mend(self._path)
+        return True
+
+    def release(self) -> None:
+        self._file.close()
