@@ -67,9 +67,9 @@ class Platform:
         loss = next(point["value"] for point in points if point["name"] == "val/loss")
         return read_json(run / "timings.json")["fit_seconds"] / epochs, loss
 
-    def build(self) -> Experiment:
+    def build(self, *settings: str) -> Experiment:
         """The experiment, in this process."""
-        config = command.configure(self.overrides)
+        config = command.configure([*self.overrides, *settings])
         prepared = assembly.prepare(config)
         return assembly.build(assembly.complete(config, prepared), prepared)
 

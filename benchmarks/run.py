@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from benchmarks import commands, epochs, scaling, sweeps, tracking
+from benchmarks import commands, epochs, saving, scaling, sweeps, tracking
+from pipelines import marked
 
 HERE = Path(__file__).parent
 BENCHMARKS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
@@ -34,6 +35,11 @@ BENCHMARKS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
     "configuration_error": ("a mistyped option", "at most 0.6 s", commands.configuration_error),
     "metric": ("a metric on the step's path", "at most 0.05 ms", tracking.metric),
     "tracking": ("a training that is tracked, over one that is not", "at most 1.02", tracking.share),
+    "saving": (
+        "share of an MLP's training that its checkpoints take, two an epoch of half a second",
+        "at most 2 %",
+        saving.share,
+    ),
     "memory": ("memory with 8 times the data that may be held, over 1 time", "flat", scaling.memory),
     "growth": ("seconds an example with 16 times the data, over 1 time", "flat", scaling.growth),
     "processes": ("examples a second of two one-thread processes (DDP), over one", "at least 1.7", scaling.processes),
@@ -45,7 +51,7 @@ BENCHMARKS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
         lambda: sweeps.measure("idle"),
     ),
     "pruning": (
-        "epochs of 20 trials of the CNN with successive halving, over those without",
+        "epochs of 40 trials of the CNN with successive halving, over those without",
         "a third, for an equal best value",
         lambda: sweeps.measure("pruning"),
     ),
@@ -62,7 +68,7 @@ def main(names: list[str]) -> None:
         print(name, json.dumps(results[name]), flush=True)
         path.write_text(json.dumps(results, indent=2) + "\n")
     table = _table(results)
-    _insert(HERE.parent / "README.md", table)
+    marked.replace(HERE.parent / "README.md", "benchmarks", table)
     print(table)
 
 
@@ -73,14 +79,6 @@ def _table(results: dict[str, Any]) -> str:
         if name in results
     ]
     return "\n".join(["| what | measured: median (range) | target |", "|---|---|---|", *rows])
-
-
-def _insert(readme: Path, table: str) -> None:
-    """Puts the table between its two marks."""
-    before, start, rest = readme.read_text().partition("<!-- benchmarks -->\n")
-    _, end, after = rest.partition("<!-- end of benchmarks -->")
-    assert end, "README.md: expected the two marks of the benchmarks' table"
-    readme.write_text(f"{before}{start}\n{table}\n\n{end}{after}")
 
 
 def _machine() -> dict[str, Any]:
@@ -99,7 +97,7 @@ def _number(result: dict[str, Any]) -> str:
     if "seconds_beyond_the_import" in result:
         return f"{result['seconds_beyond_the_import']:.2f} s"
     if "percent" in result:
-        return f"{result['percent']:.2f} %"
+        return f"{result['percent']:.2f} %" + (f" ({low:.2f} to {high:.2f})" if low < high else "")
     if "ratio" in result:
         return f"{result['ratio']:.2f} ({low:.2f} to {high:.2f})"
     if result["seconds"] < 0.01:

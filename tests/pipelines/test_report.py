@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import report
+from pipelines.wording import number
 from src.errors import InputError
 from src.locks import alone
 from tests.pipelines import CARD, results, ship, write
@@ -242,23 +243,18 @@ def test_a_run_that_was_pulled_has_no_folder_here():
 
 def test_it_knows_no_task_model_or_data_by_name():
     names = {path.stem for group in ("task", "model", "data", "experiment") for path in (ROOT / "conf" / group).glob("*.yaml")}
-    files = [*(ROOT / f"pipelines/{name}.py" for name in ("report", "results")), *(ROOT / "pipelines/templates").iterdir()]
+    files = [
+        *(ROOT / f"pipelines/{name}.py" for name in ("report", "results", "wording")),
+        *(ROOT / "pipelines/templates").iterdir(),
+        *(ROOT / "pipelines/gallery").glob("*.py"),
+    ]
     used = {word for path in files for word in re.findall(r"\w+", path.read_text().lower())}
     assert len(names) > 10
     assert names & used == set()
 
 
-NUMBERS = {0.98765: "0.9877", 0.0: "0.0000", 24.78321: "24.78", 123_456.7: "123,457", 0.00012345: "0.0001234"}
-BRIEF = {9610: "9,610", 53_098: "53.1 k", 999_600: "1.00 M", 2.0059: "2.01", 0.36: "0.360", 163.97: "164", 4: "4"}
-
-
-@pytest.mark.parametrize(("show", "expected"), [(report.number, NUMBERS), (report.brief, BRIEF)])
-def test_numbers_are_shown_as_a_person_reads_them(show, expected):
-    assert {value: show(value) for value in expected} == expected
-
-
 def test_a_scale_leaves_out_what_lies_far_off():
     points = [report.Point(value, (value - 0.01, value + 0.01)) for value in (0.98, 0.97, 0.96, 0.95, 0.94, 0.1)]
-    low, high = report.Column("grip", "max", report.number, points).scale
+    low, high = report.Column("grip", "max", number, points).scale
     assert (low, high) == (pytest.approx(0.93), pytest.approx(0.99))
-    assert report.Column("grip", "max", report.number, points[:1]).scale is None
+    assert report.Column("grip", "max", number, points[:1]).scale is None

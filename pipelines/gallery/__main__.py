@@ -1,0 +1,25 @@
+"""Measures a row, or puts the table of all of them into README: `python -m pipelines.gallery measure fnn`, then `... table`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines import marked
+from pipelines.gallery import rows
+from pipelines.gallery.table import markdown
+from src import command
+from src.errors import InputError
+
+
+def main(arguments: Sequence[str]) -> None:
+    match arguments:
+        case ["measure", name]:
+            rows.find(name).measure()
+        case ["table"]:
+            marked.replace(Path("README.md"), "gallery", markdown(rows.read()))
+        case _:
+            raise InputError(f"expected `measure` and the name of a row, or `table`; received {' '.join(arguments)!r}.")
+
+
+if __name__ == "__main__":
+    sys.exit(command.guard(lambda: main(sys.argv[1:])))

@@ -1,0 +1,121 @@
+"""The rows of the table of figures: what params.yaml asks for, and what was measured."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from src import runs
+from src.errors import InputError, RunFailed
+from src.tracking.code import Code
+
+HERE = Path(__file__).parent
+COSTS = ("fit_seconds", "latency_one_ms")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Args:
+        arguments: of `python -m src.train`, without the seed.
+        shown: metrics of the test part; empty for the headline of the task.
+        published: what others report, as it is to be quoted.
+        folder: of the measured rows.
+    """
+
+    name: str
+    arguments: Sequence[str]
+    seeds: Sequence[int]
+    shown: Sequence[str] = ()
+    published: str = ""
+    folder: Path = HERE / "rows"
+
+    @property
+    def path(self) -> Path:
+        return self.folder / f"{self.name}.json"
+
+    @property
+    def command(self) -> str:
+        return " ".join(["python -m src.train", *self.arguments])
+
+    @property
+    def measured(self) -> Mapping[str, Any]:
+        """What `measure` left; empty where nobody measured it, or something else than is asked for now."""
+        found = runs.read_json(self.path)
+        same = found and (found["command"], [*found["seeds"]]) == (self.command, [str(seed) for seed in self.seeds])
+        return found if same else {}
+
+    def measure(self) -> None:
+        """Trains each seed, or finds its run, and leaves the row's file."""
+        seeds = {}
+        for seed in self.seeds:
+            run = _train([*self.arguments, f"seed={seed}"])
+            metrics, timings = runs.read_json(run / "metrics.json"), runs.read_json(run / "timings.json")
+            tests = {name.removeprefix("test/"): value for name, value in metrics.items() if name.startswith("test/")}
+            seeds[str(seed)] = {"run": run.name, "test": tests, **{name: timings[name] for name in COSTS if name in timings}}
+        config: Any = OmegaConf.load(run / "config.yaml")
+        code = Code.now()
+        runs.write_json(
+            self.path,
+            {
+                "command": self.command,
+                "objective": OmegaConf.to_container(config.objective),
+                "headline": list(config.evaluation.headline),
+                "parameters": metrics["parameters"],
+                "flops": metrics.get("flops"),
+                "seeds": seeds,
+                "commit": code.commit,
+                "dirty": bool(code.diff),
+                "machine": _machine(),
+            },
+        )
+
+
+def read(path: Path = HERE / "params.yaml") -> list[Row]:
+    """The rows that params.yaml asks for."""
+    asked: Any = OmegaConf.to_container(OmegaConf.load(path))
+    return [Row(name=name, **row) for name, row in asked["rows"].items()]
+
+
+def find(name: str) -> Row:
+    rows = {row.name: row for row in read()}
+    if name not in rows:
+        raise InputError(f"{name}: expected a row of {HERE / 'params.yaml'}, one of {', '.join(rows)}.")
+    return rows[name]
+
+
+def mean(row: Mapping[str, Any], name: str) -> tuple[float, float | None]:
+    """A metric's mean over the seeds and its standard deviation, None for one seed."""
+    values = [seed["test"][name] for seed in row["seeds"].values()]
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
+
+
+def _train(arguments: Sequence[str]) -> Path:
+    """The run of a command that is typed as a user would."""
+    print(f"$ python -m src.train {' '.join(arguments)}", flush=True)
+    done = subprocess.run([sys.executable, "-m", "src.train", *arguments], stdout=subprocess.PIPE, text=True, check=False)
+    print(done.stdout, end="", flush=True)
+    if done.returncode:
+        raise RunFailed(f"{' '.join(arguments)}: expected a run that comes to its end; it left with {done.returncode}.")
+    return Path(done.stdout.rpartition("run: ")[2].strip())
+
+
+def _machine() -> dict[str, Any]:
+    """The kind of machine: what decides seconds, and nothing that names it."""
+    import torch
+
+    return {
+        "threads": torch.get_num_threads(),
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,51 @@
+"""README's table of figures, made of the measured rows."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipelines.gallery.rows import Row, mean
+from pipelines.wording import brief, number, words
+
+COMMAND = "python -m src.train "
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """A table for each list of metrics; rows that nobody has measured are left out."""
+    kept = [(row, measured) for row in rows if (measured := row.measured)]
+    tables = itertools.groupby(kept, key=lambda pair: _shown(*pair))
+    return "\n\n".join(_table(shown, list(pairs)) for shown, pairs in tables)
+
+
+def _shown(row: Row, measured: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(row.shown or measured["headline"])
+
+
+def _table(shown: Sequence[str], pairs: Sequence[tuple[Row, Mapping[str, Any]]]) -> str:
+    heads = [f"`{COMMAND.strip()} ...`", *map(words, shown), "published", "parameters", "FLOPs", "training", "one example"]
+    lines = [heads, ["---"] * len(heads)]
+    for row, measured in pairs:
+        seconds, latency = (_median(measured, name) for name in ("fit_seconds", "latency_one_ms"))
+        lines.append(
+            [
+                f"`{row.command.removeprefix(COMMAND)}`",
+                *(_score(*mean(measured, name)) for name in shown),
+                row.published,
+                brief(measured["parameters"]),
+                brief(measured["flops"]) if measured["flops"] else "",
+                f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s",
+                f"{latency:.1f} ms",
+            ]
+        )
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _score(value: float, deviation: float | None) -> str:
+    return number(value) + (f" ± {deviation:.4f}" if deviation is not None else "")
+
+
+def _median(measured: Mapping[str, Any], name: str) -> float:
+    return statistics.median(seed[name] for seed in measured["seeds"].values())

@@ -1,0 +1,83 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines import marked
+from pipelines.gallery import rows, table
+from pipelines.gallery.rows import Row
+from src.errors import InputError, RunFailed
+from tests.repository import ROOT
+
+
+@pytest.fixture
+def row(tmp_path: Path, monkeypatch) -> Row:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    place = [f"paths.runs={tmp_path}/runs", f"paths.prepared={tmp_path}/data", "tracking.uri=http://127.0.0.1:9"]
+    return Row("constant", ["+experiment=most_frequent", *place], [0, 1], published="0.1", folder=tmp_path)
+
+
+def test_readme_shows_what_the_committed_rows_say():
+    assert marked.read(ROOT / "README.md", "gallery") == table.markdown(rows.read())
+
+
+def test_a_committed_row_is_what_params_asks_for():
+    measured = {path.stem for path in (rows.HERE / "rows").glob("*.json")}
+    assert measured
+    assert measured <= {row.name for row in rows.read() if row.measured}
+
+
+def test_a_row_is_measured_by_its_own_command_for_each_seed(row: Row, tmp_path: Path):
+    assert row.measured == {}
+    row.measure()
+    found = row.measured
+    assert {seed["run"] for seed in found["seeds"].values()} == {path.name for path in (tmp_path / "runs").glob("most*")}
+    assert len(found["seeds"]) == 2
+    value, deviation = rows.mean(found, "accuracy")
+    assert value == pytest.approx(0.1, abs=0.02)
+    assert deviation == 0
+    header, _, line = table.markdown([row]).splitlines()
+    assert "accuracy" in header
+    assert f"{value:.4f} ± 0.0000" in line
+    assert "| 0.1 |" in line
+
+
+def test_a_row_of_other_arguments_counts_as_not_measured(row: Row):
+    row.measure()
+    for other in ({"seeds": [0]}, {"arguments": [*row.arguments, "seed=3"]}):
+        changed = Row(**{**vars(row), **other})
+        assert changed.measured == {}
+        assert table.markdown([changed]) == ""
+
+
+def test_a_command_that_fails_leaves_no_row(row: Row):
+    with pytest.raises(RunFailed, match="expected a run that comes to its end; it left with 2"):
+        Row(**{**vars(row), "arguments": ["+experiment=most_frequent", "nothing=1"]}).measure()
+    assert not row.path.exists()
+
+
+def test_a_name_that_is_no_row_is_refused():
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.gallery", "measure", "nothing"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "nothing: expected a row of" in done.stderr
+
+
+def test_marks_hold_a_text_that_can_be_replaced(tmp_path: Path):
+    path = tmp_path / "page.md"
+    path.write_text("before\n<!-- a -->\nold\n<!-- end of a -->\nafter\n")
+    marked.replace(path, "a", "new")
+    assert marked.read(path, "a") == "new"
+    assert path.read_text() == "before\n<!-- a -->\n\nnew\n\n<!-- end of a -->\nafter\n"
+    with pytest.raises(InputError, match="expected the marks <!-- b -->"):
+        marked.replace(path, "b", "lost")
+    assert marked.read(path, "a") == "new"
