@@ -32,6 +32,7 @@ class Classical:
         objective: Mapping[str, str],
         seed: int,
         augmentation: Any = None,
+        averaging: Any = None,
         **_: Any,
     ):
         self.estimator = model()
@@ -39,11 +40,12 @@ class Classical:
         self._normalise = _normaliser(data)
         if data.num_classes is None:
             raise InputError("trainer=classical: expected data with classes; this data set has none. Choose a network.")
-        if augmentation is not None:
-            raise InputError(
-                "trainer=classical: expected augmentation=none; an estimator is fitted once, to the examples as they are. "
-                "Choose a network."
-            )
+        for name, given in (("augmentation", augmentation), ("averaging", averaging)):
+            if given is not None:
+                raise InputError(
+                    f"trainer=classical: expected {name}=none; an estimator is fitted once, to the examples as they are. "
+                    "Choose a network."
+                )
 
     def fit(
         self,
