@@ -32,7 +32,7 @@ def first_step() -> dict[str, Any]:
         return float(done.stdout.split()[-1]) - start
 
     with tempfile.TemporaryDirectory() as folder:
-        found = alternate(lambda: by_platform(folder), lambda: _seconds(folder, "-c", "import lightning.pytorch"), pairs=5)
+        found = alternate(lambda: by_platform(folder), lambda: _seconds(folder, "-c", "import src, lightning.pytorch"), pairs=5)
     return {**found, "seconds_beyond_the_import": round(found["platform_seconds"] - found["bare_seconds"], 3)}
 
 

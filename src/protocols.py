@@ -40,6 +40,13 @@ class Outcome(NamedTuple):
     target: Tensor
 
 
+class Heads(NamedTuple):
+    """What a classifier with auxiliary heads answers in training: its logits, and those of each other head with their share."""
+
+    logits: Tensor
+    others: tuple[tuple[Tensor, float], ...]
+
+
 class Reconstruction(NamedTuple):
     """What an autoencoder makes of its input: the input again, and the code that it went through."""
 

@@ -1,19 +1,20 @@
 """Feed-forward networks of any depth."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 from torch import Tensor, nn
 
 
 class FNN(nn.Module):
-    """Flattens its input and passes it through fully connected ReLU layers.
+    """Flattens its input and passes it through fully connected layers.
 
     Shapes: (batch, *input_shape) to (batch, num_outputs).
 
     Args:
         hidden: units of each hidden layer; none makes a linear model.
-        batch_norm: batch normalisation between each hidden layer and its ReLU (Ioffe and Szegedy 2015).
+        activation: makes the one that follows a hidden layer.
+        batch_norm: batch normalisation between each hidden layer and its activation (Ioffe and Szegedy 2015).
         dropout: probability after each hidden layer.
     """
 
@@ -23,6 +24,7 @@ class FNN(nn.Module):
         input_shape: Sequence[int],
         hidden: Sequence[int],
         num_outputs: int,
+        activation: Callable[[], nn.Module] = nn.ReLU,
         dropout: float = 0.0,
         batch_norm: bool = False,
     ):
@@ -32,7 +34,7 @@ class FNN(nn.Module):
         for units in hidden:
             layers.append(nn.Linear(size, units))
             layers += [nn.BatchNorm1d(units)] if batch_norm else []
-            layers.append(nn.ReLU())
+            layers.append(activation())
             layers += [nn.Dropout(dropout)] if dropout else []
             size = units
         self.layers = nn.Sequential(*layers, nn.Linear(size, num_outputs))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from src.protocols import Batch, Mix, Outcome
+from src.protocols import Batch, Heads, Mix, Outcome
 from src.tasks.base import Task
 
 
@@ -28,8 +28,14 @@ class Classification(Task):
         self._smoothing = label_smoothing
 
     def step(self, batch: Batch) -> Outcome:
-        logits = self.model(batch.input)
-        target: Any = batch.target
+        made = self.model(batch.input)
+        if not isinstance(made, Heads):
+            return self._judged(made, batch.target)
+        outcome = self._judged(made.logits, batch.target)
+        losses = [share * self._judged(logits, batch.target).loss for logits, share in made.others]
+        return outcome._replace(loss=torch.stack([outcome.loss, *losses]).sum())
+
+    def _judged(self, logits: Tensor, target: Any) -> Outcome:
         spread = target.over(logits.shape[1]) if isinstance(target, Mixed) else target
         return Outcome(cross_entropy(logits, spread, label_smoothing=self._smoothing), logits, target)
 

@@ -1,0 +1,151 @@
+"""Torchvision's classifiers as this repository has them: their sizes, what they are fitted to, and their auxiliary heads."""
+
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.optim import SGD
+
+from src import configuration, hardware
+from src.models.adapted import Adapted
+from src.protocols import Batch, Heads
+from src.tasks.classification import Classification
+
+# Millions of weights for a thousand classes, as papers and torchvision state them.
+PAPERS = {
+    "alexnet": 61.10,
+    "vgg11": 132.86,
+    "vgg16": 138.36,
+    "resnet18": 11.69,
+    "resnet50": 25.56,
+    "googlenet": 13.00,
+    "googlenet model.network.aux_logits=false": 6.62,
+    "inception_v3": 27.16,
+    "inception_v3 model.network.aux_logits=false": 23.83,
+}
+
+
+def composed(settings: str, shape: list[int], classes: int = 3) -> Any:
+    config = configuration.compose([f"data.shape={shape}", f"data.num_classes={classes}", *f"model={settings}".split()])
+    return instantiate(OmegaConf.to_container(configuration.resolve(config))["model"])  # type: ignore[index]
+
+
+def only_shapes(settings: str, shape: list[int], classes: int = 3) -> Any:
+    """A network without the numbers of its weights, which takes no time."""
+    with torch.device("meta"):
+        return composed(settings, shape, classes)
+
+
+def narrow(**settings: Any) -> Adapted:
+    """A small network of torchvision."""
+    torch.manual_seed(0)
+    network = torchvision.models.shufflenet_v2_x0_5(num_classes=3)
+    return Adapted(network, **{"input_shape": [3, 16, 16], **settings})
+
+
+@pytest.mark.parametrize("settings", PAPERS)
+def test_it_has_as_many_weights_as_in_the_papers(settings):
+    size = 299 if "inception" in settings else 224
+    network = only_shapes(settings, [3, size, size], 1000)
+    assert sum(parameter.numel() for parameter in network.parameters()) / 1e6 == pytest.approx(PAPERS[settings], abs=0.005)
+    assert hardware.precision("cpu", network) in ("32-true", "bf16-mixed")
+
+
+@pytest.mark.parametrize(
+    ("settings", "smallest"),
+    [
+        ("alexnet", 63),
+        ("vgg11", 32),
+        ("vgg16", 32),
+        ("googlenet", 15),
+        ("inception_v3", 299),
+        ("alexnet model.small_images=true", 7),
+    ],
+)
+def test_the_smallest_images_that_a_network_can_be_trained_on(settings, smallest):
+    with pytest.raises(InstantiationException) as caught:
+        only_shapes(settings, [3, smallest - 1, smallest])
+    message = str(caught.value.__cause__)
+    assert f"expected images of at least {smallest}x{smallest} pixels; received {smallest - 1}x{smallest}" in message
+    assert f"data.size={smallest}" in message
+    assert "model=resnet_small" in message
+    assert ("model.small_images=true" in message) == ("small_images" not in settings)
+    network = only_shapes(settings, [3, smallest, smallest]).eval()
+    assert network(torch.zeros(2, 3, smallest, smallest, device="meta")).shape == (2, 3)
+
+
+def test_images_of_three_channels_get_the_librarys_own_network():
+    x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(0)
+    own = torchvision.models.shufflenet_v2_x0_5(num_classes=3).eval()
+    assert torch.equal(narrow().eval()(x), own(x))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_other_channels_change_the_first_convolution_alone(channels):
+    network = narrow(input_shape=[channels, 16, 16])
+    assert network(torch.randn(2, channels, 16, 16)).shape == (2, 3)
+    shapes = {name: parameter.shape for name, parameter in narrow().named_parameters()}
+    other = {name for name, parameter in network.named_parameters() if parameter.shape != shapes[name]}
+    assert other == {"network.conv1.0.weight"}
+
+
+def test_a_convolution_for_other_channels_keeps_the_size_of_what_flows():
+    for channels in (1, 5):
+        weight = composed("resnet18", [channels, 32, 32]).network.conv1.weight
+        assert weight.shape == (64, channels, 7, 7)
+        assert float(weight.detach().std()) == pytest.approx((2 / (64 * 49)) ** 0.5, rel=0.1)
+
+
+def test_for_small_images_it_does_not_shrink_them_at_the_start():
+    small, plain = narrow(small_images=True), narrow()
+    assert [(layer.kernel_size, layer.stride) for layer in (small.network.conv1[0],)] == [((3, 3), (1, 1))]
+    sizes = []
+    for model in (small, plain):
+        model.network.stage2.register_forward_hook(lambda module, inputs, output: sizes.append(inputs[0].shape[2]))
+        model(torch.randn(2, 3, 16, 16))
+    assert sizes == [16, 4]
+
+
+def test_a_network_without_a_convolution_is_refused():
+    with pytest.raises(ValueError, match="expected a network with a Conv2d; Linear has none"):
+        Adapted(nn.Linear(3, 3), input_shape=[3, 16, 16])
+
+
+def test_auxiliary_heads_are_trained_with_their_share_and_predict_nothing():
+    torch.manual_seed(0)
+    network = composed("googlenet", [1, 32, 32])
+    task = Classification(
+        model=network, preprocess=nn.Identity(), optimizer=partial(SGD, lr=0.1), scheduler=None, objective="val/accuracy"
+    )
+    batch = Batch(torch.randn(4, 1, 32, 32), torch.tensor([0, 1, 2, 0]), torch.arange(4))
+    torch.manual_seed(0)
+    made = network.train()(batch.input)
+    assert isinstance(made, Heads)
+    assert [share for _, share in made.others] == [0.3, 0.3]
+    parts = [cross_entropy(logits, batch.target) for logits in (made.logits, *(logits for logits, _ in made.others))]
+    torch.manual_seed(0)
+    outcome = task.step(batch)
+    assert float(outcome.loss.detach()) == pytest.approx(float((parts[0] + 0.3 * (parts[1] + parts[2])).detach()), rel=1e-4)
+    assert torch.allclose(outcome.prediction, made.logits, atol=1e-5)
+    outcome.loss.backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+    network.eval()
+    assert torch.equal(task.step(batch).prediction, network(batch.input))
+    assert float(task.step(batch).loss.detach()) == pytest.approx(
+        float(cross_entropy(network(batch.input), batch.target).detach())
+    )
+
+
+def test_without_a_share_the_auxiliary_heads_say_nothing():
+    network = composed("googlenet model.auxiliary=0.0", [3, 32, 32]).train()
+    assert network(torch.randn(2, 3, 32, 32)).shape == (2, 3)
