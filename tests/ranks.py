@@ -33,3 +33,11 @@ class Spoilt(Classification):
             self.left -= 1
         spoilt = self.left == 0 and self.rank == int(os.environ.get("RANK", 0))
         return outcome._replace(loss=outcome.loss * float("nan")) if spoilt else outcome
+
+
+class Shares(Callback):
+    """Leaves the number of weights that each process holds in the run folder."""
+
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        held = sum(parameter.to_local().numel() for parameter in module.parameters())
+        (Path(trainer.default_root_dir) / f"shares-{trainer.global_rank}.txt").write_text(str(held))
