@@ -34,25 +34,28 @@ def hold(path: Path, *, patience: float = PATIENCE) -> Iterator[None]:
         InUse: another living process holds it.
     """
     with _taken(path, patience) as file:
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
-        file.flush()
-        over = threading.Event()
-        beating = threading.Thread(target=_beat, args=(path, over), daemon=True)
-        beating.start()
         try:
-            yield
+            with _living(path, file):
+                yield
         finally:
-            over.set()
-            beating.join()
             file.truncate(0)
 
 
 @contextmanager
 def shared(path: Path) -> Iterator[None]:
-    """Holds a lock file together with whoever else does so; `held` says so of it while one of them lives."""
-    with _flock(path, fcntl.LOCK_SH):
-        yield
+    """Holds a lock together with whoever else does so; `held` says so of it while one of them lives.
+
+    The holders of a machine have a file of their own, `<name>@<machine>`, which they name and touch as `hold` does.
+    """
+    own = path.with_name(f"{path.name}@{socket.gethostname()}")
+    with _flock(own, fcntl.LOCK_SH) as file:
+        try:
+            with _living(own, file):
+                yield
+        finally:
+            with suppress(BlockingIOError):  # another one of this machine holds it still
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                file.truncate(0)
 
 
 @contextmanager
@@ -63,7 +66,11 @@ def alone(path: Path) -> Iterator[None]:
 
 
 def held(path: Path) -> bool:
-    """Whether a living process holds a lock file, on this machine or another one."""
+    """Whether a living process holds a lock file, on this machine or another one, alone or with others."""
+    return any(_held(file) for file in (path, *path.parent.glob(f"{path.name}@*")))
+
+
+def _held(path: Path) -> bool:
     if not path.is_file():
         return False
     try:
@@ -75,11 +82,27 @@ def held(path: Path) -> bool:
 
 
 @contextmanager
-def _flock(path: Path, how: int) -> Iterator[None]:
+def _flock(path: Path, how: int) -> Iterator[TextIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as file:
+    with open(path, "a+") as file:  # NFS wants a file that can be read for a lock that is shared
         fcntl.flock(file, how)
+        yield file
+
+
+@contextmanager
+def _living(path: Path, file: TextIO) -> Iterator[None]:
+    """Names this process in its lock file, and touches it while the block lasts."""
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+    file.flush()
+    over = threading.Event()
+    beating = threading.Thread(target=_beat, args=(path, over), daemon=True)
+    beating.start()
+    try:
         yield
+    finally:
+        over.set()
+        beating.join()
 
 
 def _taken(path: Path, patience: float) -> TextIO:
@@ -126,7 +149,7 @@ def _silence(path: Path) -> float:
     holder = re.fullmatch(r"process \d+ on (.+), since .+", path.read_text())
     if holder is None or holder[1] == socket.gethostname():
         return math.inf
-    now = path.with_name(f"{path.name}.now.{os.getpid()}")
+    now = path.with_name(f".now.{socket.gethostname()}.{os.getpid()}")
     now.touch()
     silence = now.stat().st_mtime - path.stat().st_mtime
     now.unlink()

@@ -23,6 +23,7 @@ STARTING = 600.0  # seconds that the others may take from the order to the train
 PATIENCE = 30.0  # seconds that a process may take to end after the training
 LOST = re.compile(r"gloo|NCCL|Connection (closed|reset|refused)|Broken pipe")  # what torch says where another one is gone
 AGENT = "TORCHELASTIC_USE_AGENT_STORE"
+_told: set[str] = set()  # the keys of the orders that have been given: after a fit, a store may be out of reach
 PLACE = ("RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", AGENT)
 
 
@@ -77,6 +78,8 @@ def together(devices: int, num_nodes: int, task: Mapping[str, Any]) -> Iterator[
     from torch import distributed
 
     with _environment_kept(), _others(number) as others:
+        os.environ.setdefault("NODE_RANK", str(rank() // devices))  # Lightning would take each node for the first
+        os.environ.setdefault("LOCAL_RANK", str(rank() % devices))
         if rank() == 0:
             server = _server()
             _tell({**task, "port": server.port})
@@ -109,10 +112,21 @@ def fitting(folder: Path, prepared: Path, start: Path | None) -> dict[str, str |
 
 
 def order() -> dict[str, Any]:
-    """What the first process tells this one, once it does: the order of a fit, or the code to end with."""
-    store = _store()
-    store.wait([_key("order")], timedelta(days=7))  # preparing the data may take long
-    return json.loads(store.get(_key("order")))
+    """What the first process tells this one, once it does: the order of a fit, or the code to end with.
+
+    Raises:
+        ProcessLost: the first process is not there, or not any more.
+    """
+    try:
+        store = _store()
+        store.wait([_key("order")], timedelta(days=7))  # preparing the data may take long
+        found = json.loads(store.get(_key("order")))
+        if "code" in found:
+            store.add(_key("dismissed"), 1)
+    except RuntimeError as error:
+        _explain(error, [])
+        raise
+    return found
 
 
 def failed(reason: str) -> None:
@@ -123,27 +137,36 @@ def failed(reason: str) -> None:
 @contextmanager
 def dismissing() -> Iterator[None]:
     """Lets the processes that still wait for an order end with the code of the first one."""
-    others, code = count() > 1, 1
+    store, code = _store() if count() > 1 else None, 1  # held: it may be this process that serves it
     try:
         yield
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         raise
     finally:
-        if others:
+        if store is not None and _key("order") not in _told:
             _tell({"code": code})
+            end = time.monotonic() + PATIENCE
+            while _serves() and store.add(_key("dismissed"), 0) < count() - 1 and time.monotonic() < end:
+                time.sleep(0.02)
 
 
 def _tell(order: Mapping[str, Any]) -> None:
     _store().set(_key("order"), json.dumps(dict(order)))
+    _told.add(_key("order"))
 
 
 def _store() -> Any:
-    """The store of whoever started the processes, at MASTER_ADDR and MASTER_PORT."""
-    from torch.distributed import rendezvous
+    """The store at MASTER_ADDR and MASTER_PORT, of whoever started the processes or of the first of them."""
+    from torch.distributed import TCPStore
 
-    store, _, _ = next(iter(rendezvous("env://", rank=rank(), world_size=count())))
-    return store
+    host, port, patience = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timedelta(seconds=STARTING)
+    return TCPStore(host, port, is_master=_serves(), wait_for_workers=False, multi_tenant=True, timeout=patience)
+
+
+def _serves() -> bool:
+    """Whether this process is to serve the store itself: the first one, where no agent of torchrun does."""
+    return rank() == 0 and os.environ.get(AGENT) != "True"
 
 
 def _key(name: str) -> str:

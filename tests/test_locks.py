@@ -101,3 +101,16 @@ def test_those_who_share_a_lock_hold_it_until_the_last_has_gone(path):
             assert locks.held(path)
         assert locks.held(path)
     assert not locks.held(path)
+    (own,) = path.parent.iterdir()
+    assert own.name.startswith(f"{path.name}@")
+    assert own.read_text() == ""
+
+
+def test_of_those_who_share_a_lock_one_on_another_machine_counts_while_it_beats(path):
+    other = path.with_name(f"{path.name}@another-machine")
+    with locks.shared(path):
+        elsewhere(other, seconds=0)
+    elsewhere(other, seconds=locks.SILENT / 2)
+    assert locks.held(path)
+    elsewhere(other, seconds=locks.SILENT * 2)
+    assert not locks.held(path)

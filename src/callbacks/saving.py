@@ -107,8 +107,9 @@ class Saving(Callback):
             raise ValueError(f"objective.metric={self.metric}: the task never logs it; it logs {names}.")
         if self.best is None or self.sign * float(value) > self.sign * self.best:
             self.best, self.best_epoch = float(value), trainer.current_epoch + 1
+            content = _content(trainer)
             if trainer.is_global_zero:
-                checkpoints.write(self.best_path, _content(trainer))
+                checkpoints.write(self.best_path, content)
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
         self._at_good = False
@@ -118,9 +119,10 @@ class Saving(Callback):
 
     def _save_last(self, trainer: Trainer, content: Callable[[Trainer], dict[str, Any]]) -> None:
         self._random = _of_all(random_state(), trainer)
+        found = content(trainer)
         if trainer.is_global_zero:
             self.flush()
-            checkpoints.write(self.last_path, content(trainer))
+            checkpoints.write(self.last_path, found)
         self._saved, self._saved_step = time.monotonic(), trainer.global_step
 
     def _from_last(self, trainer: Trainer) -> bool:
@@ -154,6 +156,7 @@ def _of_all(state: dict[str, Any], trainer: Trainer) -> list[dict[str, Any]]:
 
 
 def _content(trainer: Trainer) -> dict[str, Any]:
+    """A checkpoint's content; every process asks for it, for those that share a network out gather it together."""
     return trainer._checkpoint_connector.dump_checkpoint()
 
 

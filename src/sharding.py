@@ -1,0 +1,139 @@
+"""Processes that share a network out among them: each holds a part of every weight, gradient and optimizer state.
+
+It is torch's `fully_shard` (FSDP2): https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html. Checkpoints are
+those of any other training, whole and written by the first process.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.strategies import DDPStrategy
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.optim import SGD, Optimizer
+from torch.utils._pytree import tree_map
+
+from src.errors import InputError
+
+LISTS = (nn.ModuleList, nn.ModuleDict)  # they are never called, so that nothing would gather their weights
+
+
+class Sharded(DDPStrategy):
+    """Lightning's strategy of DDP, with the network shared out in the place of DDP's wrapper around the whole.
+
+    Each process builds the whole network in its own memory first, and has it again when the fit is over.
+
+    Args:
+        gathered: parameters from which a member of a sequence or a list in the network is gathered for itself, when it
+            computes; the rest is gathered with the whole network.
+        arguments: of Lightning's DDPStrategy.
+    """
+
+    def __init__(self, *, gathered: int = 1_000_000, **arguments: Any):
+        super().__init__(**arguments)
+        self._gathered = gathered
+        self._whole: nn.Module | None = None
+
+    def model_to_device(self) -> None:
+        """Nothing yet: the parts move as they are made."""
+
+    def configure_ddp(self) -> None:
+        task: Any = self.lightning_module
+        if task.model._compiled_call_impl is not None:
+            raise InputError("trainer.compile: expected null where a network is shared out among processes (trainer=fsdp).")
+        self._whole = task.model
+        mesh = init_device_mesh(self.root_device.type, (self.world_size,))
+        # A weight that lies in another order than its dimensions' cannot be shared out.
+        task.model = share_out(
+            copy.deepcopy(task.model).to(memory_format=torch.contiguous_format), mesh, gathered=self._gathered
+        )
+        task.to(self.root_device)
+
+    def setup_optimizers(self, trainer: Trainer) -> None:
+        super().setup_optimizers(trainer)
+        for optimizer in self.optimizers:
+            _unfuse(optimizer)
+
+    def lightning_module_state_dict(self) -> dict[str, Any]:
+        return self._complete(super().lightning_module_state_dict())
+
+    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        """A state of one process, whose tensors lie in memory as its parameters do: fused kernels rely on it."""
+        state = self._complete(super().optimizer_state(optimizer))
+        task: Any = self.lightning_module
+        assert self._whole is not None
+        wholes = dict(zip(task.model.parameters(), self._whole.parameters(), strict=True))
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        for number, values in state["state"].items():
+            whole = wholes.get(parameters[number])
+            for name, value in values.items():
+                if whole is not None and isinstance(value, Tensor) and value.shape == whole.shape:
+                    values[name] = torch.empty_like(whole, device="cpu").copy_(value)
+        return state
+
+    def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
+        for optimizer, state in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            of_each = {number: _like(parameters[number], values) for number, values in state["state"].items()}
+            optimizer.load_state_dict({**state, "state": of_each})
+            _unfuse(optimizer)
+
+    def teardown(self) -> None:
+        if self._whole is not None:
+            task: Any = self.lightning_module
+            task.model, self._whole = self._whole, None
+            self.optimizers = []  # their states lie beside the shares, and end with them
+        super().teardown()
+
+    def _complete(self, state: dict[str, Any]) -> dict[str, Any]:
+        """A state with its tensors whole, in the first process; all of them must ask for it."""
+
+        def whole(value: Any) -> Any:
+            if not isinstance(value, DTensor):
+                return value
+            tensor = value.full_tensor()
+            return tensor.cpu() if self.is_global_zero else None
+
+        return tree_map(whole, state)
+
+
+def share_out(network: nn.Module, mesh: DeviceMesh, *, gathered: int) -> nn.Module:
+    """Shares a network out among the processes of a mesh, in place."""
+    members = {
+        member
+        for part in network.modules()
+        if isinstance(part, nn.Sequential | nn.ModuleList)
+        for member in part
+        if not isinstance(member, LISTS)
+    }
+    for part in reversed([*network.modules()]):  # from the inside out
+        left = sum(parameter.numel() for parameter in part.parameters() if not isinstance(parameter, DTensor))
+        if part is network or (part in members and left >= gathered):
+            fully_shard(part, mesh=mesh, reshard_after_forward=True)
+    return network
+
+
+def _unfuse(optimizer: Optimizer) -> None:
+    """Turns off the one fused kernel that torch does not have for shares."""
+    if isinstance(optimizer, SGD):
+        optimizer._step_supports_amp_scaling = False
+        for group in optimizer.param_groups:
+            group["fused"] = False
+
+
+def _like(parameter: Tensor, values: Mapping[str, Any]) -> dict[str, Any]:
+    """An optimizer's state of one parameter, shared out as the parameter is."""
+    assert isinstance(parameter, DTensor)
+    return {
+        name: distribute_tensor(
+            value.to(parameter.device).contiguous(), parameter.device_mesh, parameter.placements, src_data_rank=None
+        )
+        if isinstance(value, Tensor) and value.shape == parameter.shape
+        else value
+        for name, value in values.items()
+    }
