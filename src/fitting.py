@@ -24,8 +24,12 @@ from src.tasks.divergence import RolledBack
 for name in ("lightning.pytorch", "lightning.fabric"):
     logging.getLogger(name).setLevel(logging.WARNING)  # tips, and a line for each device that is not there
 # Lightning recommends loader workers, which a batch by one index does not need, counts blocks as steps, walks through
-# containers by a function that torch has renamed, and wants to reduce over the processes what a task has reduced already.
-for message in ("does not have many workers", "smaller than the logging interval", "treespec, LeafSpec", "sync_dist=True"):
+# containers by a function that torch has renamed, wants to reduce over the processes what a task has reduced already, and
+# would have every command typed on a cluster start by srun.
+NOISE = (
+    "does not have many workers", "smaller than the logging interval", "treespec, LeafSpec", "sync_dist=True", "`srun` command"
+)  # fmt: skip
+for message in NOISE:
     warnings.filterwarnings("ignore", message=f".*{message}.*")
 
 PROFILERS = {"simple": "SimpleProfiler", "advanced": "AdvancedProfiler", "pytorch": "PyTorchProfiler"}

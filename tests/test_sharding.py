@@ -36,8 +36,9 @@ def close(one, other, *, tolerance: float = 1e-4) -> bool:
         ("trainer.gradient_clip_val=0.5", "trainer.accumulate_grad_batches=3", "scheduler=one_cycle"),
         (EACH, "trainer.max_steps=20", "trainer.max_epochs=null", "trainer.steps_per_call=4", "optimizer=sgd"),
         (EACH, "model.hidden=[9,8,7]", "optimizer=adamw", "trainer.gradient_clip_val=0.1"),
+        (EACH, "averaging=ema", "divergence=skip"),
     ],
-    ids=["accumulated and clipped", "an end within an epoch", "layer by layer"],
+    ids=["accumulated and clipped", "an end within an epoch", "layer by layer", "averaged, and each step looked at"],
 )
 def test_a_network_that_is_shared_out_trains_as_on_one_process(images: Callable[..., Images], tmp_path, settings):
     data = images(151)
@@ -78,6 +79,12 @@ def test_it_goes_on_exactly_and_anything_else_goes_on_from_its_checkpoint(images
 def test_a_compiled_network_is_refused(images, tmp_path):
     with pytest.raises(InputError, match=r"trainer\.compile: expected null where a network is shared out"):
         trained(images(151), tmp_path / "run", *TWO, *FNN, "trainer.compile=default")
+    assert children() == []
+
+
+def test_micro_batches_that_memory_asks_for_are_refused(images, tmp_path):
+    with pytest.raises(InputError, match="expected one device, or trainer=ddp"):
+        trained(images(32), tmp_path / "two", *TWO, *FNN, "trainer.auto_micro_batch=true")
     assert children() == []
 
 

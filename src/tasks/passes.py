@@ -56,7 +56,7 @@ class MicroBatches:
     ):
         strategy: Any = task.trainer.strategy
         speaks = any(isinstance(module, nn.SyncBatchNorm) for module in task.modules())
-        if not isinstance(strategy, SingleDeviceStrategy | DDPStrategy) or speaks:
+        if type(strategy) not in (SingleDeviceStrategy, DDPStrategy) or speaks:
             raise InputError(
                 "trainer.auto_micro_batch=true: expected one device, or trainer=ddp without trainer.sync_batchnorm; processes "
                 "that speak to each other within a forward pass cannot agree on one that had no memory for it."

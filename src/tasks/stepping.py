@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Adam, AdamW, Optimizer
 
@@ -139,6 +140,8 @@ class Guard:
         Args:
             norm: of all gradients together.
         """
+        if isinstance(norm, DTensor):  # of gradients that are shared out
+            norm = norm.full_tensor()
         wrong = ~(torch.isfinite(torch.stack([*losses])).all() & torch.isfinite(norm))
         if self._trainer.world_size > 1:  # gradients are everyone's, losses and buffers each process's own
             wrong = self._trainer.strategy.reduce(wrong.float(), reduce_op="max") > 0
