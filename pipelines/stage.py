@@ -62,12 +62,17 @@ def sweep(name: str) -> None:
 
 
 def train(name: str) -> None:
-    """Trains, or finds the run trained; leaves its weights, configuration and validation metrics."""
+    """Trains, or finds the run trained; leaves its weights, configuration and validation metrics.
+
+    Where params.yaml names a cluster, a job trains the run, and the stage waits for it.
+    """
     from src import assembly
-    from src.train import train
+    from src.train import launch
 
     config = configuration.tune(load(name))
-    run = train(config, test=False, patience=math.inf)
+    if cluster := OmegaConf.select(OmegaConf.load("params.yaml"), "cluster"):
+        config.cluster = {**configuration.compose([f"cluster={cluster}"]).cluster, "wait": True}
+    run = launch(config, test=False, patience=math.inf)
     folder = RESULTS / name / "model"
     shutil.rmtree(folder, ignore_errors=True)
     experiment = assembly.restore(run.folder)

@@ -112,6 +112,11 @@ def restore(folder: Path, *, place: Mapping[str, Any] | None = None) -> Experime
     return experiment
 
 
+def cluster(config: DictConfig) -> Any:
+    """What submits the run as a job, as the configuration says."""
+    return _make(plain(config, "cluster"), "cluster")
+
+
 def plain(config: DictConfig, key: str) -> Any:
     """One node of the configuration, resolved, as a plain container."""
     node = OmegaConf.select(config, key)

@@ -64,7 +64,11 @@ def configure(arguments: Sequence[str]) -> DictConfig:
     extra, overrides = _split(arguments)
     resumed = [override.partition("=")[2].strip("'\"") for override in overrides if override.startswith("resume=")]
     if resumed and resumed[-1] not in ("", "null"):
-        return configuration.further(Path(resumed[-1]), overrides)
+        place = [override for override in overrides if override.lstrip("+~").startswith(("cluster=", "cluster."))]
+        config = configuration.further(Path(resumed[-1]), [override for override in overrides if override not in place])
+        if place:  # which no run states
+            config.cluster = configuration.compose(place, extra=extra).cluster
+        return config
     config = configuration.compose(overrides, extra=extra)
     if not config.get("tuned"):
         return config

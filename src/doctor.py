@@ -46,7 +46,9 @@ def doctor(config: DictConfig) -> None:
     Raises:
         RunFailed: something would keep a run from its end.
     """
-    content: Any = OmegaConf.to_container(OmegaConf.masked_copy(config, ["trainer", "tracking", "paths"]), resolve=True)
+    content: Any = OmegaConf.to_container(
+        OmegaConf.masked_copy(config, ["trainer", "tracking", "paths", "cluster"]), resolve=True
+    )
     found = []
     for finding in _all(content):
         found.append(finding)

@@ -58,7 +58,7 @@ def trainer(
     if several:
         arguments["strategy"] = strategy() if strategy else "ddp"
     # Lightning itself would take the job of a cluster in which the command was typed for the training's processes.
-    own = several and not torch.distributed.is_torchelastic_launched()
+    own = not torch.distributed.is_torchelastic_launched()
     return Trainer(
         **arguments,
         devices=devices,

@@ -56,7 +56,8 @@ def check(devices: Any, num_nodes: Any) -> None:
         )
     if count() == 1 and num_nodes > 1:
         raise InputError(
-            f"trainer.num_nodes={num_nodes}: expected a start by torchrun on each node; this command runs on one alone."
+            f"trainer.num_nodes={num_nodes}: expected a start by torchrun on each node, or cluster=slurm; this command runs on "
+            "one alone."
         )
 
 

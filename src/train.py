@@ -1,6 +1,7 @@
 """One run: `python -m src.train +experiment=cnn`, with any Hydra override. Trains, evaluates and records it."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,61 @@ from src.runs import Run
 
 if TYPE_CHECKING:  # heavy imports come after the configuration is known to be good
     from src.assembly import Experiment
+    from src.data.store import Prepared
+    from src.tracking.code import Code
     from src.tracking.record import Record
 
 
-def train(config: DictConfig, *, test: bool = True, patience: float = locks.PATIENCE) -> Run:
+@dataclass(frozen=True)
+class Plan:
+    """What is to be trained, and in which folder.
+
+    Args:
+        config: complete.
+        start: the run that is trained further, None where the weights are fresh.
+    """
+
+    config: DictConfig
+    prepared: "Prepared"
+    start: Path | None
+    run: Run
+
+    @property
+    def content(self) -> dict[str, Any]:
+        return OmegaConf.to_container(self.config)  # type: ignore[return-value]
+
+    @property
+    def fitted(self) -> bool:
+        return self.run.fitted and self.run.recorded  # else its numbers may not have reached the record
+
+    def finished(self, *, test: bool) -> bool:
+        """Whether there is nothing left to do, which is then said."""
+        if not self.fitted or (test and not self.run.evaluated):
+            return False
+        print(f"This run exists; nothing is trained. force=true trains it again beside it.\n{summary(self.run)}")
+        return True
+
+
+def launch(config: DictConfig, *, test: bool = True, patience: float = locks.PATIENCE) -> Run:
+    """Trains what the configuration says, or has the cluster do so that it names, and gives the run."""
+    if config.get("cluster") is None:
+        return train(config, test=test, patience=patience)
+    from src import assembly
+    from src.launch import submission
+
+    config = submission.settle(config)
+    cluster = assembly.cluster(config)
+    cluster.check()
+    plan = _plan(config)
+    if plan.finished(test=test):
+        return plan.run
+    experiment = assembly.build(plan.config, plan.prepared)
+    experiment.learner.flops(experiment.data)  # refuses a model that does not fit the data
+    cluster.submit(plan.run, plan.config, test=test, patience=patience)
+    return plan.run
+
+
+def train(config: DictConfig, *, test: bool = True, patience: float = locks.PATIENCE, code: "Code | None" = None) -> Run:
     """Trains what the configuration says, or finds it trained, and gives its run.
 
     The same configuration, data and code give the same folder: a finished run is reused, an interrupted one goes on.
@@ -24,35 +76,27 @@ def train(config: DictConfig, *, test: bool = True, patience: float = locks.PATI
     Args:
         test: whether the test part is evaluated too.
         patience: seconds to wait for another command that holds the run.
+        code: that the record states; as it is now where none is given.
     """
     from src import assembly
     from src.tracking.record import Record
 
-    prepared = assembly.prepare(config)
-    config = assembly.complete(config, prepared)
-    content: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
-    processes.check(content["trainer"].get("devices", 1), content["trainer"].get("num_nodes", 1))
-    start = Path(content["resume"]) if content["resume"] else None
-    if start and not (start / "last.ckpt").is_file():
-        raise InputError(
-            f"resume={start}: expected a run with a last.ckpt; there is none. Repeat its own command to continue it."
-        )
-    name = identity.run_id(content, prepared.card["content"], start=start.name if start else None)
-    run = runs.choose(Path(content["paths"]["runs"]), content["name"], name, force=content["force"])
+    plan = _plan(config)
+    run, trainer = plan.run, plan.config.trainer
+    processes.check(trainer.get("devices", 1), trainer.get("num_nodes", 1))
     with run.lock(patience=patience):
-        fitted = run.fitted and run.recorded  # else its numbers may not have reached the record
-        if fitted and (run.evaluated or not test):
-            print(f"This run exists; nothing is trained. force=true trains it again beside it.\n{summary(run)}")
+        if plan.finished(test=test):
             return run
-        with Record.of(run, content, prepared.card) as record:
-            experiment = assembly.build(config, prepared)
+        fitted = plan.fitted
+        with Record.of(run, plan.content, plan.prepared.card, code=code) as record:
+            experiment = assembly.build(plan.config, plan.prepared)
             flops = experiment.learner.flops(experiment.data)  # refuses a model that does not fit the data
-            runs.write_atomic(run.config, OmegaConf.to_yaml(config).encode())
+            runs.write_atomic(run.config, OmegaConf.to_yaml(plan.config).encode())
             record.begin(device=experiment.learner.device)
             if fitted:
                 experiment.learner.load(run.best)
             else:
-                _fit(run, experiment, record, start, flops)
+                _fit(run, experiment, record, plan.start, flops)
             if test:
                 from src.evaluation.final import evaluate_test
 
@@ -80,6 +124,24 @@ def _headline(run: Run, metrics: dict[str, Any]) -> dict[str, str]:
                 low, high = intervals.get(key, (None, None))
                 shown[key] = f"{metrics[key]:.4f}" + (f"  (95 %: {low:.4f} to {high:.4f})" if low is not None else "")
     return shown
+
+
+def _plan(config: DictConfig) -> Plan:
+    from src import assembly
+
+    config = config.copy()
+    config.pop("cluster", None)  # where a run is trained does not belong to it
+    prepared = assembly.prepare(config)
+    config = assembly.complete(config, prepared)
+    content: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
+    start = Path(content["resume"]) if content["resume"] else None
+    if start and not (start / "last.ckpt").is_file():
+        raise InputError(
+            f"resume={start}: expected a run with a last.ckpt; there is none. Repeat its own command to continue it."
+        )
+    name = identity.run_id(content, prepared.card["content"], start=start.name if start else None)
+    run = runs.choose(Path(content["paths"]["runs"]), content["name"], name, force=content["force"])
+    return Plan(config, prepared, start, run)
 
 
 def _fit(run: Run, experiment: "Experiment", record: "Record", start: Path | None, flops: int | None) -> None:
@@ -111,4 +173,4 @@ if __name__ == "__main__":
     if processes.rank() > 0:  # one of several that torchrun has started
         sys.exit(rank.main())
     with processes.dismissing():
-        command.main(train)
+        command.main(launch)

@@ -51,6 +51,11 @@ class Setup:
         if "sweep" not in base:
             names = ", ".join(checks.options("sweep"))
             raise InputError(f"expected +sweep=NAME, the file of a space in conf/sweep; there are {names}.")
+        if base.cluster is not None:
+            raise InputError(
+                "cluster: expected a search on the machine where it is started; its trials are processes of its own. Leave it "
+                "out, and start the search within a job; several jobs share one study by sweep.storage."
+            )
         node = OmegaConf.create({key: base[key] for key in ("sweep", "seed", "name", "trainer")})
         sweep: Any = OmegaConf.to_container(node.sweep, resolve=True)
         for key in ("n_trials", "workers", "seeds", "slots_per_gpu"):
@@ -85,7 +90,7 @@ class Setup:
         """
         content = OmegaConf.to_container(assembly.complete(self.open(values), self.prepared))
         assert isinstance(content, dict)
-        return {str(key): value for key, value in content.items() if key != "sweep"}
+        return {str(key): value for key, value in content.items() if key not in ("sweep", "cluster")}
 
     def open(self, values: Mapping[str, Any]) -> DictConfig:
         """The configuration of a point, its interpolations still open."""

@@ -49,6 +49,7 @@ def main() -> int:
     except KeyboardInterrupt:  # a signal that all have agreed on; the last checkpoint is written
         return 0
     except Exception as error:
+        print(f"process {processes.rank()}:", file=sys.stderr)
         traceback.print_exc()
         processes.failed(repr(error))
         return 1

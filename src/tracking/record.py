@@ -85,7 +85,7 @@ class Record:
         code: Code | None = None,
     ) -> Self:
         """The record of a run with a resolved configuration on a prepared data set with this card."""
-        place = ("hydra", "paths", "tracking", "force", "resume")
+        place = ("hydra", "paths", "tracking", "cluster", "force", "resume")
         return cls(
             run,
             tracking=config["tracking"],
@@ -118,7 +118,7 @@ class Record:
         if code.diff:
             write_atomic(self.run.folder / "uncommitted.diff", code.diff)
         self._journal = Journal(self.run.journal)
-        for file in ("config.yaml", "uncommitted.diff"):
+        for file in ("config.yaml", "uncommitted.diff", "job.log"):
             if (self.run.folder / file).is_file():
                 self.artifact(self.run.folder / file)
         self._write("RUNNING")

@@ -1,0 +1,32 @@
+"""One process of a job that trains a submitted run: `python -m src.job runs/cnn-1a2b3c4d`, which the job's script starts."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from src import command, processes
+from src.launch import rank, slurm
+from src.launch.submission import Submission
+from src.runs import Run
+from src.train import train
+
+WAIT = 60.0  # seconds for the record to reach the store: what goes on beside a job is ended with it
+
+
+def main(folder: Path) -> int:
+    """Trains the run if this is the first process, and beside it if not."""
+    os.environ.update(slurm.place(os.environ))
+    if processes.rank() > 0:
+        for number in (signal.SIGTERM, signal.SIGUSR1):  # every process of a job gets them; the first one decides
+            signal.signal(number, signal.SIG_IGN)
+        return rank.main()
+    config, test, code = Submission(Run(folder)).order()
+    config.tracking.wait = max(config.tracking.wait, WAIT)
+    command.environment()
+    with processes.dismissing():
+        sys.exit(command.guard(lambda: train(config, test=test, code=code)))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,129 @@
+"""A run as it was when it was submitted: code and configuration, frozen in its folder until a cluster trains it."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from src.errors import InputError
+from src.runs import Run, read_json, write_atomic, write_json
+from src.tracking.code import Code
+
+ROOT = Path(__file__).resolve().parents[2]
+LARGEST = 256 * 2**20  # bytes of code; what is more has hardly been meant as such
+AGREE = {"nodes": "num_nodes", "processes_per_node": "devices"}  # of the cluster, and of the trainer
+
+
+@dataclass(frozen=True)
+class Submission:
+    """The folder `submission` of a run.
+
+    Args:
+        code: the files of the repository, from which the job imports. It goes when the run is finished.
+        exit: which the job leaves: its id and its code.
+    """
+
+    run: Run
+
+    @property
+    def folder(self) -> Path:
+        return self.run.folder / "submission"
+
+    @property
+    def code(self) -> Path:
+        return self.folder / "code"
+
+    @property
+    def exit(self) -> Path:
+        return self.folder / "exit"
+
+    @property
+    def log(self) -> Path:
+        """Of all jobs that have worked on the run."""
+        return self.run.folder / "job.log"
+
+    @property
+    def job(self) -> dict[str, Any]:
+        """Which job has been given the run: its id, and the bytes of the log before it."""
+        return read_json(self.folder / "job.json")
+
+    def freeze(self, config: DictConfig, *, test: bool) -> None:
+        """Writes down what the job is to do.
+
+        Args:
+            config: complete, as `train` takes it.
+            test: whether the test part is evaluated too.
+        """
+        shutil.rmtree(self.folder, ignore_errors=True)
+        files = _files(ROOT, self.run.folder.resolve().parent)
+        if sum(path.stat().st_size for path in files) > LARGEST:
+            largest = max(files, key=lambda path: path.stat().st_size)
+            raise InputError(
+                f"expected at most {LARGEST // 2**20} MiB of code to freeze; received more, and {largest} is the largest file. "
+                "What .gitignore lists is left out."
+            )
+        for path in files:
+            target = self.code / path.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+        state = Code.now()
+        write_atomic(self.folder / "config.yaml", OmegaConf.to_yaml(config).encode())
+        write_atomic(self.folder / "uncommitted.diff", state.diff)
+        write_json(self.folder / "order.json", {"test": test, "commit": state.commit, "branch": state.branch})
+
+    def given(self, job: str) -> None:
+        before = self.log.stat().st_size if self.log.is_file() else 0
+        write_json(self.folder / "job.json", {"id": job, "before": before})
+
+    def order(self) -> tuple[DictConfig, bool, Code]:
+        """What was frozen: the configuration, whether the test part is evaluated, and what the record states of the code."""
+        config, order = OmegaConf.load(self.folder / "config.yaml"), read_json(self.folder / "order.json")
+        assert isinstance(config, DictConfig)
+        diff = (self.folder / "uncommitted.diff").read_bytes()
+        return config, order["test"], Code(order["commit"], order["branch"], diff)
+
+
+def settle(config: DictConfig) -> DictConfig:
+    """The configuration with as many nodes and processes for the cluster as for the trainer, whichever states them."""
+    config = config.copy()
+    for own in AGREE:
+        if config.cluster[own] is None:
+            del config.cluster[own]  # then conf/trainer/ddp.yaml, which looks at it, has its own default
+    for own, other in AGREE.items():
+        wanted = OmegaConf.select(config, f"trainer.{other}", default=1)
+        stated = config.cluster.get(own, wanted)
+        if stated != wanted:
+            raise InputError(
+                f"cluster.{own}={stated}: expected {wanted}, as trainer.{other} is {wanted}. State one of the two; several "
+                "processes need trainer=ddp."
+            )
+        config.cluster[own] = wanted
+        if other in config.trainer:
+            config.trainer[other] = wanted
+    if config.trainer.get("precision") == "auto":
+        raise InputError(
+            "trainer.precision=auto: expected a stated precision, as trainer.precision=bf16-mixed. It decides the result, and "
+            "the machine that trains is another one."
+        )
+    return config
+
+
+def _files(root: Path, runs: Path) -> list[Path]:
+    """The files that git tracks or would track; the code and the configuration where git knows of no repository."""
+    listed = subprocess.run(
+        ["git", "-C", str(root), "ls-files", "-z", "-co", "--exclude-standard"], capture_output=True, text=True, check=False
+    )
+    names = listed.stdout.split("\0") if listed.returncode == 0 else _plain(root)
+    paths = [root / name for name in dict.fromkeys(names) if name]
+    return [path for path in paths if path.is_file() and not path.is_relative_to(runs)]
+
+
+def _plain(root: Path) -> Iterator[str]:
+    for folder in ("src", "conf", "pipelines"):
+        for path in sorted((root / folder).rglob("*")):
+            if "__pycache__" not in path.parts:
+                yield str(path.relative_to(root))

@@ -1,0 +1,141 @@
+"""What a submission is made of, and what is refused before anything is written; no SLURM is needed for it."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from pipelines.sweep.setup import Setup
+from src import assembly, command, identity
+from src.errors import InputError
+from src.launch import slurm, submission
+from src.launch.slurm import Slurm
+from src.launch.submission import Submission, settle
+from src.runs import Run
+from src.train import launch
+
+SUBMITTED = ("+experiment=cnn", "cluster=slurm")
+DDP = (*SUBMITTED, "trainer=ddp")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "nodes", "processes"),
+    [
+        (SUBMITTED, 1, 1),
+        (DDP, 1, 2),
+        ((*DDP, "cluster.nodes=2", "cluster.processes_per_node=4"), 2, 4),
+        ((*DDP, "trainer.num_nodes=3", "trainer.devices=1"), 3, 1),
+        ((*DDP, "trainer.num_nodes=3", "cluster.nodes=3"), 3, 2),
+        (("+experiment=random_forest", "cluster=slurm"), 1, 1),
+    ],
+)
+def test_the_cluster_and_the_trainer_agree(overrides, nodes, processes):
+    config = settle(command.configure(overrides))
+    made = assembly.cluster(config)
+    assert (made.nodes, made.processes_per_node) == (nodes, processes)
+    if "trainer=ddp" in overrides:
+        assert (config.trainer.num_nodes, config.trainer.devices) == (nodes, processes)
+
+
+def test_one_process_here_is_what_ddp_without_a_cluster_says():
+    config = command.configure(["+experiment=cnn", "trainer=ddp"])
+    assert (config.cluster, config.trainer.num_nodes, config.trainer.devices) == (None, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ((*SUBMITTED, "cluster.nodes=2"), r"cluster\.nodes=2: expected 1, as trainer\.num_nodes is 1.*need trainer=ddp"),
+        ((*DDP, "cluster.nodes=2", "trainer.num_nodes=1"), r"cluster\.nodes=2: expected 1"),
+        ((*DDP, "cluster.nodes=2", "trainer.num_nodes=3"), r"cluster\.nodes=2: expected 3"),
+        ((*DDP, "trainer.devices=2", "cluster.processes_per_node=4"), r"cluster\.processes_per_node=4: expected 2"),
+        ((*SUBMITTED, "trainer.precision=auto"), r"expected a stated precision.*the machine that trains is another one"),
+        ((*SUBMITTED, "cluster.warning=0"), r"warning: expected a number from 1; received 0"),
+        ((*SUBMITTED, "cluster.gpus_per_node=two"), r"gpus_per_node: expected a number from 0; received two"),
+        (
+            (*SUBMITTED, "cluster.options={requeue: false}"),
+            r"options\.requeue: expected a long option of sbatch without its dashes",
+        ),
+        ((*SUBMITTED, "cluster.options={--account: x}"), r"options\.--account: expected a long option"),
+    ],
+)
+def test_what_is_refused_writes_nothing(project, overrides, message):
+    with pytest.raises(InputError, match=message):
+        launch(command.configure(overrides))
+    assert list(project.iterdir()) == []
+
+
+def test_a_machine_without_slurm(project, monkeypatch):
+    monkeypatch.setenv("PATH", str(project))
+    with pytest.raises(InputError, match=r"expected SLURM's sbatch on the PATH; there is none.*leave cluster=slurm out"):
+        launch(command.configure(SUBMITTED))
+    assert list(project.iterdir()) == []
+
+
+def test_a_search_stays_where_it_is_started(project):
+    with pytest.raises(InputError, match="cluster: expected a search on the machine where it is started"):
+        Setup.of(["+experiment=cnn", "+sweep=cnn", "cluster=slurm"])
+    assert list(project.iterdir()) == []
+
+
+def test_a_run_to_be_trained_further_can_go_to_a_cluster(tmp_path):
+    OmegaConf.save({"name": "cnn", "trainer": {"max_epochs": 3}, "resume": None}, tmp_path / "config.yaml")
+    config = command.configure([f"resume={tmp_path}", "trainer.max_epochs=5", "cluster=slurm", "cluster.partition=gpu"])
+    assert (config.trainer.max_epochs, config.cluster.partition, config.resume) == (5, "gpu", str(tmp_path))
+
+
+def test_where_a_run_is_trained_is_not_part_of_it():
+    here = OmegaConf.to_container(command.configure(["+experiment=cnn", "trainer=ddp"]), resolve=True)
+    there = OmegaConf.to_container(settle(command.configure([*DDP, "cluster.time=60"])), resolve=True)
+    assert identity.training_part(here) == identity.training_part(there)
+
+
+def test_the_script_states_what_the_configuration_asks_for(project):
+    made = Slurm(
+        nodes=2,
+        processes_per_node=4,
+        cpus_per_process=6,
+        gpus_per_node=4,
+        memory="64G",
+        time="1-12:00:00",
+        options={"account": "a b", "exclusive": True, "qos": None},
+    )
+    folder = project / "it's 50%" / "cnn-1a2b3c4d"
+    text = made.script(folder, name="cnn-1a2b3c4d")
+    head = [line.removeprefix("#SBATCH --") for line in text.splitlines() if line.startswith("#SBATCH")]
+    assert {"nodes=2", "ntasks-per-node=4", "cpus-per-task=6", "gpus-per-node=4", "mem=64G", "exclusive"} <= {*head}
+    assert {"time=1-12:00:00", "account='a b'", "signal=USR1@120", "requeue", "open-mode=append"} <= {*head}
+    assert not any(line.startswith(("partition", "qos")) for line in head)
+    assert "50%%" in next(line for line in head if line.startswith("output="))
+    assert "export OMP_NUM_THREADS=6" in text
+    shown = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True, check=False)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    asked = text.partition("cd ")[0] + '\nprintf %s "$folder"'
+    assert subprocess.run(["bash", "-c", asked], text=True, capture_output=True, check=True).stdout == str(folder)
+
+
+def test_a_process_of_a_job_knows_its_place():
+    place = slurm.place({"SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_NODEID": "1", "SLURM_NTASKS": "4"})
+    assert {"RANK": "3", "LOCAL_RANK": "1", "NODE_RANK": "1", "WORLD_SIZE": "4"}.items() <= place.items()
+
+
+def test_code_that_is_more_than_code_is_not_frozen(project, monkeypatch):
+    monkeypatch.setattr(submission, "LARGEST", 1000)
+    run = Run(Path("runs/cnn-1a2b3c4d"))
+    with pytest.raises(InputError, match=r"expected at most 0 MiB of code .* is the largest file\. What \.gitignore lists"):
+        Submission(run).freeze(command.configure(SUBMITTED), test=True)
+    assert list(project.iterdir()) == []
+
+
+def test_code_without_a_repository_is_frozen_too(project, monkeypatch):
+    for name in ("src/a.py", "src/__pycache__/a.pyc", "conf/train.yaml", "data/large.bin"):
+        (project / "code" / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / "code" / name).write_text(name)
+    monkeypatch.setattr(submission, "ROOT", project / "code")
+    made = Submission(Run(project / "runs/cnn-1a2b3c4d"))
+    made.freeze(command.configure(SUBMITTED), test=False)
+    frozen = {str(path.relative_to(made.code)) for path in made.code.rglob("*") if path.is_file()}
+    assert frozen == {"src/a.py", "conf/train.yaml"}
+    config, test, _ = made.order()
+    assert (config.name, test) == ("cnn", False)
