@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from src.errors import InputError, RunFailed
-from src.protocols import Batch, Mix, Outcome
+from src.protocols import Batch, Mix, Move, Outcome
 from src.tasks.stepping import Stepping
 
 # What a scheduler keeps of the training's length. A run that is trained further goes on in a schedule of the new length.
@@ -30,7 +30,8 @@ class Task(LightningModule):
         optimizer, scheduler: constructors that lack their parameters or their optimizer. A scheduler that asks for
             `total_steps` is told them and stepped after each optimizer step, any other one after each epoch.
         objective: the metric that a scheduler may wait for.
-        augmentation: from stored examples of a batch to others of the kind, and how they were mixed; for training alone.
+        augmentation: from stored examples of a batch to others of the kind, and how they were mixed or moved; for training
+            alone.
         log_every_n_steps: how often the mean training loss since the last time is logged.
     """
 
@@ -44,7 +45,7 @@ class Task(LightningModule):
         optimizer: Callable[..., Optimizer],
         scheduler: Callable[..., LRScheduler] | None,
         objective: str,
-        augmentation: Callable[[Tensor], tuple[Tensor, Sequence[Mix]]] | None = None,
+        augmentation: Callable[[Tensor], tuple[Tensor, Sequence[Mix | Move]]] | None = None,
         gradient_clip_val: float | None = None,
         accumulate_grad_batches: int = 1,
         log_every_n_steps: int = 20,
@@ -71,7 +72,10 @@ class Task(LightningModule):
 
     @abstractmethod
     def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, Tensor | int]]:
-        """Metrics of a batch as numerator and denominator; an epoch's value is the ratio of the two sums."""
+        """Metrics of a batch as numerator and denominator; an epoch's value is the ratio of the two sums.
+
+        Of several ratios, such as one for each class, it is the mean; those of 0 to 0 do not count.
+        """
 
     @abstractmethod
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
@@ -84,14 +88,18 @@ class Task(LightningModule):
             "Leave out what mixes examples (mixup, cutmix)."
         )
 
+    def move(self, target: Any, move: Move) -> Any:
+        """The target of moved pictures; another one only for a task whose targets lie over the pictures."""
+        return target
+
     def augmented(self, batch: Batch) -> Batch:
         """A batch as it is trained on: changed at random where the run augments, and preprocessed."""
         if self._augmentation is None:
             return batch._replace(input=self.preprocess(batch.input))
-        input, mixes = self._augmentation(batch.input)
+        input, changes = self._augmentation(batch.input)
         target: Any = batch.target
-        for mix in mixes:
-            target = self.mix(target, mix)
+        for change in changes:
+            target = self.mix(target, change) if isinstance(change, Mix) else self.move(target, change)
         return batch._replace(input=self.preprocess(input), target=target)
 
     def configure_optimizers(self) -> Any:
@@ -191,7 +199,7 @@ class Task(LightningModule):
         values = {}
         for name, pair in self._sums.items():
             numerator, denominator = self._reduced(pair, "sum")
-            values[f"val/{name}"] = (numerator / denominator).float()
+            values[f"val/{name}"] = (numerator / denominator).nanmean().float()
         self._sums.clear()
         if values["val/loss"].isnan():  # the last update of the weights may have done it, after a loss that was a number
             raise self._failure("validation loss", values["val/loss"], self.global_step)

@@ -74,8 +74,15 @@ def outputs(answer: Any) -> list[Tensor]:
     return [answer] if isinstance(answer, Tensor) else list(answer)
 
 
+def spread(target: Tensor, answer: Tensor) -> Tensor:
+    """The class of an example at each place of its answer, where an answer has one for each pixel."""
+    return target.view(-1, *[1] * (answer.ndim - 2)).expand(len(answer), *answer.shape[2:])
+
+
 def loss(answer: Any, x: Tensor, target: Tensor) -> Tensor:
-    return cross_entropy(answer, target) if isinstance(answer, Tensor) else mse_loss(answer.output, x)
+    if isinstance(answer, Tensor):
+        return cross_entropy(answer, spread(target, answer))
+    return mse_loss(answer.output, x)
 
 
 @pytest.fixture(params=NETWORKS)
@@ -84,7 +91,7 @@ def name(request) -> str:
 
 
 def test_there_are_models_of_both_kinds():
-    assert {"cnn", "fnn", "lenet", "autoencoder"} <= set(NETWORKS)
+    assert {"cnn", "fnn", "lenet", "autoencoder", "unet"} <= set(NETWORKS)
     assert {"random_forest", "most_frequent"} <= set(CLASSICAL)
 
 
@@ -101,7 +108,8 @@ def test_the_shape_of_the_answer(name):
         assert answer.code.shape[0] == len(x)
         assert answer.code[0].numel() < x[0].numel()
     else:
-        assert answer.shape == (len(x), small(name)["data"]["num_classes"])
+        assert answer.shape[:2] == (len(x), small(name)["data"]["num_classes"])
+        assert answer.shape[2:] in ((), x.shape[2:])  # one for an example, or one for each of its pixels
     assert all(part.dtype == torch.float32 and part.isfinite().all() for part in outputs(answer))
 
 
@@ -127,7 +135,7 @@ def test_it_learns_a_batch_by_heart(name):
     if isinstance(answer, Reconstruction):
         assert loss(answer, x, target) < 0.3 * x.var()
     else:
-        assert (answer.argmax(dim=1) == target).all()
+        assert (answer.argmax(dim=1) == spread(target, answer)).all()
 
 
 def test_it_is_deterministic_in_evaluation(name):
@@ -180,22 +188,31 @@ def test_it_can_be_exported_for_any_number_of_examples(name):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_any_size_works_or_is_refused_with_the_smallest_one(name, channels):
-    refused, worked = [], []
-    for size in (*range(1, 17), 28, 33):
+def test_any_size_works_or_is_refused_with_one_that_does(name, channels):
+    """A network needs a smallest size, all above which work, or a multiple of one, of which the message names the next."""
+    refused, worked = {}, set()
+
+    def answers(*size: int) -> bool:
         try:
-            model = build(name, [channels, size, size + 1]).eval()
+            model = build(name, [channels, *size]).eval()
         except Exception as error:  # instantiate wraps what the constructor raised
             cause = error.__cause__
             assert isinstance(cause, ValueError), cause
-            assert f"received {size}x{size + 1}" in str(cause)
-            refused.append((size, str(cause)))
-        else:
-            assert len(outputs(model(torch.zeros(2, channels, size, size + 1)))[0]) == 2
-            worked.append(size)
-    assert {28, 33} <= set(worked)
-    assert max([size for size, _ in refused], default=0) < min(worked)
-    assert all(f"at least {min(worked)}x{min(worked)} pixels" in message for _, message in refused)
+            assert f"received {size[0]}x{size[1]}" in str(cause)
+            refused[size] = str(cause)
+            return False
+        return len(outputs(model(torch.zeros(2, channels, *size)))[0]) == 2
+
+    sizes = [(size, size + more) for size in (*range(1, 17), 28, 32) for more in (0, 1, 4)]
+    worked.update(size for size in sizes if answers(*size))
+    assert {(28, 28), (28, 32), (32, 32)} <= worked
+    for size, message in list(refused.items()):
+        (named,) = re.findall(r"(\d+)x(\d+) pixels", message)
+        fits = tuple(map(int, named))
+        assert answers(*fits), message
+        assert all(length >= own for length, own in zip(fits, size, strict=True)) or "at least" in message
+        if "at least" in message:
+            assert min(size) < min(fits) == min(min(other) for other in worked), message
 
 
 def test_the_smallest_size_of_the_convolutional_ones():

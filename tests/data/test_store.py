@@ -143,7 +143,7 @@ def raw(image: np.ndarray, target: np.ndarray | None, classes: list[str] | None)
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (Arrays(*noise(30), num_classes=2), r"labels from 0 to 1 \(2 classes\); received 2 in row 2, 10 such rows"),
+        (Arrays(*noise(30), num_classes=2), r"labels from 0 to 1 \(2 classes\); received 2 in row 2, 10 such labels"),
         (Arrays(noise(30)[0], noise(30)[1] - 1), "labels from 0 to 2 .*received -1 in row 0"),
         (Arrays(noise(30)[0], np.zeros(30, dtype=np.int64)), "at least two classes"),
         (Arrays(noise(0)[0], noise(0)[1]), "at least one; received {'image': 0, 'target': 0}"),
