@@ -3,6 +3,24 @@
 from torch import Tensor
 
 
+def focal(log_probability: Tensor, shares: Tensor, *, focus: float, weight: Tensor | None = None) -> Tensor:
+    """Cross-entropy in which a class counts less the surer its right answer is (Lin et al. 2017, arXiv:1708.02002).
+
+    Args:
+        log_probability: shape (batch, classes).
+        shares: of the same shape, how much of each class an example is; they add up to 1.
+        focus: the power of what is left of the probability to 1; 0 is cross-entropy.
+        weight: a factor for each class, shape (classes,).
+
+    Returns:
+        A loss for each example, shape (batch,). It is not divided by the weights: the sum over a batch then does not
+        depend on how the batch is shared out.
+    """
+    left = (-log_probability.expm1()).clamp(min=1e-12)  # a power below 1 has no finite slope at 0
+    each = -shares * left**focus * log_probability
+    return each.sum(dim=1) if weight is None else each @ weight
+
+
 def pixel_cross_entropy(log_probability: Tensor, truth: Tensor, weight: Tensor | None = None) -> Tensor:
     """The mean negative log probability of the right class over the pixels of each example, shape (batch,).
 
