@@ -16,7 +16,8 @@ from src.data.store import Prepared
 from src.errors import InputError, Stop
 from src.protocols import Learner
 
-PREPARING = ("dataset", "root", "size", "channels")  # keys of data that concern its preparation alone
+# keys of data that concern its preparation alone
+PREPARING = ("dataset", "root", "size", "channels", "tile", "stride", "labels", "parts")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def prepare(config: DictConfig) -> Prepared:
     """The prepared data set that the configuration names; made when it is not there yet."""
     dataset = plain(config, "data.dataset")
     source = _make(dataset["source"], "data.dataset.source")
-    code = identity.code([dataset["source"]["_target_"], "src.data.store.prepare"])
+    code = identity.code([*identity.targets(dataset["source"]), "src.data.store.prepare"])
     key = identity.digest({"dataset": dataset, "state": source.state(), "code": code})[:8]
     folder = Path(plain(config, "paths.prepared")) / f"{dataset['name']}-{key}"
     rest = {key: value for key, value in dataset.items() if key != "source"}

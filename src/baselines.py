@@ -40,6 +40,10 @@ class Classical:
         self._normalise = _normaliser(data)
         if data.num_classes is None:
             raise InputError("trainer=classical: expected data with classes; this data set has none. Choose a network.")
+        if data.targets(data.rows("train")[:1]).ndim != 1:
+            raise InputError(
+                "trainer=classical: expected data with one class for each example; this one has more. Choose a network."
+            )
         for name, given in (("augmentation", augmentation), ("averaging", averaging)):
             if given is not None:
                 raise InputError(

@@ -32,6 +32,17 @@ class Mix(NamedTuple):
     share: Tensor
 
 
+class Move(NamedTuple):
+    """How the pictures of a batch were moved.
+
+    Args:
+        apply: moves maps that lie over the pictures, float32 of shape (batch, channels, height, width), alike. It takes the
+            nearest value, and 0 for what comes in from outside.
+    """
+
+    apply: Callable[[Tensor], Tensor]
+
+
 class Outcome(NamedTuple):
     """What a task makes of a batch: the mean loss, and what its metrics compare."""
 
@@ -82,6 +93,16 @@ class Data(Protocol):
     def targets(self, rows: np.ndarray) -> np.ndarray: ...
 
     def rows(self, part: str) -> np.ndarray: ...
+
+    def assembled(
+        self, rows: np.ndarray, predictions: Iterator[Mapping[str, np.ndarray]]
+    ) -> Iterator[tuple[np.ndarray, Mapping[str, np.ndarray], np.ndarray]]:
+        """What is scored: numbers, outputs and targets of examples or, where rows are pieces of them, of whole examples.
+
+        Args:
+            rows: those that were predicted; all the pieces of each example, one after the other.
+        """
+        ...
 
 
 class Learner(Protocol):

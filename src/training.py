@@ -20,12 +20,13 @@ from src.callbacks.saving import Saving
 from src.data.loader import Batches, size
 from src.data.transforms import Normalise
 from src.errors import InputError
-from src.protocols import Fit, Mix
+from src.protocols import Fit, Mix, Move
 from src.tasks.averaging import Average
 from src.tasks.divergence import Policy
 
 BLOCK = 32 * 2**20  # bytes of examples that one call of Lightning's loop may get
-PREDICTED = 512  # examples in one forward pass of a prediction
+PREDICTED = 512  # examples in one forward pass of a prediction, fewer where they are more than ...
+FORWARD = 2**20  # ... so many bytes: what a network makes of them takes hundreds of times as much
 COMPILED = ("default", "reduce-overhead", "max-autotune")
 
 
@@ -56,7 +57,7 @@ class Network:
         task: Callable[..., Any],
         callbacks: Callable[[], list[Callback]],
         data: Any,
-        augmentation: Callable[[Tensor], tuple[Tensor, Sequence[Mix]]] | None = None,
+        augmentation: Callable[[Tensor], tuple[Tensor, Sequence[Mix | Move]]] | None = None,
         averaging: Average | None = None,
         divergence: Policy | None = None,
         objective: Mapping[str, str],
@@ -189,7 +190,8 @@ class Network:
     def predict(self, data: Any, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
         device = self._device()
         self.task.to(device).eval()
-        for block in Batches(data.arrays, rows, batch_size=max(PREDICTED, data.batch_size), in_memory=0, block=8):
+        together = max(1, min(PREDICTED, FORWARD // size(data.arrays, rows[:1])))
+        for block in Batches(data.arrays, rows, batch_size=max(together, data.batch_size), in_memory=0, block=8):
             for batch in block:
                 outputs = self.task.predict(self.task.preprocess(batch.input.to(device)))
                 yield {name: output.cpu().numpy() for name, output in outputs.items()}

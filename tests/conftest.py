@@ -94,6 +94,18 @@ def fashion_mnist(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
 
 
 @pytest.fixture(scope="session")
+def isbi2012(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[DictConfig, Prepared]:
+    """The configuration of the real slices with membranes, and the data, prepared once."""
+    if not (cache / "isbi2012-em").is_dir():
+        pytest.skip(f"{cache} holds no isbi2012-em")
+    place = tmp_path_factory.mktemp("isbi")
+    config = configuration.compose(["data=isbi2012", f"paths.prepared={place}/prepared", f"paths.downloads={place}/none"])
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DATA_CACHE", str(cache))
+        return config, assembly.prepare(config)
+
+
+@pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[DictConfig, Prepared]:
     """The configuration of scikit-learn's digits, and the data, prepared once."""
     config = configuration.compose(["data=digits", f"paths.prepared={tmp_path_factory.mktemp('digits')}"])

@@ -29,6 +29,7 @@ class Raw:
     classes: list[str] | None = None
     parts: Mapping[str, np.ndarray] = field(default_factory=dict)  # the set's own split, rows by part
     origin: str = ""
+    groups: list[str] | None = None  # names of what rows are pieces of; the array `group` says which, and parts hold whole ones
 
 
 class Source(Protocol):
@@ -71,7 +72,8 @@ def prepare(folder: Path, source: Source, *, name: str, split: Mapping[str, Any]
 
     Args:
         split: `val` and `test` as a share of all examples or a number of them, and `seed`; the choice is
-            stratified by `target` where the data has classes. Parts that the data set itself states are kept.
+            stratified by `target` where each example has a class. Parts that the data set itself states are kept.
+            Where rows are pieces of examples, it is these that are chosen, with all their pieces.
         max_duplicates: the largest share of a part that may stand, to the bit, in another part too.
 
     Raises:
@@ -81,15 +83,17 @@ def prepare(folder: Path, source: Source, *, name: str, split: Mapping[str, Any]
         return Prepared(folder)
     raw = source.read()
     _check(raw, name)
-    parts = _split(raw, name=name, **split)
-    duplicates = _duplicates(next(iter(raw.arrays.values())), parts)
+    group = raw.arrays.get("group", np.arange(len(next(iter(raw.arrays.values())))))
+    wholes = _split(raw, group, name=name, **split)
+    duplicates = _duplicates(next(iter(raw.arrays.values())), group, wholes)
     for (one, other), count in duplicates.items():
-        share = count / len(parts[other])
+        share = count / len(wholes[other])
         if share > max_duplicates:
             raise InputError(
-                f"{name}: {count} of {len(parts[other])} examples of {other} ({share:.1%}) stand in {one} too; at most "
+                f"{name}: {count} of {len(wholes[other])} examples of {other} ({share:.1%}) stand in {one} too; at most "
                 f"{max_duplicates:.1%} may (data.dataset.max_duplicates). Remove the copies, or raise the limit."
             )
+    parts = {part: np.flatnonzero(np.isin(group, chosen)) for part, chosen in wholes.items()}
     content = hashlib.sha256()
     for key in sorted(raw.arrays):
         content.update(f"{key}{raw.arrays[key].dtype}{raw.arrays[key].shape}".encode())
@@ -106,6 +110,7 @@ def prepare(folder: Path, source: Source, *, name: str, split: Mapping[str, Any]
         "class_counts": _class_counts(raw, parts),
         "arrays": {key: {"shape": list(array.shape), "dtype": str(array.dtype)} for key, array in raw.arrays.items()},
         "statistics": {"image": _statistics(raw.arrays["image"], parts["train"])} if "image" in raw.arrays else {},
+        "groups": raw.groups,
         "split": {**split, "own": sorted(raw.parts)},
         "duplicates": {f"{one} in {other}": count for (other, one), count in duplicates.items()},
     }
@@ -137,23 +142,25 @@ def _check(raw: Raw, name: str) -> None:
         return
     outside = np.flatnonzero((target < 0) | (target >= len(raw.classes)))
     if len(outside):
-        row = int(outside[0])
+        row = int(outside[0]) // target[0].size
         raise InputError(
             f"{name}: expected labels from 0 to {len(raw.classes) - 1} ({len(raw.classes)} classes); received "
-            f"{int(target[row])} in row {row}, {len(outside)} such rows in all. Correct the labels or the list of classes."
+            f"{int(target.flat[outside[0]])} in row {row}, {len(outside)} such labels in all. Correct the "
+            "labels or the list of classes."
         )
     if len(np.unique(target)) < 2:
         raise InputError(f"{name}: expected at least two classes among the examples; received one alone.")
 
 
-def _split(raw: Raw, *, name: str, seed: int, val: float = 0, test: float = 0) -> dict[str, np.ndarray]:
-    """Rows by part: the data set's own parts, and a seeded, stratified choice for what it leaves open."""
-    count = len(next(iter(raw.arrays.values())))
-    parts = {part: np.sort(np.asarray(rows, dtype=np.int64)) for part, rows in raw.parts.items()}
+def _split(raw: Raw, group: np.ndarray, *, name: str, seed: int, val: float = 0, test: float = 0) -> dict[str, np.ndarray]:
+    """Groups by part: the data set's own parts, and a seeded, stratified choice for what it leaves open."""
+    count = int(group.max()) + 1
+    parts = {part: np.unique(group[np.asarray(rows, dtype=np.int64)]) for part, rows in raw.parts.items()}
     rest = parts.pop("train", np.setdiff1d(np.arange(count), np.concatenate([*parts.values(), np.empty(0, int)])))
     rng = np.random.default_rng(seed)
     target = raw.arrays.get("target")
-    labels = target if target is not None and raw.classes is not None else np.zeros(count, dtype=np.int64)
+    classified = target is not None and target.ndim == 1 and raw.classes is not None and raw.groups is None
+    labels = target if target is not None and classified else np.zeros(count, dtype=np.int64)
     for part, size in (("test", test), ("val", val)):
         if part in parts:
             continue
@@ -178,30 +185,28 @@ def _stratified(rng: np.random.Generator, rows: np.ndarray, labels: np.ndarray, 
     return np.concatenate([rng.permutation(rows[labels == label])[:n] for label, n in zip(classes, take, strict=True)])
 
 
-def _duplicates(array: np.ndarray, parts: Mapping[str, np.ndarray]) -> dict[tuple[str, str], int]:
+def _duplicates(array: np.ndarray, group: np.ndarray, parts: Mapping[str, np.ndarray]) -> dict[tuple[str, str], int]:
     """How many examples of the smaller part (second) stand in the larger one (first) to the bit."""
-    digests = {
-        part: {hashlib.blake2b(np.ascontiguousarray(array[row]).data, digest_size=12).digest(): 0 for row in rows}
-        for part, rows in parts.items()
-    }
-    found = {}
-    for one, other in combinations(PARTS, 2):
-        rows = (hashlib.blake2b(np.ascontiguousarray(array[row]).data, digest_size=12).digest() for row in parts[other])
-        found[one, other] = sum(row in digests[one] for row in rows)
-    return found
+    hashes = [hashlib.blake2b(digest_size=12) for _ in range(int(group.max()) + 1)]
+    for row, number in enumerate(group):
+        hashes[number].update(np.ascontiguousarray(array[row]).data)
+    digests = {part: [hashes[number].digest() for number in numbers] for part, numbers in parts.items()}
+    known = {part: set(found) for part, found in digests.items()}
+    return {(one, other): sum(digest in known[one] for digest in digests[other]) for one, other in combinations(PARTS, 2)}
 
 
 def _class_counts(raw: Raw, parts: Mapping[str, np.ndarray]) -> dict[str, list[int]] | None:
     if raw.classes is None or "target" not in raw.arrays:
         return None
     target = raw.arrays["target"]
-    return {part: np.bincount(target[parts[part]], minlength=len(raw.classes)).tolist() for part in PARTS}
+    return {part: np.bincount(target[parts[part]].ravel(), minlength=len(raw.classes)).tolist() for part in PARTS}
 
 
 def _statistics(image: np.ndarray, rows: np.ndarray) -> dict[str, list[float]]:
     """Mean and standard deviation of each channel over the training part, of pixels from 0 to 1."""
     total, squares, count = np.zeros(image.shape[1]), np.zeros(image.shape[1]), 0
-    for chunk in np.array_split(rows, max(1, len(rows) // 1024)):
+    together = min(1024, max(1, 2**24 // image[0].size))  # some 100 MB of float64
+    for chunk in np.array_split(rows, max(1, len(rows) // together)):
         pixels = image[chunk].astype(np.float64) / 255
         total += pixels.sum(axis=(0, 2, 3))
         squares += (pixels**2).sum(axis=(0, 2, 3))

@@ -26,7 +26,7 @@ class Evaluation(Protocol):
 
     headline: Sequence[str]  # the metrics that a short table shows
 
-    def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]: ...
+    def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray | list[Any]]: ...
 
     def scores(self, table: pd.DataFrame) -> tuple[dict[str, float], dict[str, tuple[float, float]]]: ...
 
@@ -67,16 +67,15 @@ def evaluate(experiment: Experiment, part: str, folder: Path | None = None) -> R
 
 def _tables(experiment: Experiment, rows: np.ndarray) -> Iterator[pa.Table]:
     """The table of predictions, in pieces of several batches."""
-    targets, done = experiment.data.targets(rows), 0
     chunks: list[pa.Table] = []
-    for outputs in experiment.learner.predict(experiment.data, rows):
-        index = rows[done : done + len(next(iter(outputs.values())))]
-        columns = experiment.evaluation.columns(outputs, targets[done : done + len(index)])
-        chunks.append(pa.table({"index": index, **columns}))
-        done += len(index)
-        if sum(map(len, chunks)) >= PIECE or done == len(rows):
+    predictions = experiment.learner.predict(experiment.data, rows)
+    for index, outputs, target in experiment.data.assembled(rows, predictions):
+        chunks.append(pa.table({"index": index, **experiment.evaluation.columns(outputs, target)}))
+        if sum(map(len, chunks)) >= PIECE:
             yield pa.concat_tables(chunks).combine_chunks()
             chunks.clear()
+    if chunks:
+        yield pa.concat_tables(chunks).combine_chunks()
 
 
 def _stream(tables: Iterator[pa.Table], path: Path) -> None:

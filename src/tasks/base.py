@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from src.errors import InputError
-from src.protocols import Batch, Mix, Outcome
+from src.protocols import Batch, Mix, Move, Outcome
 from src.tasks import schedule
 from src.tasks.averaging import Average, Averaged
 from src.tasks.divergence import Policy, Stop
@@ -31,7 +31,8 @@ class Task(LightningModule):
         optimizer, scheduler: constructors that lack their parameters or their optimizer. A scheduler that asks for
             `total_steps` is told them and stepped after each optimizer step, any other one after each epoch.
         objective: the metric that a scheduler may wait for.
-        augmentation: from stored examples of a batch to others of the kind, and how they were mixed; for training alone.
+        augmentation: from stored examples of a batch to others of the kind, and how they were mixed or moved; for training
+            alone.
         averaging: how weights are averaged over the steps; the average is what is validated, and kept as the best.
         divergence: what is done about a loss that is not a number; the run is ended where nothing is given.
         auto_micro_batch: whether batches are taken in smaller pieces where memory is short.
@@ -48,7 +49,7 @@ class Task(LightningModule):
         optimizer: Callable[..., Optimizer],
         scheduler: Callable[..., LRScheduler] | None,
         objective: str,
-        augmentation: Callable[[Tensor], tuple[Tensor, Sequence[Mix]]] | None = None,
+        augmentation: Callable[[Tensor], tuple[Tensor, Sequence[Mix | Move]]] | None = None,
         averaging: Average | None = None,
         divergence: Policy | None = None,
         gradient_clip_val: float | None = None,
@@ -84,7 +85,10 @@ class Task(LightningModule):
 
     @abstractmethod
     def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, Tensor | int]]:
-        """Metrics of a batch as numerator and denominator; an epoch's value is the ratio of the two sums."""
+        """Metrics of a batch as numerator and denominator; an epoch's value is the ratio of the two sums.
+
+        Of several ratios, such as one for each class, it is the mean; those of 0 to 0 do not count.
+        """
 
     @abstractmethod
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
@@ -97,14 +101,18 @@ class Task(LightningModule):
             "Leave out what mixes examples (mixup, cutmix)."
         )
 
+    def move(self, target: Any, move: Move) -> Any:
+        """The target of moved pictures; another one only for a task whose targets lie over the pictures."""
+        return target
+
     def augmented(self, batch: Batch) -> Batch:
         """A batch as it is trained on: changed at random where the run augments, and preprocessed."""
         if self._augmentation is None:
             return batch._replace(input=self.preprocess(batch.input))
-        input, mixes = self._augmentation(batch.input)
+        input, changes = self._augmentation(batch.input)
         target: Any = batch.target
-        for mix in mixes:
-            target = self.mix(target, mix)
+        for change in changes:
+            target = self.mix(target, change) if isinstance(change, Mix) else self.move(target, change)
         return batch._replace(input=self.preprocess(input), target=target)
 
     def configure_optimizers(self) -> Any:

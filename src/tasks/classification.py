@@ -1,12 +1,13 @@
 """One class of several for each example."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
+from src import losses
 from src.protocols import Batch, Heads, Mix, Outcome
 from src.tasks.base import Task
 
@@ -17,27 +18,44 @@ class Classification(Task):
     Args:
         label_smoothing: the share of a target that is spread over all classes (Szegedy et al. 2016); the validation
             loss is smoothed alike.
+        focus: of the focal loss, by which examples that are answered surely and rightly count less; 0 for none.
+        class_weights: a factor for each class in the loss, None for 1.
     """
 
     answer = "probability"
 
-    def __init__(self, *, label_smoothing: float = 0.0, **common):
+    def __init__(
+        self, *, label_smoothing: float = 0.0, focus: float = 0.0, class_weights: Sequence[float] | None = None, **common
+    ):
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"task.label_smoothing: expected 0 up to, but not including, 1; received {label_smoothing}.")
+        if focus < 0:
+            raise ValueError(f"task.focus: expected at least 0; received {focus}.")
+        if class_weights is not None and min(class_weights) < 0:
+            raise ValueError(f"task.class_weights: expected factors from 0; received {list(class_weights)}.")
         super().__init__(**common)
-        self._smoothing = label_smoothing
+        self._weights: Tensor | None
+        self._smoothing, self._focus = label_smoothing, focus
+        weights = None if class_weights is None else torch.tensor([float(factor) for factor in class_weights])
+        self.register_buffer("_weights", weights, persistent=False)
 
     def step(self, batch: Batch) -> Outcome:
         made = self.model(batch.input)
         if not isinstance(made, Heads):
             return self._judged(made, batch.target)
         outcome = self._judged(made.logits, batch.target)
-        losses = [share * self._judged(logits, batch.target).loss for logits, share in made.others]
-        return outcome._replace(loss=torch.stack([outcome.loss, *losses]).sum())
+        others = [share * self._judged(logits, batch.target).loss for logits, share in made.others]
+        return outcome._replace(loss=torch.stack([outcome.loss, *others]).sum())
 
     def _judged(self, logits: Tensor, target: Any) -> Outcome:
         spread = target.over(logits.shape[1]) if isinstance(target, Mixed) else target
-        return Outcome(cross_entropy(logits, spread, label_smoothing=self._smoothing), logits, target)
+        if not self._focus and self._weights is None:
+            return Outcome(cross_entropy(logits, spread, label_smoothing=self._smoothing), logits, target)
+        shares = spread if isinstance(target, Mixed) else one_hot(target, logits.shape[1]).float()
+        shares = (1 - self._smoothing) * shares + self._smoothing / logits.shape[1]
+        log_probability = logits.float().log_softmax(dim=1)
+        loss = losses.focal(log_probability, shares, focus=self._focus, weight=self._weights).mean()
+        return Outcome(loss, logits, target)
 
     def mix(self, target: Any, mix: Mix) -> "Mixed":
         if not isinstance(target, Mixed):

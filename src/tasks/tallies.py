@@ -64,11 +64,11 @@ class Sums:
             self._pairs[name] = self._pairs[name] + pair if name in self._pairs else pair
 
     def ratios(self, together: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
-        """The metrics, after which it begins anew.
+        """The metrics, after which it begins anew. Of several ratios it is the mean; those of 0 to 0 do not count.
 
         Args:
             together: the sum of all processes.
         """
         pairs, self._pairs = self._pairs, {}
         found = {name: together(pair) for name, pair in pairs.items()}
-        return {name: (numerator / denominator).float() for name, (numerator, denominator) in found.items()}
+        return {name: (numerator / denominator).nanmean().float() for name, (numerator, denominator) in found.items()}

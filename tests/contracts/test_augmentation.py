@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from src import assembly, checks, configuration
 from src.errors import InputError
+from src.protocols import Mix, Move
 
 NAMES = [name for name in checks.options("augmentation") if name != "none"]
 
@@ -30,7 +31,7 @@ def pixels(request) -> Tensor:
 
 
 def test_the_augmentations_that_are_promised_are_there():
-    assert {"none", "light", "standard", "strong", "mixup", "cutmix"} <= set(checks.options("augmentation"))
+    assert {"none", "light", "standard", "strong", "mixup", "cutmix", "turns", "elastic"} <= set(checks.options("augmentation"))
 
 
 def test_none_is_none():
@@ -47,7 +48,7 @@ def test_a_comment_says_what_it_is(name):
 def test_it_gives_other_pixels_of_the_same_kind(name, pixels):
     before = pixels.clone()
     torch.manual_seed(0)
-    images, mixes = made(f"augmentation={name}")(pixels)
+    images, changes = made(f"augmentation={name}")(pixels)
     assert torch.equal(pixels, before)
     assert images.dtype == torch.float32
     assert images.shape == pixels.shape
@@ -55,10 +56,22 @@ def test_it_gives_other_pixels_of_the_same_kind(name, pixels):
     assert images.min() >= -1e-3
     assert images.max() <= 255 + 1e-3
     assert not torch.allclose(images, pixels.float(), atol=1)
-    for partner, share in mixes:
+    for partner, share in (change for change in changes if isinstance(change, Mix)):
         assert sorted(partner.tolist()) == list(range(6))
         assert share.shape == (6,)
         assert ((share >= 0) & (share <= 1)).all()
+
+
+def test_masks_are_moved_with_their_pictures(name, pixels):
+    torch.manual_seed(0)
+    _, changes = made(f"augmentation={name}")(pixels)
+    maps = torch.ones(6, 1, *pixels.shape[2:])
+    for change in changes:
+        if isinstance(change, Move):
+            maps = change.apply(maps)
+    assert maps.shape == (6, 1, *pixels.shape[2:])
+    assert set(maps.round(decimals=5).unique().tolist()) <= {0, 1}
+    assert (maps == 1).float().mean() > 0.5
 
 
 def test_torchs_generator_alone_decides(name, pixels):

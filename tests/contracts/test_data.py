@@ -12,6 +12,7 @@ from PIL import Image
 
 from src import assembly, checks, configuration
 from src.data.store import PARTS, Prepared
+from tests import discs
 
 DATA = checks.options("data")
 
@@ -28,8 +29,15 @@ def pictures(project) -> Path:
     return project
 
 
+@pytest.fixture
+def masks(project) -> Path:
+    """Where conf/data/mask_folder looks by default: twelve pictures with masks."""
+    discs.write(project / "data/raw/masks")
+    return project
+
+
 def test_the_data_sets_that_are_promised_are_there():
-    assert {"digits", "fashion_mnist", "mnist", "image_folder"} <= set(DATA)
+    assert {"digits", "fashion_mnist", "mnist", "image_folder", "isbi2012", "mask_folder"} <= set(DATA)
 
 
 @pytest.mark.parametrize("name", DATA)
@@ -51,7 +59,7 @@ def test_a_comment_says_what_it_is(name):
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_its_source_has_a_stable_state(name, pictures):
+def test_its_source_has_a_stable_state(name, pictures, masks):
     node = assembly.plain(configuration.compose([f"data={name}"]), "data.dataset.source")
     states = [instantiate(node).state() for _ in range(2)]
     assert states[0] == states[1]
@@ -61,6 +69,7 @@ def test_its_source_has_a_stable_state(name, pictures):
 @pytest.mark.parametrize("name", DATA)
 def test_what_is_downloaded_has_its_hash(name):
     source = assembly.plain(configuration.compose([f"data={name}"]), "data.dataset.source")
+    source = source["files"] if "_target_" in source.get("files", {}) else source
     for file, digest in source.get("files", {}).items():
         assert re.fullmatch(r"[0-9a-f]{64}", digest), file
     for mirror in source.get("mirrors", []):
@@ -82,11 +91,25 @@ def check_prepared(config: Any, prepared: Prepared) -> None:
     assert pixels.shape == (8, *content["data"]["shape"])
     assert pixels.dtype == np.float32
     targets = data.targets(data.rows("train"))
-    assert set(targets) == set(range(content["data"]["num_classes"]))
+    assert set(np.unique(targets)) == set(range(content["data"]["num_classes"]))
     assert len(data.classes) == content["data"]["num_classes"]
     everything = data.normalise(data.inputs(data.rows("train")[:2000]))
     assert abs(everything.mean()) < 0.1
     assert everything.std() == pytest.approx(1, abs=0.1)
+    check_assembled(data, data.rows("val"), content["data"]["num_classes"])
+
+
+def check_assembled(data: Any, rows: np.ndarray, num_classes: int) -> None:
+    """What is predicted in batches is scored example by example, each once, in any size of batch."""
+    truth = np.moveaxis(np.eye(num_classes, dtype=np.float32)[data.targets(rows)], -1, 1)
+    for together in (3, len(rows)):
+        batches = ({"answer": truth[i : i + together]} for i in range(0, len(rows), together))
+        found = list(data.assembled(rows, batches))
+        numbers = np.concatenate([index for index, _, _ in found])
+        assert len(set(numbers)) == len(numbers)
+        for index, outputs, target in found:
+            assert len(index) == len(outputs["answer"]) == len(target)
+            assert np.array_equal(outputs["answer"].argmax(axis=1), target)
 
 
 def test_digits_are_prepared(digits):
@@ -106,6 +129,27 @@ def test_a_folder_of_pictures_is_prepared(pictures, settings):
     check_prepared(config, prepared)
     (folder,) = (pictures / "data/prepared").iterdir()
     assert folder.name.startswith("image_folder-")
+
+
+def test_membranes_are_prepared(isbi2012, data_cache):
+    config, prepared = isbi2012
+    check_prepared(config, prepared)
+    group, card = prepared.array("group"), prepared.card
+    assert [card["groups"][number] for number in np.unique(group[prepared.index("test")])] == [str(n) for n in range(24, 30)]
+    assert [card["groups"][number] for number in np.unique(group[prepared.index("val")])] == [str(n) for n in range(20, 24)]
+    assert card["counts"] == {"train": 500, "val": 100, "test": 150}
+
+
+@pytest.mark.parametrize("settings", [[], ["data.labels={0:ground,100:disc,200:square}", "data.parts={test:[3,11]}"]])
+def test_a_folder_of_pictures_with_masks_is_prepared(masks, settings):
+    config = configuration.compose(["data=mask_folder", "data.tile=16", "data.stride=16", "data.channels=1", *settings])
+    prepared = assembly.prepare(config)
+    check_prepared(config, prepared)
+    assert prepared.card["classes"] == (["ground", "disc", "square"] if settings else ["0", "100", "200"])
+    wholes = [set(prepared.array("group")[prepared.index(part)]) for part in PARTS]
+    assert sum(map(len, wholes)) == 12, "an image stands in two parts"
+    if settings:
+        assert wholes[2] == {3, 11}
 
 
 def test_an_edit_of_the_pictures_makes_another_folder(pictures):

@@ -84,10 +84,17 @@ def outputs(answer: Any) -> list[Tensor]:
     return [answer] if isinstance(answer, Tensor) else list(answer)
 
 
+def spread(target: Tensor, answer: Tensor) -> Tensor:
+    """The class of an example at each place of its answer, where an answer has one for each pixel."""
+    return target.view(-1, *[1] * (answer.ndim - 2)).expand(len(answer), *answer.shape[2:])
+
+
 def loss(answer: Any, x: Tensor, target: Tensor) -> Tensor:
     if isinstance(answer, Heads):
         return cross_entropy(answer.logits, target) + sum(share * cross_entropy(part, target) for part, share in answer.others)
-    return cross_entropy(answer, target) if isinstance(answer, Tensor) else mse_loss(answer.output, x)
+    if isinstance(answer, Tensor):
+        return cross_entropy(answer, spread(target, answer))
+    return mse_loss(answer.output, x)
 
 
 @pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.long] if large(name) else []) for name in NETWORKS])
@@ -96,7 +103,7 @@ def name(request) -> str:
 
 
 def test_there_are_models_of_both_kinds():
-    assert {"cnn", "fnn", "lenet", "autoencoder", "resnet_small", "vit_tiny"} <= set(NETWORKS)
+    assert {"cnn", "fnn", "lenet", "autoencoder", "unet", "resnet_small", "vit_tiny"} <= set(NETWORKS)
     assert {"alexnet", "vgg11", "vgg16", "googlenet", "inception_v3", "resnet18", "resnet50"} <= set(filter(large, NETWORKS))
     assert {"random_forest", "most_frequent"} <= set(CLASSICAL)
 
@@ -116,7 +123,8 @@ def test_the_shape_of_the_answer(name):
         assert answer.code.shape[0] == len(x)
         assert answer.code[0].numel() < x[0].numel()
     else:
-        assert answer.shape == (len(x), small(name)["data"]["num_classes"])
+        assert answer.shape[:2] == (len(x), small(name)["data"]["num_classes"])
+        assert answer.shape[2:] in ((), x.shape[2:])  # one for an example, or one for each of its pixels
     assert all(part.dtype == torch.float32 and part.isfinite().all() for part in outputs(answer))
 
 
@@ -145,7 +153,7 @@ def test_it_learns_a_batch_by_heart(name):
     if isinstance(answer, Reconstruction):
         assert loss(answer, x, target) < 0.3 * x.var()
     else:
-        assert (answer.argmax(dim=1) == target).all()
+        assert (answer.argmax(dim=1) == spread(target, answer)).all()
 
 
 def test_it_is_deterministic_in_evaluation(name):
@@ -198,24 +206,33 @@ def test_it_can_be_exported_for_any_number_of_examples(name):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_any_size_works_or_is_refused_with_the_smallest_one(name, channels):
-    refused, worked = [], []
-    usual = set(small(name)["data"]["shape"][1:]) if large(name) else {28, 33}
-    for size in sorted({*range(1, 17), *usual}):
+def test_any_size_works_or_is_refused_with_one_that_does(name, channels):
+    """A network needs a smallest size, all above which work, or a multiple of one, of which the message names the next."""
+    refused, worked = {}, set()
+
+    def answers(*size: int) -> bool:
         try:
             with torch.device("meta"):  # shapes are computed, and nothing else
-                model = build(name, [channels, size, size + 1]).eval()
+                model = build(name, [channels, *size]).eval()
         except Exception as error:  # instantiate wraps what the constructor raised
             cause = error.__cause__
             assert isinstance(cause, ValueError), cause
-            assert f"received {size}x{size + 1}" in str(cause)
-            refused.append((size, str(cause)))
-        else:
-            assert len(outputs(model(torch.zeros(2, channels, size, size + 1, device="meta")))[0]) == 2
-            worked.append(size)
-    assert usual <= set(worked)
-    assert max([size for size, _ in refused], default=0) < min(worked)
-    assert all(f"at least {min(worked)}x{min(worked)} pixels" in message for _, message in refused)
+            assert f"received {size[0]}x{size[1]}" in str(cause)
+            refused[size] = str(cause)
+            return False
+        return len(outputs(model(torch.zeros(2, channels, *size, device="meta")))[0]) == 2
+
+    usual = {tuple(small(name)["data"]["shape"][1:])} if large(name) else {(28, 28), (28, 32), (32, 32)}
+    sizes = [*usual, *((size, size + more) for size in (*range(1, 17), 28, 32) for more in (0, 1, 4))]
+    worked.update(size for size in sizes if answers(*size))
+    assert usual <= worked
+    for size, message in list(refused.items()):
+        (named,) = re.findall(r"(\d+)x(\d+) pixels", message)
+        fits = tuple(map(int, named))
+        assert answers(*fits), message
+        assert all(length >= own for length, own in zip(fits, size, strict=True)) or "at least" in message
+        if "at least" in message:
+            assert min(size) < min(fits) == min(min(other) for other in worked), message
 
 
 def test_the_smallest_size_of_the_convolutional_ones():

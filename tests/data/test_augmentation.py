@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from src import assembly
 from src.data.augmentation import Augmentation
 from src.errors import InputError
+from src.protocols import Mix
 
 WHITE = torch.full((16, 1, 8, 8), 255, dtype=torch.uint8)
 NOISE = torch.randint(256, (16, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -18,9 +19,9 @@ def moving(**settings) -> kornia.augmentation.RandomAffine:
 
 
 def test_steps_follow_one_another_on_values_from_0_to_1():
-    images, mixes = Augmentation(half=lambda images: images / 2, square=lambda images: images**2)(WHITE)
+    images, changes = Augmentation(half=lambda images: images / 2, square=lambda images: images**2)(WHITE)
     assert torch.equal(images, torch.full(WHITE.shape, 255 / 4))
-    assert mixes == []
+    assert not any(isinstance(change, Mix) for change in changes)
 
 
 def test_without_a_step_pixels_are_what_they_were():
@@ -72,6 +73,64 @@ def test_a_step_that_refuses_the_images_is_named():
     message = r"augmentation\.colour: .* shape \[1, 8, 8\]; ColorJitter refuses them: .*3.*~augmentation\.colour"
     with pytest.raises(InputError, match=message):
         augment(WHITE)
+
+
+def moved(maps: torch.Tensor, changes) -> torch.Tensor:
+    for change in changes:
+        maps = change.apply(maps)
+    return maps
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        kornia.augmentation.RandomHorizontalFlip(),
+        kornia.augmentation.RandomVerticalFlip(),
+        kornia.augmentation.RandomRotation90(times=(0, 1), resample="nearest", p=1.0),
+        moving(resample="nearest"),
+        moving(degrees=30.0, scale=[0.7, 1.2], resample="nearest", p=0.5),
+        kornia.augmentation.RandomElasticTransform((9, 9), (2.0, 2.0), (3.0, 3.0), resample="nearest", p=0.7),
+    ],
+    ids=lambda step: type(step).__name__,
+)
+def test_maps_are_moved_as_their_pictures_are(step):
+    """Where the picture is its own map, and is moved by the nearest value too, both stay one."""
+    torch.manual_seed(0)
+    images, changes = Augmentation(step=step)(NOISE)
+    assert not torch.allclose(images, NOISE.float(), atol=1)
+    assert torch.allclose(moved(NOISE.float(), changes), images, atol=1e-3)
+
+
+def test_classes_are_moved_by_the_nearest_value_and_0_comes_in_from_outside():
+    torch.manual_seed(0)
+    turn = moving(degrees=45.0, scale=[0.6, 0.9])  # bilinear for the pictures
+    images, changes = Augmentation(turn=turn)(WHITE)
+    maps = moved(torch.full(WHITE.shape, 3.0), changes)
+    assert set(maps.unique().tolist()) == {0, 3}
+    assert (maps[images > 254] == 3).all()
+    assert (maps[images < 1] == 0).all()
+
+
+def test_a_change_of_colours_leaves_maps_where_they_are():
+    images, changes = Augmentation(colour=kornia.augmentation.ColorJitter(brightness=0.5, p=1.0))(NOISE)
+    assert not torch.allclose(images, NOISE.float(), atol=1)
+    assert torch.equal(moved(NOISE.float(), changes), NOISE.float())
+
+
+def test_each_call_has_its_own_way_of_moving():
+    torch.manual_seed(0)
+    augment = Augmentation(mirror=kornia.augmentation.RandomHorizontalFlip(), shift=moving(resample="nearest"))
+    found = [augment(NOISE) for _ in range(3)]
+    for images, changes in found:
+        assert torch.allclose(moved(NOISE.float(), changes), images, atol=1e-3)
+    assert not torch.equal(found[0][0], found[1][0])
+
+
+def test_a_step_that_does_not_say_how_it_moves_is_refused_for_maps_alone():
+    images, changes = Augmentation(half=lambda images: images / 2)(WHITE)
+    assert images.max() < 128
+    with pytest.raises(InputError, match=r"augmentation\.half: expected a step that moves masks .*~augmentation\.half"):
+        moved(WHITE.float(), changes)
 
 
 @pytest.mark.parametrize("probability", [-0.1, 1.5])

@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as arrays
 from src import assembly, configuration
 from src.data.sources import idx
 from src.data.sources.digits import Digits
+from src.data.sources.files import Published
 from src.data.sources.idx import IDX
 from src.errors import InputError
 
@@ -185,6 +186,22 @@ def test_what_is_missing_is_fetched_from_a_mirror_once(project, mirror):
     check_raw(source(project, mirrors=(address,)).read())
     assert len(asked) == 4
     assert {path.name for path in (project / "downloads/small").iterdir()} == set(FILES)
+
+
+def test_files_in_folders_are_fetched_into_folders(project, mirror):
+    address, folder, asked = mirror
+    contents = {f"train/{kind}/{number}.png": f"{kind} {number}".encode() for kind in ("image", "label") for number in (9, 10)}
+    for name, content in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    published = Published(name="small", folder=str(project / "downloads"), mirrors=[address], files=hashes)
+    assert published.names("train/label") == ["train/label/9.png", "train/label/10.png"]
+    for _ in range(2):
+        assert {name: published.content(name) for name in contents} == contents
+    assert asked == [f"/{name}" for name in contents]
+    assert (project / "downloads/small/train/image/9.png").is_file()
+    assert published.state(published.names("train/image")) != published.state(published.names("train/label"))
 
 
 def test_the_second_mirror_is_asked_where_the_first_fails(project, mirror):

@@ -127,6 +127,50 @@ def test_too_many_duplicates_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def pieces(copies: int = 0) -> Any:
+    """Twelve pictures in five pieces each, all with one piece alike; of so many all are those of another one."""
+    image, target = noise(60)
+    image[::5] = 7
+    group = np.repeat(np.arange(12), 5)
+    for number in range(copies):
+        image[group == 11 - number] = image[group == number]
+
+    class Source:
+        def state(self) -> str:
+            return ""
+
+        def read(self) -> Raw:
+            arrays = {"image": image, "target": target, "group": group}
+            return Raw(arrays=arrays, classes=["a", "b", "c"], groups=[f"picture {i}" for i in range(12)])
+
+    return Source()
+
+
+def test_pieces_of_a_picture_stay_in_one_part(tmp_path):
+    prepared = prepare(tmp_path / "d", pieces(), split={"val": 2, "test": 0.25, "seed": 0})
+    assert prepared.card["counts"] == {"train": 35, "val": 10, "test": 15}
+    group = np.repeat(np.arange(12), 5)
+    wholes = [set(group[prepared.index(part)]) for part in PARTS]
+    assert [len(numbers) for numbers in wholes] == [7, 2, 3]
+    assert set.union(*wholes) == set(range(12))
+    assert prepared.card["groups"][3] == "picture 3"
+    assert set(prepared.card["duplicates"].values()) == {0}, "pieces alike are no copies of a picture"
+
+
+def test_a_part_that_pieces_state_is_kept(tmp_path):
+    source = pieces()
+    stated = source.read()
+    source.read = lambda: Raw(**{**vars(stated), "parts": {"test": np.arange(55, 60)}})
+    prepared = prepare(tmp_path / "d", source, split={"val": 1, "seed": 0})
+    assert prepared.index("test").tolist() == list(range(55, 60))
+    assert prepared.card["counts"] == {"train": 50, "val": 5, "test": 5}
+
+
+def test_copies_of_whole_pictures_are_counted(tmp_path):
+    with pytest.raises(InputError, match=r"examples of (val|test) \([0-9.]+%\) stand in"):
+        prepare(tmp_path / "d", pieces(6), split={"val": 3, "test": 4, "seed": 0})
+
+
 def raw(image: np.ndarray, target: np.ndarray | None, classes: list[str] | None) -> Any:
     arrays = {"image": image, **({} if target is None else {"target": target})}
 
@@ -143,7 +187,7 @@ def raw(image: np.ndarray, target: np.ndarray | None, classes: list[str] | None)
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (Arrays(*noise(30), num_classes=2), r"labels from 0 to 1 \(2 classes\); received 2 in row 2, 10 such rows"),
+        (Arrays(*noise(30), num_classes=2), r"labels from 0 to 1 \(2 classes\); received 2 in row 2, 10 such labels"),
         (Arrays(noise(30)[0], noise(30)[1] - 1), "labels from 0 to 2 .*received -1 in row 0"),
         (Arrays(noise(30)[0], np.zeros(30, dtype=np.int64)), "at least two classes"),
         (Arrays(noise(0)[0], noise(0)[1]), "at least one; received {'image': 0, 'target': 0}"),

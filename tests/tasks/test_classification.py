@@ -1,6 +1,7 @@
 """The loss of classes, of one and of several in shares."""
 
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ PARTNER = torch.tensor([3, 1, 0, 5, 2, 4])
 SHARE = torch.tensor([0.9, 0.5, 0.0, 1.0, 0.25, 0.7])
 
 
-def task(smoothing: float) -> Classification:
+def task(smoothing: float, **settings: Any) -> Classification:
     return Classification(
         model=nn.Identity(),
         preprocess=nn.Identity(),
@@ -25,11 +26,12 @@ def task(smoothing: float) -> Classification:
         scheduler=None,
         objective="val/accuracy",
         label_smoothing=smoothing,
+        **settings,
     )
 
 
-def loss(smoothing: float, target: object) -> float:
-    return float(task(smoothing).step(Batch(LOGITS, target, torch.arange(6))).loss)
+def loss(smoothing: float, target: object, **settings: Any) -> float:
+    return float(task(smoothing, **settings).step(Batch(LOGITS, target, torch.arange(6))).loss)
 
 
 def each(target: Tensor, smoothing: float) -> Tensor:
@@ -57,3 +59,41 @@ def test_mixtures_can_be_mixed_again(smoothing):
 def test_a_mixture_of_one_is_the_class():
     whole = task(0.1).mix(TARGET, Mix(PARTNER, torch.ones(6)))
     assert loss(0.1, whole) == pytest.approx(loss(0.1, TARGET), rel=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_class_weights_are_factors(smoothing):
+    """Torch's own weighted mean is another for each share of a batch, so that it could not be shared out."""
+    weights = [2.0, 0.5, 0.0, 1.0]
+    expected = cross_entropy(LOGITS, TARGET, weight=torch.tensor(weights), label_smoothing=smoothing, reduction="none").mean()
+    assert loss(smoothing, TARGET, class_weights=weights) == pytest.approx(float(expected), rel=1e-6)
+    assert loss(smoothing, TARGET, class_weights=[1.0] * 4) == pytest.approx(loss(smoothing, TARGET), rel=1e-6)
+
+
+def test_the_focal_loss_by_hand():
+    probability = LOGITS.softmax(dim=1)[torch.arange(6), TARGET]
+    expected = -((1 - probability) ** 2 * probability.log()).mean()
+    assert loss(0.0, TARGET, focus=2.0) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_a_focal_loss_of_mixtures_is_that_of_their_shares():
+    mixed = task(0.0, focus=2.0).mix(TARGET, Mix(PARTNER, SHARE))
+    each = torch.stack([-((1 - p) ** 2) * p.log() for p in LOGITS.softmax(dim=1)])
+    shares = SHARE[:, None] * torch.eye(4)[TARGET] + (1 - SHARE[:, None]) * torch.eye(4)[TARGET[PARTNER]]
+    assert loss(0.0, mixed, focus=2.0) == pytest.approx(float((shares * each).sum(dim=1).mean()), rel=1e-6)
+
+
+def test_a_focal_loss_has_a_finite_gradient_where_an_answer_is_sure():
+    logits = torch.tensor([[60.0, 0.0, 0.0, 0.0], [-60.0, 0.0, 0.0, 0.0]], requires_grad=True)
+    for focus in (0.5, 2.0):
+        made = task(0.0, focus=focus)
+        made.step(Batch(logits, torch.tensor([0, 0]), torch.arange(2))).loss.backward()
+        assert logits.grad is not None
+        assert logits.grad.isfinite().all()
+        logits.grad = None
+
+
+@pytest.mark.parametrize("settings", [{"focus": -1.0}, {"class_weights": [1.0, -1.0, 0.0, 1.0]}])
+def test_settings_that_cannot_be_are_refused(settings):
+    with pytest.raises(ValueError, match=r"task\.(focus|class_weights): expected"):
+        task(0.0, **settings)

@@ -1,14 +1,13 @@
 """A folder of images by class: root/<class>/<any name>.png or .jpg; hidden files and folders do not count."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 
+from src.data.sources import files
+from src.data.sources.decoding import SUFFIXES, channelled, decoded
 from src.data.store import Raw
 from src.errors import InputError
-
-SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 class Folder:
@@ -26,24 +25,17 @@ class Folder:
         self.channels = channels
 
     def state(self) -> str:
-        """A digest of every file's name, size and time of change."""
-        lines = [f"{path.relative_to(self.root)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in self._paths()]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return files.state(self.root, self._paths())
 
     def read(self) -> Raw:
-        from PIL import Image, ImageOps, UnidentifiedImageError  # only where images are decoded
-
         paths = self._paths()
         classes = sorted({path.parent.name for path in paths})
         image = np.empty((len(paths), self.channels, self.size, self.size), dtype=np.uint8)
         broken = []
         for row, path in enumerate(paths):
             try:
-                with Image.open(path) as opened:
-                    image[row] = self._pixels(
-                        _eight_bits(ImageOps.exif_transpose(opened)).convert("L" if self.channels == 1 else "RGB")
-                    )
-            except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+                image[row] = self._pixels(decoded(path, channels=self.channels))
+            except ValueError as error:
                 broken.append(f"{path}: {error}")
         if broken:
             raise InputError(
@@ -71,12 +63,4 @@ class Folder:
         scale = self.size / min(width, height)
         image = image.resize((max(self.size, round(width * scale)), max(self.size, round(height * scale))))
         left, top = (image.size[0] - self.size) // 2, (image.size[1] - self.size) // 2
-        pixels = np.asarray(image.crop((left, top, left + self.size, top + self.size)))
-        return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-
-
-def _eight_bits(image):
-    """The image; one with 16 bits of grey in 8, for Pillow's own conversion would turn all but black into white."""
-    from PIL import Image
-
-    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)) if image.mode.startswith("I") else image
+        return channelled(image.crop((left, top, left + self.size, top + self.size)))

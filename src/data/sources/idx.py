@@ -1,15 +1,13 @@
 """IDX files, the format of MNIST and of what follows it (LeCun; https://yann.lecun.com/exdb/mnist)."""
 
 import gzip
-import hashlib
-import os
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
+from src.data.sources.files import Published
 from src.data.store import Raw
 from src.errors import InputError
 
@@ -27,18 +25,15 @@ class IDX:
     """
 
     def __init__(self, *, name: str, folder: str, mirrors: Sequence[str], files: Mapping[str, str], classes: Sequence[str]):
-        self.name = name
-        self.folder = Path(folder) / name
-        self.mirrors = list(mirrors)
-        self.files = dict(files)
+        self._published = Published(name=name, folder=folder, mirrors=mirrors, files=files)
         self.classes = list(classes)
 
     def state(self) -> str:
-        return ",".join(self.files.values())
+        return self._published.state(self._published.files)
 
     def read(self) -> Raw:
-        contents = [self._content(file) for file in self.files]
-        arrays = [parse(content, file) for content, file in zip(contents, self.files, strict=True)]
+        names = list(self._published.files)
+        arrays = [parse(self._published.content(name), name) for name in names]
         image = np.concatenate([arrays[0], arrays[2]])[:, None]
         target = np.concatenate([arrays[1], arrays[3]]).astype(np.int64)
         train = len(arrays[0])
@@ -46,45 +41,7 @@ class IDX:
             arrays={"image": image, "target": target},
             classes=self.classes,
             parts={"train": np.arange(train), "test": np.arange(train, len(image))},
-            origin=self.mirrors[0],
-        )
-
-    def _content(self, file: str) -> bytes:
-        """The file's bytes from DATA_CACHE, from the downloads, or from a mirror; its hash is checked in any case."""
-        cache = os.environ.get("DATA_CACHE")
-        for folder in ([Path(cache) / self.name] if cache else []) + [self.folder]:
-            path = folder / file
-            if path.is_file():
-                content = path.read_bytes()
-                received = hashlib.sha256(content).hexdigest()
-                if received != self.files[file]:
-                    raise InputError(
-                        f"{path}: expected SHA-256 {self.files[file]}; received {received} ({len(content)} bytes: truncated "
-                        "or altered). Delete the file; the next command fetches it again."
-                    )
-                return content
-        return self._download(file).read_bytes()
-
-    def _download(self, file: str) -> Path:
-        import pooch  # only where something has to be fetched
-
-        reasons = []
-        for mirror in self.mirrors:
-            try:
-                return Path(
-                    pooch.retrieve(
-                        mirror + file,
-                        known_hash=self.files[file],
-                        fname=file,
-                        path=self.folder,
-                        downloader=pooch.HTTPDownloader(progressbar=os.isatty(2), timeout=30),
-                    )
-                )
-            except (OSError, ValueError) as error:  # no connection, an HTTP status, or another hash
-                reasons.append(f"{mirror}: {str(error).splitlines()[0][:120]}")
-        raise InputError(
-            f"{file} could not be fetched. Put it into $DATA_CACHE/{self.name}/ or into {self.folder}/ by hand.\n  "
-            + "\n  ".join(reasons)
+            origin=self._published.origin,
         )
 
 

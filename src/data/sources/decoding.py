@@ -1,0 +1,62 @@
+"""Image files, decoded by Pillow."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+def decoded(file: Path | bytes, *, channels: int) -> Image:
+    """An upright picture of 1 or 3 channels with 8 bits each.
+
+    Raises:
+        ValueError: the file is no whole image.
+    """
+    from PIL import ImageOps, UnidentifiedImageError  # only where images are decoded
+    from PIL.Image import open
+
+    try:
+        with open(BytesIO(file) if isinstance(file, bytes) else file) as image:
+            return _eight_bits(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise ValueError(str(error)) from error
+
+
+def numbers(content: bytes) -> np.ndarray:
+    """The values of a PNG file of one channel as they are stored, of a palette its indices; shape (height, width).
+
+    Raises:
+        ValueError: the file is no whole image, or has several channels.
+    """
+    from PIL import UnidentifiedImageError
+    from PIL.Image import open
+
+    try:
+        with open(BytesIO(content)) as image:
+            array = np.asarray(image)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise ValueError(str(error)) from error
+    if array.ndim != 2:
+        raise ValueError(f"expected one channel, a number for each pixel; received {array.shape[2]} channels ({image.mode})")
+    return array.astype(np.int64)
+
+
+def channelled(image: Image) -> np.ndarray:
+    """Pixels as (channel, height, width)."""
+    pixels = np.asarray(image)
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def _eight_bits(image):
+    """The image; one with 16 bits of grey in 8, for Pillow's own conversion would turn all but black into white."""
+    from PIL.Image import fromarray
+
+    return fromarray((np.asarray(image) >> 8).astype(np.uint8)) if image.mode.startswith("I") else image

@@ -1,0 +1,48 @@
+"""What a class's scores would be at other thresholds of its probability, from two histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from src.evaluation.style import GREY, sheet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def at_each(inside: np.ndarray, outside: np.ndarray) -> dict[str, np.ndarray]:
+    """Precision, recall and Dice where everything from a bin on is said to be of the class, shape (bins,).
+
+    Args:
+        inside, outside: counts by bin of the class's probability, of what is of the class and of what is not.
+    """
+    right, wrong = inside[::-1].cumsum()[::-1], outside[::-1].cumsum()[::-1]
+    return {
+        "threshold": np.arange(len(inside)) / len(inside),
+        "precision": right / np.maximum(right + wrong, 1),
+        "recall": right / max(inside.sum(), 1),
+        "dice": 2 * right / np.maximum(right + wrong + inside.sum(), 1),
+    }
+
+
+def curves(histograms: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """Precision over recall, and Dice over the threshold, a line a class."""
+    figure = sheet(width=9, height=3.6)
+    left, right = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
+    for name, (inside, outside) in histograms.items():
+        found = at_each(inside, outside)
+        said = found["precision"] > 0  # at thresholds beyond every probability nothing is said
+        left.plot(found["recall"][said], found["precision"][said], label=name)
+        right.plot(found["threshold"], found["dice"], label=name)
+    right.axvline(0.5, color=GREY, linewidth=0.8, linestyle=":")
+    left.set(xlabel="recall", ylabel="precision", title="Precision and recall")
+    right.set(xlabel="threshold of the probability", ylabel="Dice coefficient", title="Dice by threshold")
+    for ax in (left, right):
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.set(xlim=(0, 1.02), ylim=(0, 1.02))
+        ax.title.set_fontsize(10)
+    left.legend(frameon=False, fontsize=8, loc="lower left")
+    return figure

@@ -1,0 +1,72 @@
+"""A class for each pixel."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from src import losses
+from src.protocols import Batch, Move, Outcome
+from src.tasks.base import Task
+
+OUTSIDE = -1  # the target of a pixel that an augmentation has moved in from outside of the picture; it does not count
+
+
+class Segmentation(Task):
+    """Cross-entropy and soft Dice over the logits of each pixel; predicts probabilities.
+
+    Targets have the shape (batch, height, width). It measures accuracy over pixels, and Dice coefficient and
+    intersection over union as means over classes.
+
+    Args:
+        cross_entropy, dice: what each of the two counts in the loss.
+        class_weights: a factor for each class in the cross-entropy, None for 1.
+    """
+
+    answer = "probability"
+
+    def __init__(
+        self, *, cross_entropy: float = 1.0, dice: float = 1.0, class_weights: Sequence[float] | None = None, **common
+    ):
+        if min(cross_entropy, dice) < 0 or cross_entropy + dice == 0:
+            raise ValueError(
+                f"task: expected cross_entropy and dice from 0 and one above 0; received {cross_entropy} and {dice}."
+            )
+        if class_weights is not None and min(class_weights) < 0:
+            raise ValueError(f"task.class_weights: expected factors from 0; received {list(class_weights)}.")
+        super().__init__(**common)
+        self._weights: Tensor | None
+        self._shares = (cross_entropy, dice)
+        self.register_buffer(
+            "_weights",
+            None if class_weights is None else torch.tensor([float(factor) for factor in class_weights]),
+            persistent=False,
+        )
+
+    def step(self, batch: Batch) -> Outcome:
+        logits = self.model(batch.input)
+        truth = batch.target.unsqueeze(1) == torch.arange(logits.shape[1], device=logits.device).view(-1, 1, 1)
+        log_probability = logits.float().log_softmax(dim=1)
+        cross_entropy = losses.pixel_cross_entropy(log_probability, truth, self._weights)
+        dice = losses.soft_dice(log_probability.exp() * truth.any(dim=1, keepdim=True), truth)
+        loss = self._shares[0] * cross_entropy + self._shares[1] * dice
+        return Outcome(loss.mean(), logits, batch.target)
+
+    def move(self, target: Any, move: Move) -> Tensor:
+        """Classes are moved as numbers from 1, for 0 comes in from outside."""
+        return move.apply(target.unsqueeze(1).float() + 1).squeeze(1).round().long() - 1
+
+    def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, Tensor | int]]:
+        classes = outcome.prediction.shape[1]
+        cells = outcome.target.long() * classes + outcome.prediction.argmax(dim=1)
+        counts = torch.bincount(cells[outcome.target != OUTSIDE], minlength=classes**2).view(classes, classes)
+        right, sizes = counts.diagonal(), counts.sum(dim=0) + counts.sum(dim=1)
+        return {
+            "accuracy": (right.sum(), counts.sum()),
+            "dice_macro": (2 * right, sizes),
+            "iou_macro": (right, sizes - right),
+        }
+
+    def predict(self, input: Tensor) -> Mapping[str, Tensor]:
+        return {"probability": self.model(input).float().softmax(dim=1)}

@@ -1,0 +1,182 @@
+"""Folders of images and masks with equal names: what is read, and what is said of pairs that cannot be."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from src.data import tiles
+from src.data.sources.files import Own
+from src.data.sources.pairs import Pairs
+from src.errors import InputError
+from tests import discs
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    return discs.write(tmp_path / "my slices")
+
+
+def source(root: Path, **settings) -> Pairs:
+    defaults = {"tile": 16, "stride": 12, "channels": 1, "labels": discs.LABELS}
+    return Pairs(files=Own(root=str(root)), **{**defaults, **settings})
+
+
+def test_pairs_in_tiles(root):
+    raw = source(root).read()
+    assert raw.classes == ["ground", "disc", "square"]
+    assert raw.groups == [str(number) for number in range(12)]  # 10 after 9
+    image, target, group, place = (raw.arrays[name] for name in ("image", "target", "group", "place"))
+    assert image.shape[1:] == (1, 16, 16)
+    assert target.shape[1:] == (16, 16)
+    assert image.dtype == target.dtype == np.uint8
+    for number in range(12):
+        rows = group == number
+        pixels, mask = discs.drawn(number)
+        assert (place[rows, 2:] == mask.shape).all()
+        whole = [tiles.pasted(array[rows], place[rows, :2], height=40, width=56) for array in (image, target)]
+        assert np.array_equal(whole[0][0], pixels)
+        assert np.array_equal(whole[1], mask // 100)
+
+
+def test_images_of_several_sizes(root):
+    pixels, mask = discs.drawn(99, height=18, width=100)
+    Image.fromarray(pixels).save(root / "images" / "wide.png")
+    Image.fromarray(mask).save(root / "masks" / "wide.png")
+    raw = source(root).read()
+    assert raw.groups[-1] == "wide"
+    assert (raw.arrays["group"] == 12).sum() == 2 * 8
+    assert raw.arrays["place"][-1].tolist() == [2, 84, 18, 100]
+
+
+def test_several_values_may_be_of_one_class(root):
+    raw = source(root, labels={0: "ground", 100: "thing", 200: "thing"}).read()
+    assert raw.classes == ["ground", "thing"]
+    assert np.unique(raw.arrays["target"]).tolist() == [0, 1]
+
+
+def test_without_labels_each_value_is_a_class(root):
+    raw = source(root, labels=None).read()
+    assert raw.classes == ["0", "100", "200"]
+    assert np.array_equal(raw.arrays["target"], source(root).read().arrays["target"])
+
+
+def test_palettes_and_black_and_white_masks_are_numbers(root):
+    mask = discs.drawn(0)[1]
+    palette = Image.fromarray((mask // 100).astype(np.uint8), mode=None).convert("P")
+    palette.putpalette([200, 10, 10, 20, 220, 30, 0, 0, 250])
+    indices = np.asarray(palette)
+    palette.save(root / "masks" / "0.png")
+    Image.fromarray(discs.drawn(1)[1] > 0).save(root / "masks" / "1.png")
+    labels = {int(value): f"{value}" for value in sorted({*np.unique(indices).tolist(), 0, 1, 100, 200})}
+    raw = source(root, labels=labels, tile=40, stride=40).read()
+    values = np.array(list(labels))
+    place, group = raw.arrays["place"], raw.arrays["group"]
+    for number, expected in ((0, indices), (1, discs.drawn(1)[1] > 0)):
+        rows = group == number
+        found = tiles.pasted(raw.arrays["target"][rows], place[rows, :2], height=40, width=56)
+        assert np.array_equal(values[found], expected)
+
+
+def test_coloured_pictures(root):
+    raw = source(root, channels=3).read()
+    assert raw.arrays["image"].shape[1:] == (3, 16, 16)
+
+
+def test_stated_parts(root):
+    raw = source(root, parts={"val": [4], "test": ["1", 2]}).read()
+    group = raw.arrays["group"]
+    assert set(group[raw.parts["val"]]) == {4}
+    assert set(group[raw.parts["test"]]) == {1, 2}
+    assert (group == 4).sum() == len(raw.parts["val"])
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"val": [99]},
+        {"val": [1], "test": [1]},
+        {"train": [1]},
+        {"test": []},
+        {"val": list(range(6)), "test": list(range(6, 12))},
+    ],
+)
+def test_parts_that_cannot_be_are_refused(root, parts):
+    with pytest.raises(InputError, match=r"data\.parts: expected names of images for val and test, each once"):
+        source(root, parts=parts).read()
+
+
+def without_a_mask(root: Path) -> None:
+    (root / "masks" / "3.png").unlink()
+
+
+def without_an_image(root: Path) -> None:
+    (root / "images" / "3.png").unlink()
+
+
+def of_another_size(root: Path) -> None:
+    Image.fromarray(np.zeros((40, 55), dtype=np.uint8)).save(root / "masks" / "3.png")
+
+
+def with_another_label(root: Path) -> None:
+    Image.fromarray(np.full((40, 56), 7, dtype=np.uint8)).save(root / "masks" / "3.png")
+
+
+def in_colours(root: Path) -> None:
+    Image.fromarray(np.zeros((40, 56, 3), dtype=np.uint8)).save(root / "masks" / "3.png")
+
+
+def broken(root: Path) -> None:
+    path = root / "images" / "3.png"
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def too_small(root: Path) -> None:
+    for folder in ("images", "masks"):
+        Image.fromarray(np.zeros((15, 56), dtype=np.uint8)).save(root / folder / "3.png")
+
+
+def twice(root: Path) -> None:
+    Image.fromarray(np.zeros((40, 56), dtype=np.uint8)).save(root / "images" / "3.jpg")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (without_a_mask, r"received 1 .*images/3\.png has no mask masks/3\.png"),
+        (without_an_image, r"received 1 .*masks/3\.png has no image of its name in images"),
+        (of_another_size, r"3: expected a mask of the image's size, 40x56; received 40x55"),
+        (with_another_label, r"3: expected labels among 0, 100, 200 \(data\.labels\); received 7"),
+        (in_colours, r"3: expected one channel, a number for each pixel; received 3 channels \(RGB\)"),
+        (broken, r"1 that cannot be used:\n  3: .*\nRepair or remove"),
+        (too_small, r"3: expected pictures of at least 16x16 pixels; received 15x56"),
+        (twice, r"expected one image 3; received two"),
+    ],
+)
+def test_a_pair_that_cannot_be_used_is_named(root, spoil, message):
+    spoil(root)
+    with pytest.raises(InputError, match=rf"(?s)my slices \(images, masks\): .*{message}"):
+        source(root).read()
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match=r"data\.root=.*nowhere: expected a folder images in it; there is none"):
+        source(tmp_path / "nowhere").state()
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    with pytest.raises(InputError, match=r"a mask of the same name \(\.png\); received no image\."):
+        source(tmp_path).state()
+
+
+@pytest.mark.parametrize("settings", [{"channels": 2}, {"stride": 17}, {"stride": 0}, {"tile": 0}])
+def test_settings_that_cannot_be_are_refused(root, settings):
+    with pytest.raises(InputError, match="expected channels=1 or 3, tile from 1 and stride from 1 to tile"):
+        source(root, **settings)
+
+
+def test_an_edit_of_a_mask_is_another_state(root):
+    before = source(root).state()
+    assert source(root).state() == before
+    in_colours(root)
+    assert source(root).state() != before

@@ -1,0 +1,171 @@
+"""Predicted masks, scored over whole images, on discs and squares."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from src import assembly, configuration
+from src.assembly import Experiment
+from src.errors import InputError
+from src.evaluation import contact, core, thresholds
+from src.evaluation.segmentation import unpacked
+from tests import discs
+
+SETTINGS = (
+    "data=mask_folder",
+    "data.tile=16",
+    "data.stride=10",
+    "data.channels=1",
+    "data.labels={0:ground,100:disc,200:square}",
+    "data.batch_size=32",
+    "model=unet",
+    "model.width=2",
+    "model.depth=2",
+    "task=segmentation",
+    "augmentation=[turns,elastic]",
+    "trainer.accelerator=cpu",
+)
+
+
+@pytest.fixture
+def build(project) -> Callable[..., Experiment]:
+    """Builds an experiment on images of two sizes, with fresh weights."""
+    discs.write(project / "data/raw/masks", 10)
+    discs.write(project / "data/raw/masks", 2, height=33, width=70)
+
+    def make(*overrides: str) -> Experiment:
+        config = configuration.compose([*SETTINGS, *overrides])
+        prepared = assembly.prepare(config)
+        return assembly.build(assembly.complete(config, prepared), prepared)
+
+    return make
+
+
+def blended(experiment: Experiment, rows: np.ndarray) -> dict[int, np.ndarray]:
+    """Probabilities of whole images by number, each pixel computed by itself from the tiles that hold it."""
+    outputs = np.concatenate([part["probability"] for part in experiment.learner.predict(experiment.data, rows)])
+    group, place = experiment.prepared.array("group")[rows], experiment.prepared.array("place")[rows]
+    found = {}
+    for number in np.unique(group):
+        height, width = place[group == number][0, 2:]
+        total, weights = np.zeros((3, height, width)), np.zeros((height, width))
+        for tile, (top, left, _, _) in zip(outputs[group == number], place[group == number], strict=True):
+            for y in range(16):
+                for x in range(16):
+                    weight = min(y + 1, 16 - y) * min(x + 1, 16 - x)
+                    total[:, top + y, left + x] += weight * tile[:, y, x]
+                    weights[top + y, left + x] += weight
+        found[int(number)] = total / weights
+    return found
+
+
+def test_whole_images_are_scored_each_pixel_once(build):
+    experiment = build()
+    result = core.evaluate(experiment, "val")
+    probability = blended(experiment, experiment.data.rows("val"))
+    assert sorted(result.table["index"]) == sorted(probability)
+    said, truth = {}, {}
+    for number, mask in zip(result.table["index"], result.table["mask"], strict=True):
+        said[number], truth[number] = unpacked(mask), experiment.data.whole(number)[1]
+        sure = np.sort(probability[number], axis=0)
+        clear = sure[-1] - sure[-2] > 1e-5
+        assert np.array_equal(said[number][clear], probability[number].argmax(axis=0)[clear])
+    joined = {name: np.concatenate([masks[n].ravel() for n in said]) for name, masks in (("said", said), ("truth", truth))}
+    assert result.metrics["val/accuracy"] == pytest.approx((joined["said"] == joined["truth"]).mean())
+    for i, name in enumerate(experiment.data.classes):
+        mine, right = joined["said"] == i, joined["truth"] == i
+        assert result.metrics[f"val/dice/{name}"] == pytest.approx(2 * (mine & right).sum() / (mine.sum() + right.sum()))
+        assert result.metrics[f"val/iou/{name}"] == pytest.approx((mine & right).sum() / (mine | right).sum())
+    losses = [-np.log(np.take_along_axis(probability[n], truth[n][None].astype(int), axis=0)).ravel() for n in said]
+    assert result.metrics["val/log_loss"] == pytest.approx(np.concatenate(losses).mean(), abs=1e-4)
+    assert result.metrics["val/dice_macro"] == pytest.approx(
+        np.mean([result.metrics[f"val/dice/{name}"] for name in experiment.data.classes])
+    )
+
+
+def test_intervals_are_over_images(build):
+    experiment = build()
+    result = core.evaluate(experiment, "train")
+    shares = [(unpacked(row.mask) == experiment.data.whole(row.index_)[1]).mean() for row in named(result.table)]
+    low, high = result.intervals["train/accuracy"]
+    assert min(shares) <= low < result.metrics["train/accuracy"] < high <= max(shares)
+    assert set(result.intervals) == set(result.metrics)
+
+
+def named(table):
+    return table.rename(columns={"index": "index_"}).itertuples()
+
+
+def test_the_table_is_small_and_comes_back_from_disk(build, project):
+    experiment = build()
+    result = core.evaluate(experiment, "test", project / "run")
+    again = experiment.evaluation.scores(core.evaluate(experiment, "test").table)[0]
+    assert {f"test/{name}": value for name, value in again.items()} == pytest.approx(result.metrics)
+    assert (project / "run/predictions.parquet").stat().st_size < 30_000
+
+
+def test_its_figures_are_drawn_and_the_same_every_time(build, project):
+    experiment = build()
+    result = core.evaluate(experiment, "val")
+    written = {path.stem: path.read_bytes() for path in core.save(result, project / "run", experiment)}
+    assert set(written) == {"overlays", "worst_tiles", "dice_by_image", "thresholds"}
+    assert {path.stem: path.read_bytes() for path in core.save(result, project / "run", experiment)} == written
+
+
+def test_masks_lie_over_the_pictures_of_the_contact_sheet(build):
+    (ax,) = contact.sheet(build())["augmentation"].axes
+    shown = np.array([image.get_array() for image in ax.images])
+    assert shown.shape == (contact.COLUMNS * contact.ROWS, 16, 16, 3)
+    coloured = np.ptp(shown, axis=-1) > 0.05
+    assert coloured[: contact.ROWS].any()
+    assert coloured[contact.ROWS :].any()
+    assert not coloured.all()
+
+
+def test_the_packaged_predictor_answers_for_each_pixel(build, project):
+    experiment = build()
+    rows = experiment.data.rows("val")[:5]
+    stored = experiment.data.inputs(rows).astype(np.float32)
+    files = experiment.learner.package(project / "model", stored[:4])
+    program = torch.export.load(project / "model" / files["file"]).module()
+    (expected,) = (part["probability"] for part in experiment.learner.predict(experiment.data, rows))
+    found = program(torch.from_numpy(stored)).detach().numpy()
+    assert found.shape == (5, 3, 16, 16)
+    assert np.allclose(found, expected, atol=1e-5)
+    assert core.latency(experiment, budget=0.01)["latency_one_ms"] > 0
+    assert experiment.learner.flops(experiment.data) > 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (["data.tile=18"], r"multiples of 4, which it halves 2 times, such as 20x20 pixels; received 18x18.*data\.tile"),
+        (["model=fnn"], r"expected a model for examples of shape \[1, 16, 16\]"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_refused(build, changed, message):
+    kept = [setting for setting in SETTINGS if changed != ["model=fnn"] or not setting.startswith("model")]
+    with pytest.raises(InputError, match=message):
+        refused(*kept, *changed)
+
+
+def refused(*overrides: str) -> None:
+    config = configuration.compose(overrides)
+    prepared = assembly.prepare(config)
+    experiment = assembly.build(assembly.complete(config, prepared), prepared)
+    experiment.learner.flops(experiment.data)
+
+
+def test_a_classical_estimator_refuses_masks(build):
+    kept = [setting for setting in SETTINGS if setting.startswith("data")]
+    with pytest.raises(InputError, match="trainer=classical: expected data with one class for each example"):
+        refused(*kept, "+experiment=most_frequent")
+
+
+def test_scores_at_thresholds():
+    found = thresholds.at_each(np.array([1, 0, 3]), np.array([5, 1, 0]))
+    assert found["precision"] == pytest.approx([4 / 10, 3 / 4, 1])
+    assert found["recall"] == pytest.approx([1, 3 / 4, 3 / 4])
+    assert found["dice"] == pytest.approx([8 / 14, 6 / 8, 6 / 7])

@@ -1,0 +1,161 @@
+"""A class for each pixel: what is measured, what does not count, and what is moved with its picture."""
+
+from functools import partial
+from typing import Any
+
+import kornia.augmentation
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD
+
+from src.data import store
+from src.data.augmentation import Augmentation
+from src.data.masks import Masks
+from src.data.mixing import Mixup
+from src.data.sources.files import Own
+from src.data.sources.pairs import Pairs
+from src.errors import InputError
+from src.models.unet import UNet
+from src.protocols import Batch
+from src.tasks.segmentation import OUTSIDE, Segmentation
+from tests import discs
+from tests.nets import end, fit, network, same, values
+
+# Lightning counts blocks as steps; src.training takes the warning back, but pytest sets its own filters for each test.
+pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
+
+UNET = partial(UNet, input_shape=(1, 16, 16), width=4, depth=2, num_outputs=3)
+TURNS = {
+    "augmentation": Augmentation(
+        mirror=kornia.augmentation.RandomHorizontalFlip(),
+        bend=kornia.augmentation.RandomElasticTransform((9, 9), (2.0, 2.0), (1.0, 1.0)),
+        turn=kornia.augmentation.RandomAffine(degrees=90.0, p=1.0),
+    )
+}
+
+
+@pytest.fixture
+def masks(tmp_path) -> Masks:
+    source = Pairs(files=Own(root=str(discs.write(tmp_path / "discs"))), tile=16, stride=16, channels=1, labels=discs.LABELS)
+    split = {"val": 2, "test": 2, "seed": 0}
+    prepared = store.prepare(tmp_path / "prepared", source, name="discs", split=split, max_duplicates=0.0)
+    return Masks(prepared=prepared, shape=[1, 16, 16], num_classes=3, batch_size=16)
+
+
+def task(model: nn.Module | None = None, **settings: Any) -> Segmentation:
+    torch.manual_seed(0)
+    common = {"preprocess": nn.Identity(), "optimizer": partial(SGD, lr=0.1), "scheduler": None, "objective": "val/dice_macro"}
+    return Segmentation(model=model or UNET(), **common, **settings)
+
+
+def batch(count: int = 6) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    target = torch.randint(3, (count, 16, 16), generator=generator, dtype=torch.uint8)
+    return Batch(torch.randn(count, 1, 16, 16, generator=generator), target, torch.arange(count))
+
+
+def test_the_mean_of_parts_is_the_whole():
+    """As several processes need it that share a batch."""
+    made = task(class_weights=[1.0, 2.0, 0.5]).eval()
+    given = batch()
+    parts = [made.step(Batch(given.input[i : i + 2], given.target[i : i + 2], given.row[i : i + 2])).loss for i in (0, 2, 4)]
+    assert torch.allclose(torch.stack(parts).mean(), made.step(given).loss)
+
+
+def test_what_it_measures_adds_up_over_batches():
+    made, given = task().eval(), batch()
+    with torch.no_grad():
+        whole = made.measure(made.step(given))
+        parts = [
+            made.measure(made.step(Batch(given.input[i : i + 3], given.target[i : i + 3], given.row[i : i + 3])))
+            for i in (0, 3)
+        ]
+    prediction = made.model(given.input).argmax(dim=1).numpy()
+    truth = given.target.numpy()
+    for name, (numerator, denominator) in whole.items():
+        assert torch.equal(parts[0][name][0] + parts[1][name][0], numerator)
+        assert torch.equal(parts[0][name][1] + parts[1][name][1], denominator)
+    assert whole["accuracy"][0] / whole["accuracy"][1] == pytest.approx((prediction == truth).mean())
+    for label in range(3):
+        both = ((prediction == label) & (truth == label)).sum()
+        either = ((prediction == label) | (truth == label)).sum()
+        assert whole["iou_macro"][0][label] / whole["iou_macro"][1][label] == pytest.approx(both / either)
+
+
+def test_pixels_from_outside_do_not_count():
+    made, given = task().eval(), batch()
+    target = given.target.long()
+    target[:, 8:] = OUTSIDE
+    loss = made.step(given._replace(target=target)).loss
+    other = made.step(given._replace(target=target)).prediction.clone()
+    assert loss.isfinite()
+    other[:, :, 8:] += 100 * torch.randn(6, 3, 8, 16)
+    changed = task(model=Constant(other)).step(given._replace(target=target)).loss
+    assert torch.allclose(loss, changed)
+    assert made.measure(made.step(given._replace(target=target)))["accuracy"][1] == 6 * 8 * 16
+
+
+class Constant(nn.Module):
+    """Answers what it was given."""
+
+    def __init__(self, answer: torch.Tensor):
+        super().__init__()
+        self.answer = nn.Parameter(answer)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.answer
+
+
+def test_masks_are_moved_with_their_pictures(masks):
+    """Bright squares stay squares of the mask, and what comes in from outside is of no class."""
+    rows = masks.rows("train")
+    given = Batch(torch.from_numpy(masks.inputs(rows)), torch.from_numpy(masks.targets(rows)), torch.from_numpy(rows))
+    moved = task(**TURNS).augmented(given)
+    assert moved.target.shape == given.target.shape
+    assert set(moved.target.unique().tolist()) == {OUTSIDE, 0, 1, 2}
+    levels = [moved.input[:, 0][moved.target == label].mean().item() for label in (OUTSIDE, 0, 1, 2)]
+    assert levels == sorted(levels)
+    assert levels[0] < 15
+    assert levels[3] > 170
+    assert not torch.equal(moved.target, given.target.long())
+
+
+def test_examples_cannot_be_mixed(masks):
+    rows = masks.rows("train")[:4]
+    given = Batch(torch.from_numpy(masks.inputs(rows)), torch.from_numpy(masks.targets(rows)), torch.from_numpy(rows))
+    with pytest.raises(InputError, match="whose targets can be mixed; Segmentation does not say how"):
+        task(augmentation=Augmentation(mixup=Mixup(alpha=0.5))).augmented(given)
+
+
+@pytest.mark.parametrize("settings", [{"cross_entropy": 0.0, "dice": 0.0}, {"dice": -1.0}, {"class_weights": [1.0, -1.0]}])
+def test_settings_that_cannot_be_are_refused(settings):
+    with pytest.raises(ValueError, match=r"task\.?.*: expected .* from 0"):
+        task(**settings)
+
+
+def learner(masks: Masks, **settings: Any) -> Any:
+    return network(masks, model=UNET, task=Segmentation, metric="val/dice_macro", **settings)
+
+
+def test_a_training_learns_and_its_validation_is_that_of_all_tiles(masks, tmp_path):
+    made = learner(masks, max_epochs=8, optimizer=partial(torch.optim.Adam, lr=0.01))
+    fit(made, masks, tmp_path / "run")
+    found = values(tmp_path / "run", "val/dice_macro")
+    assert found[0] < found[-1]
+    assert found[-1] > 0.6
+    made.load(tmp_path / "run" / "last.ckpt")
+    rows = masks.rows("val")
+    said = np.concatenate([part["probability"] for part in made.predict(masks, rows)]).argmax(axis=1)
+    truth = masks.targets(rows)
+    dice = [2 * ((said == k) & (truth == k)).sum() / ((said == k).sum() + (truth == k).sum()) for k in range(3)]
+    assert found[-1] == pytest.approx(np.mean(dice), abs=1e-6)
+
+
+def test_an_augmented_training_goes_on_exactly(masks, tmp_path):
+    settings = {"max_epochs": 3, "steps_per_call": 2, **TURNS}
+    fit(learner(masks, **settings), masks, tmp_path / "whole")
+    fit(learner(masks, **{**settings, "max_epochs": 1}), masks, tmp_path / "part")
+    fit(learner(masks, **settings), masks, tmp_path / "part")
+    assert same(end(tmp_path / "whole"), end(tmp_path / "part"))
