@@ -15,6 +15,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Keys of the resolved configuration that decide what training yields. Everything else is place or presentation.
 TRAINING = ("data", "augmentation", "model", "task", "objective", "optimizer", "scheduler", "trainer", "callbacks", "seed")
+# Those that decide what is found of a trained run: its evaluation, and what else is looked at then.
+EXAMINATIONS = ("explanation", "robustness")
+EVALUATION = ("evaluation", *EXAMINATIONS)
 PRESENTATION = (
     "data.dataset",  # the content of the prepared data stands in its place
     "data.root",
