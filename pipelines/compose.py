@@ -47,7 +47,7 @@ def composed(name: str, sweep: list[str] | None) -> DictConfig:
     content: Any = OmegaConf.to_container(config)
     source = content["data"]["dataset"]["source"]["_target_"]
     training = identity.targets(identity.training_part(content))
-    evaluation = identity.targets(content["evaluation"])
+    evaluation = identity.targets([content[key] for key in identity.EVALUATION])
     stage = identity.tree("pipelines.stage")
     code = identity.code(training, verb="train")
     searched = {"sweep": content.get("sweep"), "config": identity.training_part(content), "code": code, "search": _search()}

@@ -90,10 +90,9 @@ def evaluate(name: str) -> None:
     from src.evaluation.final import evaluate_test
     from src.tracking.record import Record
 
-    place = OmegaConf.to_container(load(name), resolve=False)
-    assert isinstance(place, dict)
+    config = load(name)
     model = RESULTS / name / "model"
-    experiment = assembly.restore(model, place={key: place[key] for key in ("paths", "tracking")})
+    experiment = assembly.restore(model, nodes={key: config[key] for key in ("paths", "tracking", *identity.EVALUATION)})
     run = _run(experiment.config, experiment.prepared.card["content"])
     with run.lock(patience=math.inf):
         if not run.fitted:  # trained on another machine, and pulled from there
@@ -108,6 +107,8 @@ def evaluate(name: str) -> None:
     for path in (run.predictions, run.intervals, run.timings):
         shutil.copy(path, folder)
     shutil.copytree(run.figures, RESULTS / name / "figures")
+    if run.tables.is_dir():
+        shutil.copytree(run.tables, folder / "tables")
     runs.write_json(folder / "run.json", {"folder": str(run.folder)})
     runs.write_json(RESULTS / name / "metrics.json", runs.read_json(run.metrics))
     runs.write_atomic(RESULTS / name / "learning.csv", table(run.journal).to_csv(index=False).encode())

@@ -1,7 +1,7 @@
 """From a configuration to the objects of one experiment. In src the only caller of Hydra's instantiate."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ class Experiment:
     Args:
         config: resolved, as a plain container.
         augmentation: what changes the training examples, None for nothing.
+        examinations: what else is looked at once a part is evaluated, by the key of the configuration.
     """
 
     config: Mapping[str, Any]
@@ -35,6 +36,7 @@ class Experiment:
     learner: Learner
     evaluation: Any
     augmentation: Any = None
+    examinations: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -71,7 +73,8 @@ def build(config: DictConfig, prepared: Prepared) -> Experiment:
     content: Any = OmegaConf.to_container(config)
     data = _make({key: value for key, value in content["data"].items() if key not in PREPARING}, "data", prepared=prepared)
     evaluation = _make(content["evaluation"], "evaluation", data=data)
-    augmentation = _augmentation(content.get("augmentation"))
+    augmentation = _with_steps(content.get("augmentation"), "augmentation")
+    examinations = {key: made for key in identity.EXAMINATIONS if (made := _with_steps(content.get(key), key))}
     learner = _make(
         content["trainer"],
         "trainer",
@@ -86,15 +89,21 @@ def build(config: DictConfig, prepared: Prepared) -> Experiment:
         seed=content["seed"],
     )
     return Experiment(
-        config=content, prepared=prepared, data=data, learner=learner, evaluation=evaluation, augmentation=augmentation
+        config=content,
+        prepared=prepared,
+        data=data,
+        learner=learner,
+        evaluation=evaluation,
+        augmentation=augmentation,
+        examinations=examinations,
     )
 
 
-def restore(folder: Path, *, place: Mapping[str, Any] | None = None) -> Experiment:
+def restore(folder: Path, *, nodes: Mapping[str, Any] | None = None) -> Experiment:
     """The experiment of a run folder, or of a folder that a train stage exported, with its best weights.
 
     Args:
-        place: paths and tracking, where the folder's configuration leaves them out.
+        nodes: of the configuration, which take the place of the folder's own: where it is, and how it is evaluated.
     """
     path = folder / "config.yaml"
     if not path.is_file():
@@ -103,8 +112,9 @@ def restore(folder: Path, *, place: Mapping[str, Any] | None = None) -> Experime
         )
     config = OmegaConf.load(path)
     assert isinstance(config, DictConfig)
-    config = OmegaConf.merge(config, place or {})
-    assert isinstance(config, DictConfig)
+    for key, node in (nodes or {}).items():
+        config[key] = node
+    OmegaConf.resolve(config)
     experiment = build(config, prepare(config))
     weights = [folder / name for name in ("best.ckpt", "weights.safetensors", "weights.joblib") if (folder / name).is_file()]
     if not weights:
@@ -129,13 +139,16 @@ def _optional(content: Mapping[str, Any], name: str) -> Any:
     return _make(content[name], name) if content.get(name) else None
 
 
-def _augmentation(node: Mapping[str, Any] | None) -> Any:
-    """Its steps one by one, so that a message names the one that is wrong. Runs of an earlier time do not state it."""
+def _with_steps(node: Mapping[str, Any] | None, where: str) -> Any:
+    """What a node describes; its steps are made one by one, so that a message names the one that is wrong.
+
+    Runs of an earlier time do not state every node.
+    """
     if not node:
         return None
     named = {name: part for name, part in node.items() if isinstance(part, Mapping) and "_target_" in part}
-    steps = {name: _make(part, f"augmentation.{name}") for name, part in named.items()}
-    return _make({name: part for name, part in node.items() if name not in steps}, "augmentation", **steps)
+    steps = {name: _make(part, f"{where}.{name}") for name, part in named.items()}
+    return _make({name: part for name, part in node.items() if name not in steps}, where, **steps)
 
 
 def _task(content: Mapping[str, Any], **parts: Any) -> Any:

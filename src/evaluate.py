@@ -1,28 +1,33 @@
-"""Any part of a run's data again: `python -m src.evaluate run=runs/cnn-1a2b3c4d split=test`."""
+"""Any part of a run's data again: `python -m src.evaluate run=runs/cnn-1a2b3c4d split=test explanation=default`."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from src import command
+from src import command, configuration, identity
 from src.errors import InputError
 
 
-def evaluate(run: Path, split: str) -> None:
+def evaluate(run: Path, split: str, examinations: Mapping[str, str]) -> None:
     """Evaluates a part with the run's best weights; writes predictions, figures and numbers, and prints them.
 
     The test part's files are the run's own; those of another part go into a folder of its name.
+
+    Args:
+        examinations: options of conf by their group, where they are not to be the run's own.
     """
     if split not in ("train", "val", "test"):
         raise InputError(f"split={split}: expected train, val or test.")
     if not run.is_dir():
         raise InputError(f"run={run}: expected the folder of a run; there is none. `ls runs` shows the runs.")
+    chosen = configuration.compose([f"{group}={option}" for group, option in examinations.items()])
     from src import assembly
     from src.evaluation import core
+    from src.evaluation.examination import examine
 
-    experiment = assembly.restore(run)
+    experiment = assembly.restore(run, nodes={group: chosen[group] for group in examinations})
     folder = run if split == "test" else run / split
-    result = core.evaluate(experiment, split, folder)
+    result = examine(experiment, core.evaluate(experiment, split, folder), folder)
     core.save(result, folder, experiment)
     rows = {}
     for name, value in result.metrics.items():
@@ -34,8 +39,9 @@ def evaluate(run: Path, split: str) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     def work() -> None:
-        given = command.keywords(arguments, run=None, split="test")
-        evaluate(Path(given["run"]), given["split"])
+        given = command.keywords(arguments, run=None, split="test", **dict.fromkeys(identity.EXAMINATIONS, ""))
+        examinations = {group: given[group] for group in identity.EXAMINATIONS if given[group]}
+        evaluate(Path(given["run"]), given["split"], examinations)
 
     return command.guard(work)
 

@@ -28,6 +28,9 @@ TRAINING = (
     "callbacks",
     "seed",
 )
+# Those that decide what is found of a trained run: its evaluation, and what else is looked at then.
+EXAMINATIONS = ("explanation", "robustness")
+EVALUATION = ("evaluation", *EXAMINATIONS)
 PRESENTATION = (
     "data.dataset",  # the content of the prepared data stands in its place
     "data.root",

@@ -59,6 +59,10 @@ class Run:
         return self.folder / "figures"
 
     @property
+    def tables(self) -> Path:
+        return self.folder / "tables"
+
+    @property
     def fitted(self) -> bool:
         """Whether the fit came to its end: metrics.json is written after it."""
         return self.metrics.is_file()

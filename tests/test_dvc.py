@@ -79,6 +79,10 @@ TABLE: dict[str, tuple[Callable[[Path], object], set[str]]] = {
         replace("conf/experiment/pictures.yaml", "lr: 1e-3", "lr: 2e-3"),
         {"compose", "report", *stages("train", "evaluate", of=["pictures"])},
     ),
+    "what else is looked at in one experiment": (
+        replace("conf/experiment/pictures.yaml", "image_folder\n", "image_folder\n  - override /robustness: default\n"),
+        {"compose", "report", *stages("evaluate", of=["pictures"])},
+    ),
     "the model file of one experiment": (
         replace("src/models/cnn.py", "super().__init__()\n", "super().__init__()\n        self.width = width\n"),
         {"compose", "report", *stages("train", "evaluate", of=["pictures"])},
@@ -131,6 +135,9 @@ def test_the_table_of_edits(project: Path) -> None:
         edit(project)
         ran[name] = repro(project)
     assert ran == {name: expected for name, (_, expected) in TABLE.items()}
+
+    assert (project / "results/pictures/evaluation/tables/robustness.csv").is_file()
+    assert not (project / "results/dense/evaluation/tables").exists()
 
     weights = project / "results/dense/model/weights.safetensors"
     content = weights.read_bytes()

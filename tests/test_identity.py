@@ -81,6 +81,8 @@ def changed(key: str, value: Any) -> dict[str, Any]:
         ("tracking.uri", "http://tracking:5000"),
         ("tracking.wait", 1.0),
         ("evaluation.top_k", 2),
+        ("explanation", {"_target_": "src.evaluation.explanation.Explanation"}),
+        ("robustness", {"_target_": "src.evaluation.robustness.Robustness"}),
         ("name", "another"),
         ("force", True),
         ("resume", "runs/one"),  # its name counts as the start

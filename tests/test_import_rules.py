@@ -17,6 +17,7 @@ PLANTED = {
     "omegaconf": ("hydra and omegaconf not below assembly", "src/training.py", "import omegaconf"),
     "optuna": ("optuna only in pipelines, dvc nowhere", "src/train.py", "import optuna"),
     "kornia": ("kornia is reached through conf alone", "src/data/augmentation.py", "import kornia"),
+    "captum": ("captum only in evaluation", "src/training.py", "import captum"),
     "dvc": ("pipelines leave dvc to dvc.yaml", "pipelines/stage.py", "import dvc"),
 }
 

@@ -54,7 +54,11 @@ def test_the_folder_holds_what_is_promised(finished):
         "reliability.png",
         "mistakes.png",
         "learning.png",
+        "explanation.png",
+        "filters.png",
+        "activations.png",
     }
+    assert metrics["test/saliency_randomised_correlation"] < 0.5
 
 
 def test_predictions_agree_with_the_metrics(finished):
@@ -88,12 +92,23 @@ def test_force_makes_the_next_folder_with_equal_weights(finished):
 def test_evaluating_again_gives_exactly_the_numbers_of_training(finished):
     folder, run_, _ = finished
     metrics, predictions = run_.metrics.read_text(), run_.predictions.read_bytes()
-    for part in ("test", "val"):
-        run(folder, "python", "-m", "src.evaluate", f"run={run_.folder}", f"split={part}", PYTHONPATH=str(ROOT))
+    for settings in (
+        ["split=test"],
+        [
+            "split=val",
+            "explanation=none",
+            "robustness=default",
+        ],
+    ):
+        run(folder, "python", "-m", "src.evaluate", f"run={run_.folder}", *settings, PYTHONPATH=str(ROOT))
     assert run_.metrics.read_text() == metrics
     assert run_.predictions.read_bytes() == predictions
     again = json.loads((run_.folder / "val/metrics.json").read_text())
+    found = {name: again.pop(name) for name in list(again) if "_under_" in name or "_corrupted" in name}
     assert again.items() <= json.loads(metrics).items()
+    assert 0 < found["val/accuracy_corrupted"] < again["val/accuracy"]
+    assert (run_.folder / "val/tables/robustness.csv").is_file()
+    assert not (run_.folder / "val/figures/explanation.png").exists()
 
 
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred.*")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from src import metrics
 from src.assembly import Experiment
+from src.evaluation import panels
 from src.evaluation.core import bootstrap, interval
 from src.evaluation.style import ACCENT, GREY, axes, sheet
 
@@ -87,23 +88,31 @@ class Classification:
         ax.set(xlabel="predicted", ylabel="true", title="Confusion (rows sum to 1 in colour)")
         return figure
 
+    def examples(self, table: pd.DataFrame, *, mistakes: int, right: int) -> pd.DataFrame:
+        """The surest mistakes, then right answers at even steps through the table, each with a `caption`.
+
+        Right answers stand in for mistakes that are not there.
+        """
+        sure = table[[f"probability_{name}" for name in self.classes]].max(axis=1)
+        wrong = table["target"] != table["prediction"]
+        worst = sure[wrong].sort_values(ascending=False, kind="stable").index[:mistakes]
+        good = table.index[~wrong]
+        places = np.linspace(0, len(good) - 1, min(mistakes - len(worst) + right, len(good))).round().astype(int)
+        chosen = table.loc[[*worst, *good[places]]]
+        said = zip(chosen["prediction"], sure[chosen.index], chosen["target"], strict=True)
+        captions = [f"{self.classes[answer]}, {share:.0%}\nis {self.classes[target]}" for answer, share, target in said]
+        return chosen.assign(caption=captions)
+
     def _mistakes(self, table: pd.DataFrame, experiment: Experiment, *, count: int = 16) -> Figure:
-        wrong = table[table["target"] != table["prediction"]]
-        sure = wrong[[f"probability_{name}" for name in self.classes]].max(axis=1)
-        worst = wrong.loc[sure.sort_values(ascending=False, kind="stable").index[:count]]
-        figure = sheet(width=8, height=2.3 * max(1, -(-len(worst) // 8)))
+        worst = self.examples(table[table["target"] != table["prediction"]], mistakes=count, right=0)
         if worst.empty:
+            figure = sheet(width=8, height=2.3)
             figure.text(0.5, 0.5, "No mistake in this part.", ha="center", va="center")
             return figure
         images = experiment.data.inputs(worst["index"].to_numpy())
-        rows = zip(images, worst["prediction"], worst["target"], sure[worst.index], strict=True)
-        for place, (image, prediction, target, certainty) in enumerate(rows, start=1):
-            ax = figure.add_subplot(-(-len(worst) // 8), 8, place)
-            ax.imshow(image.transpose(1, 2, 0).squeeze(), cmap="gray_r" if image.shape[0] == 1 else None)
-            ax.set_title(f"{self.classes[prediction]}, {certainty:.0%}\nis {self.classes[target]}", fontsize=8)
-            ax.axis("off")
-        figure.suptitle("Worst mistakes: said, how sure, and what it is", fontsize=10)
-        return figure
+        shown = [panels.image(image, caption) for image, caption in zip(images, worst["caption"], strict=True)]
+        rows = [("", shown[first : first + 8]) for first in range(0, len(shown), 8)]
+        return panels.gallery(rows, title="Worst mistakes: said, how sure, and what it is")
 
 
 def _reliability(target: np.ndarray, probability: np.ndarray) -> Figure:

@@ -49,17 +49,21 @@ def evaluate(experiment: Experiment, part: str, folder: Path | None = None) -> R
     Args:
         folder: gets predictions.parquet, written while the predictions are made.
     """
-    tables = _tables(experiment, experiment.prepared.index(part))
+    tables = _tables(experiment, experiment.data.rows(part))
     if folder is None:
         table = pa.concat_tables(tables)
     else:
         _stream(tables, folder / "predictions.parquet")
         table = pq.read_table(folder / "predictions.parquet")
-    frame = table.to_pandas(split_blocks=True, self_destruct=True)
-    metrics, intervals = experiment.evaluation.scores(frame)
+    return scored(experiment, part, table.to_pandas(split_blocks=True, self_destruct=True))
+
+
+def scored(experiment: Experiment, part: str, table: pd.DataFrame) -> Result:
+    """What predictions of a part, or of some of it, are worth."""
+    metrics, intervals = experiment.evaluation.scores(table)
     return Result(
         part=part,
-        table=frame,
+        table=table,
         metrics={f"{part}/{name}": float(value) for name, value in metrics.items()},
         intervals={f"{part}/{name}": (float(low), float(high)) for name, (low, high) in intervals.items()},
     )
@@ -88,14 +92,19 @@ def _stream(tables: Iterator[pa.Table], path: Path) -> None:
 
 
 def save(result: Result, folder: Path, experiment: Experiment, *, figures: bool = True) -> list[Path]:
-    """Writes the figures, and merges the numbers into metrics.json and intervals.json."""
+    """Writes the figures, and puts the numbers of this part into metrics.json and intervals.json."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "intervals.json", {**read_json(folder / "intervals.json"), **result.intervals})
+
+    def merge(path: Path, found: Mapping[str, Any]) -> None:
+        kept = {key: value for key, value in read_json(path).items() if not key.startswith(f"{result.part}/")}
+        write_json(path, {**kept, **found})
+
+    merge(folder / "intervals.json", result.intervals)
     written = []
     if figures:
         for name, figure in experiment.evaluation.figures(result.table, experiment).items():
             written.append(draw(figure, folder / "figures" / f"{name}.png"))
-    write_json(folder / "metrics.json", {**read_json(folder / "metrics.json"), **result.metrics})
+    merge(folder / "metrics.json", result.metrics)
     return written
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from src import runs
 from src.assembly import Experiment
 from src.evaluation import contact, core, curves
+from src.evaluation.examination import examine
 from src.runs import Run
 
 if TYPE_CHECKING:
@@ -15,9 +16,15 @@ if TYPE_CHECKING:
 
 
 def evaluate_test(run: Run, experiment: Experiment, record: Record) -> None:
-    """Evaluates the test part with the weights that the learner holds: predictions, numbers, figures and latency."""
+    """Evaluates the test part with the weights that the learner holds: predictions, numbers, figures and latency.
+
+    Figures and tables of an earlier evaluation that looked at other things go.
+    """
     began = time.monotonic()
     result = core.evaluate(experiment, "test", run.folder)
+    for path in (*run.figures.glob("*.png"), *run.tables.glob("*.csv")):
+        path.unlink()
+    result = examine(experiment, result, run.folder)
     timings = {**runs.read_json(run.timings), **core.latency(experiment)}
     fit = runs.read_json(run.metrics)
     drawn = curves.learning(run.journal, best_epoch=fit["best_epoch"], metric=experiment.config["objective"]["metric"])
@@ -28,6 +35,8 @@ def evaluate_test(run: Run, experiment: Experiment, record: Record) -> None:
     runs.write_json(run.timings, {**timings, "evaluate_seconds": time.monotonic() - began})
     for path in sorted(run.figures.glob("*.png")):
         record.artifact(path, "figures")
+    for path in sorted(run.tables.glob("*.csv")):
+        record.artifact(path, "tables")
     for path in (run.predictions, run.metrics, run.intervals, run.timings):
         record.artifact(path)
     record.log({**result.metrics, **{f"timing/{name}": value for name, value in timings.items()}}, fit["steps"], fit["epochs"])

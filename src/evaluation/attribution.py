@@ -1,0 +1,88 @@
+"""Which places of an image an answer comes from: attributions by captum, which is imported when one is asked for.
+
+Each takes a network, preprocessed images and the number of the output to explain of each, and gives what the places of
+the images add to it. Shapes: (batch, channels, height, width) to (batch, channels or 1, height, width). What is taken out
+of an image becomes 0, the training part's mean: against black, integrated gradients would mostly draw the image again.
+"""
+
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from src.evaluation.layers import Unsuited, convolutions
+
+
+class Attribution(Protocol):
+    """One way to explain an answer; raises Unsuited for a network that it cannot explain."""
+
+    def attribute(self, network: nn.Module, images: Tensor, answers: Tensor) -> Tensor: ...
+
+
+class Saliency:
+    """The size of the answer's gradient (Simonyan, Vedaldi and Zisserman 2014, arXiv:1312.6034)."""
+
+    def attribute(self, network: nn.Module, images: Tensor, answers: Tensor) -> Tensor:
+        from captum.attr import Saliency
+
+        return Saliency(network).attribute(images.clone().requires_grad_(), target=answers)
+
+
+class IntegratedGradients:
+    """The gradient along the way from the mean to the image, times that way (Sundararajan et al. 2017, arXiv:1703.01365).
+
+    The attributions of an image add up to how much its answer exceeds that of the mean.
+    """
+
+    def __init__(self, *, steps: int = 32):
+        if steps < 2:
+            raise ValueError(f"expected at least 2 steps; received {steps}.")
+        self._steps = steps
+
+    def attribute(self, network: nn.Module, images: Tensor, answers: Tensor) -> Tensor:
+        from captum.attr import IntegratedGradients
+
+        size = max(len(images), self._steps)  # images in one pass
+        method = IntegratedGradients(network)
+        return method.attribute(images, target=answers, n_steps=self._steps, internal_batch_size=size)
+
+
+class GradCam:
+    """The maps of the last convolution, weighted by their mean gradients (Selvaraju et al. 2017, arXiv:1610.02391).
+
+    What speaks against the answer is left out, and the coarse map is scaled up to the image.
+    """
+
+    def attribute(self, network: nn.Module, images: Tensor, answers: Tensor) -> Tensor:
+        from captum.attr import LayerAttribution, LayerGradCam
+
+        found = [module for module, output in convolutions(network, images[:1]) if output[0, 0].numel() > 1]
+        if not found:
+            raise Unsuited("it has no convolution that gives maps")
+        maps = LayerGradCam(network, found[-1]).attribute(images, target=answers, relu_attributions=True)
+        return LayerAttribution.interpolate(maps, tuple(images.shape[2:]), interpolate_mode="bilinear")
+
+
+class Occlusion:
+    """How much of the answer is lost while a window of the image is covered (Zeiler and Fergus 2014, arXiv:1311.2901).
+
+    Args:
+        window: its sides, as a share of those of the image; it moves by half of them.
+    """
+
+    def __init__(self, *, window: float = 0.25):
+        if not 0 < window <= 1:
+            raise ValueError(f"expected a window above 0 and up to 1; received {window}.")
+        self._window = window
+
+    def attribute(self, network: nn.Module, images: Tensor, answers: Tensor) -> Tensor:
+        from captum.attr import Occlusion
+
+        channels, *sides = images.shape[1:]
+        window = [max(1, round(self._window * side)) for side in sides]
+        return Occlusion(network).attribute(
+            images,
+            target=answers,
+            sliding_window_shapes=(channels, *window),
+            strides=(channels, *(max(1, side // 2) for side in window)),
+            perturbations_per_eval=8,
+        )

@@ -1,0 +1,160 @@
+"""What lies inside a network that looks at images: its first filters, its maps, and where it attends to.
+
+Each view gives rows of pictures by their label. Shapes of a row: (pictures, 1 or 3 channels, height, width).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import isqrt, prod
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+COLUMNS = 8  # pictures in a row
+
+Rows = Sequence[tuple[str, Tensor]]
+
+
+class Unsuited(Exception):
+    """A network that cannot be looked at in this way; the message says what it lacks."""
+
+
+class View(Protocol):
+    """One way to look inside; raises Unsuited for a network that it cannot show anything of.
+
+    `title` tells what is shown, and `of_image` whether it depends on the image.
+    """
+
+    title: str
+    of_image: bool
+
+    def view(self, network: nn.Module, image: Tensor) -> Rows:
+        """Rows of pictures for one preprocessed image, whose shape is (1, channels, height, width)."""
+        ...
+
+
+class Filters:
+    """The weights by which the first layer looks at the image, a picture for each of its outputs.
+
+    Args:
+        count: the largest number of them.
+    """
+
+    title, of_image = "Filters of the first layer", False
+
+    def __init__(self, *, count: int = 32):
+        self._count = count
+
+    def view(self, network: nn.Module, image: Tensor) -> Rows:
+        for module, _ in _outputs(network, image, (nn.Conv2d, nn.Linear)):
+            weights: Any = module.weight
+            weight = weights.detach()[: self._count]
+            if weight.ndim == 4:
+                if weight.shape[-1] == weight.shape[-2] == 1:
+                    raise Unsuited("the first convolution looks at single pixels")
+                shown = weight if weight.shape[1] == 3 else weight.mean(dim=1, keepdim=True)
+            elif weight.shape[1] == prod(image.shape[1:]):
+                shown = weight.view(-1, *image.shape[1:])
+                shown = shown if image.shape[1] in (1, 3) else shown.mean(dim=1, keepdim=True)
+            else:
+                break
+            return [("", part) for part in shown.split(COLUMNS)]
+        raise Unsuited("its first layer is neither a convolution nor fully connected to the pixels")
+
+
+class Activations:
+    """The maps that some convolutions make of an image, from the first one to the last: of each, those that differ most.
+
+    Args:
+        layers: the largest number of convolutions.
+    """
+
+    title, of_image = "Maps of the convolutions, those with the widest range", True
+
+    def __init__(self, *, layers: int = 4):
+        self._layers = layers
+
+    def view(self, network: nn.Module, image: Tensor) -> Rows:
+        found = [output[0] for _, output in convolutions(network, image) if output[0, 0].numel() > 1]
+        if not found:
+            raise Unsuited("it has no convolution that gives maps")
+        places = torch.linspace(0, len(found) - 1, min(self._layers, len(found))).round().int().tolist()
+        rows = []
+        for place in places:
+            widest = found[place].flatten(1).std(dim=1).argsort(descending=True, stable=True)[:COLUMNS]
+            rows.append((f"convolution\n{place + 1} of {len(found)}", found[place][widest.sort().values].unsqueeze(1)))
+        return rows
+
+
+class Attention:
+    """Where the heads of attention look, of some layers: from the class token, or else on the mean from all places.
+
+    It sees torch's nn.MultiheadAttention, and asks it for the weights that are not computed otherwise.
+
+    Args:
+        layers: the largest number of them.
+    """
+
+    title, of_image = "Attention of the heads", True
+
+    def __init__(self, *, layers: int = 4):
+        self._layers = layers
+
+    def view(self, network: nn.Module, image: Tensor) -> Rows:
+        found: list[Tensor] = []
+
+        def ask(module: nn.Module, arguments: Any, keywords: dict[str, Any]) -> Any:
+            return arguments, {**keywords, "need_weights": True, "average_attn_weights": False}
+
+        def keep(module: nn.Module, arguments: Any, outputs: tuple[Tensor, Tensor]) -> None:
+            found.append(outputs[1][0].detach())
+
+        modules = [module for module in network.modules() if isinstance(module, nn.MultiheadAttention)]
+        hooks = [module.register_forward_pre_hook(ask, with_kwargs=True) for module in modules]
+        hooks += [module.register_forward_hook(keep) for module in modules]
+        with _hooked(hooks), torch.enable_grad():  # without gradients torch may take a path that passes the hooks by
+            network(image)
+        maps = [_on_image(weights, image) for weights in found]
+        if not maps:
+            raise Unsuited("it has no attention")
+        places = torch.linspace(0, len(maps) - 1, min(self._layers, len(maps))).round().int().tolist()
+        return [(f"layer {place + 1} of {len(maps)}", maps[place][:COLUMNS]) for place in places]
+
+
+def convolutions(network: nn.Module, images: Tensor) -> list[tuple[nn.Module, Tensor]]:
+    """The convolutions of a network and what each gives, in the order in which they compute."""
+    return _outputs(network, images, (nn.Conv2d,))
+
+
+def _outputs(network: nn.Module, images: Tensor, kinds: tuple[type[nn.Module], ...]) -> list[tuple[nn.Module, Tensor]]:
+    found: list[tuple[nn.Module, Tensor]] = []
+    modules = [module for module in network.modules() if isinstance(module, kinds)]
+
+    def keep(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        found.append((module, output.detach().clone()))  # what follows may change it in place
+
+    with _hooked([module.register_forward_hook(keep) for module in modules]), torch.no_grad():
+        network(images)
+    return found
+
+
+@contextmanager
+def _hooked(hooks: Sequence[Any]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _on_image(weights: Tensor, image: Tensor) -> Tensor:
+    """Attention as pictures. Shapes: (heads, queries, keys) to (heads, 1, rows, columns)."""
+    height, width = image.shape[2:]
+    for tokens in (1, 0):  # with a class token before the places, or without
+        places = weights.shape[2] - tokens
+        rows = isqrt(places * height // width)
+        if rows and places == rows * (rows * width // height):
+            seen = weights[:, 0, 1:] if tokens else weights.mean(dim=1)
+            return seen.reshape(len(weights), 1, rows, -1)
+    raise Unsuited(f"its attention to {weights.shape[2]} places does not lie on a grid over the image")

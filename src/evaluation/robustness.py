@@ -1,0 +1,131 @@
+"""What the answers of a run are worth on images that are spoilt more and more."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from src.assembly import Experiment
+from src.evaluation import core, panels
+from src.evaluation.core import Result
+from src.evaluation.corruption import Corruption
+from src.evaluation.examination import Findings
+from src.evaluation.style import ACCENT, GREY, sheet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Robustness:
+    """The objective's metric by strength, for each of several corruptions of images.
+
+    Every strength draws the same random numbers, so that chance does not bend a curve.
+
+    Args:
+        examples: at most so many of the part, from its beginning.
+        corruptions: by name.
+    """
+
+    def __init__(self, *, examples: int = 2000, seed: int = 0, **corruptions: Any):
+        if examples < 1:
+            raise ValueError(f"expected at least one of the examples; received examples={examples}.")
+        for name, corruption in corruptions.items():
+            if not isinstance(corruption, Corruption):
+                raise ValueError(f"expected {name} to have a _target_ that spoils images; received {corruption!r}.")
+        self._examples, self._seed, self._corruptions = examples, seed, corruptions
+
+    def examine(self, result: Result, experiment: Experiment) -> Findings:
+        rows = experiment.data.rows(result.part)[: self._examples]
+        stored = experiment.data.inputs(rows)
+        if stored.ndim != 4 or stored.dtype != np.uint8:
+            print("robustness: left out, for what it spoils are images of pixels from 0 to 255.", file=sys.stderr)
+            return Findings()
+        metric = experiment.config["objective"]["metric"].partition("/")[2]
+        table = pd.DataFrame(self._points(result, experiment, rows, stored, metric))
+        means = table[table["strength"] > 0].groupby("corruption", sort=False)["value"].mean()
+        metrics = {f"{metric}_under_{name}": value for name, value in means.items()}
+        figures = {"robustness": self._curves(table, metric), "corruptions": self._spoilt(stored[0])}
+        return Findings({**metrics, f"{metric}_corrupted": means.mean()}, figures, {"robustness": table})
+
+    def _points(
+        self, result: Result, experiment: Experiment, rows: np.ndarray, stored: np.ndarray, metric: str
+    ) -> Iterator[dict[str, Any]]:
+        """The metric and its interval by corruption and strength; at strength 0 those of the examples as they are."""
+        key = f"{result.part}/{metric}"
+        clean = core.scored(experiment, result.part, result.table[: len(rows)])
+        for name, corruption in self._corruptions.items():
+            for strength in (0.0, *corruption.strengths):
+                found = clean
+                if strength:
+                    spoilt = Spoilt(experiment.data, rows, self._corrupted(corruption, stored, strength))
+                    found = core.evaluate(replace(experiment, data=spoilt), result.part)
+                low, high = found.intervals.get(key, (np.nan, np.nan))
+                yield {"corruption": name, "strength": strength, "value": found.metrics[key], "low": low, "high": high}
+
+    def _corrupted(self, corruption: Corruption, stored: np.ndarray, strength: float) -> np.ndarray:
+        generator = torch.Generator().manual_seed(self._seed)
+        made = corruption(torch.from_numpy(stored).float() / 255, strength, generator)
+        return (made.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+
+    def _curves(self, table: pd.DataFrame, metric: str) -> Figure:
+        columns = min(3, len(self._corruptions))
+        lines = -(-len(self._corruptions) // columns)
+        figure = sheet(width=3.1 * columns, height=2.5 * lines + 0.4)
+        grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
+        for ax in grid.flat[len(self._corruptions) :]:
+            ax.set_visible(False)
+        for ax, (name, corruption) in zip(grid.flat, self._corruptions.items(), strict=False):
+            points = table[table["corruption"] == name]
+            ax.fill_between(points["strength"], points["low"], points["high"], color=ACCENT, alpha=0.18, linewidth=0)
+            ax.plot(points["strength"], points["value"], color=ACCENT, marker=".")
+            ax.axhline(points["value"].iloc[0], color=GREY, linewidth=0.8, linestyle=":")
+            ax.set_title(name, fontsize=10)
+            ax.set_xlabel(corruption.unit, fontsize=8)
+            ax.locator_params(axis="x", nbins=5)
+            ax.spines[["top", "right"]].set_visible(False)
+        for line in grid:
+            line[0].set_ylabel(metric.replace("_", " "))
+        figure.suptitle("The more the images are spoilt (with 95 % intervals; dotted: as they are)", fontsize=10)
+        return figure
+
+    def _spoilt(self, image: np.ndarray) -> Figure:
+        rows = []
+        for name, corruption in self._corruptions.items():
+            made = [
+                (f"{strength:g}", self._corrupted(corruption, image[None], strength)[0]) for strength in corruption.strengths
+            ]
+            rows.append((name, [panels.image(pixels, caption) for caption, pixels in [("", image), *made]]))
+        return panels.gallery(rows, title="An example, as it is and at each strength")
+
+
+class Spoilt:
+    """Some rows of a data set with other images; all else is the data set's own."""
+
+    def __init__(self, data: Any, rows: np.ndarray, images: np.ndarray):
+        self._data = data
+        self._rows = rows
+        self._targets = data.targets(rows)
+        self._images = images
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._data, name)
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {"input": self._images, "target": self._targets}
+
+    def rows(self, part: str) -> np.ndarray:
+        """The rows of these arrays, whatever the part."""
+        return np.arange(len(self._images))
+
+    def inputs(self, rows: np.ndarray) -> np.ndarray:
+        return self._images[rows]
+
+    def targets(self, rows: np.ndarray) -> np.ndarray:
+        return self._targets[rows]

@@ -1,0 +1,33 @@
+"""A small network trained on the real digits, and what it is asked."""
+
+from collections.abc import Callable
+
+import pytest
+
+from src import assembly, configuration
+from src.assembly import Experiment
+from src.evaluation import core
+from src.evaluation.core import Result
+
+
+@pytest.fixture(scope="session")
+def build(digits, tmp_path_factory) -> Callable[..., Experiment]:
+    """Makes an experiment on the digits, fitted unless it is said otherwise."""
+    _, prepared = digits
+
+    def make(*overrides: str, fit: bool = True) -> Experiment:
+        config = configuration.compose(overrides)
+        experiment = assembly.build(assembly.complete(config, prepared), prepared)
+        if fit:
+            folder = tmp_path_factory.mktemp("fit")
+            experiment.learner.fit(experiment.data, folder=folder, log=lambda *_: None, flush=lambda: None, resume=None)
+        return experiment
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def trained(build) -> tuple[Experiment, Result]:
+    """A small CNN with all that can be looked at, and its test part."""
+    experiment = build("+experiment=cnn", "model.width=8", "trainer.max_epochs=3", "robustness=default")
+    return experiment, core.evaluate(experiment, "test")

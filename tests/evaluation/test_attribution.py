@@ -1,0 +1,116 @@
+"""Attributions, of a network trained on the digits and of networks whose answers are known to come from one place."""
+
+import pytest
+import torch
+from torch import nn
+
+from src.evaluation.attribution import GradCam, IntegratedGradients, Occlusion, Saliency
+from src.evaluation.layers import Unsuited
+
+METHODS = [Saliency(), IntegratedGradients(), GradCam(), Occlusion()]
+NAMES = [type(method).__name__ for method in METHODS]
+SIDE, SQUARE = 16, 4
+
+
+@pytest.fixture(scope="module")
+def asked(trained):
+    """A network, sixteen images as it takes them, and what it answers."""
+    experiment, _ = trained
+    task = experiment.learner.task.eval()
+    images = task.preprocess(torch.from_numpy(experiment.data.inputs(experiment.data.rows("test")[:16])))
+    with torch.no_grad():
+        return task.model, images, task.model(images).argmax(dim=1)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=NAMES)
+def test_a_map_has_the_shape_of_its_image_and_is_the_same_every_time(method, asked):
+    network, images, answers = asked
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    maps = method.attribute(network, images, answers)
+    assert maps.shape == images.shape
+    assert maps.isfinite().all()
+    assert maps.flatten(1).abs().sum(dim=1).count_nonzero() > 8
+    assert torch.equal(method.attribute(network, images, answers), maps)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize("method", METHODS, ids=NAMES)
+def test_the_map_of_an_image_does_not_depend_on_the_others(method, asked):
+    network, images, answers = asked
+    together = method.attribute(network, images, answers)
+    alone = torch.cat([method.attribute(network, images[i : i + 1], answers[i : i + 1]) for i in range(4)])
+    torch.testing.assert_close(alone, together[:4], atol=1e-4, rtol=1e-3)
+
+
+def test_integrated_gradients_add_up_to_what_the_image_adds_to_the_answer(asked):
+    network, images, answers = asked
+    found = IntegratedGradients(steps=256).attribute(network, images, answers).flatten(1).sum(dim=1)
+    with torch.no_grad():
+        scores, nothing = (network(given).gather(1, answers[:, None])[:, 0] for given in (images, torch.zeros_like(images)))
+    torch.testing.assert_close(found, (scores - nothing).double().to(found.dtype), atol=0.02, rtol=0.01)
+
+
+class Quadrants(nn.Module):
+    """Answers in which quadrant of the image something bright lies; its weights are set by hand."""
+
+    def __init__(self, *, channels: int = 1, inplace: bool = False):
+        super().__init__()
+        self.early = nn.Conv2d(channels, 2, 3, padding=1, bias=False)
+        self.late = nn.Conv2d(2, 3, 3, padding=1, bias=False)
+        self.rectify = nn.ReLU(inplace=inplace)
+        self.pool = nn.AvgPool2d(SIDE // 2)
+        for parameter in self.parameters():
+            nn.init.constant_(parameter, 0.1)
+
+    def forward(self, images):
+        return self.pool(self.rectify(self.late(self.rectify(self.early(images))))).sum(dim=1).flatten(1)
+
+
+def squares(channels: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """An image for each quadrant with a bright square in it, which quadrant it is, and where the square and its rim lie."""
+    images, near = torch.zeros(4, channels, SIDE, SIDE), torch.zeros(4, SIDE, SIDE, dtype=torch.bool)
+    for quadrant in range(4):
+        top, left = 2 + quadrant // 2 * SIDE // 2, 2 + quadrant % 2 * SIDE // 2
+        images[quadrant, :, top : top + SQUARE, left : left + SQUARE] = 1
+        near[quadrant, top - 2 : top + SQUARE + 2, left - 2 : left + SQUARE + 2] = True
+    return images, torch.arange(4), near
+
+
+@pytest.mark.parametrize("method", [IntegratedGradients(), GradCam(), Occlusion()], ids=lambda method: type(method).__name__)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_map_lies_where_the_answer_comes_from(method, channels):
+    network = Quadrants(channels=channels).eval()
+    images, answers, near = squares(channels)
+    assert network(images).argmax(dim=1).tolist() == answers.tolist()
+    maps = method.attribute(network, images, answers).sum(dim=1).abs()
+    shares = (maps * near).flatten(1).sum(dim=1) / maps.flatten(1).sum(dim=1)
+    assert (shares > 0.8).all(), shares
+
+
+def test_another_answer_has_another_map():
+    network, (images, answers, near) = Quadrants().eval(), squares(1)
+    maps = IntegratedGradients().attribute(network, images, (answers + 1) % 4)[:, 0].abs()
+    assert ((maps * near).flatten(1).sum(dim=1) < 0.3 * IntegratedGradients().attribute(network, images, answers).sum()).all()
+
+
+def test_a_layer_that_computes_in_place_does_not_change_the_map():
+    images, answers, _ = squares(1)
+    plain, inplace = (GradCam().attribute(Quadrants(inplace=way).eval(), images, answers) for way in (False, True))
+    assert torch.equal(plain, inplace)
+
+
+def test_a_network_without_convolutions_has_no_map_of_the_last_one():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(SIDE**2, 4))
+    with pytest.raises(Unsuited, match="no convolution"):
+        GradCam().attribute(network, *squares(1)[:2])
+
+
+@pytest.mark.parametrize("window", [0.0, 1.5])
+def test_a_window_that_is_no_share_is_refused(window):
+    with pytest.raises(ValueError, match=f"window above 0 and up to 1; received {window}"):
+        Occlusion(window=window)
+
+
+def test_too_few_steps_are_refused():
+    with pytest.raises(ValueError, match="at least 2 steps; received 1"):
+        IntegratedGradients(steps=1)

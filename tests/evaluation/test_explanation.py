@@ -1,0 +1,145 @@
+"""Explanations as a run has them: numbers, figures, and what is said where there is nothing to explain."""
+
+import pytest
+from torch import nn
+
+from src.evaluation import core
+from src.evaluation.attribution import GradCam, Saliency
+from src.evaluation.examination import examine
+from src.evaluation.explanation import ALIKE, Explanation
+from src.evaluation.layers import Attention
+
+ATTRIBUTIONS = ["saliency", "integrated_gradients", "grad_cam", "occlusion"]
+VIEWS = ["filters", "activations"]
+
+
+@pytest.fixture(scope="module")
+def found(trained):
+    experiment, result = trained
+    return experiment.examinations["explanation"].examine(result, experiment)
+
+
+def labels(figure) -> list[str]:
+    (ax,) = figure.axes
+    return [text.get_text() for text in ax.texts if text.get_text()]
+
+
+def test_every_method_is_compared_with_random_weights(found):
+    assert set(found.metrics) == {f"{name}_randomised_correlation" for name in (*ATTRIBUTIONS, *VIEWS)}
+    assert all(-1 <= value < ALIKE for value in found.metrics.values()), found.metrics
+    shown = labels(found.figures["explanation"])
+    for name in ATTRIBUTIONS:
+        assert f"{name.replace('_', ' ')}\n{found.metrics[f'{name}_randomised_correlation']:.2f}" in shown
+    for name in VIEWS:
+        assert f"{found.metrics[f'{name}_randomised_correlation']:.2f}" in found.figures[name].axes[0].get_title()
+
+
+def test_the_worst_mistakes_stand_first_each_above_its_maps(found, trained):
+    experiment, result = trained
+    (ax,) = found.figures["explanation"].axes
+    assert len(ax.images) == 9 * 5, "eight examples and one under random weights, each with four maps"
+    table = result.table
+    wrong = table[table["target"] != table["prediction"]]
+    sure = wrong[[name for name in table if name.startswith("probability_")]].max(axis=1).sort_values(ascending=False)
+    for place, row in enumerate(sure.index[:5]):
+        pixels = experiment.data.inputs(table.loc[[row], "index"].to_numpy())[0, 0] / 255
+        assert (ax.images[place].get_array() == pixels).all()
+        said, true = table.loc[row, ["prediction", "target"]].astype(int)
+        assert f"{said}, {sure[row]:.0%}\nis {true}" == labels(found.figures["explanation"])[place]
+        assert said != true
+
+
+def test_it_is_the_same_every_time(found, trained, tmp_path):
+    experiment, result = trained
+    again = experiment.examinations["explanation"].examine(result, experiment)
+    assert again.metrics == found.metrics
+    for name, figure in again.figures.items():
+        one, other = (core.draw(drawn, tmp_path / f"{name}.png").read_bytes() for drawn in (figure, found.figures[name]))
+        assert one == other
+
+
+class Copy:
+    """An explanation that asks nothing of the network: the image itself."""
+
+    def attribute(self, network, images, answers):
+        return images
+
+
+class Nothing:
+    """An explanation that says nothing."""
+
+    def attribute(self, network, images, answers):
+        return 0 * images
+
+
+def test_an_explanation_that_does_not_depend_on_the_network_is_warned_of(trained):
+    experiment, result = trained
+    found = Explanation(copy=Copy(), nothing=Nothing(), saliency=Saliency()).examine(result, experiment)
+    assert found.metrics["copy_randomised_correlation"] == pytest.approx(1)
+    assert "nothing_randomised_correlation" not in found.metrics
+    copy, nothing, saliency = (
+        text for text in labels(found.figures["explanation"]) if text.startswith(("copy", "noth", "sal"))
+    )
+    assert copy == "copy\n1.00: as without learning"
+    assert "no differences" in nothing
+    assert "without" not in saliency
+
+
+def test_right_answers_stand_in_for_mistakes_that_are_not_there(trained):
+    experiment, result = trained
+    evaluation, table = experiment.evaluation, result.table
+    right = table[table["target"] == table["prediction"]]
+    chosen = evaluation.examples(right, mistakes=5, right=3)
+    assert len(chosen) == chosen["index"].nunique() == 8
+    assert evaluation.examples(right[:2], mistakes=5, right=3)["index"].tolist() == right["index"][:2].tolist()
+    wrong = table[table["target"] != table["prediction"]]
+    assert evaluation.examples(wrong[:1], mistakes=5, right=3)["index"].tolist() == wrong["index"][:1].tolist()
+
+
+def test_what_a_network_does_not_have_is_left_out_and_said(build, capfd):
+    experiment = build("+experiment=fnn", "explanation=transformer", fit=False)
+    result = core.evaluate(experiment, "test")
+    capfd.readouterr()
+    found = experiment.examinations["explanation"].examine(result, experiment)
+    said = capfd.readouterr().err
+    for name in ("grad_cam", "activations", "attention"):
+        assert f"explanation.{name}: left out, for it has no " in said
+        assert f"{name}_randomised_correlation" not in found.metrics
+    assert {"saliency_randomised_correlation", "filters_randomised_correlation"} <= set(found.metrics)
+    assert set(found.figures) == {"explanation", "filters"}
+
+
+@pytest.mark.parametrize(
+    ("experiment", "reason"),
+    [
+        ("+experiment=k_nearest_neighbours", "not a network"),
+        ("+experiment=autoencoder", "Reconstruction names no examples"),
+    ],
+)
+def test_what_gives_no_scores_for_an_image_is_not_explained(build, capfd, tmp_path, experiment, reason):
+    experiment = build(experiment, "explanation=default", fit="neighbours" in experiment)
+    result = core.evaluate(experiment, "test")
+    capfd.readouterr()
+    assert examine(experiment, result, tmp_path).metrics == result.metrics
+    said = capfd.readouterr().err
+    assert said.startswith("explanation: left out, for ")
+    assert reason in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_gives_no_vector_is_not_explained(trained, capfd):
+    experiment, result = trained
+    task = experiment.learner.task
+    network, task.model = task.model, nn.Conv2d(1, 2, 3)
+    try:
+        assert Explanation(saliency=Saliency()).examine(result, experiment).figures == {}
+    finally:
+        task.model = network
+    assert "Conv2d does not give a vector of scores" in capfd.readouterr().err
+
+
+def test_settings_that_explain_nothing_are_refused():
+    with pytest.raises(ValueError, match="at least one example; received mistakes=0 and right=0"):
+        Explanation(mistakes=0, right=0, grad_cam=GradCam())
+    with pytest.raises(ValueError, match="expected lens to have a _target_ that explains; received 3"):
+        Explanation(attention=Attention(), lens=3)
