@@ -1,11 +1,10 @@
 """A fully connected autoencoder (Hinton and Salakhutdinov 2006, doi:10.1126/science.1127647)."""
 
 from collections.abc import Sequence
-from itertools import pairwise
-from math import prod
 
 from torch import Tensor, nn
 
+from src.layers.coding import decoder, encoder
 from src.protocols import Reconstruction
 
 
@@ -17,18 +16,9 @@ class Autoencoder(nn.Module):
 
     def __init__(self, *, input_shape: Sequence[int], hidden: Sequence[int], code: int):
         super().__init__()
-        sizes = [prod(input_shape), *hidden, code]
-        self.encoder = nn.Sequential(nn.Flatten(), *_layers(sizes))
-        self.decoder = nn.Sequential(*_layers(sizes[::-1]), nn.Unflatten(1, tuple(input_shape)))
+        self.encoder = encoder(input_shape, channels=(), hidden=hidden, code=code)
+        self.decoder = decoder(input_shape, channels=(), hidden=hidden, code=code)
 
     def forward(self, x: Tensor) -> Reconstruction:
         code = self.encoder(x)
         return Reconstruction(output=self.decoder(code), code=code)
-
-
-def _layers(sizes: Sequence[int]) -> list[nn.Module]:
-    """Linear layers with ReLU between them and none after the last."""
-    layers: list[nn.Module] = []
-    for one, other in pairwise(sizes):
-        layers += [nn.Linear(one, other), nn.ReLU()]
-    return layers[:-1]

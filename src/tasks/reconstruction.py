@@ -14,6 +14,8 @@ class Reconstruction(Task):
     """Mean squared error, in units of the normalised input, between the input and what the model makes of it."""
 
     answer = "reconstruction"
+    model: Any  # gives a Reconstruction, and has a decoder
+    preprocess: Any
 
     def step(self, batch: Batch) -> Outcome:
         output = self.model(batch.input).output
@@ -30,3 +32,7 @@ class Reconstruction(Task):
         made = self.model(input)
         error = (made.output.float() - input).flatten(1).square().mean(dim=1)
         return {"reconstruction": made.output.float(), "error": error, "code": made.code.float()}
+
+    def generate(self, codes: Tensor) -> Tensor:
+        """Pixels from 0 to 1 for codes, (batch, code)."""
+        return self.preprocess.pixels(self.model.decoder(codes))
