@@ -49,21 +49,25 @@ def pairs(
 ) -> Figure:
     """The examples at even steps from the best to the worst error, each above its reconstruction.
 
+    Where the error is that of restoring a noisy example, this and what was made of it stand below.
+
     Args:
         original: from stored examples to the units of reconstructions.
     """
     places = np.linspace(0, len(table) - 1, min(count, len(table))).round().astype(int)
     chosen = table.sort_values("prediction", kind="stable").iloc[places]
     rows = chosen["index"].to_numpy()
+    outputs = list(experiment.learner.predict(experiment.data, rows))
+    names = ("noisy", "restored") if "restored" in outputs[0] else ("reconstruction",)
     above = original(experiment.data.inputs(rows))
-    made = np.concatenate([part["reconstruction"] for part in experiment.learner.predict(experiment.data, rows)])
-    figure = sheet(width=8, height=2.2)
-    for line, images in enumerate((above, made)):
+    lines = [above, *(np.concatenate([part[name] for part in outputs]) for name in names)]
+    figure = sheet(width=8, height=0.4 + 0.9 * len(lines))
+    for line, images in enumerate(lines):
         for column, (image, error) in enumerate(zip(images, chosen["prediction"], strict=True)):
-            ax = figure.add_subplot(2, len(rows), line * len(rows) + column + 1)
+            ax = figure.add_subplot(len(lines), len(rows), line * len(rows) + column + 1)
             ax.imshow(image.mean(axis=0), cmap="gray_r", vmin=above[column].min(), vmax=above[column].max())
             ax.axis("off")
-            if line:
+            if line == len(lines) - 1:
                 ax.set_title(f"{error:.2f}", fontsize=7, y=-0.32)
-    figure.suptitle("Originals above, reconstructions below, from the smallest error to the largest", fontsize=10)
+    figure.suptitle(f"{' above '.join(('Originals', *names))}, from the smallest error to the largest", fontsize=10)
     return figure

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class Reconstruction:
-    """Mean squared error by example, in units of the normalised input (its variance is 1, so 1 - error is explained)."""
+    """Mean squared error by example, in units of the normalised input (its variance is 1, so 1 - error is explained).
+
+    `active` is the share of the codes' numbers that are not zero.
+    """
 
     def __init__(self, *, data: Any, headline: Sequence[str]):
         self.headline = tuple(headline)
@@ -31,6 +34,7 @@ class Reconstruction:
         resampled = bootstrap(len(error)) @ error / len(error)
         low, high = interval(resampled)
         values = {"error": error.mean(), "error_worst": error.max(), "explained_variance": 1 - error.mean()}
+        values["active"] = (codes.of(table) != 0).mean()
         return values, {"error": (low, high), "explained_variance": (1 - high, 1 - low)}
 
     def figures(self, table: pd.DataFrame, experiment: Experiment) -> Mapping[str, Figure]:

@@ -87,7 +87,7 @@ def name(request) -> str:
 
 
 def test_there_are_models_of_both_kinds():
-    assert {"cnn", "fnn", "lenet", "autoencoder", "vae"} <= set(NETWORKS)
+    assert {"cnn", "fnn", "lenet", "autoencoder", "sparse_autoencoder", "vae"} <= set(NETWORKS)
     assert {"random_forest", "most_frequent"} <= set(CLASSICAL)
 
 
