@@ -1,8 +1,10 @@
 """Images: arrays of uint8 pixels (example, channel, height, width), with a class each or none."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
-from src.data.store import Prepared
+from src.data.store import PARTS, Prepared
 
 
 class Images:
@@ -11,9 +13,19 @@ class Images:
     Args:
         shape: channels, height and width.
         num_classes: None where the examples have no class.
+        keep: the classes, as numbers, whose examples alone a part has; a part that is not named has all. The statistics
+            that normalise stay those of the whole training part.
     """
 
-    def __init__(self, *, prepared: Prepared, shape: list[int], num_classes: int | None, batch_size: int):
+    def __init__(
+        self,
+        *,
+        prepared: Prepared,
+        shape: list[int],
+        num_classes: int | None,
+        batch_size: int,
+        keep: Mapping[str, Sequence[int]] | None = None,
+    ):
         if batch_size < 1:
             raise ValueError(f"data.batch_size: expected at least 1; received {batch_size}.")
         self.prepared = prepared
@@ -25,12 +37,20 @@ class Images:
         self.mean, self.std = np.float32(statistics["mean"]), np.float32(statistics["std"])
         self._image = prepared.array("image")
         self._target = prepared.array("target")
+        self.keep = {part: sorted(classes) for part, classes in (keep or {}).items()}
+        for part, classes in self.keep.items():
+            if part not in PARTS or not set(classes) <= set(range(num_classes or 0)) or not len(self.rows(part)):
+                raise ValueError(
+                    f"data.keep: expected classes from 0 to {(num_classes or 0) - 1} that {', '.join(PARTS)} have examples of; "
+                    f"received {part}: {classes}."
+                )
 
     def __len__(self) -> int:
         return len(self._image)
 
     def rows(self, part: str) -> np.ndarray:
-        return self.prepared.index(part)
+        rows = self.prepared.index(part)
+        return rows[np.isin(self._target[rows], self.keep[part])] if part in self.keep else rows
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,13 @@ class Evaluation(Protocol):
     def figures(self, table: pd.DataFrame, experiment: Experiment) -> Mapping[str, Any]: ...
 
 
+@runtime_checkable
+class Asking(Protocol):
+    """An evaluation with scores that a part's predictions alone do not give: it asks the learner for more."""
+
+    def ask(self, table: pd.DataFrame, experiment: Experiment) -> dict[str, float]: ...
+
+
 @dataclass(frozen=True)
 class Result:
     """One part evaluated: its predictions, and metrics and 95 % intervals by flat name (`test/accuracy`)."""
@@ -49,7 +56,7 @@ def evaluate(experiment: Experiment, part: str, folder: Path | None = None) -> R
     Args:
         folder: gets predictions.parquet, written while the predictions are made.
     """
-    tables = _tables(experiment, experiment.prepared.index(part))
+    tables = _tables(experiment, experiment.data.rows(part))
     if folder is None:
         table = pa.concat_tables(tables)
     else:
@@ -57,6 +64,8 @@ def evaluate(experiment: Experiment, part: str, folder: Path | None = None) -> R
         table = pq.read_table(folder / "predictions.parquet")
     frame = table.to_pandas(split_blocks=True, self_destruct=True)
     metrics, intervals = experiment.evaluation.scores(frame)
+    if isinstance(experiment.evaluation, Asking):
+        metrics = {**metrics, **experiment.evaluation.ask(frame, experiment)}
     return Result(
         part=part,
         table=frame,
@@ -129,7 +138,7 @@ def latency(experiment: Experiment, *, budget: float = 0.5) -> dict[str, float]:
         budget: seconds for each of the two, after a first call that warms up; at least three calls are timed.
     """
     found = {}
-    rows = experiment.prepared.index("val")
+    rows = experiment.data.rows("val")
     for name, size in (("one", 1), ("batch", experiment.data.batch_size)):
         chosen = np.resize(rows, size)
         seconds: list[float] = []

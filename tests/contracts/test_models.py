@@ -14,7 +14,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
@@ -52,8 +52,12 @@ def own(name: str) -> bool:
     return OmegaConf.load(checks.CONF / "model" / f"{name}.yaml")._target_.startswith("src.models.")
 
 
+def predicts_classes(name: str) -> bool:
+    return hasattr(get_class(OmegaConf.load(checks.CONF / "model" / f"{name}.yaml")._target_), "predict_proba")
+
+
 NETWORKS = [name for name in MODELS if own(name)]
-CLASSICAL = [name for name in MODELS if not own(name)]
+CLASSICAL = [name for name in MODELS if not own(name) and predicts_classes(name)]
 
 
 def build(name: str, shape: list[int] | None = None) -> nn.Module:
