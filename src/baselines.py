@@ -37,6 +37,7 @@ class Estimator(ABC):
         self.estimator = model()
         self.parameters = 0
         self._normalise = _normaliser(data)
+        self._shape = tuple(data.shape)
         self.check(data)
         if augmentation is not None:
             raise InputError(
@@ -144,7 +145,7 @@ class Projection(Estimator):
         code = self.estimator.transform(features)
         made = self.estimator.inverse_transform(code)
         error = np.square(made - features).mean(axis=1)
-        return {"reconstruction": made.reshape(-1, *data.shape), "error": error, "code": code}
+        return {"reconstruction": made.reshape(-1, *self._shape), "error": error, "code": code}
 
     def measure(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, float]:
         return {"error": float(outputs["error"].mean())}
@@ -156,6 +157,11 @@ class Projection(Estimator):
         map = LinearRegression()
         map.coef_, map.intercept_, map.n_features_in_ = (np.array(rows) - shift).T, shift, size
         return map
+
+    def generate(self, codes: np.ndarray) -> np.ndarray:
+        """Pixels from 0 to 1 for codes, (count, code)."""
+        made = self._normalise.inverse_transform(self.estimator.inverse_transform(codes.astype(np.float64)))
+        return (made / 255).clip(0, 1).astype(np.float32).reshape(-1, *self._shape)
 
 
 def _normaliser(data: Any) -> StandardScaler:

@@ -28,6 +28,8 @@ def test_it_reconstructs_and_its_package_does_the_same(images, tmp_path, model):
     assert np.allclose(outputs["error"], expected, atol=1e-5)
     assert logged == [{"val/error": pytest.approx(expected.mean(), rel=1e-4)}]
     assert 0 < expected.mean() < original.var()
+    pixels = data.inputs(rows) / 255 + (outputs["reconstruction"] - original) * data.std.reshape(1, -1, 1, 1)
+    assert np.allclose(learner.generate(outputs["code"]), pixels.clip(0, 1), atol=1e-4)
     package = learner.package(tmp_path / "model", data.inputs(rows).astype(np.float32))
     predictor = joblib.load(tmp_path / "model" / package["file"])
     made = getattr(predictor, package["answer"])(np.load(tmp_path / "model" / package["example"]))

@@ -1,4 +1,4 @@
-"""What every evaluation of an autoencoder has: the columns of codes, their plane, and originals beside reconstructions."""
+"""What every evaluation of an autoencoder has: codes as columns and as features, their plane, and reconstructions."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from src.evaluation.style import axes, sheet
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+FITTED = 10_000  # training examples that a classifier of codes is fitted to, at most
+
 
 def columns(codes: np.ndarray) -> Mapping[str, np.ndarray]:
     """A batch's codes for the table of predictions."""
@@ -23,6 +25,26 @@ def columns(codes: np.ndarray) -> Mapping[str, np.ndarray]:
 def of(table: pd.DataFrame) -> np.ndarray:
     """The codes that a table of predictions holds, (examples, code)."""
     return table[[name for name in table.columns if str(name).startswith("code_")]].to_numpy(np.float64)
+
+
+def probe(table: pd.DataFrame, experiment: Experiment) -> dict[str, float]:
+    """How often a logistic regression on the codes, fitted on the training part's, names the class of an example.
+
+    Nothing where the training part has not two classes.
+    """
+    rows = experiment.data.rows("train")
+    if len(rows) > FITTED:
+        rows = np.sort(np.random.default_rng(0).choice(rows, FITTED, replace=False))
+    classes = experiment.data.targets(rows)
+    if not experiment.data.classes or len(np.unique(classes)) < 2:
+        return {}
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    found = np.concatenate([part["code"] for part in experiment.learner.predict(experiment.data, rows)])
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(found.astype(np.float64), classes)
+    return {"probe_accuracy": float(classifier.score(of(table), table["target"]))}
 
 
 def plane(table: pd.DataFrame, classes: Sequence[str] | None) -> Figure:

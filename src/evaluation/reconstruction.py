@@ -37,6 +37,9 @@ class Reconstruction:
         values["active"] = (codes.of(table) != 0).mean()
         return values, {"error": (low, high), "explained_variance": (1 - high, 1 - low)}
 
+    def ask(self, table: pd.DataFrame, experiment: Experiment) -> dict[str, float]:
+        return codes.probe(table, experiment)
+
     def figures(self, table: pd.DataFrame, experiment: Experiment) -> Mapping[str, Figure]:
         return {
             "reconstructions": codes.pairs(table, experiment, experiment.data.normalise),

@@ -32,6 +32,9 @@ class Variational:
         values = {"negative_elbo": bound.mean(), "kl": divergence.mean(), "cross_entropy": (bound - divergence).mean()}
         return values, {"negative_elbo": interval(bootstrap(len(bound)) @ bound / len(bound))}
 
+    def ask(self, table: pd.DataFrame, experiment: Experiment) -> dict[str, float]:
+        return codes.probe(table, experiment)
+
     def figures(self, table: pd.DataFrame, experiment: Experiment) -> Mapping[str, Figure]:
         return {
             "reconstructions": codes.pairs(table, experiment, lambda stored: stored / np.float32(255)),

@@ -4,10 +4,11 @@ from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from torch.optim import Adam
 
-from src.evaluation import core, generation
+from src.evaluation import codes, core, generation
 from src.evaluation.variational import Variational
 from src.models.vae import VAE
 from src.tasks import variational
@@ -34,6 +35,27 @@ def test_the_bound_is_the_sum_of_its_terms(experiment):
     low, high = result.intervals["test/negative_elbo"]
     assert low < metrics["test/negative_elbo"] < high
     assert core.evaluate(experiment, "test").metrics == metrics
+
+
+def test_codes_that_tell_classes_are_good_features(experiment, monkeypatch):
+    rows = experiment.prepared.index("test")
+    told = pd.DataFrame({"target": experiment.data.targets(rows)})
+    for size, expected in ((1.0, pytest.approx(1)), (0.0, pytest.approx(1 / 3, abs=0.2))):
+
+        def predict(data, rows, size=size):
+            rng = np.random.default_rng(0)
+            yield {"code": size * np.eye(3)[data.targets(rows)] + 0.01 * rng.normal(size=(len(rows), 3))}
+
+        monkeypatch.setattr(experiment.learner, "predict", predict)
+        (outputs,) = predict(experiment.data, rows)
+        assert codes.probe(told.assign(**codes.columns(outputs["code"])), experiment) == {"probe_accuracy": expected}
+
+
+def test_one_class_alone_has_no_features(experiment):
+    table = core.evaluate(experiment, "test")
+    assert "test/probe_accuracy" in table.metrics
+    experiment.data.keep = {"train": [1]}
+    assert "test/probe_accuracy" not in core.evaluate(experiment, "test").metrics
 
 
 def test_its_figures_are_the_same_every_time(experiment, tmp_path):
