@@ -1,17 +1,26 @@
-"""Any part of a run's data again: `python -m src.evaluate run=runs/cnn-1a2b3c4d split=test`."""
+"""Any part of a run's data again: `python -m src.evaluate run=runs/cnn-1a2b3c4d split=test`.
+
+Settings of the evaluation can differ from the run's own: `evaluation.top_k=5`.
+"""
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
 
 from src import command
 from src.errors import InputError
 
 
-def evaluate(run: Path, split: str) -> None:
+def evaluate(run: Path, split: str, settings: Sequence[str] = ()) -> None:
     """Evaluates a part with the run's best weights; writes predictions, figures and numbers, and prints them.
 
     The test part's files are the run's own; those of another part go into a folder of its name.
+
+    Args:
+        settings: of the evaluation, `evaluation.KEY=VALUE` each, where they are not to be the run's own.
     """
     if split not in ("train", "val", "test"):
         raise InputError(f"split={split}: expected train, val or test.")
@@ -20,7 +29,8 @@ def evaluate(run: Path, split: str) -> None:
     from src import assembly
     from src.evaluation import core
 
-    experiment = assembly.restore(run)
+    other: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(settings)))
+    experiment = assembly.restore(run, place=other)
     folder = run if split == "test" else run / split
     result = core.evaluate(experiment, split, folder)
     core.save(result, folder, experiment)
@@ -34,8 +44,10 @@ def evaluate(run: Path, split: str) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     def work() -> None:
-        given = command.keywords(arguments, run=None, split="test")
-        evaluate(Path(given["run"]), given["split"])
+        settings = [argument for argument in arguments if argument.startswith("evaluation.")]
+        rest = [argument for argument in arguments if argument not in settings]
+        given = command.keywords(rest, run=None, split="test")
+        evaluate(Path(given["run"]), given["split"], settings)
 
     return command.guard(work)
 

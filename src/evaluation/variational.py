@@ -11,17 +11,24 @@ import pandas as pd
 from src.assembly import Experiment
 from src.evaluation import codes, generation
 from src.evaluation.core import bootstrap, interval
+from src.evaluation.judge import Judge
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 class Variational:
-    """The negative evidence lower bound in nats for an example, with one code drawn for each, always the same one."""
+    """The negative evidence lower bound in nats for an example, with one code drawn for each, always the same one.
 
-    def __init__(self, *, data: Any, headline: Sequence[str]):
+    Args:
+        classifier: the folder of a run by whose features samples of the prior are compared with examples; None leaves that out.
+        samples: how many are drawn for it.
+    """
+
+    def __init__(self, *, data: Any, headline: Sequence[str], classifier: str | None = None, samples: int = 5000):
         self.headline = tuple(headline)
         self.classes = data.classes
+        self._judge = Judge(classifier, data=data, samples=samples) if classifier else None
 
     def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]:
         bound = outputs["error"] + outputs["kl"]
@@ -33,7 +40,8 @@ class Variational:
         return values, {"negative_elbo": interval(bootstrap(len(bound)) @ bound / len(bound))}
 
     def ask(self, table: pd.DataFrame, experiment: Experiment) -> dict[str, float]:
-        return codes.probe(table, experiment)
+        compared = self._judge.scores(table, experiment) if self._judge else {}
+        return {**codes.probe(table, experiment), **compared}
 
     def figures(self, table: pd.DataFrame, experiment: Experiment) -> Mapping[str, Figure]:
         return {
