@@ -70,7 +70,7 @@ def build(config: DictConfig, prepared: Prepared) -> Experiment:
     content: Any = OmegaConf.to_container(config)
     data = _make({key: value for key, value in content["data"].items() if key not in PREPARING}, "data", prepared=prepared)
     evaluation = _make(content["evaluation"], "evaluation", data=data)
-    augmentation = _augmentation(content.get("augmentation"))  # runs of an earlier time do not state it
+    augmentation = _augmentation(content.get("augmentation"))
     learner = _make(
         content["trainer"],
         "trainer",
@@ -79,6 +79,8 @@ def build(config: DictConfig, prepared: Prepared) -> Experiment:
         callbacks=lambda: [_make(node, f"callbacks.{name}") for name, node in content["callbacks"].items()],
         data=data,
         augmentation=augmentation,
+        averaging=_optional(content, "averaging"),
+        divergence=_optional(content, "divergence"),
         objective=content["objective"],
         seed=content["seed"],
     )
@@ -116,8 +118,13 @@ def plain(config: DictConfig, key: str) -> Any:
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
+def _optional(content: Mapping[str, Any], name: str) -> Any:
+    """What a node describes; None where it is null, or a run of an earlier time does not state it."""
+    return _make(content[name], name) if content.get(name) else None
+
+
 def _augmentation(node: Mapping[str, Any] | None) -> Any:
-    """Its steps one by one, so that a message names the one that is wrong."""
+    """Its steps one by one, so that a message names the one that is wrong. Runs of an earlier time do not state it."""
     if not node:
         return None
     named = {name: part for name, part in node.items() if isinstance(part, Mapping) and "_target_" in part}

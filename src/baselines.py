@@ -32,6 +32,7 @@ class Estimator(ABC):
         objective: Mapping[str, str],
         seed: int,
         augmentation: Any = None,
+        averaging: Any = None,
         **_: Any,
     ):
         self.estimator = model()
@@ -39,11 +40,12 @@ class Estimator(ABC):
         self._normalise = _normaliser(data)
         self._shape = tuple(data.shape)
         self.check(data)
-        if augmentation is not None:
-            raise InputError(
-                "trainer=classical: expected augmentation=none; an estimator is fitted once, to the examples as they are. "
-                "Choose a network."
-            )
+        for name, given in (("augmentation", augmentation), ("averaging", averaging)):
+            if given is not None:
+                raise InputError(
+                    f"trainer=classical: expected {name}=none; an estimator is fitted once, to the examples as they are. "
+                    "Choose a network."
+                )
 
     @abstractmethod
     def check(self, data: Any) -> None:

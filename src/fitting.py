@@ -2,8 +2,11 @@
 
 import logging
 import signal
+import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,11 @@ from lightning.pytorch import Callback, Trainer, profilers
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import Strategy
 
-from src import checkpoints
+from src import checkpoints, processes
+from src.data.loader import Batches
+from src.protocols import Batch
+from src.runs import write_atomic
+from src.tasks.divergence import RolledBack
 
 for name in ("lightning.pytorch", "lightning.fabric"):
     logging.getLogger(name).setLevel(logging.WARNING)  # tips, and a line for each device that is not there
@@ -62,8 +69,10 @@ def trainer(
     )
 
 
-def fit(trainer: Trainer, *arguments: Any, **keywords: Any) -> None:
+def fit(trainer: Trainer, *arguments: Any, **keywords: Any) -> bool:
     """Lightning's fit, after which an interrupt is an interrupt still, and the next one is heard.
+
+    Whether it came to its end; not where the training diverged, and another trainer is to go on from the last good checkpoint.
 
     Lightning's own handlers are left out: that of SIGTERM ends an epoch where it cannot be resumed exactly, and waits for other
     processes inside the handler.
@@ -77,13 +86,40 @@ def fit(trainer: Trainer, *arguments: Any, **keywords: Any) -> None:
             raise
         signal.signal(signal.SIGINT, handler)
         raise ended.__context__ from None
+    except RolledBack as diverged:
+        if trainer.is_global_zero:
+            print(f"divergence: {diverged}", file=sys.stderr)
+        return False
+    return True
 
 
-def watching(callbacks: Sequence[Callback]) -> list[str]:
-    """The names of the callbacks that have something to do at each batch."""
+def sample(task: Any, batches: Batches, count: int) -> Iterator[Batch]:
+    """So many batches of a part, as they are validated: from the beginning of its first epoch's order, wherever it stands."""
+    again = copy(batches)
+    again.position = again.epoch = 0
+    for batch in islice(chain.from_iterable(again), count):
+        (moved,) = task.transfer_batch_to_device([batch], task.device, 0)
+        yield moved._replace(input=task.preprocess(moved.input))
+
+
+def start(folder: Path, resume: Path | None) -> Path | None:
+    """The checkpoint that a fit in a folder goes on from, None for none: the folder's own, else that of another run."""
+    last = folder / "last.ckpt"
+    if checkpoints.exists(last):
+        return last
+    if resume is not None and (best := resume.with_name("best.ckpt")).is_file():
+        write_atomic(folder / best.name, best.read_bytes())  # it stays the best until a later epoch is better
+    return resume
+
+
+def watching(callbacks: Sequence[Callback]) -> bool:
+    """Whether callbacks have something to do at each batch, which is said."""
     hooks = ("on_train_batch_start", "on_train_batch_end")
-    return [
+    names = [
         type(callback).__name__
         for callback in callbacks
         if any(getattr(type(callback), hook) is not getattr(Callback, hook) for hook in hooks)
     ]
+    if names and processes.rank() == 0:
+        print(f"trainer: one optimizer step a call of the loop, for {', '.join(names)} watches each.", file=sys.stderr)
+    return bool(names)

@@ -14,7 +14,20 @@ import grimp
 ROOT = Path(__file__).resolve().parents[1]
 
 # Keys of the resolved configuration that decide what training yields. Everything else is place or presentation.
-TRAINING = ("data", "augmentation", "model", "task", "objective", "optimizer", "scheduler", "trainer", "callbacks", "seed")
+TRAINING = (
+    "data",
+    "augmentation",
+    "model",
+    "task",
+    "objective",
+    "optimizer",
+    "scheduler",
+    "averaging",
+    "divergence",
+    "trainer",
+    "callbacks",
+    "seed",
+)
 PRESENTATION = (
     "data.dataset",  # the content of the prepared data stands in its place
     "data.root",

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from src.data.loader import Batches, size
 from src.data.transforms import Normalise
 from src.errors import InputError
 from src.protocols import Fit, Mix
-from src.runs import write_atomic
+from src.tasks.averaging import Average
+from src.tasks.divergence import Policy
 
 BLOCK = 32 * 2**20  # bytes of examples that one call of Lightning's loop may get
 PREDICTED = 512  # examples in one forward pass of a prediction
@@ -35,6 +37,7 @@ class Network:
         task: builds the task around a model.
         callbacks: builds further Lightning callbacks.
         augmentation: changes the training examples at random, batch by batch.
+        averaging, divergence: of weights over the steps, None for none; what is done about it, None to end the run.
         objective: metric and mode by which best.ckpt is chosen.
         steps_per_call: optimizer steps in one call of Lightning's loop; fewer where their examples exceed 32 MiB.
         in_memory_gib: GiB up to which a part of the data is held in memory.
@@ -54,12 +57,15 @@ class Network:
         callbacks: Callable[[], list[Callback]],
         data: Any,
         augmentation: Callable[[Tensor], tuple[Tensor, Sequence[Mix]]] | None = None,
+        averaging: Average | None = None,
+        divergence: Policy | None = None,
         objective: Mapping[str, str],
         seed: int,
         max_epochs: int | None,
         max_steps: int = -1,
         gradient_clip_val: float | None = None,
         accumulate_grad_batches: int = 1,
+        auto_micro_batch: bool = False,
         steps_per_call: int = 32,
         in_memory_gib: float = 4.0,
         compile: str | None = None,
@@ -92,8 +98,11 @@ class Network:
             preprocess=Normalise(mean=data.mean, std=data.std),
             objective=objective["metric"],
             augmentation=augmentation,
+            averaging=averaging,
+            divergence=divergence,
             gradient_clip_val=gradient_clip_val,
             accumulate_grad_batches=accumulate_grad_batches,
+            auto_micro_batch=auto_micro_batch,
             log_every_n_steps=log_every_n_steps,
         )
         self._lay_out()
@@ -123,46 +132,44 @@ class Network:
         seed_everything((self._seed + 1_000_003 * processes.rank()) % 2**32, workers=True, verbose=False)
         self.task.train()
         callbacks = self._callbacks()
-        if (names := fitting.watching(callbacks)) and processes.rank() == 0:
-            print(f"trainer: one optimizer step a call of the loop, for {', '.join(names)} watches each.", file=sys.stderr)
-        block = 1 if names else self._steps_per_call
+        block = 1 if fitting.watching(callbacks) else self._steps_per_call
         train = self._batches(data, "train", block, shuffle=not self._overfit)
         val = self._batches(data, "train" if self._overfit else "val", block)
         steps = -(-train.batches // self._accumulate) * max(self._ends["max_epochs"], 0)
         if self._ends["max_steps"] >= 0:
             steps = min(steps or self._ends["max_steps"], self._ends["max_steps"])
         self.task.total_steps = steps
-        start = resume
-        if processes.rank() == 0:  # the others are told
-            last = folder / "last.ckpt"
-            start = last if checkpoints.exists(last) else resume
-            if start is not None and start is resume and (best := resume.with_name("best.ckpt")).is_file():
-                write_atomic(folder / best.name, best.read_bytes())  # it stays the best until a later epoch is better
+        self.task.examples = partial(fitting.sample, self.task, train)
+        start = fitting.start(folder, resume) if processes.rank() == 0 else resume  # which the others are told
         if self._compile:
             self.task.model.compile(mode=self._compile)  # in place: the names of its weights stay what they are
         task = processes.fitting(folder, data.prepared.folder, start)
         with signals.Postponed(say=processes.rank() == 0) as asked, processes.together(**self._place, task=task):
-            saving = Saving(
-                folder=folder,
-                minutes=self._minutes,
-                steps=self._save_steps,
-                flush=flush,
-                asked=lambda: asked.number,
-                **self._objective,
-            )
-            trainer = fitting.trainer(
-                folder,
-                strategy=self._strategy,
-                callbacks=[saving, *([Progress(steps)] if self._bar else []), *callbacks],
-                logger=Handing(log, lambda: self.task.current_epoch + 1),
-                **{"deterministic": True, **self._place, **self._ends, **self._arguments},
-            )
-            fitting.fit(trainer, self.task, train, val, ckpt_path=start, weights_only=True)
+            while True:
+                saving = Saving(
+                    folder=folder,
+                    minutes=self._minutes,
+                    steps=self._save_steps,
+                    flush=flush,
+                    asked=lambda: asked.number,
+                    good=self.task.divergence.returns,
+                    **self._objective,
+                )
+                trainer = fitting.trainer(
+                    folder,
+                    strategy=self._strategy,
+                    callbacks=[saving, *([Progress(steps)] if self._bar else []), *callbacks],
+                    logger=Handing(log, lambda: self.task.current_epoch + 1),
+                    **{"deterministic": True, **self._place, **self._ends, **self._arguments},
+                )
+                if fitting.fit(trainer, self.task, train, val, ckpt_path=start, weights_only=True):
+                    break
+                start, callbacks = saving.good_path, self._callbacks()
         self.task.model._compiled_call_impl = None  # predictions and the export take the eager network
-        epochs = trainer.current_epoch
         if trainer.is_global_zero:
             self.load(folder / "best.ckpt")
-        return Fit(epochs=epochs, best_epoch=saving.best_epoch, steps=trainer.global_step, seconds=saving.elapsed)
+        steps = trainer.global_step + self.task.divergence.lead
+        return Fit(trainer.current_epoch, saving.best_epoch, steps, saving.elapsed)
 
     def load(self, path: Path) -> None:
         state = load_file(path) if path.suffix == ".safetensors" else checkpoints.read(path, exact=True)["state_dict"]

@@ -5,8 +5,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
+from src.models.fnn import FNN
 from src.protocols import Batch, Outcome
 from src.tasks.classification import Classification
 
@@ -33,3 +36,16 @@ class Spoilt(Classification):
             self.left -= 1
         spoilt = self.left == 0 and self.rank == int(os.environ.get("RANK", 0))
         return outcome._replace(loss=outcome.loss * float("nan")) if spoilt else outcome
+
+
+class Greedy(FNN):
+    """A dense net that finds no memory in one process, at more examples than a number."""
+
+    def __init__(self, *, rank: int, limit: int, **sizes: Any):
+        super().__init__(**sizes)
+        self.mine, self.limit = rank == int(os.environ.get("RANK", 0)), limit
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and self.mine and len(x) > self.limit:
+            torch.empty(2**50, dtype=torch.uint8)
+        return super().forward(x)

@@ -8,7 +8,7 @@ import psutil
 import pytest
 from omegaconf import OmegaConf
 
-from src import assembly, configuration
+from src import assembly, checkpoints, configuration
 from src.assembly import Experiment
 from src.data.images import Images
 from src.errors import RunFailed
@@ -96,3 +96,51 @@ def test_a_loss_that_is_no_number_in_one_process_ends_all(images, tmp_path):
         trained(images(151), tmp_path / "run", *TWO, *FNN, *spoilt, "data.batch_size=4")
     assert children() == []
     assert all(math.isfinite(value) for _, value in points(tmp_path / "run").values())
+
+
+def weights(folder: Path) -> set[str]:
+    return {(folder / f"weights-{rank}.txt").read_text() for rank in (0, 1)}
+
+
+@pytest.mark.parametrize("averaging", ["ema", "swa"])
+def test_averaged_weights_are_those_of_one_process(images, tmp_path, averaging):
+    data = images(153)
+    settings = (f"averaging={averaging}", "trainer.max_epochs=4")
+    trained(data, tmp_path / "two", *TWO, *FNN, *settings, "data.batch_size=4")
+    trained(data, tmp_path / "one", *FNN, *settings, "data.batch_size=8")
+    assert len(weights(tmp_path / "two")) == 1
+    one, two = (checkpoints.read(tmp_path / name / "last.ckpt")["averaging"]["weights"] for name in ("one", "two"))
+    for name, tensor in one.items():
+        assert two[name].numpy() == pytest.approx(tensor.numpy(), rel=1e-4, abs=1e-6), name
+    assert values(tmp_path / "two", "val/loss") == pytest.approx(values(tmp_path / "one", "val/loss"), rel=1e-5)
+
+
+def test_a_step_that_one_process_cannot_take_is_left_out_by_all(images, tmp_path):
+    spoilt = ("task._target_=tests.ranks.Spoilt", "+task.rank=1", "+task.step=7", "divergence=skip")
+    trained(images(151), tmp_path / "run", *TWO, *CNN, *spoilt, "data.batch_size=4", "trainer.log_every_n_steps=1")
+    assert len(weights(tmp_path / "run")) == 1
+    assert values(tmp_path / "run", "train/skipped")[-1] == 1
+    assert all(tensor.isfinite().all() for tensor in end(tmp_path / "run")["state_dict"].values())
+
+
+def test_all_go_back_when_one_diverges(images, tmp_path):
+    spoilt = ("task._target_=tests.ranks.Spoilt", "+task.rank=1", "+task.step=24", "divergence=roll_back")
+    result = trained(images(151), tmp_path / "run", *TWO, *FNN, *spoilt, "data.batch_size=4", "trainer.log_every_n_steps=1")
+    assert len(weights(tmp_path / "run")) == 1
+    assert values(tmp_path / "run", "train/rolled_back") == [1]
+    assert result.epochs == 3
+    assert [step for name, step in points(tmp_path / "run") if name == "train/loss"] == list(range(1, result.steps + 1))
+    assert children() == []
+
+
+def test_memory_that_is_short_in_one_process_makes_all_take_smaller_pieces(images, tmp_path):
+    data = images(153)
+    greedy = ("model._target_=tests.ranks.Greedy", "+model.rank=1", "+model.limit=3", "trainer.auto_micro_batch=true")
+    trained(data, tmp_path / "short", *TWO, *FNN, *greedy, "data.batch_size=4")
+    trained(data, tmp_path / "whole", *TWO, *FNN, "data.batch_size=4")
+    assert len(weights(tmp_path / "short")) == 1
+    assert values(tmp_path / "short", "train/micro_batch") == [2]
+    for name, tensor in end(tmp_path / "whole")["state_dict"].items():
+        found = end(tmp_path / "short")["state_dict"][name]
+        assert found.numpy() == pytest.approx(tensor.numpy(), rel=1e-4, abs=1e-6), name
+    assert values(tmp_path / "short", "train/loss") == pytest.approx(values(tmp_path / "whole", "train/loss"), rel=1e-5)

@@ -1,16 +1,16 @@
 """best.ckpt, chosen by the objective, and last.ckpt, from which an interrupted training goes on exactly."""
 
-import random
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from src import checkpoints, signals
+from src.randomness import random_state, set_random_state
 
 DUE = 1  # besides the numbers of signals, of which the least is 2
 
@@ -24,11 +24,15 @@ class Saving(Callback):
     before the first block of an epoch, before any block once `minutes` or `steps` have passed or a signal has come, and at the
     end of the training.
 
+    good.ckpt is last.ckpt as it was at the epoch's beginning or after the last `steps`: what it holds does not depend on the
+    time, nor on interruptions. It stays until the end of the training.
+
     Args:
         metric, mode: the objective; `min` or `max`.
         minutes, steps: how old last.ckpt may become within an epoch; it is looked at before each block.
         asked: the number of a signal that asks to save and leave, 0 while none has come.
         flush: makes the metrics so far safe, before a checkpoint that would skip their steps is written.
+        good: whether good.ckpt is kept.
     """
 
     def __init__(
@@ -41,8 +45,11 @@ class Saving(Callback):
         flush: Callable[[], None],
         steps: int | None = None,
         asked: Callable[[], int] = int,
+        good: bool = False,
     ):
         self.best_path, self.last_path = folder / "best.ckpt", folder / "last.ckpt"
+        self.good_path = folder / "good.ckpt"
+        self.good = good
         self.metric = metric
         self.sign = 1 if mode == "max" else -1
         self.minutes = minutes
@@ -55,21 +62,26 @@ class Saving(Callback):
         self._started = time.monotonic()
         self._saved = self._started
         self._saved_step = 0
+        self._at_good = False  # whether last.ckpt is what good.ckpt is to be
         self._random: list[dict[str, Any]] = []  # by process, as of last.ckpt
         self._restored: list[dict[str, Any]] | None = None
+        self._begun = False
 
     @property
     def elapsed(self) -> float:
         return self.seconds + time.monotonic() - self._started
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "best_epoch": self.best_epoch, "seconds": self.elapsed, "random": self._random}
+        found = {"best": self.best, "best_epoch": self.best_epoch, "seconds": self.elapsed, "good": self._at_good}
+        return {**found, "random": self._random}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best, self.best_epoch, self.seconds = state["best"], state["best_epoch"], state["seconds"]
         self._restored = state["random"]
+        self._at_good = state.get("good", False)
 
     def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int) -> None:
+        first, self._begun = not self._begun, True
         if self._restored is not None:  # not earlier: the loop's reset and a validation come before this hook
             if trainer.global_rank < len(self._restored):  # a training on more processes may go on from this run's end
                 set_random_state(self._restored[trainer.global_rank])
@@ -79,8 +91,12 @@ class Saving(Callback):
         late = time.monotonic() - self._saved > 60 * self.minutes
         many = self.steps is not None and step // self.steps > self._saved_step // self.steps
         wish = _agreed(trainer, self.asked() or (DUE if late or many else 0))
-        if step > self._saved_step and (batch_idx == 0 or wish):
+        elsewhere = first and self.good and not self._from_last(trainer)  # nothing to go back to lies here yet
+        if elsewhere or (step > self._saved_step and (batch_idx == 0 or wish)):
+            self._at_good = elsewhere or batch_idx == 0 or many
             self._save_last(trainer, _before_this_batch)
+        if self._at_good and self.good and trainer.is_global_zero:
+            self._keep_good()
         if wish > DUE:
             signals.leave(wish)
 
@@ -95,7 +111,10 @@ class Saving(Callback):
                 checkpoints.write(self.best_path, _content(trainer))
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        self._at_good = False
         self._save_last(trainer, _content)
+        if trainer.is_global_zero:
+            self.good_path.unlink(missing_ok=True)
 
     def _save_last(self, trainer: Trainer, content: Callable[[Trainer], dict[str, Any]]) -> None:
         self._random = _of_all(random_state(), trainer)
@@ -103,6 +122,19 @@ class Saving(Callback):
             self.flush()
             checkpoints.write(self.last_path, content(trainer))
         self._saved, self._saved_step = time.monotonic(), trainer.global_step
+
+    def _from_last(self, trainer: Trainer) -> bool:
+        """Whether the training goes on from last.ckpt of this folder."""
+        return trainer.ckpt_path is not None and Path(trainer.ckpt_path).resolve() == self.last_path.resolve()
+
+    def _keep_good(self) -> None:
+        """Makes last.ckpt good.ckpt too; after an interruption in between, the next process does."""
+        self._at_good = False
+        if self.last_path.is_file():  # a damaged one was set aside, and what good.ckpt holds is as good or better
+            spare = self.good_path.with_name(f".{self.good_path.name}")
+            spare.unlink(missing_ok=True)
+            os.link(self.last_path, spare)
+            os.replace(spare, self.good_path)
 
 
 def _agreed(trainer: Trainer, wish: int) -> int:
@@ -136,26 +168,3 @@ def _before_this_batch(trainer: Trainer) -> dict[str, Any]:
     for state in loop["state_dict"]["combined_loader"]:
         state["position"] -= 1
     return content
-
-
-def random_state() -> dict[str, Any]:
-    """The state of every generator that a step may draw from, loadable without unpickling objects."""
-    version, numbers, gauss = random.getstate()
-    state: Any = np.random.get_state()  # noqa: NPY002 - the global generator, which a step may use
-    name, keys, position, has_gauss, cached = state
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "python": [version, list(numbers), gauss],
-        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
-    }
-
-
-def set_random_state(state: dict[str, Any]) -> None:
-    torch.set_rng_state(state["torch"])
-    if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
-    version, numbers, gauss = state["python"]
-    random.setstate((version, tuple(numbers), gauss))
-    name, keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))  # noqa: NPY002

@@ -1,22 +1,23 @@
 """What every task shares: the optimizer steps, validation, and metrics that stay on the device until an epoch ends."""
 
-import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler
 
-from src.errors import InputError, RunFailed
+from src.errors import InputError
 from src.protocols import Batch, Mix, Outcome
+from src.tasks import schedule
+from src.tasks.averaging import Average, Averaged
+from src.tasks.divergence import Policy, Stop
+from src.tasks.passes import MicroBatches, Whole
 from src.tasks.stepping import Stepping
-
-# What a scheduler keeps of the training's length. A run that is trained further goes on in a schedule of the new length.
-LENGTHS = ("total_steps", "T_max", "_schedule_phases")
+from src.tasks.tallies import Losses, Sums
 
 
 class Task(LightningModule):
@@ -31,6 +32,9 @@ class Task(LightningModule):
             `total_steps` is told them and stepped after each optimizer step, any other one after each epoch.
         objective: the metric that a scheduler may wait for.
         augmentation: from stored examples of a batch to others of the kind, and how they were mixed; for training alone.
+        averaging: how weights are averaged over the steps; the average is what is validated, and kept as the best.
+        divergence: what is done about a loss that is not a number; the run is ended where nothing is given.
+        auto_micro_batch: whether batches are taken in smaller pieces where memory is short.
         log_every_n_steps: how often the mean training loss since the last time is logged.
     """
 
@@ -45,8 +49,11 @@ class Task(LightningModule):
         scheduler: Callable[..., LRScheduler] | None,
         objective: str,
         augmentation: Callable[[Tensor], tuple[Tensor, Sequence[Mix]]] | None = None,
+        averaging: Average | None = None,
+        divergence: Policy | None = None,
         gradient_clip_val: float | None = None,
         accumulate_grad_batches: int = 1,
+        auto_micro_batch: bool = False,
         log_every_n_steps: int = 20,
     ):
         super().__init__()
@@ -57,13 +64,19 @@ class Task(LightningModule):
         self._scheduler = scheduler
         self._objective = objective
         self._augmentation = augmentation
+        self._averaging = averaging
+        self._averaged: Averaged | None = None
+        self._averaged_before: Mapping[str, Any] | None = None  # what a checkpoint holds of it
+        self.divergence = divergence or Stop()
         self._clip = gradient_clip_val
         self._accumulate = accumulate_grad_batches
+        self._micro = auto_micro_batch
+        self._micro_size: int | None = None  # where memory was short
         self._every = log_every_n_steps
         self.total_steps = 0  # of the whole training; known once there is data
-        self._recent: list[Tensor] = []  # losses since the last logged step
-        self._epoch: list[Tensor] = []  # losses of this epoch, a tensor for each block
-        self._sums: dict[str, Tensor] = {}  # validation: numerator and denominator by metric
+        self.examples: Callable[[int], Iterable[Batch]] = lambda _: ()  # so many training batches as they are validated
+        self._losses = Losses(partial=self.divergence.guards)
+        self._sums = Sums()  # of the validation
 
     @abstractmethod
     def step(self, batch: Batch) -> Outcome:
@@ -95,20 +108,7 @@ class Task(LightningModule):
         return batch._replace(input=self.preprocess(input), target=target)
 
     def configure_optimizers(self) -> Any:
-        optimizer = self._optimizer(self.parameters())
-        if self._scheduler is None:
-            return optimizer
-        given = getattr(self._scheduler, "keywords", {}).get("total_steps")
-        needs_total = "total_steps" in inspect.signature(self._scheduler).parameters
-        total = {"total_steps": given or self.total_steps} if needs_total else {}
-        try:
-            scheduler = self._scheduler(optimizer, **total)
-        except ZeroDivisionError as error:
-            raise InputError(
-                f"scheduler: expected a training long enough for its phases; it has {self.total_steps} steps in all. "
-                "Train longer (trainer.max_epochs), or choose scheduler=constant."
-            ) from error
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step" if total else "epoch"}}
+        return schedule.configured(self.parameters(), self._optimizer, self._scheduler, total_steps=self.total_steps)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         if device.type == "cpu":
@@ -120,81 +120,86 @@ class Task(LightningModule):
         return [Batch(moved(part.input), moved(part.target), moved(part.row), part.weight) for part in batch]
 
     def on_train_start(self) -> None:
-        self._stepping = Stepping(self, self._clip)
+        self._stepping = Stepping(self, self._clip, self.divergence)
+        self._passes: Whole | MicroBatches = Whole(self._learn, self._accumulate)
+        if self._micro:
+            self._passes = MicroBatches(self._passes, self, self._stepping, size=self._micro_size, found=self._shortened)
+        if self._averaging is not None:  # the weights of a checkpoint are in the model by now
+            state, self._averaged_before = self._averaged_before, None
+            self._averaged = Averaged(self._averaging, self.model, total_steps=self.total_steps, state=state)
 
     def training_step(self, block: Sequence[Batch], block_index: int) -> None:
         self._share_buffers()
         step, end = self.global_step, self.trainer.max_steps
         losses: list[Tensor] = []
-        for number, batch in enumerate(block, start=1):
+        for first in range(0, len(block), self._accumulate):
             if 0 <= end <= step:
                 break
-            loss = self.step(self.augmented(batch)).loss
-            if batch.weight != 1:
-                loss = loss * batch.weight
-            self._stepping.backward(loss if self._accumulate == 1 else loss / self._accumulate)
-            losses.append(loss.detach())
-            self._recent.append(losses[-1])
-            if number % self._accumulate and number < len(block):
-                continue
-            self._stepping.step()
+            self._stepping.begin()
+            found = self._passes(block[first : first + self._accumulate], step + 1)
+            self._stepping.step(found)
+            losses += found
+            self._losses.add(found)
             step += 1
-            configs = self.trainer.lr_scheduler_configs
-            if configs and configs[0].interval == "step":
-                scheduler: Any = configs[0].scheduler
-                scheduler.step()
+            if self._averaged is not None:
+                self._averaged.update(step)
+            schedule.after_step(self.trainer)
             if step % self._every == 0:
-                mean = self._reduced(torch.stack(self._recent).mean(), "mean")
-                self._log({"train/loss": mean, "train/lr": self._rate()}, callbacks=False)
-                self._recent.clear()
+                mean = self._reduced(self._losses.recent(), "mean")
+                self._log({"train/loss": mean, "train/lr": self._stepping.rate}, callbacks=False)
         if losses:
             self._keep(self._reduced(torch.stack(losses), "mean"))
         if 0 <= end <= step:
             self.trainer.should_stop = True  # else an epoch that ends early would not be validated
 
+    def _learn(self, batch: Batch, divisor: float) -> Tensor:
+        """A batch's mean loss; to the gradients those of the loss divided by a number are added."""
+        loss = self.step(self.augmented(batch)).loss
+        if batch.weight != 1:
+            loss = loss * batch.weight
+        self._stepping.backward(loss if divisor == 1 else loss / divisor)
+        return loss.detach()
+
     def on_train_epoch_end(self) -> None:
-        if self._epoch:
-            self._log({"train/loss_epoch": torch.cat(self._epoch).mean()})
-        self._epoch.clear()
-        configs = self.trainer.lr_scheduler_configs
-        if not configs or configs[0].interval == "step":
-            return
-        scheduler: Any = configs[0].scheduler
-        if isinstance(scheduler, ReduceLROnPlateau):
-            scheduler.step(self.trainer.callback_metrics[self._objective])
-        else:
-            scheduler.step()
+        if (mean := self._losses.epoch()) is not None:
+            self._log({"train/loss_epoch": mean})
+        schedule.after_epoch(self.trainer, self._objective)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["losses"] = {"recent": list(self._recent), "epoch": list(self._epoch)}
+        checkpoint["losses"] = self._losses.state()
+        checkpoint["divergence"] = self.divergence.state()
+        checkpoint["micro_batch"] = self._micro_size
+        if self._averaged is not None:
+            checkpoint["averaging"] = self._averaged.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._recent, self._epoch = checkpoint["losses"]["recent"], checkpoint["losses"]["epoch"]
-        for state in checkpoint["lr_schedulers"]:
-            for key in LENGTHS:
-                state.pop(key, None)
+        self._losses.restore(checkpoint["losses"])
+        self.divergence.restore(checkpoint.get("divergence", {}), step=checkpoint["global_step"])
+        self._micro_size = checkpoint.get("micro_batch")
+        self._averaged_before = checkpoint.get("averaging")
+        schedule.forget_lengths(checkpoint)
 
     def on_validation_start(self) -> None:
+        if self._averaged is not None:
+            with self.trainer.precision_plugin.forward_context():
+                self._averaged.show(self.examples, self.step)
         self._share_buffers()
+
+    def on_validation_end(self) -> None:  # after that of the callbacks, which may keep the weights as the best
+        if self._averaged is not None:
+            self._averaged.hide()
 
     def validation_step(self, block: Sequence[Batch], block_index: int) -> None:
         for batch in block:
             outcome = self.step(batch._replace(input=self.preprocess(batch.input)))
             size = len(batch.row)
             measured = {"loss": (outcome.loss * size, size), **self.measure(outcome)}
-            for name, (numerator, denominator) in measured.items():
-                pair = torch.stack([numerator.double(), torch.as_tensor(denominator, device=numerator.device).double()])
-                pair = pair if batch.weight else torch.zeros_like(pair)
-                self._sums[name] = self._sums[name] + pair if name in self._sums else pair
+            self._sums.add(measured, count=bool(batch.weight))
 
     def on_validation_epoch_end(self) -> None:
-        values = {}
-        for name, pair in self._sums.items():
-            numerator, denominator = self._reduced(pair, "sum")
-            values[f"val/{name}"] = (numerator / denominator).float()
-        self._sums.clear()
+        values = {f"val/{name}": value for name, value in self._sums.ratios(lambda pair: self._reduced(pair, "sum")).items()}
         if values["val/loss"].isnan():  # the last update of the weights may have done it, after a loss that was a number
-            raise self._failure("validation loss", values["val/loss"], self.global_step)
+            self._diverged("validation loss", values["val/loss"], self.global_step)
         self._log(values)
 
     def _keep(self, losses: Tensor) -> None:
@@ -202,14 +207,12 @@ class Task(LightningModule):
 
         They are those of all processes: each raises, or none.
         """
-        finite = torch.isfinite(losses)
-        if not finite.all():
-            number = int((~finite).nonzero()[0])
+        place = self.divergence.first(losses)
+        if place is not None:
             first = self.global_step - -(-len(losses) // self._accumulate)
-            raise self._failure("loss", losses[number], first + number // self._accumulate + 1)
-        self._epoch.append(losses)
-        if self.trainer.world_size > 1 and (recent := min(len(self._recent), len(losses))):
-            self._recent[-recent:] = losses[-recent:].unbind()  # a checkpoint holds what is true of every process
+            self._diverged("loss", losses[place], first + place // self._accumulate + 1)
+        self._tell()
+        self._losses.keep(losses)
 
     def _share_buffers(self) -> None:
         """Gives every process the first one's buffers, such as the averages of batch normalisation.
@@ -225,18 +228,23 @@ class Task(LightningModule):
         """The sum or the mean over all processes, which must all ask for it."""
         return self.trainer.strategy.reduce(values, reduce_op=by)
 
-    def _failure(self, what: str, value: Tensor, step: int) -> RunFailed:
-        return RunFailed(
-            f"The {what} is {value.item()} at step {step}, in epoch {self.current_epoch + 1}; the last good checkpoint is "
-            "kept. Lower optimizer.lr, set trainer.gradient_clip_val=1.0, or let +debug=default name the operation."
-        )
+    def _diverged(self, what: str, value: Tensor, step: int) -> NoReturn:
+        counts = {"step": step, "taken": self.global_step, "epoch": self.current_epoch + 1}
+        answer = self.divergence.answer(what, float(value), **counts)
+        self._tell()
+        raise answer
 
-    def _rate(self) -> Tensor:
-        return torch.tensor(self.trainer.optimizers[0].param_groups[0]["lr"])
+    def _tell(self) -> None:
+        if news := self.divergence.news():
+            self._log(news, callbacks=False)
+
+    def _shortened(self, size: int) -> None:
+        self._micro_size = size
+        self._log({"train/micro_batch": torch.tensor(size)}, callbacks=False)
 
     def _log(self, values: Mapping[str, Any], *, callbacks: bool = True) -> None:
         """For callbacks, and for the logger under the optimizer's step (Lightning itself would count blocks)."""
         if callbacks:
             self.log_dict({**values}, logger=False)
         assert self.logger is not None
-        self.logger.log_metrics({**values}, step=self.global_step)
+        self.logger.log_metrics({**values}, step=self.global_step + self.divergence.lead)

@@ -1,17 +1,22 @@
-"""Backward passes and optimizer steps within a block, as short as the trainer's strategy and its hooks allow.
+"""The optimizer steps within a block, as short as the trainer's strategy and its hooks allow.
 
 It calls private names of Lightning and torch, and nothing else in the repository does for this purpose:
-LightningOptimizer's `_on_before_step` and `_on_after_step`, which count `global_step`, and torch's fused Adam kernel.
+LightningOptimizer's `_on_before_step` and `_on_after_step`, which count `global_step`, torch's fused Adam kernel, the
+`found_inf` by which fused optimizers leave an update out, and the `_opt_called` by which schedulers see that one was taken.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Adam, AdamW, Optimizer
+
+from src.errors import InputError
+from src.tasks.divergence import Policy, Skip
 
 BACKWARD_HOOKS = ("on_before_backward", "on_after_backward", "backward")
 STEP_HOOKS = ("on_before_optimizer_step", "on_before_zero_grad", "optimizer_step", "optimizer_zero_grad")
@@ -25,21 +30,39 @@ class Stepping:
 
     Args:
         clip: the largest norm of all gradients together, None for no limit.
+        divergence: by what learning rates are multiplied, and whether updates that would do harm are left out.
     """
 
-    def __init__(self, task: LightningModule, clip: float | None):
+    def __init__(self, task: LightningModule, clip: float | None, divergence: Policy):
         trainer = task.trainer
         self._task = task
         wrapped: Any = task.optimizers()
         self._wrapped = wrapped
         self._optimizer: Optimizer = wrapped.optimizer
-        self._parameters = [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
+        self.parameters = [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
         self._clip = clip
+        self._rate = divergence.rate
         self._scaler = getattr(trainer.precision_plugin, "scaler", None)
         alone = type(trainer.strategy) is SingleDeviceStrategy and self._scaler is None
         self._short_backward = alone and not _heard(trainer, BACKWARD_HOOKS)
         self._short_step = self._scaler is None and not _heard(trainer, STEP_HOOKS)
         self._kernel: FusedAdam | None = None
+        self._guard = Guard(task, self._optimizer, divergence) if isinstance(divergence, Skip) else None
+        if self._guard is not None and self._scaler is not None:
+            raise InputError(
+                "divergence=skip: expected a precision without scaled gradients; with 16-mixed the scaler leaves out such "
+                "updates by itself. Choose trainer.precision=bf16-mixed, or another divergence."
+            )
+
+    @property
+    def rate(self) -> Tensor:
+        """The learning rate of the first group of parameters."""
+        return torch.tensor(self._optimizer.param_groups[0]["lr"] * self._rate)
+
+    def begin(self) -> None:
+        """Before the forward passes of a step."""
+        if self._guard is not None:
+            self._guard.begin()
 
     def backward(self, loss: Tensor) -> None:
         if self._short_backward:
@@ -47,22 +70,90 @@ class Stepping:
         else:
             self._task.manual_backward(loss)
 
-    def step(self) -> None:
+    def step(self, losses: Sequence[Tensor]) -> None:
+        """Takes the step that these losses gave the gradients of, or leaves it out and counts it all the same."""
+        norm = None
         if self._clip is not None:
             if self._scaler is not None:
                 self._scaler.unscale_(self._optimizer)
-            clip_grad_norm_(self._parameters, self._clip)
+            norm = clip_grad_norm_(self.parameters, self._clip)
+        if self._guard is not None:
+            gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+            if self._guard.refuses(losses, get_total_norm(gradients) if norm is None else norm):
+                self._wrapped._on_before_step()
+                self._wrapped._on_after_step()
+                self._forget()
+                return
+        if self._rate == 1:
+            self._take()
+            return
+        rates = [group["lr"] for group in self._optimizer.param_groups]  # the scheduler's, who goes on from them
+        for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * self._rate
+        self._take()
+        for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+
+    def _take(self) -> None:
         if self._short_step:
             self._wrapped._on_before_step()
             if self._kernel is None or not self._kernel.step():
                 self._optimizer.step()
-                self._kernel = self._kernel or FusedAdam.of(self._optimizer)
+                self._kernel = self._kernel or self._shortest()
             self._wrapped._on_after_step()
-            for parameter in self._parameters:
-                parameter.grad = None
+            self._forget()
         else:
             self._wrapped.step()
             self._wrapped.zero_grad(set_to_none=True)
+
+    def _shortest(self) -> "FusedAdam | None":
+        return None if self._guard is not None and self._guard.on_device else FusedAdam.of(self._optimizer)
+
+    def _forget(self) -> None:
+        for parameter in self.parameters:
+            parameter.grad = None
+
+
+class Guard:
+    """Leaves out updates that would put something that is not a number into the weights.
+
+    Fused optimizers on an accelerator leave them out by themselves, so that nothing waits for it; others are asked to by
+    the host.
+    """
+
+    def __init__(self, task: LightningModule, optimizer: Optimizer, skip: Skip):
+        self._optimizer = optimizer
+        self._skip = skip
+        self._trainer = task.trainer
+        self._buffers = [*task.buffers()]
+        self._before: list[Tensor] = []
+        fused = all(group.get("fused") for group in optimizer.param_groups)
+        self.on_device = fused and task.device.type != "cpu"
+
+    def begin(self) -> None:
+        self._before = [buffer.clone() for buffer in self._buffers]
+
+    def refuses(self, losses: Sequence[Tensor], norm: Tensor) -> bool:
+        """Whether the host must leave the update out.
+
+        Args:
+            norm: of all gradients together.
+        """
+        wrong = ~(torch.isfinite(torch.stack([*losses])).all() & torch.isfinite(norm))
+        if self._trainer.world_size > 1:  # gradients are everyone's, losses and buffers each process's own
+            wrong = self._trainer.strategy.reduce(wrong.float(), reduce_op="max") > 0
+        self._skip.note(wrong)
+        if self.on_device:
+            self._optimizer.found_inf = wrong.float()  # type: ignore[attr-defined]
+            for buffer, before in zip(self._buffers, self._before, strict=True):
+                buffer.copy_(torch.where(wrong, before, buffer))
+            return False
+        if not wrong:
+            return False
+        for buffer, before in zip(self._buffers, self._before, strict=True):
+            buffer.copy_(before)
+        self._optimizer._opt_called = True  # type: ignore[attr-defined]
+        return True
 
 
 class FusedAdam:

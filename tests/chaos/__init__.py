@@ -17,9 +17,13 @@ from src import checkpoints
 from src.tracking.journal import read
 from src.tracking.shipping import shipped
 
-# Dropout, batch normalisation and a schedule by the step; several checkpoints an epoch, some within a block of the log's.
+# Dropout, batch normalisation, augmentation, averaged weights and a schedule by the step; several checkpoints an epoch, some
+# within a block of the log's.
 NET = (
     "+experiment=cnn",
+    "scheduler=one_cycle",
+    "augmentation=light",
+    "averaging=ema",
     "model.width=4",
     "trainer.max_epochs=3",
     "trainer.limit_batches=14",
@@ -127,6 +131,8 @@ def digest(value: Any) -> str:
 
 
 def _weights(path: Path) -> str:
-    state = checkpoints.read(path, exact=True)["state_dict"]
+    content = checkpoints.read(path, exact=True)
+    averaged = (content.get("averaging") or {}).get("weights", {})
+    state = {**content["state_dict"], **{f"averaged {name}": tensor for name, tensor in averaged.items()}}
     parts: Sequence[bytes] = [name.encode() + state[name].contiguous().numpy().tobytes() for name in sorted(state)]
     return hashlib.sha256(b"".join(parts)).hexdigest()

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot  # noqa: F401 - what the verb would import later is imported before the fork
+import kornia.augmentation  # noqa: F401 - what the verb would import later is imported before the fork
+import matplotlib.pyplot  # noqa: F401
 
 from src import assembly, checkpoints, command, train, training  # noqa: F401
 from src.evaluation import core, final

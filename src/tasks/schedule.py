@@ -1,0 +1,66 @@
+"""The optimizer and the schedule of its learning rate: by the step where it asks for `total_steps`, else by the epoch."""
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from lightning.pytorch import Trainer
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from src.errors import InputError
+
+# What a scheduler keeps of the training's length. A run that is trained further goes on in a schedule of the new length.
+LENGTHS = ("total_steps", "T_max", "_schedule_phases")
+
+
+def configured(
+    parameters: Iterable[nn.Parameter],
+    optimizer: Callable[..., Optimizer],
+    scheduler: Callable[..., LRScheduler] | None,
+    *,
+    total_steps: int,
+) -> Any:
+    """Both as Lightning wants them."""
+    made = optimizer(parameters)
+    if scheduler is None:
+        return made
+    given = getattr(scheduler, "keywords", {}).get("total_steps")
+    needs_total = "total_steps" in inspect.signature(scheduler).parameters
+    total = {"total_steps": given or total_steps} if needs_total else {}
+    try:
+        schedule = scheduler(made, **total)
+    except ZeroDivisionError as error:
+        raise InputError(
+            f"scheduler: expected a training long enough for its phases; it has {total_steps} steps in all. "
+            "Train longer (trainer.max_epochs), or choose scheduler=constant."
+        ) from error
+    return {"optimizer": made, "lr_scheduler": {"scheduler": schedule, "interval": "step" if total else "epoch"}}
+
+
+def after_step(trainer: Trainer) -> None:
+    configs = trainer.lr_scheduler_configs
+    if configs and configs[0].interval == "step":
+        scheduler: Any = configs[0].scheduler
+        scheduler.step()
+
+
+def after_epoch(trainer: Trainer, objective: str) -> None:
+    """Args:
+    objective: the metric that a scheduler may wait for.
+    """
+    configs = trainer.lr_scheduler_configs
+    if not configs or configs[0].interval == "step":
+        return
+    scheduler: Any = configs[0].scheduler
+    if isinstance(scheduler, ReduceLROnPlateau):
+        scheduler.step(trainer.callback_metrics[objective])
+    else:
+        scheduler.step()
+
+
+def forget_lengths(checkpoint: dict[str, Any]) -> None:
+    for state in checkpoint["lr_schedulers"]:
+        for key in LENGTHS:
+            state.pop(key, None)
