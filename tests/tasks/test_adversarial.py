@@ -11,6 +11,7 @@ from src.callbacks.snapshots import Snapshots
 from src.models.dcgan import DCGAN
 from src.protocols import Batch
 from src.tasks.adversarial import Adversarial, hinge, non_saturating
+from src.tasks.averaging import EMA
 from tests.nets import end, fit, network, points, same, values
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
@@ -46,12 +47,14 @@ def test_the_losses_of_their_papers():
     assert float(generator) == pytest.approx(float(cross_entropy(fake, torch.ones(2))))
 
 
-def test_it_learns_what_is_bright_and_goes_on_exactly(images, tmp_path):
+@pytest.mark.parametrize("averaging", [None, EMA(decay=0.8)], ids=["trained", "averaged"])
+def test_it_learns_what_is_bright_and_goes_on_exactly(images, tmp_path, averaging):
     data = images()
+    settings = {"task": partial(Adversarial, loss=hinge), "averaging": averaging, "steps_per_call": 3, **SETTINGS}
     ends, seen = [], []
     for name, parts in (("whole", [6]), ("parts", [2, 6])):
         for epochs in parts:
-            learner = network(data, task=partial(Adversarial, loss=hinge), max_epochs=epochs, steps_per_call=3, **SETTINGS)
+            learner = network(data, max_epochs=epochs, **settings)
             result = fit(learner, data, tmp_path / name)
         assert result.best_epoch == 6  # the last one
         ends.append(end(tmp_path / name)["state_dict"])
@@ -59,7 +62,7 @@ def test_it_learns_what_is_bright_and_goes_on_exactly(images, tmp_path):
     assert same(*ends)
     assert {key: value for key, (_, value) in seen[0].items()} == {key: value for key, (_, value) in seen[1].items()}
     assert values(tmp_path / "whole", "val/steps") == [8.0 * epoch for epoch in range(1, 7)]
-    fresh = network(data, task=partial(Adversarial, loss=hinge), **SETTINGS)
+    fresh = network(data, **settings)
     real = float(data.inputs(data.rows("train")).mean() / 255)
     codes = np.random.default_rng(0).standard_normal((200, 4), dtype=np.float32)
     before, after = (abs(float(made.generate(codes).mean()) - real) for made in (fresh, learner))
