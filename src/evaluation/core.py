@@ -21,7 +21,8 @@ class Evaluation(Protocol):
     """What a task's predictions are worth; each conf/task file names one.
 
     `columns` picks from a batch's outputs what the table of predictions keeps. `scores` takes that table and gives
-    the metrics and their intervals. `figures` draws from the table, and may ask the experiment for a few outputs.
+    the metrics and their intervals; what no table gives is asked for by `ask` (see Asking). `figures` draws from the table,
+    and may ask the experiment for a few outputs.
     """
 
     headline: Sequence[str]  # the metrics that a short table shows

@@ -83,8 +83,10 @@ def test_its_package_tells_real_from_made(images, tmp_path):
 def test_snapshots_are_drawn_after_every_so_many_epochs(images, tmp_path):
     data = images()
     callbacks = partial(list, [Snapshots(every=2)])
-    learner = network(data, task=partial(Adversarial, loss=hinge), max_epochs=5, callbacks=callbacks, **SETTINGS)
-    fit(learner, data, tmp_path / "run")
+    for name, watched in (("run", callbacks), ("unwatched", list)):
+        learner = network(data, task=partial(Adversarial, loss=hinge), max_epochs=5, callbacks=watched, **SETTINGS)
+        fit(learner, data, tmp_path / name)
+    assert same(end(tmp_path / "run")["state_dict"], end(tmp_path / "unwatched")["state_dict"])
     drawn = sorted((tmp_path / "run/figures").glob("*.png"))
     assert [path.stem for path in drawn] == [f"samples_epoch_{epoch:04d}" for epoch in (1, 2, 4)]
     assert len({path.read_bytes() for path in drawn}) == 3
