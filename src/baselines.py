@@ -156,9 +156,9 @@ class Projection(Estimator):
         """The way there and back as one linear map, for MLflow's servers know `predict` and no `transform`."""
         size = self.estimator.n_features_in_
         shift, *rows = self.estimator.inverse_transform(self.estimator.transform(np.vstack([np.zeros(size), np.eye(size)])))
-        map = LinearRegression()
-        map.coef_, map.intercept_, map.n_features_in_ = (np.array(rows) - shift).T, shift, size
-        return map
+        linear = LinearRegression()
+        linear.coef_, linear.intercept_, linear.n_features_in_ = (np.array(rows) - shift).T, shift, size
+        return linear
 
     def generate(self, codes: np.ndarray) -> np.ndarray:
         """Pixels from 0 to 1 for codes, (count, code)."""

@@ -58,7 +58,8 @@ class Judge:
                 f"evaluation.classifier={self._run.folder}: expected a network, which has features; received "
                 f"{type(judge.learner).__name__}."
             )
-        real, _ = _seen(judge, experiment.data.inputs(table["index"].to_numpy()[: self._samples]))
+        rows = np.random.default_rng(0).permutation(table["index"].to_numpy())[: self._samples]
+        real, _ = _seen(judge, experiment.data.inputs(rows))
         made, classes = _seen(judge, _stored(generation.drawn(experiment, self._samples)))
         blurred, _ = _seen(judge, _stored(_normal(experiment, self._samples)))
         shares = np.bincount(classes, minlength=judge.data.num_classes) / len(classes)
@@ -97,7 +98,8 @@ def _stored(pixels: np.ndarray) -> np.ndarray:
 def _normal(experiment: Experiment, count: int) -> np.ndarray:
     """Pictures from a normal distribution with the mean and the covariance of the training part's pixels."""
     data = experiment.data
-    pixels = data.inputs(data.rows("train")[:20_000]).reshape(-1, int(np.prod(data.shape))) / np.float64(255)
     rng = np.random.default_rng(experiment.config["seed"])
+    rows = rng.permutation(data.rows("train"))[:20_000]
+    pixels = data.inputs(rows).reshape(len(rows), -1) / np.float64(255)
     drawn = rng.multivariate_normal(pixels.mean(axis=0), np.cov(pixels, rowvar=False), size=count, method="eigh")
     return drawn.reshape(count, *data.shape)
