@@ -108,12 +108,10 @@ class Network:
         self._lay_out()
         self.parameters = sum(parameter.numel() for parameter in self.task.parameters())
         self._objective = objective
-        self._seed = seed
-        self._callbacks = callbacks
+        self._seed, self._callbacks = seed, callbacks
         self._ends = {"max_epochs": max_epochs or -1, "max_steps": max_steps}
         self._accumulate = accumulate_grad_batches
-        self._steps_per_call = steps_per_call
-        self._compile = compile
+        self._steps_per_call, self._compile = steps_per_call, compile
         self._in_memory = in_memory_gib * 2**30
         self._minutes, self._save_steps = save_every_n_minutes, save_every_n_steps
         self._limit, self._overfit = limit_batches, overfit_batches
@@ -145,6 +143,7 @@ class Network:
             self.task.model.compile(mode=self._compile)  # in place: the names of its weights stay what they are
         task = processes.fitting(folder, data.prepared.folder, start)
         with signals.Postponed(say=processes.rank() == 0) as asked, processes.together(**self._place, task=task):
+            saving = None
             while True:
                 saving = Saving(
                     folder=folder,
@@ -153,6 +152,7 @@ class Network:
                     flush=flush,
                     asked=lambda: asked.number,
                     good=self.task.divergence.returns,
+                    before=saving,
                     **self._objective,
                 )
                 trainer = fitting.trainer(
@@ -168,8 +168,8 @@ class Network:
         self.task.model._compiled_call_impl = None  # predictions and the export take the eager network
         if trainer.is_global_zero:
             self.load(folder / "best.ckpt")
-        steps = trainer.global_step + self.task.divergence.lead
-        return Fit(trainer.current_epoch, saving.best_epoch, steps, saving.elapsed)
+        taken = trainer.global_step + self.task.divergence.lead
+        return Fit(epochs=trainer.current_epoch, best_epoch=saving.best_epoch, steps=taken, seconds=saving.elapsed)
 
     def load(self, path: Path) -> None:
         state = load_file(path) if path.suffix == ".safetensors" else checkpoints.read(path, exact=True)["state_dict"]

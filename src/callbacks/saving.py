@@ -24,8 +24,8 @@ class Saving(Callback):
     before the first block of an epoch, before any block once `minutes` or `steps` have passed or a signal has come, and at the
     end of the training.
 
-    good.ckpt is last.ckpt as it was at the epoch's beginning or after the last `steps`: what it holds does not depend on the
-    time, nor on interruptions. It stays until the end of the training.
+    good.ckpt is last.ckpt as it was at an epoch's beginning or after so many `steps`, once a block after it has gone well: what
+    it holds does not depend on the time, nor on interruptions. It stays until the end of the training.
 
     Args:
         metric, mode: the objective; `min` or `max`.
@@ -33,6 +33,7 @@ class Saving(Callback):
         asked: the number of a signal that asks to save and leave, 0 while none has come.
         flush: makes the metrics so far safe, before a checkpoint that would skip their steps is written.
         good: whether good.ckpt is kept.
+        before: of the fit that this one follows, from its good.ckpt; what was the best then remains so.
     """
 
     def __init__(
@@ -46,10 +47,13 @@ class Saving(Callback):
         steps: int | None = None,
         asked: Callable[[], int] = int,
         good: bool = False,
+        before: "Saving | None" = None,
     ):
         self.best_path, self.last_path = folder / "best.ckpt", folder / "last.ckpt"
         self.good_path = folder / "good.ckpt"
         self.good = good
+        self._next_path = folder / "good.ckpt.next"
+        self._before = before
         self.metric = metric
         self.sign = 1 if mode == "max" else -1
         self.minutes = minutes
@@ -62,7 +66,8 @@ class Saving(Callback):
         self._started = time.monotonic()
         self._saved = self._started
         self._saved_step = 0
-        self._at_good = False  # whether last.ckpt is what good.ckpt is to be
+        self._at_good = False  # whether last.ckpt may become good.ckpt
+        self._promising = False  # whether a block is being taken since
         self._random: list[dict[str, Any]] = []  # by process, as of last.ckpt
         self._restored: list[dict[str, Any]] | None = None
         self._begun = False
@@ -77,6 +82,8 @@ class Saving(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best, self.best_epoch, self.seconds = state["best"], state["best_epoch"], state["seconds"]
+        if self._before is not None:
+            self.best, self.best_epoch, self.seconds = self._before.best, self._before.best_epoch, self._before.elapsed
         self._restored = state["random"]
         self._at_good = state.get("good", False)
 
@@ -87,6 +94,9 @@ class Saving(Callback):
                 set_random_state(self._restored[trainer.global_rank])
             self._restored = None
             self._saved_step = trainer.global_step
+        if self._promising:
+            os.replace(self._next_path, self.good_path)
+            self._promising = False
         step = trainer.global_step
         late = time.monotonic() - self._saved > 60 * self.minutes
         many = self.steps is not None and step // self.steps > self._saved_step // self.steps
@@ -96,7 +106,7 @@ class Saving(Callback):
             self._at_good = elsewhere or batch_idx == 0 or many
             self._save_last(trainer, _before_this_batch)
         if self._at_good and self.good and trainer.is_global_zero:
-            self._keep_good()
+            self._keep_good(at_once=elsewhere)
         if wish > DUE:
             signals.leave(wish)
 
@@ -115,6 +125,7 @@ class Saving(Callback):
         self._save_last(trainer, _content)
         if trainer.is_global_zero:
             self.good_path.unlink(missing_ok=True)
+            self._next_path.unlink(missing_ok=True)
 
     def _save_last(self, trainer: Trainer, content: Callable[[Trainer], dict[str, Any]]) -> None:
         self._random = _of_all(random_state(), trainer)
@@ -127,14 +138,15 @@ class Saving(Callback):
         """Whether the training goes on from last.ckpt of this folder."""
         return trainer.ckpt_path is not None and Path(trainer.ckpt_path).resolve() == self.last_path.resolve()
 
-    def _keep_good(self) -> None:
-        """Makes last.ckpt good.ckpt too; after an interruption in between, the next process does."""
+    def _keep_good(self, *, at_once: bool) -> None:
+        """Makes last.ckpt good.ckpt too, after the next block; after an interruption in between, the next process does."""
         self._at_good = False
         if self.last_path.is_file():  # a damaged one was set aside, and what good.ckpt holds is as good or better
-            spare = self.good_path.with_name(f".{self.good_path.name}")
-            spare.unlink(missing_ok=True)
-            os.link(self.last_path, spare)
-            os.replace(spare, self.good_path)
+            self._next_path.unlink(missing_ok=True)
+            os.link(self.last_path, self._next_path)
+            if at_once:
+                os.replace(self._next_path, self.good_path)
+            self._promising = not at_once
 
 
 def _agreed(trainer: Trainer, wish: int) -> int:

@@ -218,6 +218,18 @@ def test_it_goes_back_to_the_last_checkpoint_by_steps(images, tmp_path):
     assert (found["global_step"], found["divergence"]["lead"]) == (12, 3)
 
 
+def test_a_checkpoint_after_which_nothing_went_well_is_not_gone_back_to(images, tmp_path):
+    """The first step of the second epoch fails: the weights that it began with may be the reason."""
+    data = images()
+    settings = {**ROLLED, "model": FNN_SMALL, "task": spoilt({9: math.nan})}
+    with pytest.raises(RunFailed, match="at step 9, in epoch 2 after going back 1 times"):
+        fit(network(data, divergence=back(limit=1), **settings), data, tmp_path / "run")
+    found = checkpoints.read(tmp_path / "run" / "last.ckpt")
+    assert (found["global_step"], found["divergence"]["lead"]) == (8, 9)
+    assert len(values(tmp_path / "run", "val/loss")) == 2  # of the first epoch, both times
+    assert (tmp_path / "run" / "best.ckpt").is_file()
+
+
 def test_a_loss_that_leaps_up_counts_too(images, tmp_path):
     data = images()
     settings = {"model": FNN_SMALL, "task": spoilt({30: 100.0}), "max_epochs": 4, "steps_per_call": 4}

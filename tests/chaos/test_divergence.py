@@ -1,0 +1,43 @@
+"""A training that diverges and goes back, killed meanwhile: what MLflow shows of it."""
+
+import json
+
+import pytest
+
+from src.tracking.journal import read
+from tests import chaos
+
+pytestmark = pytest.mark.cluster
+
+# With so high a rate the loss leaps up before long.
+DIVERGING = (
+    "+experiment=fnn",
+    "optimizer=sgd",
+    "optimizer.lr=1.0",
+    "trainer.max_epochs=3",
+    "trainer.limit_batches=14",
+    "trainer.steps_per_call=3",
+    "trainer.log_every_n_steps=1",
+    "divergence=roll_back",
+    "divergence.factor=0.01",
+    "divergence.spike=1.5",
+    "divergence.window=20",
+)
+
+
+def test_no_point_of_a_training_that_went_back_is_lost_or_doubled(tmp_path):
+    whole = chaos.train(tmp_path / "whole", *DIVERGING)
+    told = [point for point in read(whole / "metrics.jsonl") if point["name"] == "train/rolled_back"]
+    assert [point["value"] for point in told] == [1]
+    steps = [point["step"] for point in read(whole / "metrics.jsonl") if point["name"] == "train/loss"]
+    assert steps == list(range(1, json.loads((whole / "metrics.json").read_text())["steps"] + 1))
+    assert len(steps) > 42
+    chaos.check_store(tmp_path / "whole")
+
+    killed = tmp_path / "killed"
+    process = chaos.start(killed, *DIVERGING)
+    while not any("rolled_back" in path.read_text() for path in killed.glob("runs/*/metrics.jsonl")):
+        assert process.is_alive(), chaos.output(killed)
+    chaos.kill(process, courier=True)
+    assert chaos.outcome(chaos.train(killed, *DIVERGING)) == chaos.outcome(whole)
+    chaos.check_store(killed)
