@@ -1,6 +1,6 @@
 """From a configuration to the objects of one experiment. In src the only caller of Hydra's instantiate."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -99,11 +99,12 @@ def build(config: DictConfig, prepared: Prepared) -> Experiment:
     )
 
 
-def restore(folder: Path, *, nodes: Mapping[str, Any] | None = None) -> Experiment:
+def restore(folder: Path, *, nodes: Mapping[str, Any] | None = None, settings: Sequence[str] = ()) -> Experiment:
     """The experiment of a run folder, or of a folder that a train stage exported, with its best weights.
 
     Args:
         nodes: of the configuration, which take the place of the folder's own: where it is, and how it is evaluated.
+        settings: `KEY=VALUE` each, within a node of the configuration.
     """
     path = folder / "config.yaml"
     if not path.is_file():
@@ -114,6 +115,7 @@ def restore(folder: Path, *, nodes: Mapping[str, Any] | None = None) -> Experime
     assert isinstance(config, DictConfig)
     for key, node in (nodes or {}).items():
         config[key] = node
+    config.merge_with_dotlist(list(settings))
     OmegaConf.resolve(config)
     experiment = build(config, prepare(config))
     weights = [folder / name for name in ("best.ckpt", "weights.safetensors", "weights.joblib") if (folder / name).is_file()]

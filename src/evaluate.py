@@ -1,4 +1,7 @@
-"""Any part of a run's data again: `python -m src.evaluate run=runs/cnn-1a2b3c4d split=test explanation=default`."""
+"""Any part of a run's data again: `python -m src.evaluate run=runs/cnn-1a2b3c4d split=test explanation=default`.
+
+Settings of the evaluation can differ from the run's own: `evaluation.top_k=5`.
+"""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -8,13 +11,14 @@ from src import command, configuration, identity
 from src.errors import InputError
 
 
-def evaluate(run: Path, split: str, examinations: Mapping[str, str]) -> None:
+def evaluate(run: Path, split: str, examinations: Mapping[str, str], settings: Sequence[str] = ()) -> None:
     """Evaluates a part with the run's best weights; writes predictions, figures and numbers, and prints them.
 
     The test part's files are the run's own; those of another part go into a folder of its name.
 
     Args:
         examinations: options of conf by their group, where they are not to be the run's own.
+        settings: of the evaluation, `evaluation.KEY=VALUE` each, where they are not to be the run's own.
     """
     if split not in ("train", "val", "test"):
         raise InputError(f"split={split}: expected train, val or test.")
@@ -25,7 +29,7 @@ def evaluate(run: Path, split: str, examinations: Mapping[str, str]) -> None:
     from src.evaluation import core
     from src.evaluation.examination import examine
 
-    experiment = assembly.restore(run, nodes={group: chosen[group] for group in examinations})
+    experiment = assembly.restore(run, nodes={group: chosen[group] for group in examinations}, settings=settings)
     folder = run if split == "test" else run / split
     result = examine(experiment, core.evaluate(experiment, split, folder), folder)
     core.save(result, folder, experiment)
@@ -39,9 +43,11 @@ def evaluate(run: Path, split: str, examinations: Mapping[str, str]) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     def work() -> None:
-        given = command.keywords(arguments, run=None, split="test", **dict.fromkeys(identity.EXAMINATIONS, ""))
+        settings = [argument for argument in arguments if argument.startswith("evaluation.")]
+        rest = [argument for argument in arguments if argument not in settings]
+        given = command.keywords(rest, run=None, split="test", **dict.fromkeys(identity.EXAMINATIONS, ""))
         examinations = {group: given[group] for group in identity.EXAMINATIONS if given[group]}
-        evaluate(Path(given["run"]), given["split"], examinations)
+        evaluate(Path(given["run"]), given["split"], examinations, settings)
 
     return command.guard(work)
 

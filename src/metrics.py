@@ -66,3 +66,38 @@ def calibration_error(target: np.ndarray, probability: np.ndarray, bins: int = 1
     """Expected calibration error (Guo et al. 2017, arXiv:1706.04599) over equally wide bins."""
     stated, correct, count = calibration_bins(target, probability, bins)
     return float((np.abs(stated - correct) * count).sum() / count.sum())
+
+
+def frechet_distance(one: np.ndarray, other: np.ndarray) -> float:
+    """Squared distance between two sets of features as normal distributions (Heusel et al. 2017, arXiv:1706.08500).
+
+    Args:
+        one, other: shape (examples, features). It shrinks with the number of examples: compare equally many.
+    """
+    spread, against = (np.atleast_2d(np.cov(features, rowvar=False)) for features in (one, other))
+    values, directions = np.linalg.eigh(spread)
+    root = directions * np.sqrt(np.maximum(values, 0)) @ directions.T
+    # The product of the two matrices has the eigenvalues of this symmetric one, whose square root is stable.
+    cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ against @ root), 0)).sum()
+    apart = np.square(one.mean(axis=0) - other.mean(axis=0)).sum()
+    return float(apart + np.trace(spread) + np.trace(against) - 2 * cross)
+
+
+def precision_recall(real: np.ndarray, made: np.ndarray, neighbours: int = 3) -> tuple[float, float]:
+    """How much of what was made lies among the real examples, and the reverse (Kynkaanniemi et al. 2019, arXiv:1904.06991).
+
+    A set's manifold is the union of balls around its points, each to its third nearest neighbour. Shapes: (examples, features).
+    """
+    return _covered(made, real, neighbours), _covered(real, made, neighbours)
+
+
+def _covered(points: np.ndarray, reference: np.ndarray, neighbours: int) -> float:
+    """The share of points that lie in a ball of the reference."""
+    from sklearn.neighbors import NearestNeighbors  # seconds of import, which few evaluations need
+
+    found, _ = NearestNeighbors(n_neighbors=neighbours + 1, algorithm="brute").fit(reference).kneighbors(reference)
+    radii, inside = found[:, -1], 0
+    for chunk in np.array_split(points, max(1, len(points) // 1000)):
+        squares = (chunk**2).sum(axis=1)[:, None] - 2 * chunk @ reference.T + (reference**2).sum(axis=1)
+        inside += int((squares <= radii**2).any(axis=1).sum())
+    return inside / len(points)

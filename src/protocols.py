@@ -59,10 +59,14 @@ class Heads(NamedTuple):
 
 
 class Reconstruction(NamedTuple):
-    """What an autoencoder makes of its input: the input again, and the code that it went through."""
+    """What an autoencoder makes of its input: the input again, and the code that it went through.
+
+    Where codes are random, the code is the mean of their distribution, with the log variance of each of its numbers.
+    """
 
     output: Tensor
     code: Tensor
+    log_variance: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,7 @@ def _fit(run: Run, experiment: "Experiment", record: "Record", start: Path | Non
         resume=start / "last.ckpt" if start else None,
     )
     result = core.evaluate(experiment, "val")
-    example = experiment.data.inputs(experiment.prepared.index("train")[:4]).astype("float32")
+    example = experiment.data.inputs(experiment.data.rows("train")[:4]).astype("float32")
     record.model(experiment.learner.package(run.folder / "model", example))
     for path in (run.best, run.last):
         if path.is_file():
@@ -163,7 +163,7 @@ def _fit(run: Run, experiment: "Experiment", record: "Record", start: Path | Non
     sizes = {"parameters": experiment.learner.parameters, **({"flops": flops} if flops is not None else {})}
     numbers = {"epochs": fit.epochs, "best_epoch": fit.best_epoch, "steps": fit.steps, **sizes}
     record.log({f"best/{name}": value for name, value in {**result.metrics, **numbers}.items()}, fit.steps, fit.epochs)
-    examples = len(experiment.prepared.index("train")) * fit.epochs
+    examples = len(experiment.data.rows("train")) * fit.epochs
     runs.write_json(run.timings, {"fit_seconds": fit.seconds, "examples_per_second": examples / max(fit.seconds, 1e-9)})
     runs.write_json(run.intervals, result.intervals)
     runs.write_json(run.metrics, {**numbers, **result.metrics})

@@ -196,6 +196,13 @@ class Network:
                 outputs = self.task.predict(self.task.preprocess(batch.input.to(device)))
                 yield {name: output.cpu().numpy() for name, output in outputs.items()}
 
+    @torch.inference_mode()
+    def generate(self, codes: np.ndarray) -> np.ndarray:
+        """What a generative task makes of codes: pixels from 0 to 1, the first dimension the example."""
+        self.task.to(self._device()).eval()
+        pieces = torch.from_numpy(codes).to(self._device()).split(PREDICTED)
+        return np.concatenate([self.task.generate(piece).cpu().numpy() for piece in pieces])
+
     def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
         files = packaging.package(self.task.cpu(), folder, example)
         self._lay_out()

@@ -133,3 +133,40 @@ def test_calibration_bins_hold_every_example(case, bins):
     assert (stated * count).sum() == pytest.approx(probability.max(axis=1).sum())
     assert (correct * count).sum() == pytest.approx((probability.argmax(axis=1) == target).sum())
     assert 0 <= metrics.calibration_error(target, probability, bins) <= 1
+
+
+def test_the_frechet_distance_of_normal_distributions():
+    rng = np.random.default_rng(0)
+    one = rng.normal(size=(50_000, 3)) * [1.0, 2.0, 0.5]
+    other = rng.normal(size=(50_000, 3)) * [2.0, 2.0, 1.5] + [0.0, 3.0, 0.0]
+    assert metrics.frechet_distance(one, other) == pytest.approx(9 + 1 + 1, rel=0.02)  # between means, and deviations
+    assert metrics.frechet_distance(one, one) == pytest.approx(0, abs=1e-9)
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    assert metrics.frechet_distance(one @ turn, other @ turn) == pytest.approx(metrics.frechet_distance(one, other))
+    assert metrics.frechet_distance(one[:, :1], other[:, :1]) == pytest.approx(1, rel=0.05)
+
+
+def test_the_frechet_distance_with_fewer_examples_than_features():
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(10, 40)), rng.normal(size=(12, 40))
+    spread, against = np.cov(one, rowvar=False), np.cov(other, rowvar=False)
+    cross = np.sqrt(
+        np.linalg.eigvals(spread @ against).real.clip(0)
+    ).sum()  # of the root of the product, which is not symmetric
+    apart = ((one.mean(axis=0) - other.mean(axis=0)) ** 2).sum()
+    expected = apart + np.trace(spread) + np.trace(against) - 2 * cross
+    assert metrics.frechet_distance(one, other) == pytest.approx(expected, rel=1e-4)
+
+
+def test_precision_and_recall_of_what_was_made():
+    rng = np.random.default_rng(0)
+    real = np.concatenate([rng.normal(size=(200, 2)), rng.normal(size=(200, 2)) + 50])
+    one_mode = rng.normal(size=(300, 2)) * 0.5
+    precision, recall = metrics.precision_recall(real, one_mode)
+    assert precision > 0.95
+    assert 0.2 < recall < 0.55
+    both = np.concatenate([real[:100] + 0.01, real[200:300] + 0.01, rng.normal(size=(200, 2)) + 500])
+    precision, recall = metrics.precision_recall(real, both)
+    assert precision == pytest.approx(0.5, abs=0.01)
+    assert recall > 0.85
+    assert metrics.precision_recall(real, real) == (1, 1)

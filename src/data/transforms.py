@@ -25,3 +25,7 @@ class Normalise(nn.Module):
         if pixels.dtype == self.scale.dtype:
             return torch.addcmul(self.shift, pixels, self.scale)
         return pixels.to(self.scale.dtype).mul_(self.scale).add_(self.shift)  # in place: the copy is this function's own
+
+    def pixels(self, normalised: Tensor) -> Tensor:
+        """The way back, to float32 from 0 to 1."""
+        return ((normalised.float() - self.shift) / (255 * self.scale)).clamp(0, 1)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,8 @@ class Evaluation(Protocol):
     """What a task's predictions are worth; each conf/task file names one.
 
     `columns` picks from a batch's outputs what the table of predictions keeps. `scores` takes that table and gives
-    the metrics and their intervals. `figures` draws from the table, and may ask the experiment for a few outputs.
+    the metrics and their intervals; what no table gives is asked for by `ask` (see Asking). `figures` draws from the table,
+    and may ask the experiment for a few outputs.
     """
 
     headline: Sequence[str]  # the metrics that a short table shows
@@ -31,6 +32,13 @@ class Evaluation(Protocol):
     def scores(self, table: pd.DataFrame) -> tuple[dict[str, float], dict[str, tuple[float, float]]]: ...
 
     def figures(self, table: pd.DataFrame, experiment: Experiment) -> Mapping[str, Any]: ...
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """An evaluation with scores that a part's predictions alone do not give: it asks the learner for more."""
+
+    def ask(self, table: pd.DataFrame, experiment: Experiment) -> dict[str, float]: ...
 
 
 @dataclass(frozen=True)
@@ -55,11 +63,15 @@ def evaluate(experiment: Experiment, part: str, folder: Path | None = None) -> R
     else:
         _stream(tables, folder / "predictions.parquet")
         table = pq.read_table(folder / "predictions.parquet")
-    return scored(experiment, part, table.to_pandas(split_blocks=True, self_destruct=True))
+    result = scored(experiment, part, table.to_pandas(split_blocks=True, self_destruct=True))
+    if isinstance(experiment.evaluation, Asking):
+        for name, value in experiment.evaluation.ask(result.table, experiment).items():
+            result.metrics[f"{part}/{name}"] = float(value)
+    return result
 
 
 def scored(experiment: Experiment, part: str, table: pd.DataFrame) -> Result:
-    """What predictions of a part, or of some of it, are worth."""
+    """What predictions of a part, or of some of it, are worth by themselves."""
     metrics, intervals = experiment.evaluation.scores(table)
     return Result(
         part=part,
@@ -137,7 +149,7 @@ def latency(experiment: Experiment, *, budget: float = 0.5) -> dict[str, float]:
         budget: seconds for each of the two, after a first call that warms up; at least three calls are timed.
     """
     found = {}
-    rows = experiment.prepared.index("val")
+    rows = experiment.data.rows("val")
     for name, size in (("one", 1), ("batch", experiment.data.batch_size)):
         chosen = np.resize(rows, size)
         seconds: list[float] = []

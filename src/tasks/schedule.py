@@ -1,18 +1,42 @@
 """The optimizer and the schedule of its learning rate: by the step where it asks for `total_steps`, else by the epoch."""
 
 import inspect
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from lightning.pytorch import Trainer
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from src.errors import InputError
 
 # What a scheduler keeps of the training's length. A run that is trained further goes on in a schedule of the new length.
 LENGTHS = ("total_steps", "T_max", "_schedule_phases")
+
+
+class WarmUpCosine:
+    """Makes the schedule of a rate that rises in a straight line and falls to zero by a cosine (Loshchilov and Hutter 2017).
+
+    Args:
+        share: of the steps that it rises in.
+    """
+
+    def __init__(self, *, share: float):
+        if not 0 <= share < 1:
+            raise ValueError(f"share: expected 0 up to, but not including, 1; received {share}.")
+        self._share = share
+
+    def __call__(self, optimizer: Optimizer, *, total_steps: int) -> LambdaLR:
+        rising = int(self._share * total_steps)
+
+        def factor(step: int) -> float:
+            if step < rising:
+                return (step + 1) / (rising + 1)
+            return (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1, total_steps - rising)))) / 2
+
+        return LambdaLR(optimizer, factor)
 
 
 def configured(

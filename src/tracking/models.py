@@ -15,7 +15,10 @@ def log_model(uri: str, run: str, folder: Path, package: Mapping[str, Any]) -> N
     mlflow.set_tracking_uri(uri)
     example = np.load(folder / package["example"])
     with mlflow.start_run(run_id=run, log_system_metrics=False):
-        {"pytorch": _pytorch, "sklearn": _sklearn}[package["flavour"]](folder / package["file"], example)
+        if package["flavour"] == "pytorch":
+            _pytorch(folder / package["file"], example)
+        else:
+            _sklearn(folder / package["file"], example, package.get("answer", "predict_proba"))
 
 
 def get_ready(flavour: str) -> None:
@@ -44,7 +47,7 @@ def _pytorch(path: Path, example: np.ndarray) -> None:
     )
 
 
-def _sklearn(path: Path, example: np.ndarray) -> None:
+def _sklearn(path: Path, example: np.ndarray, answer: str) -> None:
     import joblib
     import mlflow.sklearn
     import skops.io
@@ -55,8 +58,8 @@ def _sklearn(path: Path, example: np.ndarray) -> None:
         estimator,
         name="model",
         input_example=example,
-        signature=infer_signature(example, estimator.predict_proba(example)),
-        pyfunc_predict_fn="predict_proba",
+        signature=infer_signature(example, getattr(estimator, answer)(example)),
+        pyfunc_predict_fn=answer,
         serialization_format="skops",
         skops_trusted_types=trusted,
         pip_requirements=[f"{name}=={version(name)}" for name in ("scikit-learn", "skops", "numpy")],

@@ -113,10 +113,11 @@ def test_there_are_at_most_as_many_top_places_as_classes():
 
 def test_reconstructions():
     evaluation = Reconstruction(data=SimpleNamespace(classes=CLASSES), headline=["error"])
-    outputs = {"error": np.array([0.1, 0.3, 0.2]), "code": np.arange(6).reshape(3, 2)}
+    outputs = {"error": np.array([0.1, 0.3, 0.2]), "code": np.arange(6).reshape(3, 2)}  # the first number is zero
     found = pd.DataFrame(evaluation.columns(outputs, np.array([0, 1, 2])))
     assert list(found.columns) == ["target", "prediction", "code_0", "code_1"]
     values, intervals = evaluation.scores(found)
+    assert values.pop("active") == pytest.approx(5 / 6)
     assert values == {"error": pytest.approx(0.2), "error_worst": 0.3, "explained_variance": pytest.approx(0.8)}
     low, high = intervals["error"]
     assert 0.1 <= low < 0.2 < high <= 0.3

@@ -1,0 +1,37 @@
+"""What a generative network makes of the same codes while it learns."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from PIL import Image
+
+SIDE = 10  # pictures in a line
+
+
+class Snapshots(Callback):
+    """Draws a grid of samples after validations, into the run's figures: with averaged weights where there are some.
+
+    Args:
+        every: so many epochs; the first one is drawn too.
+    """
+
+    def __init__(self, *, every: int):
+        if every < 1:
+            raise ValueError(f"every: expected 1 or more epochs; received {every}.")
+        self._every = every
+
+    @torch.no_grad()
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        epoch, task = trainer.current_epoch + 1, pl_module
+        if not trainer.is_global_zero or (epoch > 1 and epoch % self._every):
+            return
+        codes = torch.randn(SIDE * SIDE, task.model.code, generator=torch.Generator().manual_seed(0))  # type: ignore[union-attr,arg-type]
+        images = task.generate(codes.to(task.device)).cpu().numpy()  # type: ignore[operator]
+        lines = np.concatenate(np.split(images, SIDE), axis=2)  # one above the other
+        grid = (255 * np.concatenate(list(lines), axis=2)).round().astype(np.uint8)
+        grey = grid.shape[0] == 1
+        folder = Path(trainer.default_root_dir) / "figures"
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(grid[0] if grey else grid.transpose(1, 2, 0)).save(folder / f"samples_epoch_{epoch:04d}.png")

@@ -1,0 +1,128 @@
+"""How well reconstruction errors tell examples of other classes from those of the classes that were trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from src.assembly import Experiment
+from src.evaluation import codes
+from src.evaluation.core import bootstrap, interval
+from src.evaluation.style import ACCENT, GREY, SECOND, axes, sheet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RESAMPLES = 200  # each of them sorts the whole part
+
+
+class Anomaly:
+    """The error of an example is its score; examples of classes that `data.keep.train` does not name are anomalous.
+
+    A part without anomalies, as validation is, has only its errors.
+
+    Args:
+        quantile: of the validation part's errors; what lies above it is called anomalous.
+    """
+
+    def __init__(self, *, data: Any, headline: Sequence[str], quantile: float = 0.95):
+        if not 0 < quantile < 1:
+            raise ValueError(f"evaluation.quantile: expected a number between 0 and 1; received {quantile}.")
+        if not data.keep.get("train"):
+            raise ValueError("data.keep.train: expected the classes that count as normal, such as [0]; it names none.")
+        self.headline = tuple(headline)
+        self.classes = data.classes
+        self.normal = list(data.keep["train"])
+        self.quantile = quantile
+
+    def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]:
+        return {"target": target, "prediction": outputs["error"], "anomalous": ~np.isin(target, self.normal)}
+
+    def scores(self, table: pd.DataFrame) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+        error, anomalous = _arrays(table)
+        values = {"error": error.mean()}
+        if not 0 < anomalous.sum() < len(table):
+            return values, {"error": interval(bootstrap(len(error)) @ error / len(error))}
+        from sklearn.metrics import average_precision_score, roc_auc_score
+
+        named = {"auroc": roc_auc_score, "average_precision": average_precision_score}
+        drawn = bootstrap(len(table), resamples=RESAMPLES)
+        values |= {name: score(anomalous, error) for name, score in named.items()}
+        intervals = {
+            name: interval(np.array([score(anomalous, error, sample_weight=row) for row in drawn]))
+            for name, score in named.items()
+        }
+        for number in np.unique(table["target"][anomalous]):
+            chosen = ~anomalous | (table["target"] == number).to_numpy()
+            values[f"auroc/{self.classes[number]}"] = roc_auc_score(anomalous[chosen], error[chosen])
+        return values, intervals
+
+    def ask(self, table: pd.DataFrame, experiment: Experiment) -> dict[str, float]:
+        error, anomalous = _arrays(table)
+        threshold = self._threshold(experiment)
+        values = {"threshold": threshold, "false_alarms": float((error[~anomalous] > threshold).mean())}
+        return {**values, "found": float((error[anomalous] > threshold).mean())} if anomalous.any() else values
+
+    def figures(self, table: pd.DataFrame, experiment: Experiment) -> Mapping[str, Figure]:
+        threshold = self._threshold(experiment)
+        figures = {
+            "scores": self._histogram(table, threshold),
+            "reconstructions": codes.pairs(table, experiment, experiment.data.normalise),
+        }
+        if table["anomalous"].nunique() > 1:
+            figures |= {"roc": self._curve(table, threshold), "misses": self._misses(table, experiment)}
+        return figures
+
+    def _threshold(self, experiment: Experiment) -> float:
+        parts = experiment.learner.predict(experiment.data, experiment.data.rows("val"))
+        return float(np.quantile(np.concatenate([part["error"] for part in parts]), self.quantile))
+
+    def _histogram(self, table: pd.DataFrame, threshold: float) -> Figure:
+        error, anomalous = _arrays(table)
+        figure, ax = axes()
+        edges = np.linspace(0, np.quantile(error, 0.995), 60).tolist()
+        for chosen, label, colour in ((~anomalous, "normal", ACCENT), (anomalous, "anomalous", SECOND)):
+            if chosen.any():
+                ax.hist(error[chosen], edges, density=True, color=colour, alpha=0.6, label=f"{label} ({chosen.sum():,})")
+        ax.axvline(threshold, color=GREY, linewidth=1, linestyle="--", label=f"{self.quantile:.0%} of validation lies below")
+        ax.set(xlabel="reconstruction error", yticks=[], title="Errors of normal and of anomalous examples")
+        ax.legend(frameon=False, fontsize=8)
+        return figure
+
+    def _curve(self, table: pd.DataFrame, threshold: float) -> Figure:
+        from sklearn.metrics import roc_auc_score, roc_curve
+
+        error, anomalous = _arrays(table)
+        alarms, found, _ = roc_curve(anomalous, error)
+        figure, ax = axes(width=4.5, height=4)
+        ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="by chance")
+        ax.plot(alarms, found, color=ACCENT, label=f"this model: area {roc_auc_score(anomalous, error):.3f}")
+        here = (error[~anomalous] > threshold).mean(), (error[anomalous] > threshold).mean()
+        ax.plot(*here, color=SECOND, marker="o", linestyle="none", label="at the threshold")
+        ax.set(xlabel="share of normal examples that alarm", ylabel="share of anomalies that are found", title="ROC curve")
+        ax.legend(frameon=False, loc="lower right", fontsize=8)
+        return figure
+
+    def _misses(self, table: pd.DataFrame, experiment: Experiment, *, count: int = 8) -> Figure:
+        error, anomalous = _arrays(table)
+        order = np.argsort(error, kind="stable")
+        lines = (("anomalies with the smallest errors", order[anomalous[order]][:count]),
+                 ("normal examples with the largest errors", order[~anomalous[order]][::-1][:count]))  # fmt: skip
+        figure = sheet(width=8, height=3.2)
+        for line, (_, places) in enumerate(lines):
+            chosen = table.iloc[places]
+            images = experiment.data.inputs(chosen["index"].to_numpy())
+            for column, (image, target, value) in enumerate(zip(images, chosen["target"], chosen["prediction"], strict=True)):
+                ax = figure.add_subplot(2, count, line * count + column + 1)
+                ax.imshow(image.transpose(1, 2, 0).squeeze(), cmap="gray_r" if image.shape[0] == 1 else None)
+                ax.set_title(f"{self.classes[target]}\n{value:.2f}", fontsize=8)
+                ax.axis("off")
+        figure.suptitle(f"Above: {lines[0][0]}; below: {lines[1][0]}", fontsize=10)
+        return figure
+
+
+def _arrays(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    return table["prediction"].to_numpy(np.float64), table["anomalous"].to_numpy(bool)

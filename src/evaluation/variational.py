@@ -1,0 +1,53 @@
+"""What a variational autoencoder is worth: its bound, and figures of what it makes of codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from src.assembly import Experiment
+from src.evaluation import codes, generation
+from src.evaluation.core import bootstrap, interval
+from src.evaluation.judge import Judge
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Variational:
+    """The negative evidence lower bound in nats for an example, with one code drawn for each, always the same one.
+
+    Args:
+        classifier: the folder of a run by whose features samples of the prior are compared with examples; None leaves that out.
+        samples: how many are drawn for it.
+    """
+
+    def __init__(self, *, data: Any, headline: Sequence[str], classifier: str | None = None, samples: int = 5000):
+        self.headline = tuple(headline)
+        self.classes = data.classes
+        self._judge = Judge(classifier, data=data, samples=samples) if classifier else None
+
+    def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]:
+        bound = outputs["error"] + outputs["kl"]
+        return {"target": target, "prediction": bound, "kl": outputs["kl"], **codes.columns(outputs["code"])}
+
+    def scores(self, table: pd.DataFrame) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+        bound, divergence = table["prediction"].to_numpy(np.float64), table["kl"].to_numpy(np.float64)
+        values = {"negative_elbo": bound.mean(), "kl": divergence.mean(), "cross_entropy": (bound - divergence).mean()}
+        return values, {"negative_elbo": interval(bootstrap(len(bound)) @ bound / len(bound))}
+
+    def ask(self, table: pd.DataFrame, experiment: Experiment) -> dict[str, float]:
+        compared = self._judge.scores(table, experiment) if self._judge else {}
+        return {**codes.probe(table, experiment), **compared}
+
+    def figures(self, table: pd.DataFrame, experiment: Experiment) -> Mapping[str, Figure]:
+        return {
+            "reconstructions": codes.pairs(table, experiment, lambda stored: stored / np.float32(255)),
+            "latent": codes.plane(table, self.classes),
+            "samples": generation.samples(experiment),
+            "traversals": generation.traversals(table, experiment),
+            "interpolations": generation.interpolations(table, experiment),
+        }

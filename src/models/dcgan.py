@@ -1,0 +1,61 @@
+"""A deep convolutional generative adversarial network (Radford, Metz and Chintala 2016, arXiv:1511.06434)."""
+
+from collections.abc import Sequence
+
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm as normalised_spectrum
+
+
+class DCGAN(nn.Module):
+    """A generator and a discriminator of two strided convolutions each; they are called one by one, by a task.
+
+    Shapes: the generator takes codes, (batch, code), to logits of pixels, (batch, *input_shape); the discriminator takes
+    pictures to one logit each, (batch, 1).
+
+    Args:
+        input_shape: channels, height and width; at least 4x4 pixels.
+        width: channels between the two convolutions of the discriminator; the generator has twice as many.
+        spectral_norm: bounds the discriminator's layers (Miyato et al. 2018, arXiv:1802.05957), in the place of its batch
+            normalisation.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+
+    def __init__(self, *, input_shape: Sequence[int], code: int, width: int, spectral_norm: bool = True):
+        super().__init__()
+        channels, height, rows = input_shape
+        if min(height, rows) < 4:
+            raise ValueError(
+                f"DCGAN: expected images of at least 4x4 pixels for its two halvings; received {height}x{rows}. "
+                "Take larger images."
+            )
+        self.code = code
+        half, quarter = (height // 2, rows // 2), (height // 4, rows // 4)
+        self.generator = nn.Sequential(
+            nn.Linear(code, 4 * width * quarter[0] * quarter[1], bias=False),
+            nn.Unflatten(1, (4 * width, *quarter)),
+            nn.BatchNorm2d(4 * width),
+            nn.ReLU(),
+            nn.ConvTranspose2d(4 * width, 2 * width, 4, 2, 1, output_padding=(half[0] % 2, half[1] % 2), bias=False),
+            nn.BatchNorm2d(2 * width),
+            nn.ReLU(),
+            nn.ConvTranspose2d(2 * width, channels, 4, 2, 1, output_padding=(height % 2, rows % 2)),
+        )
+        bounded = normalised_spectrum if spectral_norm else _unbounded
+        self.discriminator = nn.Sequential(
+            bounded(nn.Conv2d(channels, width, 4, 2, 1)),
+            nn.LeakyReLU(0.2),
+            bounded(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=spectral_norm)),
+            *([] if spectral_norm else [nn.BatchNorm2d(2 * width)]),
+            nn.LeakyReLU(0.2),
+            nn.Flatten(),
+            bounded(nn.Linear(2 * width * quarter[0] * quarter[1], 1)),
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) and not spectral_norm:
+                nn.init.normal_(module.weight, std=0.02)
+
+
+def _unbounded(layer: nn.Module) -> nn.Module:
+    return layer

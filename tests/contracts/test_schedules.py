@@ -1,0 +1,81 @@
+"""What every optimizer of conf/optimizer and every schedule of conf/scheduler must do, in a short training on the digits."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig
+
+from src import assembly, checks, configuration
+from src.data.store import Prepared
+from src.errors import InputError
+from tests.nets import end, fit, values
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
+
+SHORT = (
+    "model.hidden=[8]",
+    "data.batch_size=64",
+    "trainer.limit_batches=5",
+    "trainer.log_every_n_steps=1",
+    "trainer.progress_bar=false",
+    "trainer.accelerator=cpu",
+)
+OPTIMIZERS, SCHEDULERS = checks.options("optimizer"), checks.options("scheduler")
+
+
+def trained(digits: tuple[DictConfig, Prepared], folder: Path, *overrides: str) -> Any:
+    experiment = assembly.build(assembly.complete(configuration.compose([*SHORT, *overrides]), digits[1]), digits[1])
+    return fit(experiment.learner, experiment.data, folder)
+
+
+def test_those_that_are_promised_are_there():
+    assert {"adam", "adamw", "sgd", "rmsprop", "adagrad"} <= set(OPTIMIZERS)
+    assert {"constant", "step", "cosine", "one_cycle", "plateau", "warm_up_cosine"} <= set(SCHEDULERS)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_learns(name, digits, tmp_path):
+    trained(digits, tmp_path / "run", f"optimizer={name}", "trainer.max_epochs=6")
+    losses = values(tmp_path / "run", "val/loss")
+    assert losses[-1] < losses[0]
+
+
+CURVES = {
+    "constant": (lambda step: 1.0, ()),
+    "step": (lambda step: 0.1 ** (step // 10), ("scheduler.step_size=2",)),
+    "cosine": (lambda step: (1 + math.cos(math.pi * (step // 5) / 4)) / 2, ()),
+    "warm_up_cosine": (
+        lambda step: (step + 1) / 6 if step < 5 else (1 + math.cos(math.pi * (step - 5) / 15)) / 2,
+        ("scheduler.share=0.25",),
+    ),
+    "plateau": (lambda step: 1.0, ()),
+    "one_cycle": (None, ()),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_a_schedule_gives_its_rates(name, digits, tmp_path):
+    curve, settings = CURVES[name]
+    result = trained(digits, tmp_path / "run", f"scheduler={name}", "trainer.max_epochs=4", *settings)
+    assert result.steps == end(tmp_path / "run")["global_step"] == 20  # the state of each can be read again
+    rates = values(tmp_path / "run", "train/lr")
+    if curve is None:
+        assert max(rates) == pytest.approx(1e-3, rel=0.05)
+        assert rates[-1] < 2e-5
+        return
+    by_step = name in ("warm_up_cosine",)  # then the rate is logged when the schedule has moved on
+    assert rates == pytest.approx([1e-3 * curve(step + by_step) for step in range(20)], abs=1e-9)
+
+
+def test_clipping_accumulation_and_early_stopping_are_settings_alike(digits, tmp_path):
+    settings = ("trainer.gradient_clip_val=0.5", "trainer.accumulate_grad_batches=2", "callbacks=early_stopping")
+    result = trained(digits, tmp_path / "run", *settings, "callbacks.early_stopping.patience=1", "optimizer.lr=0.0")
+    assert (result.epochs, result.steps) == (2, 6)  # five batches are three steps; the second epoch is no better
+
+
+def test_a_share_that_makes_no_sense_is_refused(digits):
+    config = assembly.complete(configuration.compose(["scheduler=warm_up_cosine", "scheduler.share=1.0"]), digits[1])
+    with pytest.raises(InputError, match=r"scheduler: src.tasks.schedule.WarmUpCosine refuses its settings: share: .*1.0"):
+        assembly.build(config, digits[1])

@@ -1,0 +1,84 @@
+"""Scores and figures of a small variational autoencoder."""
+
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from torch.optim import Adam
+
+from src.evaluation import codes, core, generation
+from src.evaluation.variational import Variational
+from src.models.vae import VAE
+from src.tasks import variational
+from tests.nets import network
+
+
+@pytest.fixture
+def experiment(images):
+    data = images()
+    model = partial(VAE, input_shape=(1, 8, 8), channels=[4], hidden=[], code=3)
+    learner = network(
+        data, model=model, task=variational.Variational, metric="val/negative_elbo", optimizer=partial(Adam, lr=0.01)
+    )
+    evaluation = Variational(data=data, headline=["negative_elbo", "kl"])
+    config = {"seed": 0, "model": {"code": 3}}
+    return SimpleNamespace(data=data, prepared=data.prepared, learner=learner, evaluation=evaluation, config=config)
+
+
+def test_the_bound_is_the_sum_of_its_terms(experiment):
+    result = core.evaluate(experiment, "test")
+    assert list(result.table.columns) == ["index", "target", "prediction", "kl", "code_0", "code_1", "code_2"]
+    metrics = result.metrics
+    assert metrics["test/negative_elbo"] == pytest.approx(metrics["test/kl"] + metrics["test/cross_entropy"])
+    low, high = result.intervals["test/negative_elbo"]
+    assert low < metrics["test/negative_elbo"] < high
+    assert core.evaluate(experiment, "test").metrics == metrics
+
+
+def test_codes_that_tell_classes_are_good_features(experiment, monkeypatch):
+    rows = experiment.prepared.index("test")
+    told = pd.DataFrame({"target": experiment.data.targets(rows)})
+    for size, expected in ((1.0, pytest.approx(1)), (0.0, pytest.approx(1 / 3, abs=0.2))):
+
+        def predict(data, rows, size=size):
+            rng = np.random.default_rng(0)
+            yield {"code": size * np.eye(3)[data.targets(rows)] + 0.01 * rng.normal(size=(len(rows), 3))}
+
+        monkeypatch.setattr(experiment.learner, "predict", predict)
+        (outputs,) = predict(experiment.data, rows)
+        assert codes.probe(told.assign(**codes.columns(outputs["code"])), experiment) == {"probe_accuracy": expected}
+
+
+def test_one_class_alone_has_no_features(experiment):
+    table = core.evaluate(experiment, "test")
+    assert "test/probe_accuracy" in table.metrics
+    experiment.data.keep = {"train": [1]}
+    assert "test/probe_accuracy" not in core.evaluate(experiment, "test").metrics
+
+
+def test_its_figures_are_the_same_every_time(experiment, tmp_path):
+    result = core.evaluate(experiment, "test", tmp_path)
+    written = core.save(result, tmp_path, experiment)
+    assert {path.stem for path in written} == {"reconstructions", "latent", "samples", "traversals", "interpolations"}
+    before = [path.read_bytes() for path in written]
+    assert [path.read_bytes() for path in core.save(result, tmp_path, experiment)] == before
+
+
+def test_samples_are_those_of_the_prior(experiment):
+    made = generation.drawn(experiment, 5)
+    assert made.shape == (5, 1, 8, 8)
+    assert np.array_equal(made, generation.drawn(experiment, 5))
+    experiment.config["seed"] = 1
+    assert not np.array_equal(made, generation.drawn(experiment, 5))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_grid_holds_every_picture_once(channels):
+    images = np.random.default_rng(0).random((13, channels, 4, 6), dtype=np.float32)
+    (ax,) = generation.grid(images, "thirteen").axes
+    drawn = np.asarray(ax.images[0].get_array())
+    drawn = drawn.reshape(*drawn.shape[:2], channels)
+    assert drawn.shape[:2] == (2 * 5 + 1, 10 * 7 + 1)
+    assert np.array_equal(drawn[6:10, 2 * 7 + 1 : 3 * 7], images[12].transpose(1, 2, 0))
