@@ -57,7 +57,8 @@ def trainer(
         arguments["profiler"] = getattr(profilers, PROFILERS[profiler])(dirpath=folder, filename="profile")
     if several:
         arguments["strategy"] = strategy() if strategy else "ddp"
-    # Lightning itself would take the job of a cluster in which the command was typed for the training's processes.
+    # Lightning itself would take the job of a cluster in which the command was typed for the training's processes, and it
+    # warns of every training that srun has not started where there is one.
     own = not torch.distributed.is_torchelastic_launched()
     return Trainer(
         **arguments,

@@ -7,9 +7,12 @@ and prints nothing but what went wrong with itself alone.
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import traceback
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +42,10 @@ def main() -> int:
         return stop.code
     try:
         start = Path(order["start"]) if order["start"] else None
-        experiment.learner.fit(
-            experiment.data, folder=Path(order["folder"]), log=lambda *_: None, flush=lambda: None, resume=start
-        )
+        with _sampled(order["folder"]):
+            experiment.learner.fit(
+                experiment.data, folder=Path(order["folder"]), log=lambda *_: None, flush=lambda: None, resume=start
+            )
     except ProcessLost as lost:
         return _left(lost)
     except Stop as stop:  # every process meets it alike, and the first one says so
@@ -61,6 +65,24 @@ def _left(lost: ProcessLost) -> int:
     if int(os.environ.get("LOCAL_RANK", 0)) == 0:
         print(f"process {processes.rank()}: error: {lost}", file=sys.stderr)
     return lost.code
+
+
+@contextmanager
+def _sampled(folder: str) -> Iterator[None]:
+    """Has the load of this machine sampled meanwhile by its first process; where that is the run's first, its courier does."""
+    if os.environ.get("LOCAL_RANK") != "0":
+        yield
+        return
+    path = os.pathsep.join(filter(None, [str(processes.ROOT), os.environ.get("PYTHONPATH")]))
+    with subprocess.Popen(
+        [sys.executable, "-m", "src.tracking.load", folder],
+        stdin=subprocess.PIPE,  # its end is that of this process, however that comes
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        process_group=0,
+    ):
+        yield
 
 
 def _build(order: dict[str, Any]) -> Any:

@@ -14,15 +14,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from mlflow.exceptions import MlflowException
 
 from src.locks import alone
 from src.runs import read_json
+from src.tracking import load
 from src.tracking.shipment import Shipment, ship
 
-SAMPLING = 5  # seconds between samples of the machine's load
 PATIENCE = 120  # seconds for which a courier tries to ship the end of a run
 FOR_THE_RUN = (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1)  # sent to all processes at once; the courier then tells its end
 REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "BAD_REQUEST", "PERMISSION_DENIED", "UNAUTHENTICATED")
@@ -69,13 +68,13 @@ def called(mode: str, *, ready: Callable[[], None] = lambda: None) -> Path | Non
 
 def _attend(folder: Path) -> bool:
     """Ships a run while its process lives, and then its end; False where it was killed before it could state one."""
-    monitors, sampled = _monitors(), 0.0
+    monitors, sampled = load.monitors(), 0.0
     shipment: Shipment | None = None
     while not select.select([sys.stdin], [], [], 0.5)[0]:
         try:
             if shipment is None:
                 shipment = Shipment(folder)
-            if time.monotonic() - sampled > SAMPLING:
+            if time.monotonic() - sampled > load.SAMPLING:
                 shipment.sample(monitors)
                 sampled = time.monotonic()
             shipment.metrics()
@@ -102,20 +101,6 @@ def _wait(error: MlflowException | OSError) -> None:
         raise error
     print(f"waiting for the store: {error}")
     time.sleep(2)
-
-
-def _monitors() -> list[Any]:
-    from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
-    from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
-    from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
-    from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
-
-    monitors: list[Any] = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
-    try:
-        monitors.append(GPUMonitor())
-    except (ImportError, RuntimeError):  # no NVIDIA library, or no GPU
-        return monitors
-    return monitors
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any
 
 from src.locks import alone
 from src.runs import Run, read_json, write_json
-from src.tracking import store
+from src.tracking import load, store
 from src.tracking.journal import read
 from src.tracking.shipping import close
 
@@ -64,20 +64,21 @@ class Shipment:
                 batch = []
         if batch:
             self._batch(batch, end)
-        if self._system:
-            self.client.log_batch(self.state["run"], metrics=self._system)
-            self._system = []
+        while self._system:
+            self.client.log_batch(self.state["run"], metrics=self._system[:BATCH])
+            del self._system[:BATCH]
 
     def sample(self, monitors: list[Any]) -> None:
-        """Takes one sample of the machine's load, under the names that MLflow's pages look for."""
-        now = time.time_ns() // 1_000_000
-        for monitor in monitors:
-            monitor.collect_metrics()
-            self._system += [
-                Metric(f"system/{k}", float(v), now, self._samples) for k, v in monitor.aggregate_metrics().items()
-            ]
-            monitor.clear_metrics()
+        """Takes one sample of the load of this machine, and those that others which train the run have taken of theirs."""
+        now, several = time.time_ns() // 1_000_000, int(self.record["params"].get("trainer.num_nodes", 1)) > 1
+        for name, value in load.sample(monitors, node=load.name() if several else None).items():
+            self._system.append(Metric(name, value, now, self._samples))
         self._samples += 1
+        ends = self.state.setdefault("loads", {})  # of earlier runs it has none
+        for path in self.folder.glob(load.file(Path(), "*").name):
+            for point in read(path, ends.get(path.name, 0)):
+                self._system.append(Metric(FOREIGN.sub("_", point["name"]), point["value"], point["time"], point["step"]))
+                ends[path.name] = point["end"]
 
     def close(self) -> None:
         """Ships the rest, artifacts and model included, and says how the run ended."""

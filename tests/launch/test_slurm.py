@@ -115,6 +115,7 @@ def test_whoever_requeues_a_job_it_ends_as_if_undisturbed(slurm, undisturbed, tm
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     (found,) = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
     assert found.info.status == "FINISHED"
+    assert {f"system/node{number}/cpu_utilization_percentage" for number in (1, 2)} <= {*found.data.metrics}
     assert "job.log" in {file.path for file in client.list_artifacts(found.info.run_id)}
     assert "This run exists" in train(tmp_path, slurm, *LONG, SLOW, *NODES)
     assert not (the_run(tmp_path).folder / "submission/code").exists()
@@ -175,6 +176,21 @@ def test_what_is_edited_after_the_submission_changes_nothing(slurm, tmp_path):
     command = (sys.executable, "-m", "src.train", *ONE)
     run(folder, *command, "cluster.options={hold: true}", **slurm)
     number = job(folder)
+    with subprocess.Popen(
+        [*command, "cluster.wait=true"],
+        cwd=folder,
+        env=environment(**slurm, PYTHONUNBUFFERED="1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as waiting:
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline() == f"job {number} has runs/{the_run(folder).folder.name} already.\n"
+        time.sleep(1)  # until it follows
+        waiting.terminate()
+        assert f"job {number} goes on." in waiting.communicate()[1]
+    assert waiting.returncode == 75
+    assert facts(slurm, number)["JobState"] == "PENDING"
     frozen = the_run(folder).folder / "submission/code"
     assert (frozen / "src/note.py").is_file()
     model.write_text("raise SystemExit('this code was never submitted')\n")
