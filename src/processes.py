@@ -23,7 +23,6 @@ STARTING = 600.0  # seconds that the others may take from the order to the train
 PATIENCE = 30.0  # seconds that a process may take to end after the training
 LOST = re.compile(r"gloo|NCCL|Connection (closed|reset|refused)|Broken pipe")  # what torch says where another one is gone
 AGENT = "TORCHELASTIC_USE_AGENT_STORE"
-_told: set[str] = set()  # the keys of the orders that have been given: after a fit, a store may be out of reach
 PLACE = ("RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", AGENT)
 
 
@@ -113,20 +112,16 @@ def fitting(folder: Path, prepared: Path, start: Path | None) -> dict[str, str |
 
 
 def order() -> dict[str, Any]:
-    """What the first process tells this one, once it does: the order of a fit, or the code to end with.
+    """What the first process tells this one, once it does: the order of a fit, or the code to end with."""
+    from torch.distributed import DistNetworkError
 
-    Raises:
-        ProcessLost: the first process is not there, or not any more.
-    """
+    store = _store()
     try:
-        store = _store()
         store.wait([_key("order")], timedelta(days=7))  # preparing the data may take long
         found = json.loads(store.get(_key("order")))
-        if "code" in found:
-            store.add(_key("dismissed"), 1)
-    except RuntimeError as error:
-        _explain(error, [])
-        raise
+        store.add(_key("heard"), 1)
+    except DistNetworkError:  # the first process serves the store itself, and is gone; its own code is what counts
+        return {"code": 0}
     return found
 
 
@@ -138,36 +133,46 @@ def failed(reason: str) -> None:
 @contextmanager
 def dismissing() -> Iterator[None]:
     """Lets the processes that still wait for an order end with the code of the first one."""
-    store, code = _store() if count() > 1 else None, 1  # held: it may be this process that serves it
-    try:
-        yield
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-        raise
-    finally:
-        if store is not None and _key("order") not in _told:
-            _tell({"code": code})
-            end = time.monotonic() + PATIENCE
-            while _serves() and store.add(_key("dismissed"), 0) < count() - 1 and time.monotonic() < end:
-                time.sleep(0.02)
+    others, code = count() > 1, 1
+    with _serving():
+        try:
+            yield
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+            raise
+        finally:
+            if others:
+                _tell({"code": code})
 
 
 def _tell(order: Mapping[str, Any]) -> None:
     _store().set(_key("order"), json.dumps(dict(order)))
-    _told.add(_key("order"))
 
 
 def _store() -> Any:
-    """The store at MASTER_ADDR and MASTER_PORT, of whoever started the processes or of the first of them."""
+    """The store of whoever started the processes, at MASTER_ADDR and MASTER_PORT."""
+    from torch.distributed import rendezvous
+
+    store, _, _ = next(iter(rendezvous("env://", rank=rank(), world_size=count())))
+    return store
+
+
+@contextmanager
+def _serving() -> Iterator[None]:
+    """Serves the store where whoever started the processes does not, as srun, until each of them has had an order."""
+    if count() == 1 or os.environ.get(AGENT) == "True":
+        yield
+        return
     from torch.distributed import TCPStore
 
-    host, port, patience = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timedelta(seconds=STARTING)
-    return TCPStore(host, port, is_master=_serves(), wait_for_workers=False, multi_tenant=True, timeout=patience)
-
-
-def _serves() -> bool:
-    """Whether this process is to serve the store itself: the first one, where no agent of torchrun does."""
-    return rank() == 0 and os.environ.get(AGENT) != "True"
+    host, port, others = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), count() - 1
+    store = TCPStore(host, port, is_master=True, wait_for_workers=False, multi_tenant=True)
+    try:
+        yield
+    finally:
+        end = time.monotonic() + PATIENCE
+        while store.add(_key("heard"), 0) < others and time.monotonic() < end:
+            time.sleep(0.02)
 
 
 def _key(name: str) -> str:
