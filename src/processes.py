@@ -77,6 +77,8 @@ def together(devices: int, num_nodes: int, task: Mapping[str, Any]) -> Iterator[
     from torch import distributed
 
     with _environment_kept(), _others(number) as others:
+        os.environ.setdefault("NODE_RANK", str(rank() // devices))  # Lightning would take each node for the first
+        os.environ.setdefault("LOCAL_RANK", str(rank() % devices))
         if rank() == 0:
             server = _server()
             _tell({**task, "port": server.port})
@@ -110,9 +112,16 @@ def fitting(folder: Path, prepared: Path, start: Path | None) -> dict[str, str |
 
 def order() -> dict[str, Any]:
     """What the first process tells this one, once it does: the order of a fit, or the code to end with."""
+    from torch.distributed import DistNetworkError
+
     store = _store()
-    store.wait([_key("order")], timedelta(days=7))  # preparing the data may take long
-    return json.loads(store.get(_key("order")))
+    try:
+        store.wait([_key("order")], timedelta(days=7))  # preparing the data may take long
+        found = json.loads(store.get(_key("order")))
+        store.add(_key("heard"), 1)
+    except DistNetworkError:  # the first process serves the store itself, and is gone; its own code is what counts
+        return {"code": 0}
+    return found
 
 
 def failed(reason: str) -> None:
@@ -124,14 +133,15 @@ def failed(reason: str) -> None:
 def dismissing() -> Iterator[None]:
     """Lets the processes that still wait for an order end with the code of the first one."""
     others, code = count() > 1, 1
-    try:
-        yield
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-        raise
-    finally:
-        if others:
-            _tell({"code": code})
+    with _serving():
+        try:
+            yield
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+            raise
+        finally:
+            if others:
+                _tell({"code": code})
 
 
 def _tell(order: Mapping[str, Any]) -> None:
@@ -144,6 +154,24 @@ def _store() -> Any:
 
     store, _, _ = next(iter(rendezvous("env://", rank=rank(), world_size=count())))
     return store
+
+
+@contextmanager
+def _serving() -> Iterator[None]:
+    """Serves the store where whoever started the processes does not, as srun, until each of them has had an order."""
+    if count() == 1 or os.environ.get(AGENT) == "True":
+        yield
+        return
+    from torch.distributed import TCPStore
+
+    host, port, others = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), count() - 1
+    store = TCPStore(host, port, is_master=True, wait_for_workers=False, multi_tenant=True)
+    try:
+        yield
+    finally:
+        end = time.monotonic() + PATIENCE
+        while store.add(_key("heard"), 0) < others and time.monotonic() < end:
+            time.sleep(0.02)
 
 
 def _key(name: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from src import processes
-from src.errors import InputError, Stop
+from src.errors import InputError, ProcessLost, Stop
 
 PR_SET_PDEATHSIG = 1  # of prctl, in sys/prctl.h
 
@@ -31,6 +31,8 @@ def main() -> int:
         if "code" in order:
             return order["code"]
         experiment = _build(order)
+    except ProcessLost as lost:
+        return _left(lost)
     except Stop as stop:
         print(f"process {processes.rank()}: error: {stop}", file=sys.stderr)
         processes.failed(str(stop))
@@ -40,6 +42,8 @@ def main() -> int:
         experiment.learner.fit(
             experiment.data, folder=Path(order["folder"]), log=lambda *_: None, flush=lambda: None, resume=start
         )
+    except ProcessLost as lost:
+        return _left(lost)
     except Stop as stop:  # every process meets it alike, and the first one says so
         return stop.code
     except KeyboardInterrupt:  # a signal that all have agreed on; the last checkpoint is written
@@ -49,6 +53,13 @@ def main() -> int:
         processes.failed(repr(error))
         return 1
     return 0
+
+
+def _left(lost: ProcessLost) -> int:
+    """The exit code. The first process of a node says why: the one that says so otherwise may be out of its reach."""
+    if int(os.environ.get("LOCAL_RANK", 0)) == 0:
+        print(f"process {processes.rank()}: error: {lost}", file=sys.stderr)
+    return lost.code
 
 
 def _build(order: dict[str, Any]) -> Any:

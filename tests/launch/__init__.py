@@ -1,0 +1,69 @@
+"""Commands of several processes: how they are started, which process is which, and what must be equal at their end."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from src.runs import Run
+from tests.nets import end, points, same
+from tests.repository import ROOT, environment
+
+VERB = ("-m", "src.train", "+experiment=cnn", "trainer=ddp", "trainer.accelerator=cpu", "model.width=4", "tracking.wait=60")
+LONG = (*VERB, "trainer.max_epochs=12", "trainer.save_every_n_minutes=0.0", "trainer.steps_per_call=4")
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2")
+ALONE = (*TORCHRUN, "--standalone", "--max-restarts=3")
+EXTRA = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def runs(folder: Path) -> list[Run]:
+    return [Run(path) for path in sorted((folder / "runs").glob("cnn-*"))]
+
+
+def start(folder: Path, *command: str, **extra: str) -> subprocess.Popen[str]:
+    folder.mkdir(exist_ok=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=folder, env=environment(**EXTRA, **extra), stdout=pipe, stderr=pipe, text=True)
+
+
+def process(command: subprocess.Popen[str], rank: int) -> psutil.Process:
+    """The process of this rank among those that the command has started.
+
+    Raises:
+        LookupError: there is none.
+    """
+    for found in psutil.Process(command.pid).children(recursive=True):
+        if found.environ().get("RANK") == str(rank) and re.search(r"src\.(train|launch)", " ".join(found.cmdline())):
+            return found
+    raise LookupError(f"no process has the rank {rank}")
+
+
+def until(condition: Callable[[], bool], command: subprocess.Popen[str]) -> None:
+    while not condition():
+        assert command.poll() is None, command.communicate()
+        time.sleep(0.05)
+
+
+def reached(folder: Path, epoch: int) -> Callable[[], bool]:
+    """Whether a run in the folder has a checkpoint and has logged something of the epoch."""
+    wanted = re.compile(rf'"name": "val/loss".*"epoch": {epoch - 1},')
+
+    def condition() -> bool:
+        return any(found.last.is_file() and wanted.search(found.journal.read_text()) for found in runs(folder))
+
+    return condition
+
+
+def agrees(found: Run, expected: Run) -> bool:
+    assert found.folder.name == expected.folder.name
+    one, other = (
+        {key: point for key, point in points(run.folder).items() if not key[0].startswith("timing/")}
+        for run in (found, expected)
+    )
+    assert one == other
+    assert found.metrics.read_text() == expected.metrics.read_text()
+    return all(same(end(found.folder, name), end(expected.folder, name)) for name in ("last.ckpt", "best.ckpt"))

@@ -3,61 +3,18 @@
 import os
 import re
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
 
 import mlflow
 import pandas as pd
-import psutil
 import pytest
 
 from src.runs import Run
-from tests.nets import end, points, same
-from tests.repository import ROOT, environment, run
+from tests.launch import ALONE, EXTRA, LONG, TORCHRUN, VERB, agrees, process, reached, runs, start, until
+from tests.nets import points
+from tests.repository import run
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
-VERB = ("-m", "src.train", "+experiment=cnn", "trainer=ddp", "trainer.accelerator=cpu", "model.width=4", "tracking.wait=60")
-LONG = (*VERB, "trainer.max_epochs=12", "trainer.save_every_n_minutes=0.0", "trainer.steps_per_call=4")
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2")
-ALONE = (*TORCHRUN, "--standalone", "--max-restarts=3")
-EXTRA = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-
-
-def runs(folder: Path) -> list[Run]:
-    return [Run(path) for path in sorted((folder / "runs").glob("cnn-*"))]
-
-
-def start(folder: Path, *command: str) -> subprocess.Popen[str]:
-    folder.mkdir(exist_ok=True)
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=folder, env=environment(**EXTRA), stdout=pipe, stderr=pipe, text=True)
-
-
-def process(command: subprocess.Popen[str], rank: int) -> psutil.Process:
-    """The process of this rank among those that the command has started."""
-    for found in psutil.Process(command.pid).children(recursive=True):
-        if found.environ().get("RANK") == str(rank) and re.search(r"src\.(train|launch)", " ".join(found.cmdline())):
-            return found
-    raise AssertionError(f"no process has the rank {rank}")
-
-
-def until(condition: Callable[[], bool], command: subprocess.Popen[str]) -> None:
-    while not condition():
-        assert command.poll() is None, command.communicate()
-        time.sleep(0.05)
-
-
-def reached(folder: Path, epoch: int) -> Callable[[], bool]:
-    """Whether a run in the folder has a checkpoint and has logged something of the epoch."""
-    wanted = re.compile(rf'"name": "val/loss".*"epoch": {epoch - 1},')
-
-    def condition() -> bool:
-        return any(found.last.is_file() and wanted.search(found.journal.read_text()) for found in runs(folder))
-
-    return condition
 
 
 @pytest.fixture(scope="module")
@@ -70,17 +27,6 @@ def undisturbed(tmp_path_factory) -> Run:
     assert done.stdout.count("run: ") == 1
     assert done.stderr == ""
     return found
-
-
-def agrees(found: Run, expected: Run) -> bool:
-    assert found.folder.name == expected.folder.name
-    one, other = (
-        {key: point for key, point in points(run.folder).items() if not key[0].startswith("timing/")}
-        for run in (found, expected)
-    )
-    assert one == other
-    assert found.metrics.read_text() == expected.metrics.read_text()
-    return all(same(end(found.folder, name), end(expected.folder, name)) for name in ("last.ckpt", "best.ckpt"))
 
 
 def test_one_run_and_one_record_for_all_processes(undisturbed):
