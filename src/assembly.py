@@ -17,7 +17,7 @@ from src.errors import InputError, Stop
 from src.protocols import Learner
 
 # keys of data that concern its preparation alone
-PREPARING = ("dataset", "root", "size", "channels", "tile", "stride", "labels", "parts")
+PREPARING = ("dataset", "root", "size", "channels", "tile", "stride", "labels", "parts", "count")
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,25 @@ def in_top_k(target: np.ndarray, probability: np.ndarray, k: int) -> np.ndarray:
     return (top == target[:, None]).any(axis=1).astype(np.float64)
 
 
+def average_precision(target: np.ndarray, score: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """The mean precision over the examples of a label, each at its own score as the threshold; equal scores share one.
+
+    Args:
+        target: flags, shape (examples,).
+        drawn: how often each example counts, shape (resamples, examples).
+
+    Returns:
+        Shape (resamples,); not a number where no example of the label counts.
+    """
+    order = np.argsort(-score, kind="stable")
+    ranked, weight = score[order], drawn[:, order]
+    last = np.searchsorted(-ranked, -ranked, side="right") - 1
+    of_label = weight * target[order]
+    precision = of_label.cumsum(axis=1)[:, last] / np.maximum(weight.cumsum(axis=1)[:, last], 1)
+    total = of_label.sum(axis=1)
+    return np.where(total > 0, (of_label * precision).sum(axis=1) / np.maximum(total, 1), np.nan)
+
+
 def calibration_bins(target: np.ndarray, probability: np.ndarray, bins: int = 10) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean stated probability, share that is right, and count, for each bin that is not empty."""
     sure = probability.max(axis=1)

@@ -107,6 +107,13 @@ def isbi2012(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Dic
 
 
 @pytest.fixture(scope="session")
+def canvases(tmp_path_factory: pytest.TempPathFactory) -> tuple[DictConfig, Prepared]:
+    """The configuration of canvases with digits, and the data, prepared once."""
+    config = configuration.compose(["data=canvases", f"paths.prepared={tmp_path_factory.mktemp('canvases')}"])
+    return config, assembly.prepare(config)
+
+
+@pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[DictConfig, Prepared]:
     """The configuration of scikit-learn's digits, and the data, prepared once."""
     config = configuration.compose(["data=digits", f"paths.prepared={tmp_path_factory.mktemp('digits')}"])

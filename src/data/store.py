@@ -140,6 +140,11 @@ def _check(raw: Raw, name: str) -> None:
         raise InputError(f"{name}: expected as many rows in each array, and at least one; received {lengths}.")
     if target is None or raw.classes is None:
         return
+    if target.ndim == 2 and (target.shape[1] != len(raw.classes) or not np.isin(target, (0, 1)).all()):
+        raise InputError(
+            f"{name}: expected for each example a 0 or 1 for each of {len(raw.classes)} classes; received rows of "
+            f"{target.shape[1]} values from {target.min()} to {target.max()}. Correct the labels or the list of classes."
+        )
     outside = np.flatnonzero((target < 0) | (target >= len(raw.classes)))
     if len(outside):
         row = int(outside[0]) // target[0].size
@@ -199,6 +204,8 @@ def _class_counts(raw: Raw, parts: Mapping[str, np.ndarray]) -> dict[str, list[i
     if raw.classes is None or "target" not in raw.arrays:
         return None
     target = raw.arrays["target"]
+    if target.ndim == 2:  # a flag for each class
+        return {part: target[parts[part]].sum(axis=0).tolist() for part in PARTS}
     return {part: np.bincount(target[parts[part]].ravel(), minlength=len(raw.classes)).tolist() for part in PARTS}
 
 

@@ -37,7 +37,7 @@ def masks(project) -> Path:
 
 
 def test_the_data_sets_that_are_promised_are_there():
-    assert {"digits", "fashion_mnist", "mnist", "image_folder", "isbi2012", "mask_folder"} <= set(DATA)
+    assert {"digits", "fashion_mnist", "mnist", "image_folder", "isbi2012", "mask_folder", "canvases"} <= set(DATA)
 
 
 @pytest.mark.parametrize("name", DATA)
@@ -91,7 +91,9 @@ def check_prepared(config: Any, prepared: Prepared) -> None:
     assert pixels.shape == (8, *content["data"]["shape"])
     assert pixels.dtype == np.float32
     targets = data.targets(data.rows("train"))
-    assert set(np.unique(targets)) == set(range(content["data"]["num_classes"]))
+    flags = targets.ndim == 2  # one for each label, instead of a class for each example or pixel
+    assert set(np.unique(targets)) == ({0, 1} if flags else set(range(content["data"]["num_classes"])))
+    assert not flags or targets.shape[1] == content["data"]["num_classes"]
     assert len(data.classes) == content["data"]["num_classes"]
     everything = data.normalise(data.inputs(data.rows("train")[:2000]))
     assert abs(everything.mean()) < 0.1
@@ -101,7 +103,9 @@ def check_prepared(config: Any, prepared: Prepared) -> None:
 
 def check_assembled(data: Any, rows: np.ndarray, num_classes: int) -> None:
     """What is predicted in batches is scored example by example, each once, in any size of batch."""
-    truth = np.moveaxis(np.eye(num_classes, dtype=np.float32)[data.targets(rows)], -1, 1)
+    truth = data.targets(rows)
+    flags = truth.ndim == 2
+    truth = truth if flags else np.moveaxis(np.eye(num_classes, dtype=np.float32)[truth], -1, 1)
     for together in (3, len(rows)):
         batches = ({"answer": truth[i : i + together]} for i in range(0, len(rows), together))
         found = list(data.assembled(rows, batches))
@@ -109,7 +113,7 @@ def check_assembled(data: Any, rows: np.ndarray, num_classes: int) -> None:
         assert len(set(numbers)) == len(numbers)
         for index, outputs, target in found:
             assert len(index) == len(outputs["answer"]) == len(target)
-            assert np.array_equal(outputs["answer"].argmax(axis=1), target)
+            assert np.array_equal(outputs["answer"] if flags else outputs["answer"].argmax(axis=1), target)
 
 
 def test_digits_are_prepared(digits):
@@ -129,6 +133,15 @@ def test_a_folder_of_pictures_is_prepared(pictures, settings):
     check_prepared(config, prepared)
     (folder,) = (pictures / "data/prepared").iterdir()
     assert folder.name.startswith("image_folder-")
+
+
+def test_canvases_are_prepared(canvases):
+    config, prepared = canvases
+    check_prepared(config, prepared)
+    assert prepared.card["counts"] == {"train": 4200, "val": 600, "test": 1200}
+    assert min(prepared.card["class_counts"]["test"]) > 100
+    assert (prepared.array("target").sum(axis=1) >= 1).all()
+    assert prepared.array("target").sum(axis=1).max() == 3
 
 
 def test_membranes_are_prepared(isbi2012, data_cache):

@@ -54,7 +54,7 @@ def test_every_group_that_it_chooses_exists(name, composed):
 
 def test_it_builds_on_its_data(name, composed, project, request):
     config = composed[name]
-    if config.data.dataset.name not in ("digits", "fashion_mnist", "isbi2012"):
+    if config.data.dataset.name not in ("digits", "fashion_mnist", "isbi2012", "canvases"):
         pytest.skip(f"{config.data.dataset.name} is not to be had offline")
     _, prepared = request.getfixturevalue(config.data.dataset.name)
     resolved = assembly.complete(config, prepared)

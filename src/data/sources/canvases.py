@@ -1,0 +1,53 @@
+"""Canvases with one to three of scikit-learn's handwritten digits on them, made by a seed: which digits are there?"""
+
+import numpy as np
+
+from src.data.sources.digits import Digits
+from src.data.store import Raw
+from src.errors import InputError
+
+SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
+CELL, CELLS = 10, 2  # a digit of 8x8 pixels lies anywhere in a cell; there are CELLS x CELLS of them
+
+
+class Canvases:
+    """Grey pictures of 20x20 pixels with a flag for each digit, which may stand on one twice.
+
+    A handwritten digit is used in one part alone: what is tested has not been seen on any canvas.
+
+    Args:
+        count: canvases in all, 70 % of them for training and 10 % for validation.
+    """
+
+    def __init__(self, *, count: int, seed: int):
+        if count < 100:
+            raise InputError(f"data.count: expected at least 100 canvases; received {count}.")
+        self._count, self._seed = count, seed
+
+    def state(self) -> str:
+        return f"{Digits().state()} {self._count} {self._seed}"
+
+    def read(self) -> Raw:
+        raw = Digits().read()
+        digits, labels = raw.arrays["image"][:, 0], raw.arrays["target"]
+        rng = np.random.default_rng(self._seed)
+        image = np.zeros((self._count, 1, CELLS * CELL, CELLS * CELL), dtype=np.uint8)
+        target = np.zeros((self._count, 10), dtype=np.uint8)
+        order, ends = rng.permutation(len(digits)), np.cumsum(list(SHARES.values()))
+        pools = np.split(order, np.round(ends[:-1] * len(digits)).astype(int))
+        rows = np.split(np.arange(self._count), np.round(ends[:-1] * self._count).astype(int))
+        for pool, part in zip(pools, rows, strict=True):
+            for row in part:
+                chosen = rng.choice(pool, rng.integers(1, 4), replace=False)
+                cells = rng.permutation(CELLS**2)[: len(chosen)]
+                for digit, (line, column) in zip(chosen, zip(*divmod(cells, CELLS), strict=True), strict=True):
+                    down, right = rng.integers(0, CELL - 8 + 1, 2)
+                    top, left = line * CELL + down, column * CELL + right
+                    image[row, 0, top : top + 8, left : left + 8] = digits[digit]
+                target[row, labels[chosen]] = 1
+        return Raw(
+            arrays={"image": image, "target": target},
+            classes=raw.classes,
+            parts=dict(zip(SHARES, rows, strict=True)),
+            origin=f"{raw.origin}, on canvases",
+        )

@@ -1,0 +1,49 @@
+"""Any number of several labels for each example, none among them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from src.protocols import Batch, Mix, Outcome
+from src.tasks.base import Task
+
+
+class MultiLabel(Task):
+    """Binary cross-entropy over the logits of each label; predicts probabilities that do not add up to 1.
+
+    Targets are flags of shape (batch, labels). With one label it is binary classification.
+
+    Args:
+        positive_weights: a factor for each label in the loss of the examples that have it, None for 1.
+    """
+
+    answer = "probability"
+
+    def __init__(self, *, positive_weights: Sequence[float] | None = None, **common):
+        if positive_weights is not None and min(positive_weights) < 0:
+            raise ValueError(f"task.positive_weights: expected factors from 0; received {list(positive_weights)}.")
+        super().__init__(**common)
+        self._weights: Tensor | None
+        weights = None if positive_weights is None else torch.tensor([float(factor) for factor in positive_weights])
+        self.register_buffer("_weights", weights, persistent=False)
+
+    def step(self, batch: Batch) -> Outcome:
+        logits = self.model(batch.input).float()
+        loss = binary_cross_entropy_with_logits(logits, batch.target.float(), pos_weight=self._weights)
+        return Outcome(loss, logits, batch.target)
+
+    def mix(self, target: Any, mix: Mix) -> Tensor:
+        return torch.lerp(target[mix.partner].float(), target.float(), mix.share.unsqueeze(1))
+
+    def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, Tensor | int]]:
+        said, true = outcome.prediction > 0, outcome.target > 0.5
+        return {
+            "subset_accuracy": ((said == true).all(dim=1).sum(), len(said)),
+            "f1_macro": (2 * (said & true).sum(dim=0), said.sum(dim=0) + true.sum(dim=0)),
+        }
+
+    def predict(self, input: Tensor) -> Mapping[str, Tensor]:
+        return {"probability": self.model(input).float().sigmoid()}

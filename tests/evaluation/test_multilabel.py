@@ -1,0 +1,56 @@
+"""Scores of several labels, against scikit-learn's."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as reference
+
+from src import metrics
+from src.evaluation import core
+from src.evaluation.multilabel import MultiLabel
+
+CLASSES = ["cat", "dog", "fish"]
+
+
+@pytest.fixture
+def predicted() -> tuple[MultiLabel, pd.DataFrame, np.ndarray, np.ndarray]:
+    """An evaluation, its table, targets and probabilities, some of which are equal."""
+    rng = np.random.default_rng(0)
+    target = (rng.random((200, 3)) < (0.5, 0.2, 0.05)).astype(np.uint8)
+    probability = (0.4 * target + rng.random((200, 3)) * 0.6).round(2).astype(np.float32)
+    evaluation = MultiLabel(data=SimpleNamespace(classes=CLASSES), headline=["f1_macro"])
+    return evaluation, pd.DataFrame(evaluation.columns({"probability": probability}, target)), target, probability
+
+
+def test_scores_are_those_of_scikit_learn(predicted):
+    evaluation, table, target, probability = predicted
+    values, intervals = evaluation.scores(table)
+    said = probability >= 0.5
+    assert values["subset_accuracy"] == pytest.approx(reference.accuracy_score(target, said))
+    assert values["label_accuracy"] == pytest.approx(1 - reference.hamming_loss(target, said))
+    for kind in ("macro", "micro"):
+        assert values[f"f1_{kind}"] == pytest.approx(reference.f1_score(target, said, average=kind))
+    expected = reference.average_precision_score(target, probability, average=None)
+    assert [values[f"average_precision/{name}"] for name in CLASSES] == pytest.approx(expected)
+    assert values["average_precision_macro"] == pytest.approx(np.mean(expected))
+    assert set(intervals) == set(values)
+    assert all(low <= values[name] <= high for name, (low, high) in intervals.items())
+
+
+def test_average_precision_of_drawn_examples(predicted):
+    _, _, target, probability = predicted
+    drawn = core.bootstrap(200, resamples=20)
+    found = metrics.average_precision(target[:, 1], probability[:, 1], drawn)
+    expected = [reference.average_precision_score(target[:, 1], probability[:, 1], sample_weight=row) for row in drawn]
+    assert found == pytest.approx(expected)
+    assert np.isnan(metrics.average_precision(np.zeros(200), probability[:, 1], drawn)).all()
+
+
+def test_its_figures_are_drawn(predicted, tmp_path):
+    evaluation, table, _, _ = predicted
+    figures = evaluation.figures(table, None)
+    assert set(figures) == {"thresholds", "labels"}
+    for name, figure in figures.items():
+        assert core.draw(figure, tmp_path / f"{name}.png").stat().st_size > 5000
