@@ -75,6 +75,7 @@ def is_a_pair(name: str) -> bool:
     return "generator" in kind(name).__annotations__
 
 
+LARGE = [pytest.mark.long, pytest.mark.timeout(900)]
 NETWORKS = [name for name in MODELS if own(name) and not is_a_pair(name)]
 CLASSICAL = [name for name in MODELS if not own(name) and predicts_classes(name)]
 
@@ -111,7 +112,7 @@ def loss(answer: Any, x: Tensor, target: Tensor) -> Tensor:
     return mse_loss(answer.output, x) + width
 
 
-@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.long] if large(name) else []) for name in NETWORKS])
+@pytest.fixture(params=[pytest.param(name, marks=LARGE if large(name) else []) for name in NETWORKS])
 def name(request) -> str:
     return request.param
 
@@ -158,18 +159,23 @@ def test_it_learns_a_batch_by_heart(name):
     model = build(name).train()
     x, target = examples(name, 12)
     optimizer = torch.optim.Adam(model.parameters(), lr=small(name)["optimizer"]["lr"])
-    for _ in range(250):
-        optimizer.zero_grad()
-        found = loss(model(x), x, target)
-        found.backward()
-        optimizer.step()
-        if found < 1e-3:
+    for step in range(250):
+        if step % 25 == 0 and known(model, x, target):
             break
+        optimizer.zero_grad()
+        loss(model(x), x, target).backward()
+        optimizer.step()
+    assert known(model, x, target)
+
+
+@torch.no_grad()
+def known(model: nn.Module, x: Tensor, target: Tensor) -> bool:
+    """Whether it answers right in evaluation, in which normalisation goes by what was seen before."""
     answer = model.eval()(x)
+    model.train()
     if isinstance(answer, Reconstruction):
-        assert loss(answer, x, target) < 0.3 * x.var()
-    else:
-        assert (answer.argmax(dim=1) == spread(target, answer)).all()
+        return bool(loss(answer, x, target) < 0.3 * x.var())
+    return bool((answer.argmax(dim=1) == spread(target, answer)).all())
 
 
 def test_it_is_deterministic_in_evaluation(name):
@@ -187,7 +193,8 @@ def test_in_evaluation_an_answer_does_not_depend_on_the_rest_of_the_batch(name):
         together = outputs(model(x))
         alone = [outputs(model(one[None])) for one in x]
     for i, part in enumerate(together):
-        assert torch.allclose(part, torch.cat([found[i] for found in alone]), atol=1e-5)
+        size = max(1.0, float(part.abs().max()))  # of Inception before its averages are known: millions
+        assert torch.allclose(part, torch.cat([found[i] for found in alone]), atol=1e-5 * size)
 
 
 def test_its_state_goes_there_and_back(name):
