@@ -96,11 +96,12 @@ def build(config: DictConfig, prepared: Prepared) -> Experiment:
     )
 
 
-def restore(folder: Path, *, nodes: Mapping[str, Any] | None = None) -> Experiment:
+def restore(folder: Path, *, place: Mapping[str, Any] | None = None) -> Experiment:
     """The experiment of a run folder, or of a folder that a train stage exported, with its best weights.
 
     Args:
-        nodes: of the configuration, which take the place of the folder's own: where it is, and how it is evaluated.
+        place: paths and tracking, where the folder's configuration leaves them out, and what else is to be otherwise. A node
+            that states its `_target_` takes the place of the folder's own; the keys of any other one go into it.
     """
     path = folder / "config.yaml"
     if not path.is_file():
@@ -109,8 +110,10 @@ def restore(folder: Path, *, nodes: Mapping[str, Any] | None = None) -> Experime
         )
     config = OmegaConf.load(path)
     assert isinstance(config, DictConfig)
-    for key, node in (nodes or {}).items():
-        config[key] = node
+    place = place or {}
+    whole = {key: None for key, node in place.items() if isinstance(node, Mapping) and "_target_" in node}
+    config = OmegaConf.merge(config, whole, place)
+    assert isinstance(config, DictConfig)
     OmegaConf.resolve(config)
     experiment = build(config, prepare(config))
     weights = [folder / name for name in ("best.ckpt", "weights.safetensors", "weights.joblib") if (folder / name).is_file()]

@@ -3,6 +3,9 @@
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
 
 from src import command, configuration, identity
 from src.errors import InputError
@@ -20,12 +23,12 @@ def evaluate(run: Path, split: str, examinations: Mapping[str, str]) -> None:
         raise InputError(f"split={split}: expected train, val or test.")
     if not run.is_dir():
         raise InputError(f"run={run}: expected the folder of a run; there is none. `ls runs` shows the runs.")
-    chosen = configuration.compose([f"{group}={option}" for group, option in examinations.items()])
+    composed: Any = OmegaConf.to_container(configuration.compose([f"{key}={option}" for key, option in examinations.items()]))
     from src import assembly
     from src.evaluation import core
     from src.evaluation.examination import examine
 
-    experiment = assembly.restore(run, nodes={group: chosen[group] for group in examinations})
+    experiment = assembly.restore(run, place={key: composed[key] for key in examinations})
     folder = run if split == "test" else run / split
     result = examine(experiment, core.evaluate(experiment, split, folder), folder)
     core.save(result, folder, experiment)
