@@ -90,9 +90,10 @@ def evaluate(name: str) -> None:
     from src.evaluation.final import evaluate_test
     from src.tracking.record import Record
 
-    config = load(name)
+    place = OmegaConf.to_container(load(name), resolve=False)
+    assert isinstance(place, dict)
     model = RESULTS / name / "model"
-    experiment = assembly.restore(model, nodes={key: config[key] for key in ("paths", "tracking", *identity.EVALUATION)})
+    experiment = assembly.restore(model, place={key: place[key] for key in ("paths", "tracking", *identity.EVALUATION)})
     run = _run(experiment.config, experiment.prepared.card["content"])
     with run.lock(patience=math.inf):
         if not run.fitted:  # trained on another machine, and pulled from there
@@ -107,7 +108,7 @@ def evaluate(name: str) -> None:
     for path in (run.predictions, run.intervals, run.timings):
         shutil.copy(path, folder)
     shutil.copytree(run.figures, RESULTS / name / "figures")
-    if run.tables.is_dir():
+    if any(run.tables.glob("*.csv")):
         shutil.copytree(run.tables, folder / "tables")
     runs.write_json(folder / "run.json", {"folder": str(run.folder)})
     runs.write_json(RESULTS / name / "metrics.json", runs.read_json(run.metrics))

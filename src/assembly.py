@@ -1,6 +1,6 @@
 """From a configuration to the objects of one experiment. In src the only caller of Hydra's instantiate."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -99,12 +99,12 @@ def build(config: DictConfig, prepared: Prepared) -> Experiment:
     )
 
 
-def restore(folder: Path, *, nodes: Mapping[str, Any] | None = None, settings: Sequence[str] = ()) -> Experiment:
+def restore(folder: Path, *, place: Mapping[str, Any] | None = None) -> Experiment:
     """The experiment of a run folder, or of a folder that a train stage exported, with its best weights.
 
     Args:
-        nodes: of the configuration, which take the place of the folder's own: where it is, and how it is evaluated.
-        settings: `KEY=VALUE` each, within a node of the configuration.
+        place: paths and tracking, where the folder's configuration leaves them out, and what else is to be otherwise. A node
+            that states its `_target_` takes the place of the folder's own; the keys of any other one go into it.
     """
     path = folder / "config.yaml"
     if not path.is_file():
@@ -113,9 +113,10 @@ def restore(folder: Path, *, nodes: Mapping[str, Any] | None = None, settings: S
         )
     config = OmegaConf.load(path)
     assert isinstance(config, DictConfig)
-    for key, node in (nodes or {}).items():
-        config[key] = node
-    config.merge_with_dotlist(list(settings))
+    place = place or {}
+    whole = {key: None for key, node in place.items() if isinstance(node, Mapping) and "_target_" in node}
+    config = OmegaConf.merge(config, whole, place)
+    assert isinstance(config, DictConfig)
     OmegaConf.resolve(config)
     experiment = build(config, prepare(config))
     weights = [folder / name for name in ("best.ckpt", "weights.safetensors", "weights.joblib") if (folder / name).is_file()]

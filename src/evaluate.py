@@ -6,6 +6,9 @@ Settings of the evaluation can differ from the run's own: `evaluation.top_k=5`.
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
 
 from src import command, configuration, identity
 from src.errors import InputError
@@ -24,12 +27,13 @@ def evaluate(run: Path, split: str, examinations: Mapping[str, str], settings: S
         raise InputError(f"split={split}: expected train, val or test.")
     if not run.is_dir():
         raise InputError(f"run={run}: expected the folder of a run; there is none. `ls runs` shows the runs.")
-    chosen = configuration.compose([f"{group}={option}" for group, option in examinations.items()])
+    composed: Any = OmegaConf.to_container(configuration.compose([f"{key}={option}" for key, option in examinations.items()]))
     from src import assembly
     from src.evaluation import core
     from src.evaluation.examination import examine
 
-    experiment = assembly.restore(run, nodes={group: chosen[group] for group in examinations}, settings=settings)
+    other: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(settings)))
+    experiment = assembly.restore(run, place={**{key: composed[key] for key in examinations}, **other})
     folder = run if split == "test" else run / split
     result = examine(experiment, core.evaluate(experiment, split, folder), folder)
     core.save(result, folder, experiment)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from src.evaluation.layers import Unsuited, convolutions
+from src.evaluation.layers import last_with_maps
 
 
 class Attribution(Protocol):
@@ -49,16 +49,15 @@ class IntegratedGradients:
 class GradCam:
     """The maps of the last convolution, weighted by their mean gradients (Selvaraju et al. 2017, arXiv:1610.02391).
 
-    What speaks against the answer is left out, and the coarse map is scaled up to the image.
+    Where a normalisation follows it, they are taken behind that: before it they have any offset, which would mostly
+    leave nothing. What speaks against the answer is left out, and the coarse map is scaled up to the image.
     """
 
     def attribute(self, network: nn.Module, images: Tensor, answers: Tensor) -> Tensor:
         from captum.attr import LayerAttribution, LayerGradCam
 
-        found = [module for module, output in convolutions(network, images[:1]) if output[0, 0].numel() > 1]
-        if not found:
-            raise Unsuited("it has no convolution that gives maps")
-        maps = LayerGradCam(network, found[-1]).attribute(images, target=answers, relu_attributions=True)
+        layer = last_with_maps(network, images[:1])
+        maps = LayerGradCam(network, layer).attribute(images, target=answers, relu_attributions=True)
         return LayerAttribution.interpolate(maps, tuple(images.shape[2:]), interpolate_mode="bilinear")
 
 

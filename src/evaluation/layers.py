@@ -76,9 +76,7 @@ class Activations:
         self._layers = layers
 
     def view(self, network: nn.Module, image: Tensor) -> Rows:
-        found = [output[0] for _, output in convolutions(network, image) if output[0, 0].numel() > 1]
-        if not found:
-            raise Unsuited("it has no convolution that gives maps")
+        found = [output[0] for _, output in _with_maps(network, image, (nn.Conv2d,))]
         places = torch.linspace(0, len(found) - 1, min(self._layers, len(found))).round().int().tolist()
         rows = []
         for place in places:
@@ -122,12 +120,22 @@ class Attention:
         return [(f"layer {place + 1} of {len(maps)}", maps[place][:COLUMNS]) for place in places]
 
 
-def convolutions(network: nn.Module, images: Tensor) -> list[tuple[nn.Module, Tensor]]:
-    """The convolutions of a network and what each gives, in the order in which they compute."""
-    return _outputs(network, images, (nn.Conv2d,))
+def last_with_maps(network: nn.Module, images: Tensor) -> nn.Module:
+    """The last convolution, or the normalisation that follows it."""
+    return _with_maps(network, images, (nn.Conv2d, nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm))[-1][0]
+
+
+def _with_maps(network: nn.Module, images: Tensor, kinds: tuple[type[nn.Module], ...]) -> list[tuple[nn.Module, Tensor]]:
+    """Layers of these kinds that give maps of more than one place, and what they give."""
+    found = [(module, output) for module, output in _outputs(network, images, kinds) if output.ndim == 4]
+    found = [(module, output) for module, output in found if output[0, 0].numel() > 1]
+    if not found:
+        raise Unsuited("it has no convolution that gives maps")
+    return found
 
 
 def _outputs(network: nn.Module, images: Tensor, kinds: tuple[type[nn.Module], ...]) -> list[tuple[nn.Module, Tensor]]:
+    """The layers of these kinds and what each gives, in the order in which they compute."""
     found: list[tuple[nn.Module, Tensor]] = []
     modules = [module for module in network.modules() if isinstance(module, kinds)]
 

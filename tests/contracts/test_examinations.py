@@ -73,3 +73,22 @@ def test_its_code_has_a_fingerprint(group, name):
 def test_a_wrong_setting_is_refused_by_its_name(overrides, message, built):
     with pytest.raises(InputError, match=message):
         built(*overrides)
+
+
+def test_a_run_is_looked_at_otherwise_than_it_asked_for(built, project):
+    experiment = built("explanation=transformer")
+    experiment.learner.export(project / "run")
+    OmegaConf.save(OmegaConf.create(dict(experiment.config)), project / "run/config.yaml")
+    other: Any = OmegaConf.to_container(configuration.compose(["explanation=default", "robustness=default"]))
+
+    def looked_at(**place: Any) -> Experiment:
+        return assembly.restore(project / "run", place=place)
+
+    assert "attention" in looked_at().config["explanation"]
+    assert looked_at(explanation=None).examinations == {}
+    found = looked_at(explanation=other["explanation"], robustness=other["robustness"])
+    assert found.config["explanation"] == other["explanation"], "nothing is left of the run's own"
+    assert list(found.examinations) == ["explanation", "robustness"]
+    found = looked_at(explanation={"mistakes": 2}, evaluation={"top_k": 2})
+    assert found.config["explanation"] == {**experiment.config["explanation"], "mistakes": 2}
+    assert found.evaluation.top_k == 2

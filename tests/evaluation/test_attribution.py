@@ -99,6 +99,16 @@ def test_a_layer_that_computes_in_place_does_not_change_the_map():
     assert torch.equal(plain, inplace)
 
 
+def test_the_maps_are_taken_behind_the_normalisation_of_the_last_convolution(asked):
+    from captum.attr import LayerAttribution, LayerGradCam
+
+    network, images, answers = asked
+    coarse = LayerGradCam(network, network.features[5]).attribute(images, target=answers, relu_attributions=True)
+    expected = LayerAttribution.interpolate(coarse, (8, 8), interpolate_mode="bilinear")
+    assert isinstance(network.features[5], nn.BatchNorm2d)
+    assert torch.equal(GradCam().attribute(network, images, answers), expected)
+
+
 def test_a_network_without_convolutions_has_no_map_of_the_last_one():
     network = nn.Sequential(nn.Flatten(), nn.Linear(SIDE**2, 4))
     with pytest.raises(Unsuited, match="no convolution"):

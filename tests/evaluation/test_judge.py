@@ -41,7 +41,7 @@ def trained(tmp_path_factory) -> Any:
 
 
 def scores(run: runs.Run, judge: Any, monkeypatch, made: np.ndarray | None = None) -> dict[str, float]:
-    experiment = assembly.restore(run.folder, settings=[f"evaluation.classifier={judge}"])
+    experiment = assembly.restore(run.folder, place={"evaluation": {"classifier": str(judge)}})
     if made is not None:
         monkeypatch.setattr(generation, "drawn", lambda experiment, count: made[:count])
     return core.evaluate(experiment, "test").metrics
