@@ -7,8 +7,6 @@ import pandas as pd
 import torch
 from torch import nn
 
-ALIKE = 0.5  # a rank correlation from which on an explanation says little of what was learned
-
 
 def randomised(network: nn.Module, *, seed: int) -> nn.Module:
     """A copy with fresh weights in all layers (Adebayo et al. 2018, arXiv:1810.03292).
