@@ -12,7 +12,7 @@ help:
 	@echo "make test-all  those with servers, several processes and long ones too"
 	@echo "make check     format, lint, types, import rules"
 	@echo "make bench     the platform beside a bare loop, as ratios (most of an hour, alone on the machine)"
-	@echo "make chaos     fifty runs killed at random moments, damaged checkpoints, a full disk, a failing server"
+	@echo "make chaos     runs and processes killed at random moments, damaged checkpoints, a full disk, a failing server"
 	@echo "make ui        the MLflow UI, on port 5000 or the next free one"
 
 .venv/ready: pyproject.toml constraints.txt
@@ -47,7 +47,8 @@ bench: .venv/ready
 
 chaos: .venv/ready
 	@python -m tests.chaos.kills 50
-	@pytest -q -m 'not gpu' tests/chaos tests/pipelines/test_orphans.py --deselect tests/chaos/test_kills.py
+	@python -m tests.chaos.ranks 10
+	@pytest -q -m 'not gpu' tests/chaos tests/pipelines/test_orphans.py $(addprefix --deselect tests/chaos/test_,kills.py ranks.py)
 
 ui: .venv/ready
 	@port=$$(python -c 'import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); \

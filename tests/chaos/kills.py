@@ -36,9 +36,15 @@ class Kills:
 
     def __str__(self) -> str:
         count = self.hit.total()
-        where = ", ".join(f"{self.hit[phase]} in {phase}" for phase in preloaded.PHASES)
+        where = ", ".join(f"{number} in {what}" for what, number in sorted(self.hit.items()))
         lines = [f"{count - len(self.different)} of {count} kills end bit-identical ({where}; {self.missed} came too late)"]
         return "\n  ".join([*lines, *self.different])
+
+
+def report(found: Kills) -> int:
+    """Prints what kills came to; the exit code."""
+    print(found)
+    return int(bool(found.different))
 
 
 def kills(folder: Path, count: int, *, arguments: Sequence[str], store: bool, seed: int = 0) -> Kills:
@@ -123,5 +129,4 @@ if __name__ == "__main__":
     count, overrides = int(sys.argv[1]), sys.argv[2:]
     with tempfile.TemporaryDirectory() as name:
         found = kills(Path(name), count, arguments=[*chaos.NET, *overrides], store=chaos.NOWHERE not in overrides)
-        print(found)
-        sys.exit(bool(found.different))
+        sys.exit(report(found))
