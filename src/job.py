@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from src import command, processes
+from src import command, rendezvous
 from src.launch import rank, slurm
 from src.launch.submission import Submission
 from src.runs import Run
@@ -17,14 +17,14 @@ WAIT = 60.0  # seconds for the record to reach the store: what goes on beside a 
 def main(folder: Path) -> int:
     """Trains the run if this is the first process, and beside it if not."""
     os.environ.update(slurm.place(os.environ))
-    if processes.rank() > 0:
+    if rendezvous.rank() > 0:
         for number in (signal.SIGTERM, signal.SIGUSR1):  # every process of a job gets them; the first one decides
             signal.signal(number, signal.SIG_IGN)
         return rank.main()
     config, test, code = Submission(Run(folder)).order()
     config.tracking.wait = max(config.tracking.wait, WAIT)
     command.environment()
-    with processes.dismissing():
+    with rendezvous.dismissing():
         sys.exit(command.guard(lambda: train(config, test=test, code=code)))
 
 

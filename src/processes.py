@@ -3,7 +3,6 @@
 The first process alone composes, writes and evaluates. The others wait for its order, fit beside it, and end.
 """
 
-import json
 import os
 import re
 import subprocess
@@ -11,29 +10,18 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from src import rendezvous
 from src.errors import InputError, ProcessLost, RunFailed
+from src.rendezvous import AGENT, PATIENCE, count, rank
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULE = "src.launch.rank"  # what a further process runs
 STARTING = 600.0  # seconds that the others may take from the order to the training
-PATIENCE = 30.0  # seconds that a process may take to end after the training
 LOST = re.compile(r"gloo|NCCL|Connection (closed|reset|refused)|Broken pipe")  # what torch says where another one is gone
-AGENT = "TORCHELASTIC_USE_AGENT_STORE"
 PLACE = ("RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", AGENT)
-
-
-def rank() -> int:
-    """The number of this process among all, 0 for the first, which is also the only one where nobody says otherwise."""
-    return int(os.environ.get("RANK", 0))
-
-
-def count() -> int:
-    """How many processes whoever started this one has started with it."""
-    return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def wanted(devices: Any, num_nodes: Any) -> int:
@@ -81,13 +69,13 @@ def together(devices: int, num_nodes: int, task: Mapping[str, Any]) -> Iterator[
         os.environ.setdefault("NODE_RANK", str(rank() // devices))  # Lightning would take each node for the first
         os.environ.setdefault("LOCAL_RANK", str(rank() % devices))
         if rank() == 0:
-            server = _server()
-            _tell({**task, "port": server.port})
+            server = rendezvous.server()
+            rendezvous.tell({**task, "port": server.port})
             _wait_for(number - 1, others)
-            _meet(server.port)
+            rendezvous.meet(server.port)
         else:
-            _store().add(_key("ready"), 1)
-            _meet(order()["port"])
+            rendezvous.store().add(rendezvous.key("ready"), 1)
+            rendezvous.meet(rendezvous.order()["port"])
         try:
             yield
         except RuntimeError as error:
@@ -111,90 +99,6 @@ def fitting(folder: Path, prepared: Path, start: Path | None) -> dict[str, str |
     return {name: str(path.resolve()) if path else None for name, path in paths.items()}
 
 
-def order() -> dict[str, Any]:
-    """What the first process tells this one, once it does: the order of a fit, or the code to end with."""
-    from torch.distributed import DistNetworkError
-
-    store = _store()
-    try:
-        store.wait([_key("order")], timedelta(days=7))  # preparing the data may take long
-        found = json.loads(store.get(_key("order")))
-        store.add(_key("heard"), 1)
-    except DistNetworkError:  # the first process serves the store itself, and is gone; its own code is what counts
-        return {"code": 0}
-    return found
-
-
-def failed(reason: str) -> None:
-    """Tells the first process that this one cannot take part; without effect once the training has begun."""
-    _store().set(_key("failed"), f"process {rank()}: {reason}")
-
-
-@contextmanager
-def dismissing() -> Iterator[None]:
-    """Lets the processes that still wait for an order end with the code of the first one."""
-    others, code = count() > 1, 1
-    with _serving():
-        try:
-            yield
-        except SystemExit as ended:
-            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-            raise
-        finally:
-            if others:
-                _tell({"code": code})
-
-
-def _tell(order: Mapping[str, Any]) -> None:
-    _store().set(_key("order"), json.dumps(dict(order)))
-
-
-def _store() -> Any:
-    """The store of whoever started the processes, at MASTER_ADDR and MASTER_PORT."""
-    from torch.distributed import rendezvous
-
-    store, _, _ = next(iter(rendezvous("env://", rank=rank(), world_size=count())))
-    return store
-
-
-@contextmanager
-def _serving() -> Iterator[None]:
-    """Serves the store where whoever started the processes does not, as srun, until each of them has had an order."""
-    if count() == 1 or os.environ.get(AGENT) == "True":
-        yield
-        return
-    from torch.distributed import TCPStore
-
-    host, port, others = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), count() - 1
-    store = TCPStore(host, port, is_master=True, wait_for_workers=False, multi_tenant=True)
-    try:
-        yield
-    finally:
-        end = time.monotonic() + PATIENCE
-        while store.add(_key("heard"), 0) < others and time.monotonic() < end:
-            time.sleep(0.02)
-
-
-def _key(name: str) -> str:
-    return f"athanor/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/{name}"  # an order is of one attempt
-
-
-def _server() -> Any:
-    """A store that the first process serves on a free port."""
-    from torch.distributed import TCPStore
-
-    host = os.environ.get("MASTER_ADDR", "127.0.0.1")
-    return TCPStore(host, 0, is_master=True, wait_for_workers=False, multi_tenant=True)
-
-
-def _meet(port: int) -> None:
-    """Lets torch's process group meet by a store of its own.
-
-    In torchrun's, the addresses of an attempt whose processes were killed still stand, and the next one would call them.
-    """
-    os.environ.update({"MASTER_PORT": str(port), AGENT: "False"})
-
-
 @contextmanager
 def _environment_kept() -> Iterator[None]:
     before = {name: os.environ.get(name) for name in PLACE}
@@ -214,7 +118,7 @@ def _others(number: int) -> Iterator[list[subprocess.Popen]]:
         yield []
         return
     os.environ.pop("MASTER_ADDR", None)
-    store = _server()  # it serves as long as it is held
+    store = rendezvous.server()  # it serves as long as it is held
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "WORLD_SIZE": str(number), "NODE_RANK": "0"}
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     others: list[subprocess.Popen] = []
@@ -232,10 +136,10 @@ def _others(number: int) -> Iterator[list[subprocess.Popen]]:
 
 def _wait_for(number: int, others: list[subprocess.Popen]) -> None:
     """Until so many are about to fit: without this, one that fails before would be noticed by the timeout alone."""
-    store, end = _store(), time.monotonic() + STARTING
-    while store.add(_key("ready"), 0) < number:
-        if store.check([_key("failed")]):
-            raise RunFailed(f"The training cannot begin. {store.get(_key('failed')).decode()}")
+    store, end = rendezvous.store(), time.monotonic() + STARTING
+    while store.add(rendezvous.key("ready"), 0) < number:
+        if store.check([rendezvous.key("failed")]):
+            raise RunFailed(f"The training cannot begin. {store.get(rendezvous.key('failed')).decode()}")
         if any(process.poll() is not None for process in others):
             raise ProcessLost(f"{_ended(others)} before the training began, for the reason above.")
         if time.monotonic() > end:

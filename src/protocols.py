@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:  # a classical baseline and the report run without importing torch
     import numpy as np
+    import torch
     from torch import Tensor
 
 
@@ -23,6 +24,11 @@ class Batch(NamedTuple):
     target: Tensor
     row: Tensor
     weight: float = 1.0
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device; what is on its way there may still be going on."""
+        input, target, row = (part.to(device, non_blocking=True) for part in (self.input, self.target, self.row))
+        return Batch(input, target, row, self.weight)
 
 
 class Mix(NamedTuple):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src import command, identity, locks, processes, runs
+from src import command, identity, locks, processes, rendezvous, runs
 from src.errors import InputError
 from src.launch import rank
 from src.runs import Run
@@ -172,5 +172,5 @@ def _fit(run: Run, experiment: "Experiment", record: "Record", start: Path | Non
 if __name__ == "__main__":
     if processes.rank() > 0:  # one of several that torchrun has started
         sys.exit(rank.main())
-    with processes.dismissing():
+    with rendezvous.dismissing():
         command.main(launch)

@@ -19,8 +19,8 @@ from src.callbacks.progress import Progress
 from src.callbacks.saving import Saving
 from src.data.loader import Batches, size
 from src.data.transforms import Normalise
-from src.errors import InputError
 from src.protocols import Fit, Mix, Move
+from src.tasks import counting
 from src.tasks.averaging import Average
 from src.tasks.divergence import Policy
 
@@ -209,23 +209,9 @@ class Network:
         return files
 
     def flops(self, data: Any) -> int | None:
-        from torch.utils.flop_counter import FlopCounterMode  # only once a run
-
         self.task.cpu().eval()
         ((batch,),) = Batches(data.arrays, data.rows("train")[:32], batch_size=32)
-        batch = self.task.augmented(batch)
-        try:
-            with FlopCounterMode(display=False) as counter, torch.no_grad():
-                self.task.predict(batch.input[:1])
-            with torch.no_grad():
-                self.task.step(batch)
-        except (RuntimeError, IndexError, ValueError, TypeError) as error:
-            raise InputError(
-                f"expected a model for examples of shape {list(batch.input.shape[1:])} and the targets of "
-                f"{data.prepared.card['name']}; {type(self.task.model).__name__} fails on them: {error}. "
-                "Leave its sizes to the data (model.input_shape, model.num_outputs), or choose another model."
-            ) from error
-        return counter.get_total_flops()
+        return counting.flops(self.task, batch, name=data.prepared.card["name"])
 
     def _lay_out(self) -> None:
         """Lays weights of convolutions out as they are computed with on GPUs, and fast on CPUs: channels last."""

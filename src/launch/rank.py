@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from src import processes
+from src import processes, rendezvous
 from src.errors import InputError, ProcessLost, Stop
 
 PR_SET_PDEATHSIG = 1  # of prctl, in sys/prctl.h
@@ -30,7 +30,7 @@ def main() -> int:
     warnings.simplefilter("ignore")  # the first process has them all
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it lives as long as the process
     try:
-        order = processes.order()
+        order = rendezvous.order()
         if "code" in order:
             return order["code"]
         experiment = _build(order)
@@ -38,7 +38,7 @@ def main() -> int:
         return _left(lost)
     except Stop as stop:
         print(f"process {processes.rank()}: error: {stop}", file=sys.stderr)
-        processes.failed(str(stop))
+        rendezvous.failed(str(stop))
         return stop.code
     try:
         start = Path(order["start"]) if order["start"] else None
@@ -55,7 +55,7 @@ def main() -> int:
     except Exception as error:
         print(f"process {processes.rank()}:", file=sys.stderr)
         traceback.print_exc()
-        processes.failed(repr(error))
+        rendezvous.failed(repr(error))
         return 1
     return 0
 

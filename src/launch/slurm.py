@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from src import locks, processes, signals
+from src import locks, rendezvous, signals
 from src.errors import InputError, InUse, RunFailed, Stop
 from src.launch.submission import Submission
 from src.runs import Run
@@ -168,7 +168,7 @@ class Slurm:
 
 def place(environment: Mapping[str, str]) -> dict[str, str]:
     """The place of a process that srun has started, as torch reads it; the job's script states where they meet."""
-    return {name: environment[theirs] for name, theirs in PLACE.items()} | {processes.AGENT: "False"}
+    return {name: environment[theirs] for name, theirs in PLACE.items()} | {rendezvous.AGENT: "False"}
 
 
 def state(job: str) -> str | None:

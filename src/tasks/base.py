@@ -16,7 +16,7 @@ from src.tasks import schedule
 from src.tasks.averaging import Average, Averaged
 from src.tasks.divergence import Policy, Stop
 from src.tasks.passes import MicroBatches, Whole
-from src.tasks.stepping import Stepping
+from src.tasks.stepping import Stepping, share_buffers
 from src.tasks.tallies import Losses, Sums
 
 
@@ -121,11 +121,7 @@ class Task(LightningModule):
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         if device.type == "cpu":
             return batch  # nothing to move: Lightning would walk through every tensor of the block
-
-        def moved(tensor: Tensor) -> Tensor:
-            return tensor.to(device, non_blocking=True)
-
-        return [Batch(moved(part.input), moved(part.target), moved(part.row), part.weight) for part in batch]
+        return [part.to(device) for part in batch]
 
     def on_train_start(self) -> None:
         self._stepping = Stepping(self, self._clip, self.divergence)
@@ -137,7 +133,7 @@ class Task(LightningModule):
             self._averaged = Averaged(self._averaging, self.model, total_steps=self.total_steps, state=state)
 
     def training_step(self, block: Sequence[Batch], block_index: int) -> None:
-        self._share_buffers()
+        share_buffers(self.trainer, self.model)
         step, end = self.global_step, self.trainer.max_steps
         losses: list[Tensor] = []
         for first in range(0, len(block), self._accumulate):
@@ -191,7 +187,7 @@ class Task(LightningModule):
         if self._averaged is not None:
             with self.trainer.precision_plugin.forward_context():
                 self._averaged.show(self.examples, self.step)
-        self._share_buffers()
+        share_buffers(self.trainer, self.model)
 
     def on_validation_end(self) -> None:  # after that of the callbacks, which may keep the weights as the best
         if self._averaged is not None:
@@ -221,16 +217,6 @@ class Task(LightningModule):
             self._diverged("loss", losses[place], first + place // self._accumulate + 1)
         self._tell()
         self._losses.keep(losses)
-
-    def _share_buffers(self) -> None:
-        """Gives every process the first one's buffers, such as the averages of batch normalisation.
-
-        DDP does so only where the optimization is automatic; otherwise each process would validate a network of its
-        own, and a checkpoint, which holds the first one's, would not continue the others.
-        """
-        if self.trainer.world_size > 1:
-            for buffer in self.model.buffers():
-                torch.distributed.broadcast(buffer, 0)
 
     def _reduced(self, values: Tensor, by: str) -> Tensor:
         """The sum or the mean over all processes, which must all ask for it."""

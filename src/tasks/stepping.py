@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import SingleDeviceStrategy
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Adam, AdamW, Optimizer
@@ -211,6 +211,17 @@ class FusedAdam:
                 maximize=False,
             )
         return True
+
+
+def share_buffers(trainer: Trainer, model: nn.Module) -> None:
+    """Gives every process the first one's buffers, such as the averages of batch normalisation.
+
+    DDP does so only where the optimization is automatic; otherwise each process would validate a network of its
+    own, and a checkpoint, which holds the first one's, would not continue the others.
+    """
+    if trainer.world_size > 1:
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, 0)
 
 
 def _heard(trainer: Trainer, hooks: tuple[str, ...]) -> bool:

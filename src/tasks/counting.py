@@ -1,0 +1,33 @@
+"""What one example costs a network."""
+
+import torch
+
+from src.errors import InputError
+from src.protocols import Batch
+from src.tasks.base import Task
+
+
+def flops(task: Task, batch: Batch, *, name: str) -> int:
+    """Floating-point operations of one example's forward pass; the loss of the batch is tried as well.
+
+    Args:
+        name: of the data set that the batch is of.
+
+    Raises:
+        InputError: the model does not fit the data.
+    """
+    from torch.utils.flop_counter import FlopCounterMode  # only once a run
+
+    batch = task.augmented(batch)
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            task.predict(batch.input[:1])
+        with torch.no_grad():
+            task.step(batch)
+    except (RuntimeError, IndexError, ValueError, TypeError) as error:
+        raise InputError(
+            f"expected a model for examples of shape {list(batch.input.shape[1:])} and the targets of {name}; "
+            f"{type(task.model).__name__} fails on them: {error}. Leave its sizes to the data (model.input_shape, "
+            "model.num_outputs), or choose another model."
+        ) from error
+    return counter.get_total_flops()
