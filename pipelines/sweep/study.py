@@ -102,10 +102,11 @@ class Worker:
             running = [trial for trial in trials if trial.state == TrialState.RUNNING]
             for trial in running:
                 if trial.number not in self._mine and not self._alive(trial.user_attrs.get("owner")):
+                    self._seeded(trial.number)  # its worker may have died before it had chosen the point
                     return self._own(trial._trial_id, trial.number)
             if sum(trial.state in FINISHED for trial in trials) + len(running) < self.n_trials:
                 seen = sum(trial.state != TrialState.WAITING for trial in trials)
-                self.study.sampler = self._sampler(self._seed * 1_000_003 + seen)
+                self._seeded(seen)
                 new = self.study.ask()
                 return self._own(new._trial_id, new.number)
             return WAIT if running else OVER
@@ -160,6 +161,10 @@ class Worker:
 
     def trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
+
+    def _seeded(self, number: int) -> None:
+        """Makes the sampler that chooses the point of the trial with this number."""
+        self.study.sampler = self._sampler(self._seed * 1_000_003 + number)
 
     def _own(self, identifier: int, number: int) -> Trial:
         self.storage.set_trial_user_attr(identifier, "owner", self.me)
