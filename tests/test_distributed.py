@@ -15,11 +15,7 @@ from src.errors import RunFailed
 from src.protocols import Fit
 from tests.nets import end, fit, points, same, values
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*"),
-    pytest.mark.filterwarnings("ignore:.*sync_dist=True.*"),
-]
+pytestmark = pytest.mark.cluster
 SMALL = ("trainer.accelerator=cpu", "trainer.progress_bar=false", "trainer.log_every_n_steps=3")
 FNN, CNN = ("model.hidden=[8]",), ("model=cnn", "model.width=2", "model.dropout=0.25")
 TWO = ("trainer=ddp", "+callbacks.weights._target_=tests.ranks.Weights")

@@ -12,8 +12,6 @@ from src import assembly, command, hardware, identity
 from src.models.cnn import CNN
 from src.models.fnn import FNN
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
-
 CONVOLUTIONAL = CNN(input_shape=(1, 8, 8), width=2, num_outputs=3)
 CONNECTED = FNN(input_shape=(1, 8, 8), hidden=[4], num_outputs=3)
 

@@ -10,11 +10,7 @@ from src.errors import InputError
 from tests.nets import end, fit, points, same
 from tests.test_distributed import CNN, FNN, children, experiment, trained
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*"),
-    pytest.mark.filterwarnings("ignore:.*sync_dist=True.*"),
-]
+pytestmark = pytest.mark.cluster
 TWO = ("trainer=fsdp", "data.batch_size=4", "+callbacks.shares._target_=tests.ranks.Shares")
 EACH = "trainer.strategy.gathered=1"  # each layer for itself
 

@@ -9,8 +9,6 @@ from torch.optim import Adam
 from src import training
 from tests.nets import FNN_SMALL, end, fit, network, points
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
-
 
 @pytest.mark.filterwarnings("ignore:.*jit.script_method.*:DeprecationWarning")  # torch's compiler imports it
 def test_a_compiled_network_learns_the_same_under_the_same_names(images, tmp_path):

@@ -1,4 +1,4 @@
-"""Measures a row, or puts the table of all of them into README: `python -m pipelines.gallery measure fnn`, then `... table`."""
+"""README's table of figures: `python -m pipelines.gallery measure NAME` measures a row, `... table` writes the table."""
 
 import sys
 from collections.abc import Sequence

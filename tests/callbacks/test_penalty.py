@@ -12,8 +12,6 @@ from src import configuration
 from src.callbacks.penalty import L1
 from tests.nets import FNN_SMALL, end, fit, network
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
-
 START = {"max_epochs": None, "max_steps": 1, "optimizer": partial(SGD, lr=0.1)}
 
 

@@ -17,7 +17,7 @@ NAMES = [name for name in checks.options("augmentation") if name != "none"]
 
 def made(*overrides: str) -> Any:
     content: Any = OmegaConf.to_container(configuration.resolve(configuration.compose(overrides)))
-    return assembly._augmentation(content["augmentation"])
+    return assembly._with_steps(content["augmentation"], "augmentation")
 
 
 @pytest.fixture(params=NAMES)

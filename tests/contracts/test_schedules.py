@@ -12,8 +12,6 @@ from src.data.store import Prepared
 from src.errors import InputError
 from tests.nets import end, fit, values
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
-
 SHORT = (
     "model.hidden=[8]",
     "data.batch_size=64",

@@ -157,4 +157,4 @@ def test_a_probability_outside_0_to_1_is_refused(probability):
 def test_a_configuration_that_is_wrong_names_its_step(node, message):
     content = OmegaConf.to_container(OmegaConf.create({"_target_": "src.data.augmentation.Augmentation", **node}))
     with pytest.raises(InputError, match=message):
-        assembly._augmentation(content)
+        assembly._with_steps(content, "augmentation")

@@ -11,8 +11,6 @@ from src import assembly, configuration, evaluate, runs
 from src.errors import InputError
 from src.evaluation import core, generation
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
-
 
 def left(name: str, *overrides: str) -> runs.Run:
     """The folder that a training of an experiment leaves, with its test part evaluated."""

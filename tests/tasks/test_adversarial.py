@@ -14,8 +14,6 @@ from src.tasks.adversarial import Adversarial, hinge, non_saturating
 from src.tasks.averaging import EMA
 from tests.nets import end, fit, network, points, same, values
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
-
 SMALL = partial(DCGAN, input_shape=(1, 8, 8), code=4, width=3)
 SETTINGS = {"model": SMALL, "metric": "val/steps", "optimizer": partial(Adam, lr=2e-3, betas=(0.5, 0.999), fused=True)}
 

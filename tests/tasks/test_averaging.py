@@ -13,8 +13,6 @@ from src import checkpoints
 from src.tasks.averaging import EMA, SWA
 from tests.nets import CNN_SMALL, FNN_SMALL, ONE_CYCLE, end, everything, fit, network, points, same, values
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
-
 KINDS = {"ema": EMA(decay=0.9), "swa": SWA(start=0.5, batches=3)}
 SETTINGS = {"model": CNN_SMALL, "optimizer": partial(Adam, lr=0.01, fused=True), "scheduler": ONE_CYCLE, "max_epochs": 3}
 

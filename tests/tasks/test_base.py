@@ -22,7 +22,6 @@ from tests.nets import CNN_SMALL, ONE_CYCLE, end, everything, fit, network, poin
 from tests.toy import Brightness
 
 # Lightning counts blocks as steps; src.training takes the warning back, but pytest sets its own filters for each test.
-pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
 
 
 @pytest.mark.parametrize("augmentation", [None, everything()], ids=["plain", "augmented"])

@@ -20,8 +20,6 @@ from src.tasks.divergence import RollBack, RolledBack, Skip
 from src.tracking.journal import read
 from tests.nets import CNN_SMALL, FNN_SMALL, end, fit, network, points, same, values
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
-
 
 class Spoilt(Classification):
     """A loss that is multiplied in some steps of the optimizer, and the input of which is not a number in others."""

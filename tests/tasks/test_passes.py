@@ -17,8 +17,6 @@ from src.models.fnn import FNN
 from tests.nets import CNN_SMALL, PLAIN_SGD, end, everything, fit, network, points, same, values
 from tests.repository import ROOT, environment
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
-
 
 class Greedy(nn.Module):
     """A net that asks for more memory than there is, at more examples than a number, in its forward or backward pass."""

@@ -14,8 +14,6 @@ from src.protocols import Batch
 from src.tasks.reconstruction import Reconstruction
 from tests.nets import end, fit, network, same, values
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
-
 DENSE = partial(Autoencoder, input_shape=(1, 8, 8), hidden=[16], code=4)
 SPARSE = partial(SparseAutoencoder, input_shape=(1, 8, 8), hidden=[], code=40)
 SETTINGS = {"metric": "val/error", "optimizer": partial(Adam, lr=0.01)}

@@ -13,8 +13,6 @@ from src.tasks import stepping
 from src.tasks.stepping import FusedAdam
 from tests.nets import CNN_SMALL, ONE_CYCLE, end, fit, network, points, same
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
-
 
 class Listening(Callback):
     """A callback for which Lightning's own way must be taken."""

@@ -16,8 +16,6 @@ from src.tasks import drawing
 from src.tasks.variational import Variational
 from tests.nets import end, fit, network, same, values
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
-
 SMALL = partial(VAE, input_shape=(1, 8, 8), channels=[], hidden=[16], code=3)
 SETTINGS = {"model": SMALL, "metric": "val/negative_elbo", "optimizer": partial(Adam, lr=0.01)}
 
