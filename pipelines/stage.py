@@ -70,8 +70,9 @@ def train(name: str) -> None:
     from src.train import launch
 
     config = configuration.tune(load(name))
-    if cluster := OmegaConf.select(OmegaConf.load("params.yaml"), "cluster"):
-        config.cluster = {**configuration.compose([f"cluster={cluster}"]).cluster, "wait": True}
+    chosen = OmegaConf.select(OmegaConf.load("params.yaml"), "cluster") or "none"
+    if (cluster := configuration.compose([f"cluster={chosen}"]).cluster) is not None:
+        config.cluster = {**cluster, "wait": True}
     run = launch(config, test=False, patience=math.inf)
     folder = RESULTS / name / "model"
     shutil.rmtree(folder, ignore_errors=True)

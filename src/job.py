@@ -21,11 +21,15 @@ def main(folder: Path) -> int:
         for number in (signal.SIGTERM, signal.SIGUSR1):  # every process of a job gets them; the first one decides
             signal.signal(number, signal.SIG_IGN)
         return rank.main()
-    config, test, code = Submission(Run(folder)).order()
-    config.tracking.wait = max(config.tracking.wait, WAIT)
+
+    def work() -> None:
+        config, test, code = Submission(Run(folder)).order()
+        config.tracking.wait = max(config.tracking.wait, WAIT)
+        train(config, test=test, code=code)
+
     command.environment()
     with rendezvous.dismissing():
-        sys.exit(command.guard(lambda: train(config, test=test, code=code)))
+        sys.exit(command.guard(work))
 
 
 if __name__ == "__main__":

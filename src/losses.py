@@ -35,7 +35,8 @@ def pixel_cross_entropy(log_probability: Tensor, truth: Tensor, weight: Tensor |
 
 
 def soft_dice(probability: Tensor, truth: Tensor) -> Tensor:
-    """1 less the Dice coefficient of probabilities, its mean over classes (Milletari et al. 2016, arXiv:1606.04797).
+    """1 less the Dice coefficient of probabilities, its mean over classes (as Milletari et al. 2016,
+    arXiv:1606.04797, without its squares).
 
     A pixel is added to both terms of the ratio, so that a class which an example lacks counts as met where nothing is
     said to be of it. Shapes as above, probabilities 0 at a pixel that does not count; gives (batch,).

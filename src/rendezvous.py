@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 PATIENCE = 30.0  # seconds that a process may take to hear an order, or to end after the training
+ANSWER = timedelta(minutes=10)  # in which the first process must have begun to serve
 AGENT = "TORCHELASTIC_USE_AGENT_STORE"
 
 
@@ -26,7 +28,12 @@ def order() -> dict[str, Any]:
     """What the first process tells this one, once it does: the order of a fit, or the code to end with."""
     from torch.distributed import DistNetworkError
 
-    place = store()
+    try:
+        place = store()
+    except DistNetworkError as error:
+        where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        print(f"error: process {rank()}: the first process does not answer at {where}: {error}", file=sys.stderr)
+        return {"code": 1}
     try:
         place.wait([key("order")], timedelta(days=7))  # preparing the data may take long
         found = json.loads(place.get(key("order")))
@@ -61,28 +68,40 @@ def tell(order: Mapping[str, Any]) -> None:
 
 
 def store() -> Any:
-    """The store of whoever started the processes, at MASTER_ADDR and MASTER_PORT."""
-    from torch.distributed import rendezvous
+    """The store of whoever started the processes or of the first of them, at MASTER_ADDR and MASTER_PORT.
 
-    store, _, _ = next(iter(rendezvous("env://", rank=rank(), world_size=count())))
-    return store
+    It waits for no other process: one that never comes would keep the first from telling the rest.
+    """
+    from torch.distributed import TCPStore
+
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    return TCPStore(host, port, is_master=_serves(), wait_for_workers=False, multi_tenant=True, timeout=ANSWER)
+
+
+def _serves() -> bool:
+    return rank() == 0 and os.environ.get(AGENT) != "True"
 
 
 @contextmanager
 def _serving() -> Iterator[None]:
     """Serves the store where whoever started the processes does not, as srun, until each of them has had an order."""
-    if count() == 1 or os.environ.get(AGENT) == "True":
+    if count() == 1 or not _serves():
         yield
         return
-    from torch.distributed import TCPStore
+    from torch.distributed import DistNetworkError
 
-    host, port, others = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), count() - 1
-    store = TCPStore(host, port, is_master=True, wait_for_workers=False, multi_tenant=True)
+    try:
+        place = store()  # it serves as long as it is held
+    except DistNetworkError as error:
+        where = f"MASTER_ADDR={os.environ['MASTER_ADDR']} MASTER_PORT={os.environ['MASTER_PORT']}"
+        print(f"error: {where}: expected a free port of this machine: {error}. Choose another on every node.", file=sys.stderr)
+        sys.exit(2)
+    others = count() - 1
     try:
         yield
     finally:
         end = time.monotonic() + PATIENCE
-        while store.add(key("heard"), 0) < others and time.monotonic() < end:
+        while place.add(key("heard"), 0) < others and time.monotonic() < end:
             time.sleep(0.02)
 
 

@@ -46,6 +46,11 @@ class Sharded(DDPStrategy):
         task: Any = self.lightning_module
         if task.model._compiled_call_impl is not None:
             raise InputError("trainer.compile: expected null where a network is shared out among processes (trainer=fsdp).")
+        if type(task.model).forward is nn.Module.forward or hasattr(task, "generate"):
+            raise InputError(
+                f"trainer=fsdp: expected a network that is called as a whole; {type(task).__name__} calls parts of its own by "
+                "themselves, which would not gather their weights. Choose trainer=ddp."
+            )
         self._whole = task.model
         mesh = init_device_mesh(self.root_device.type, (self.world_size,))
         # A weight that lies in another order than its dimensions' cannot be shared out.
@@ -87,7 +92,9 @@ class Sharded(DDPStrategy):
         if self._whole is not None:
             task: Any = self.lightning_module
             task.model, self._whole = self._whole, None
-            self.optimizers = []  # their states lie beside the shares, and end with them
+            self.optimizers = []  # their states lie beside the shares, and end with them, as all that holds one
+            for name in ("_stepping", "_passes", "_averaged"):
+                setattr(task, name, None)
         super().teardown()
 
     def _complete(self, state: dict[str, Any]) -> dict[str, Any]:

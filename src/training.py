@@ -129,7 +129,6 @@ class Network:
         resume: Path | None = None,
     ) -> Fit:
         seed_everything((self._seed + 1_000_003 * processes.rank()) % 2**32, workers=True, verbose=False)
-        self.task.train()
         callbacks = self._callbacks()
         block = 1 if fitting.watching(callbacks) else self._steps_per_call
         train = self._batches(data, "train", block, shuffle=not self._overfit)
@@ -146,6 +145,7 @@ class Network:
         with signals.Postponed(say=processes.rank() == 0) as asked, processes.together(**self._place, task=task):
             saving = None
             while True:
+                self.task.train()  # a fit that a validation has ended left it as that wants it
                 saving = Saving(
                     folder=folder,
                     minutes=self._minutes,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from src.checkpoints import read
 from src.data.images import Images
 from src.errors import InputError
 from tests.nets import end, fit, points, same
@@ -59,15 +60,18 @@ def test_a_network_that_is_shared_out_trains_as_on_one_process(images: Callable[
 
 def test_it_goes_on_exactly_and_anything_else_goes_on_from_its_checkpoint(images, tmp_path):
     data = images(151)
-    settings = (*TWO, *CNN, EACH, "trainer.save_every_n_minutes=0.0")
+    settings = (*TWO, *CNN, EACH, "trainer.save_every_n_minutes=0.0", "averaging=ema")
     trained(data, tmp_path / "whole", *settings, "trainer.max_epochs=4")
     made = experiment(data, tmp_path / "first", *settings, "trainer.max_epochs=2")
     fit(made.learner, made.data, tmp_path / "first")
-    further = {"fsdp": settings, "ddp": ("trainer=ddp", "data.batch_size=4", *CNN)}
+    further = {"fsdp": settings, "ddp": ("trainer=ddp", "data.batch_size=4", *CNN, "averaging=ema")}
     for name, own in further.items():
         made = experiment(data, tmp_path / name, *own, "trainer.max_epochs=4")
         fit(made.learner, made.data, tmp_path / name, resume=tmp_path / "first" / "last.ckpt")
     assert same(end(tmp_path / "fsdp"), end(tmp_path / "whole"))
+    averaged = {name: read(tmp_path / name / "last.ckpt")["averaging"] for name in ("whole", *further)}
+    assert same(averaged["fsdp"], averaged["whole"])
+    assert close(averaged["ddp"], averaged["whole"])
     assert close(end(tmp_path / "ddp"), end(tmp_path / "whole"))
 
 

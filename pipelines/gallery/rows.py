@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import statistics
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from omegaconf import OmegaConf
 
 from src import runs
 from src.errors import InputError, RunFailed
-from src.tracking.code import Code
 
 HERE = Path(__file__).parent
 COSTS = ("fit_seconds", "latency_one_ms")
@@ -63,7 +61,7 @@ class Row:
             tests = {name.removeprefix("test/"): value for name, value in metrics.items() if name.startswith("test/")}
             seeds[str(seed)] = {"run": run.name, "test": tests, **{name: timings[name] for name in COSTS if name in timings}}
         config: Any = OmegaConf.load(run / "config.yaml")
-        code = Code.now()
+        tags = runs.read_json(run / "record.json")["tags"]  # of the time when it was trained
         runs.write_json(
             self.path,
             {
@@ -73,9 +71,9 @@ class Row:
                 "parameters": metrics["parameters"],
                 "flops": metrics.get("flops"),
                 "seeds": seeds,
-                "commit": code.commit,
-                "dirty": bool(code.diff),
-                "machine": _machine(),
+                "commit": tags.get("mlflow.source.git.commit"),
+                "dirty": tags.get("git.dirty") == "true",
+                "machine": {name: tags[name] for name in ("device", "cpus", "python")},
             },
         )
 
@@ -107,15 +105,3 @@ def _train(arguments: Sequence[str]) -> Path:
     if done.returncode:
         raise RunFailed(f"{' '.join(arguments)}: expected a run that comes to its end; it left with {done.returncode}.")
     return Path(done.stdout.rpartition("run: ")[2].strip())
-
-
-def _machine() -> dict[str, Any]:
-    """The kind of machine: what decides seconds, and nothing that names it."""
-    import torch
-
-    return {
-        "threads": torch.get_num_threads(),
-        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }

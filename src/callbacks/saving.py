@@ -106,7 +106,7 @@ class Saving(Callback):
             self._at_good = elsewhere or batch_idx == 0 or many
             self._save_last(trainer, _before_this_batch)
         if self._at_good and self.good and trainer.is_global_zero:
-            self._keep_good(at_once=elsewhere)
+            self._keep_good(at_once=elsewhere or not self.good_path.is_file())
         if wish > DUE:
             signals.leave(wish)
 

@@ -76,10 +76,13 @@ def _move(name: str, step: Any) -> Move:
 
         return Move(refuse)
     drawn, matrix = step._params, getattr(step, "transform_matrix", None)  # of this call; the next one draws others
+    flags = dict(step.flags)
+    if "resample" in flags:  # not every step of kornia sees to it that a class between two others does not come about
+        flags["resample"] = type(flags["resample"]).NEAREST
 
     @torch.no_grad()
     def apply(maps: Tensor) -> Tensor:
         with torch.autocast(maps.device.type, enabled=False):
-            return step.transform_masks(maps, params=drawn, flags=step.flags, transform=matrix)
+            return step.transform_masks(maps, params=drawn, flags=flags, transform=matrix)
 
     return Move(apply)

@@ -21,6 +21,8 @@ class Images(Pictures):
     def __init__(self, *, keep: Mapping[str, Sequence[int]] | None = None, **given: Any):
         super().__init__(**given)
         self.keep = {part: sorted(classes) for part, classes in (keep or {}).items()}
+        if keep and self._target.ndim != 1:
+            raise ValueError("data.keep: expected examples with one class each; these have several labels. Leave it out.")
         known = set(range(self.num_classes or 0))
         for part, classes in self.keep.items():
             if part not in PARTS or not set(classes) <= known or not len(self.rows(part)):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from src.assembly import Experiment
-from src.evaluation import generation
+from src.evaluation import codes, generation
 from src.evaluation.judge import Judge
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class Adversarial:
     """
 
     def __init__(self, *, data: Any, headline: Sequence[str], classifier: str | None = None, samples: int = 5000):
+        codes.check(data)
         self.headline = tuple(headline)
         self._judge = Judge(classifier, data=data, samples=samples) if classifier else None
 

@@ -33,6 +33,7 @@ class Anomaly:
             raise ValueError(f"evaluation.quantile: expected a number between 0 and 1; received {quantile}.")
         if not data.keep.get("train"):
             raise ValueError("data.keep.train: expected the classes that count as normal, such as [0]; it names none.")
+        codes.check(data)
         self.headline = tuple(headline)
         self.classes = data.classes
         self.normal = list(data.keep["train"])

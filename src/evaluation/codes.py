@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FITTED = 10_000  # training examples that a classifier of codes is fitted to, at most
+
+
+def check(data: Any) -> None:
+    """Refuses data whose targets the table of predictions has no column for."""
+    if data.targets(data.rows("train")[:1]).ndim != 1:
+        raise ValueError("expected data with one class for each example; this one has labels or masks. Choose other data.")
 
 
 def columns(codes: np.ndarray) -> Mapping[str, np.ndarray]:
@@ -87,7 +93,9 @@ def pairs(
     for line, images in enumerate(lines):
         for column, (image, error) in enumerate(zip(images, chosen["prediction"], strict=True)):
             ax = figure.add_subplot(len(lines), len(rows), line * len(rows) + column + 1)
-            ax.imshow(image.mean(axis=0), cmap="gray_r", vmin=above[column].min(), vmax=above[column].max())
+            low, high = above[column].min(), above[column].max()
+            shown = ((image - low) / max(high - low, 1e-12)).clip(0, 1).transpose(1, 2, 0).squeeze()
+            ax.imshow(shown, cmap="gray_r" if shown.ndim == 2 else None, vmin=0, vmax=1)
             ax.axis("off")
             if line == len(lines) - 1:
                 ax.set_title(f"{error:.2f}", fontsize=7, y=-0.32)

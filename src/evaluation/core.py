@@ -57,17 +57,22 @@ def evaluate(experiment: Experiment, part: str, folder: Path | None = None) -> R
     Args:
         folder: gets predictions.parquet, written while the predictions are made.
     """
+    result = scored(experiment, part, predicted(experiment, part, folder))
+    if isinstance(experiment.evaluation, Asking):
+        for name, value in experiment.evaluation.ask(result.table, experiment).items():
+            result.metrics[f"{part}/{name}"] = float(value)
+    return result
+
+
+def predicted(experiment: Experiment, part: str, folder: Path | None = None) -> pd.DataFrame:
+    """The table of predictions of a part; it passes through a file where a folder is to have it."""
     tables = _tables(experiment, experiment.data.rows(part))
     if folder is None:
         table = pa.concat_tables(tables)
     else:
         _stream(tables, folder / "predictions.parquet")
         table = pq.read_table(folder / "predictions.parquet")
-    result = scored(experiment, part, table.to_pandas(split_blocks=True, self_destruct=True))
-    if isinstance(experiment.evaluation, Asking):
-        for name, value in experiment.evaluation.ask(result.table, experiment).items():
-            result.metrics[f"{part}/{name}"] = float(value)
-    return result
+    return table.to_pandas(split_blocks=True, self_destruct=True)
 
 
 def scored(experiment: Experiment, part: str, table: pd.DataFrame) -> Result:
@@ -137,7 +142,9 @@ def bootstrap(rows: int, *, resamples: int = 1000, seed: int = 0) -> np.ndarray:
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """The 95 % percentile interval of resampled values."""
+    """The 95 % percentile interval of resampled values; of a score that there is none of, no numbers."""
+    if np.isnan(values).all():
+        return np.nan, np.nan
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)
 

@@ -27,7 +27,7 @@ class Judge:
     The name of a run's folder is a hash of what decides its weights: a configuration that names it says which they are.
 
     Args:
-        samples: how many generated pictures, and at most how many real ones, are compared.
+        samples: how many generated pictures are compared with as many real ones, at most.
     """
 
     def __init__(self, folder: str, *, data: Any, samples: int):
@@ -58,10 +58,11 @@ class Judge:
                 f"evaluation.classifier={self._run.folder}: expected a network, which has features; received "
                 f"{type(judge.learner).__name__}."
             )
-        rows = np.random.default_rng(0).permutation(table["index"].to_numpy())[: self._samples]
+        count = min(self._samples, len(table))  # equally many, for these distances depend on it
+        rows = np.random.default_rng(0).permutation(table["index"].to_numpy())[:count]
         real, _ = _seen(judge, experiment.data.inputs(rows))
-        made, classes = _seen(judge, _stored(generation.drawn(experiment, self._samples)))
-        blurred, _ = _seen(judge, _stored(_normal(experiment, self._samples)))
+        made, classes = _seen(judge, _stored(generation.drawn(experiment, count)))
+        blurred, _ = _seen(judge, _stored(_normal(experiment, count)))
         shares = np.bincount(classes, minlength=judge.data.num_classes) / len(classes)
         precision, recall = metrics.precision_recall(real, made)
         return {
@@ -100,6 +101,8 @@ def _normal(experiment: Experiment, count: int) -> np.ndarray:
     data = experiment.data
     rng = np.random.default_rng(experiment.config["seed"])
     rows = rng.permutation(data.rows("train"))[:20_000]
-    pixels = data.inputs(rows).reshape(len(rows), -1) / np.float64(255)
-    drawn = rng.multivariate_normal(pixels.mean(axis=0), np.cov(pixels, rowvar=False), size=count, method="eigh")
+    pixels = data.inputs(rows).reshape(len(rows), -1) / np.float32(255)
+    middle = pixels.mean(axis=0)
+    weights = rng.standard_normal((count, len(pixels)), dtype=np.float32) / np.float32(np.sqrt(len(pixels) - 1))
+    drawn = middle + weights @ (pixels - middle)  # the covariance itself would be a matrix of pixels by pixels
     return drawn.reshape(count, *data.shape)

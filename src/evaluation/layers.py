@@ -161,8 +161,10 @@ def _on_image(weights: Tensor, image: Tensor) -> Tensor:
     height, width = image.shape[2:]
     for tokens in (1, 0):  # with a class token before the places, or without
         places = weights.shape[2] - tokens
-        rows = isqrt(places * height // width)
+        side, rows = isqrt(places), isqrt(places * height // width)
+        seen = weights[:, 0, 1:] if tokens else weights.mean(dim=1)
+        if side and places == side * side:  # an oblong image may have been filled up to a square
+            return seen.reshape(len(weights), 1, side, side)
         if rows and places == rows * (rows * width // height):
-            seen = weights[:, 0, 1:] if tokens else weights.mean(dim=1)
             return seen.reshape(len(weights), 1, rows, -1)
     raise Unsuited(f"its attention to {weights.shape[2]} places does not lie on a grid over the image")

@@ -60,12 +60,12 @@ class MultiLabel:
         precision = np.stack(
             [metrics.average_precision(target[:, i], probability[:, i], drawn) for i in range(len(self.classes))], axis=1
         )
-        f1 = 2 * both / np.maximum(sizes, 1)
+        f1 = np.where(sizes > 0, 2 * both / np.maximum(sizes, 1), np.nan)  # none of a label that is neither there nor said
         rows = drawn.sum(axis=1)
         return {
             "subset_accuracy": drawn @ (said == target).all(axis=1) / rows,
             "label_accuracy": drawn @ (said == target).mean(axis=1) / rows,
-            "f1_macro": f1.mean(axis=1),
+            "f1_macro": np.nanmean(f1, axis=1),
             "f1_micro": 2 * both.sum(axis=1) / np.maximum(sizes.sum(axis=1), 1),
             "average_precision_macro": np.nanmean(precision, axis=1),
             "log_loss": drawn @ -np.log(right).mean(axis=1) / rows,

@@ -43,7 +43,7 @@ def images(data: Any, said: Mapping[int, np.ndarray], *, most: int = 4) -> Figur
 
 
 def worst(data: Any, said: Mapping[int, np.ndarray], *, size: int, most: int = 8) -> Figure:
-    """The squares with most errors, each above itself with the errors in colour; they do not overlap."""
+    """The squares with most errors, each above itself with the errors in colour; the last of a line may overlap."""
     found = []
     for number, mask in said.items():
         wrong = mask != data.whole(number)[1]

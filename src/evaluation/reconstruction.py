@@ -23,6 +23,7 @@ class Reconstruction:
     """
 
     def __init__(self, *, data: Any, headline: Sequence[str]):
+        codes.check(data)
         self.headline = tuple(headline)
         self.classes = data.classes
 

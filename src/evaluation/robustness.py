@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ class Robustness:
     Every strength draws the same random numbers, so that chance does not bend a curve.
 
     Args:
-        examples: at most so many of the part, from its beginning.
+        examples: at most so many of the part, by a seeded choice; all of them where a row is a piece of an example.
         corruptions: by name.
     """
 
@@ -41,30 +41,41 @@ class Robustness:
         self._examples, self._seed, self._corruptions = examples, seed, corruptions
 
     def examine(self, result: Result, experiment: Experiment) -> Findings:
-        rows = experiment.data.rows(result.part)[: self._examples]
+        metric = experiment.config["objective"]["metric"].partition("/")[2]
+        if f"{result.part}/{metric}" not in result.metrics:
+            print(f"robustness: left out, for the evaluation does not score {metric}.", file=sys.stderr)
+            return Findings()
+        rows, clean = self._chosen(result, experiment)
         stored = experiment.data.inputs(rows)
         if stored.ndim != 4 or stored.dtype != np.uint8:
             print("robustness: left out, for what it spoils are images of pixels from 0 to 255.", file=sys.stderr)
             return Findings()
-        metric = experiment.config["objective"]["metric"].partition("/")[2]
-        table = pd.DataFrame(self._points(result, experiment, rows, stored, metric))
+        table = pd.DataFrame(self._points(core.scored(experiment, result.part, clean), experiment, rows, stored, metric))
         means = table[table["strength"] > 0].groupby("corruption", sort=False)["value"].mean()
         metrics = {f"{metric}_under_{name}": value for name, value in means.items()}
         figures = {"robustness": self._curves(table, metric), "corruptions": self._spoilt(stored[0])}
         return Findings({**metrics, f"{metric}_corrupted": means.mean()}, figures, {"robustness": table})
 
+    def _chosen(self, result: Result, experiment: Experiment) -> tuple[np.ndarray, pd.DataFrame]:
+        """The rows that are spoilt, and their predictions as they are."""
+        rows, table = experiment.data.rows(result.part), result.table
+        if not len(table) == len(rows) > self._examples:
+            return rows, table
+        chosen = np.sort(np.random.default_rng(self._seed).choice(len(rows), self._examples, replace=False))
+        return rows[chosen], table.iloc[chosen]
+
     def _points(
-        self, result: Result, experiment: Experiment, rows: np.ndarray, stored: np.ndarray, metric: str
+        self, clean: Result, experiment: Experiment, rows: np.ndarray, stored: np.ndarray, metric: str
     ) -> Iterator[dict[str, Any]]:
         """The metric and its interval by corruption and strength; at strength 0 those of the examples as they are."""
-        key = f"{result.part}/{metric}"
-        clean = core.scored(experiment, result.part, result.table[: len(rows)])
+        key = f"{clean.part}/{metric}"
         for name, corruption in self._corruptions.items():
             for strength in (0.0, *corruption.strengths):
                 found = clean
                 if strength:
                     spoilt = Spoilt(experiment.data, rows, self._corrupted(corruption, stored, strength))
-                    found = core.evaluate(replace(experiment, data=spoilt), result.part)
+                    other = replace(experiment, data=spoilt)
+                    found = core.scored(other, clean.part, core.predicted(other, clean.part))
                 low, high = found.intervals.get(key, (np.nan, np.nan))
                 yield {"corruption": name, "strength": strength, "value": found.metrics[key], "low": low, "high": high}
 
@@ -123,6 +134,9 @@ class Spoilt:
     def rows(self, part: str) -> np.ndarray:
         """The rows of these arrays, whatever the part."""
         return np.arange(len(self._images))
+
+    def assembled(self, rows: np.ndarray, predictions: Iterator[Mapping[str, np.ndarray]]) -> Any:
+        return self._data.assembled(self._rows[rows], predictions)
 
     def inputs(self, rows: np.ndarray) -> np.ndarray:
         return self._images[rows]

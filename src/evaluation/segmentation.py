@@ -87,19 +87,19 @@ class Segmentation:
         found = metrics.from_confusion(counts)
         dice = found["f1"]
         overlap = {"dice": dice, "iou": dice / (2 - dice), "precision": found["precision"], "recall": found["recall"]}
-        present = (counts.sum(axis=-1) > 0).astype(np.float64)
+        present = _present(counts).astype(np.float64)
         share = present / np.maximum(present.sum(axis=-1, keepdims=True), 1)
         return {
             "accuracy": found["accuracy"],
             "balanced_accuracy": found["balanced_accuracy"],
-            "dice_macro": found["f1_macro"],
+            "dice_macro": (dice * share).sum(axis=-1),
             "iou_macro": (overlap["iou"] * share).sum(axis=-1),
             **{f"{key}/{name}": value[..., i] for key, value in overlap.items() for i, name in enumerate(self.classes)},
         }
 
     def _by_image(self, table: pd.DataFrame, counts: np.ndarray, *, most: int = 40) -> Figure:
-        dice = metrics.from_confusion(counts)["f1"]
-        shown = np.argsort(dice.mean(axis=1), kind="stable")[:most]
+        dice = np.where(_present(counts), metrics.from_confusion(counts)["f1"], np.nan)
+        shown = np.argsort(np.nanmean(dice, axis=1), kind="stable")[:most]
         figure, ax = axes(width=5.5, height=max(2.0, 0.24 * len(shown) + 1.2))
         for i, name in enumerate(self.classes):
             ax.plot(dice[shown, i], np.arange(len(shown)), "o", label=name, markersize=5)
@@ -110,6 +110,11 @@ class Segmentation:
         ax.grid(axis="x", alpha=0.3)
         ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
         return figure
+
+
+def _present(counts: np.ndarray) -> np.ndarray:
+    """Whether a class is there or is said to be; of one that is neither there is no Dice coefficient."""
+    return counts.sum(axis=-1) + counts.sum(axis=-2) > 0
 
 
 def unpacked(mask: bytes) -> np.ndarray:

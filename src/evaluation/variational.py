@@ -26,6 +26,7 @@ class Variational:
     """
 
     def __init__(self, *, data: Any, headline: Sequence[str], classifier: str | None = None, samples: int = 5000):
+        codes.check(data)
         self.headline = tuple(headline)
         self.classes = data.classes
         self._judge = Judge(classifier, data=data, samples=samples) if classifier else None

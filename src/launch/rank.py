@@ -34,6 +34,8 @@ def main() -> int:
         if "code" in order:
             return order["code"]
         experiment = _build(order)
+        devices = experiment.config["trainer"].get("devices", 1)
+        os.environ.setdefault("LOCAL_RANK", str(rendezvous.rank() % devices))  # whoever started it may not say
     except ProcessLost as lost:
         return _left(lost)
     except Stop as stop:

@@ -52,8 +52,8 @@ class DCGAN(nn.Module):
             nn.Flatten(),
             bounded(nn.Linear(2 * width * quarter[0] * quarter[1], 1)),
         )
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) and not spectral_norm:
+        for module in (self.generator if spectral_norm else self).modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
                 nn.init.normal_(module.weight, std=0.02)
 
 

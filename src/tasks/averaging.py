@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn, update_bn
 
 from src.protocols import Batch
@@ -106,7 +107,7 @@ class Averaged:
             self._count = state["count"]
         if state is not None:
             for name, tensor in zip(self._names, self._averaged, strict=True):
-                tensor.copy_(state["weights"][name])
+                tensor.copy_(_shared(state["weights"][name], like=tensor))
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -146,10 +147,14 @@ class Averaged:
             self._buffers = None
 
     def state(self) -> dict[str, Any] | None:
-        """What a training goes on from; None while the model holds the averaged weights itself."""
+        """What a training goes on from; None while the model holds the averaged weights itself.
+
+        Every process asks for it: weights that are shared out are gathered.
+        """
         if self._shown:
             return None
-        return {"begin": self._begin, "count": self._count, "weights": dict(zip(self._names, self._averaged, strict=True))}
+        weights = {name: _whole(tensor) for name, tensor in zip(self._names, self._averaged, strict=True)}
+        return {"begin": self._begin, "count": self._count, "weights": weights}
 
     @torch.no_grad()
     def _swap(self) -> None:
@@ -157,6 +162,17 @@ class Averaged:
             trained = parameter.clone()
             parameter.copy_(averaged)
             averaged.copy_(trained)
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def _shared(tensor: Tensor, *, like: Tensor) -> Tensor:
+    """A whole tensor as another one is shared out among processes, each of which has the whole."""
+    if not isinstance(like, DTensor):
+        return tensor
+    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
 
 
 class _Passing(nn.Module):

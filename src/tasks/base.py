@@ -124,6 +124,7 @@ class Task(LightningModule):
         return [part.to(device) for part in batch]
 
     def on_train_start(self) -> None:
+        self._losses.to(self.device)
         self._stepping = Stepping(self, self._clip, self.divergence)
         self._passes: Whole | MicroBatches = Whole(self._learn, self._accumulate)
         if self._micro:

@@ -138,11 +138,12 @@ class RollBack(Policy):
         window: losses that the median is of.
         factor: of the learning rate, each time.
         limit: after so many times the run ends.
+        steps: `trainer.save_every_n_steps`, stated again so that the same run means the same checkpoints to go back to.
     """
 
     returns = True
 
-    def __init__(self, *, factor: float, limit: int, spike: float | None = None, window: int = 100):
+    def __init__(self, *, factor: float, limit: int, spike: float | None = None, window: int = 100, steps: int | None = None):
         for name, value, fits, expected in (
             ("factor", factor, 0 < factor <= 1, "above 0, up to 1"),
             ("limit", limit, limit >= 1, "1 or more"),

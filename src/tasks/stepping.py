@@ -74,9 +74,10 @@ class Stepping:
     def step(self, losses: Sequence[Tensor]) -> None:
         """Takes the step that these losses gave the gradients of, or leaves it out and counts it all the same."""
         norm = None
+        fused = getattr(self._optimizer, "_step_supports_amp_scaling", False)  # else Lightning does it, before its hooks
+        if self._scaler is not None and (fused or self._clip is not None):
+            self._scaler.unscale_(self._optimizer)
         if self._clip is not None:
-            if self._scaler is not None:
-                self._scaler.unscale_(self._optimizer)
             norm = clip_grad_norm_(self.parameters, self._clip)
         if self._guard is not None:
             gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]

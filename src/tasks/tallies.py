@@ -46,6 +46,11 @@ class Losses:
     def restore(self, state: Mapping[str, Any]) -> None:
         self._recent, self._epoch = state["recent"], state["epoch"]
 
+    def to(self, device: torch.device) -> None:
+        """A checkpoint's tensors come back on the CPU."""
+        self._recent = [loss.to(device) for loss in self._recent]
+        self._epoch = [block.to(device) for block in self._epoch]
+
     def _mean(self, losses: Tensor) -> Tensor:
         return losses.where(losses.isfinite(), torch.nan).nanmean() if self._partial else losses.mean()
 

@@ -12,8 +12,6 @@ from torch.optim import Adam
 from src.signals import Preempted
 from tests.nets import CNN_SMALL, ONE_CYCLE, end, everything, fit, network, points, same, values
 
-# Lightning counts blocks as steps; src.training takes the warning back, but pytest sets its own filters for each test.
-
 
 def test_the_best_epoch_is_kept_and_loaded(images, tmp_path):
     data = images()

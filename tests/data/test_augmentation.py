@@ -5,7 +5,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from src import assembly
+from src import assembly, configuration
 from src.data.augmentation import Augmentation
 from src.errors import InputError
 from src.protocols import Mix
@@ -109,6 +109,18 @@ def test_classes_are_moved_by_the_nearest_value_and_0_comes_in_from_outside():
     assert set(maps.unique().tolist()) == {0, 3}
     assert (maps[images > 254] == 3).all()
     assert (maps[images < 1] == 0).all()
+
+
+def test_no_class_comes_about_between_two_others():
+    """By the elastic step as it ships, which bends pictures by interpolation."""
+    torch.manual_seed(0)
+    content = OmegaConf.to_container(configuration.compose(["augmentation=elastic"]).augmentation)
+    _, changes = assembly._with_steps(content, "augmentation")(torch.zeros(4, 1, 64, 64, dtype=torch.uint8))
+    maps = torch.zeros(4, 1, 64, 64)
+    maps[:, :, 16:48, 16:48] = 2
+    bent = moved(maps, changes)
+    assert not torch.equal(bent, maps)
+    assert set(bent.unique().tolist()) == {0, 2}
 
 
 def test_a_change_of_colours_leaves_maps_where_they_are():

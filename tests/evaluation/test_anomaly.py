@@ -11,8 +11,9 @@ from src.baselines import Projection
 from src.data.images import Images
 from src.evaluation import core
 from src.evaluation.anomaly import Anomaly
+from tests.evaluation import data as predicted
 
-DATA = SimpleNamespace(classes=["cat", "dog", "a fish"], keep={"train": [1]})
+DATA = predicted(["cat", "dog", "a fish"], keep={"train": [1]})
 HEADLINE = ["auroc"]
 
 
@@ -46,7 +47,7 @@ def test_a_part_without_anomalies_has_its_errors_alone():
 @pytest.mark.parametrize("keep", [{}, {"val": [1]}])
 def test_the_normal_classes_must_be_named(keep):
     with pytest.raises(ValueError, match=r"data\.keep\.train: expected the classes that count as normal"):
-        Anomaly(data=SimpleNamespace(classes=DATA.classes, keep=keep), headline=HEADLINE)
+        Anomaly(data=predicted(DATA.classes, keep=keep), headline=HEADLINE)
 
 
 @pytest.mark.parametrize("quantile", [0.0, 1.0, 5.0])

@@ -11,6 +11,7 @@ from src.evaluation import core
 from src.evaluation.classification import Classification
 from src.evaluation.core import bootstrap, interval
 from src.evaluation.reconstruction import Reconstruction
+from tests.evaluation import data as predicted
 
 CLASSES = ["cat", "dog", "a fish"]
 HEADLINE = ["accuracy"]
@@ -112,7 +113,7 @@ def test_there_are_at_most_as_many_top_places_as_classes():
 
 
 def test_reconstructions():
-    evaluation = Reconstruction(data=SimpleNamespace(classes=CLASSES), headline=["error"])
+    evaluation = Reconstruction(data=predicted(CLASSES), headline=["error"])
     outputs = {"error": np.array([0.1, 0.3, 0.2]), "code": np.arange(6).reshape(3, 2)}  # the first number is zero
     found = pd.DataFrame(evaluation.columns(outputs, np.array([0, 1, 2])))
     assert list(found.columns) == ["target", "prediction", "code_0", "code_1"]

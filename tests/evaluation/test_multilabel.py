@@ -39,6 +39,15 @@ def test_scores_are_those_of_scikit_learn(predicted):
     assert all(low <= values[name] <= high for name, (low, high) in intervals.items())
 
 
+def test_a_label_that_is_neither_there_nor_said_has_no_score(predicted):
+    evaluation, _, target, probability = predicted
+    target, probability = target.copy(), probability.copy()
+    target[:, 2], probability[:, 2] = 0, 0.1
+    values, _ = evaluation.scores(pd.DataFrame(evaluation.columns({"probability": probability}, target)))
+    assert np.isnan(values["f1/fish"])
+    assert values["f1_macro"] == pytest.approx((values["f1/cat"] + values["f1/dog"]) / 2)
+
+
 def test_average_precision_of_drawn_examples(predicted):
     _, _, target, probability = predicted
     drawn = core.bootstrap(200, resamples=20)

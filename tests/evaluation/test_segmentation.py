@@ -1,8 +1,10 @@
 """Predicted masks, scored over whole images, on discs and squares."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -10,7 +12,9 @@ from src import assembly, configuration
 from src.assembly import Experiment
 from src.errors import InputError
 from src.evaluation import contact, core, thresholds
-from src.evaluation.segmentation import unpacked
+from src.evaluation.segmentation import Segmentation, unpacked
+from src.protocols import Outcome
+from src.tasks import segmentation
 from tests import discs
 
 SETTINGS = (
@@ -59,6 +63,21 @@ def blended(experiment: Experiment, rows: np.ndarray) -> dict[int, np.ndarray]:
                     weights[top + y, left + x] += weight
         found[int(number)] = total / weights
     return found
+
+
+def test_a_class_that_is_said_but_not_there_counts_as_in_training():
+    data = SimpleNamespace(classes=["ground", "disc", "square"], names={})
+    evaluation = Segmentation(data=data, headline=["dice_macro"])
+    truth = np.array([[[0, 0], [1, 1]]], dtype=np.uint8)
+    logits = torch.eye(3)[torch.tensor([[[0, 2], [1, 1]]])].permute(0, 3, 1, 2)
+    table = pd.DataFrame({"index": [0], **evaluation.columns({"probability": logits.numpy()}, truth)})
+    values, _ = evaluation.scores(table)
+    (numerator, denominator) = segmentation.Segmentation.measure(
+        SimpleNamespace(), Outcome(torch.tensor(0.0), logits, torch.from_numpy(truth))
+    )["dice_macro"]
+    assert (
+        values["dice_macro"] == pytest.approx(float((numerator / denominator).nanmean())) == pytest.approx((2 / 3 + 1 + 0) / 3)
+    )
 
 
 def test_whole_images_are_scored_each_pixel_once(build):

@@ -12,7 +12,7 @@ import mlflow
 import pytest
 
 from src.runs import Run
-from tests.nets import end, points, same
+from tests.launch import agrees
 from tests.repository import ROOT, clone, environment, repro, run
 from tests.slurm import ask, cluster
 
@@ -86,15 +86,6 @@ def undisturbed(tmp_path_factory) -> Run:
     folder = tmp_path_factory.mktemp("undisturbed")
     train(folder, {"OMP_NUM_THREADS": "1"}, *LONG, SLOW)
     return the_run(folder)
-
-
-def agrees(found: Run, expected: Run) -> bool:
-    one, other = (
-        {key: point for key, point in points(run.folder).items() if not key[0].startswith("timing/")}
-        for run in (found, expected)
-    )
-    assert one == other
-    return all(same(end(found.folder, name), end(expected.folder, name)) for name in ("last.ckpt", "best.ckpt"))
 
 
 def test_whoever_requeues_a_job_it_ends_as_if_undisturbed(slurm, undisturbed, tmp_path):

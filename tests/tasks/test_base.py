@@ -21,8 +21,6 @@ from src.tasks.reconstruction import Reconstruction
 from tests.nets import CNN_SMALL, ONE_CYCLE, end, everything, fit, network, points, same, values
 from tests.toy import Brightness
 
-# Lightning counts blocks as steps; src.training takes the warning back, but pytest sets its own filters for each test.
-
 
 @pytest.mark.parametrize("augmentation", [None, everything()], ids=["plain", "augmented"])
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])

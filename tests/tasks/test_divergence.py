@@ -104,6 +104,31 @@ def test_too_many_in_a_row_end_the_run(images, tmp_path):
     assert fit(learner, data, tmp_path / "apart").steps == 16
 
 
+class Doubted(Classification):
+    """Its second validation comes to no number, once; it notes in which mode each training step finds the network."""
+
+    def __init__(self, **common: Any):
+        super().__init__(**common)
+        self.doubted = False
+        self.modes: list[bool] = []
+
+    def step(self, batch: Batch) -> Outcome:
+        outcome = super().step(batch)
+        if torch.is_grad_enabled():
+            self.modes.append(self.model.training)
+        elif self.current_epoch == 1 and not self.doubted:
+            self.doubted = True
+            return outcome._replace(loss=outcome.loss * math.nan)
+        return outcome
+
+
+def test_a_training_goes_on_as_a_training_after_a_validation_that_diverged(images, tmp_path):
+    learner = network(images(), task=Doubted, model=CNN_SMALL, divergence=RollBack(factor=0.5, limit=1), steps_per_call=1)
+    assert fit(learner, images(), tmp_path / "run").steps > 16
+    assert learner.task.doubted
+    assert all(learner.task.modes)
+
+
 class Fragile(nn.Module):
     """A net whose answer is not a number once its weights have grown too far."""
 

@@ -23,7 +23,6 @@ from src.tasks.segmentation import OUTSIDE, Segmentation
 from tests import discs
 from tests.nets import end, fit, network, same, values
 
-# Lightning counts blocks as steps; src.training takes the warning back, but pytest sets its own filters for each test.
 UNET = partial(UNet, input_shape=(1, 16, 16), width=4, depth=2, num_outputs=3)
 TURNS = {
     "augmentation": Augmentation(
