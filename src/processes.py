@@ -81,7 +81,9 @@ def together(devices: int, num_nodes: int, task: Mapping[str, Any]) -> Iterator[
         except RuntimeError as error:
             _explain(error, others)
             raise
-        distributed.destroy_process_group()
+        finally:
+            if distributed.is_initialized():  # the next fit of this process would meet the lost ones of this one
+                distributed.destroy_process_group()
         for process in others:
             with suppress(subprocess.TimeoutExpired):  # it has done its part; it is ended now
                 process.wait(PATIENCE)
