@@ -51,7 +51,7 @@ BENCHMARKS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
         lambda: sweeps.measure("idle"),
     ),
     "pruning": (
-        "epochs of 40 trials of the CNN with successive halving, over those without",
+        "epochs of 20 trials of the CNN with successive halving, over those without",
         "a third, for an equal best value",
         lambda: sweeps.measure("pruning"),
     ),
