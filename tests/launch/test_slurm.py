@@ -12,7 +12,7 @@ import mlflow
 import pytest
 
 from src.runs import Run
-from tests.launch import agrees
+from tests.launch import ends_alike
 from tests.repository import ROOT, clone, environment, repro, run
 from tests.slurm import ask, cluster
 
@@ -102,7 +102,7 @@ def test_whoever_requeues_a_job_it_ends_as_if_undisturbed(slurm, undisturbed, tm
     assert facts(slurm, number)["JobState"] == "COMPLETED"
     assert re.findall(r"attempt (\d)", log(tmp_path)) == ["1", "2", "3"]
     assert log(tmp_path).count(f"job {number} is queued again") == 1
-    assert agrees(the_run(tmp_path), undisturbed)
+    assert ends_alike(the_run(tmp_path), undisturbed)
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     (found,) = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
     assert found.info.status == "FINISHED"
@@ -139,7 +139,7 @@ def test_a_job_that_is_cancelled_stays_so_until_the_same_command(slurm, undistur
     said = train(tmp_path, slurm, *LONG, SLOW, *NODES, "cluster.wait=true")
     assert job(tmp_path) != number
     assert f"run: runs/{the_run(tmp_path).folder.name}" in said
-    assert agrees(the_run(tmp_path), undisturbed)
+    assert ends_alike(the_run(tmp_path), undisturbed)
 
 
 def test_a_job_is_queued_again_at_the_end_of_its_time(slurm, undisturbed, tmp_path):
@@ -153,7 +153,7 @@ def test_a_job_is_queued_again_at_the_end_of_its_time(slurm, undisturbed, tmp_pa
     train(tmp_path, slurm, *slow, "cluster.wait=true")
     assert log(tmp_path).count("SIGUSR1: saving before the next block of steps.") == 1
     assert facts(slurm, number)["Restarts"] == "1"
-    assert agrees(the_run(tmp_path), undisturbed)
+    assert ends_alike(the_run(tmp_path), undisturbed)
 
 
 def test_what_is_edited_after_the_submission_changes_nothing(slurm, tmp_path):
