@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: help repro test test-all check bench chaos ui
 help:
 	@echo "make repro     reproduce everything: data, training, evaluation, report"
-	@echo "make test      the tests that every change must pass, under five minutes"
+	@echo "make test      the tests that every change must pass, minutes on two cores"
 	@echo "make test-all  those with servers, several processes and long ones too"
 	@echo "make check     format, lint, types, import rules"
 	@echo "make bench     the platform beside a bare loop, as ratios (most of an hour, alone on the machine)"

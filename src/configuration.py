@@ -117,7 +117,11 @@ def resolve(config: DictConfig, *, facts: Mapping[str, Any] | None = None) -> Di
     for key, value in (facts or {}).items():
         if key not in config.data:
             continue
-        stated = OmegaConf.to_container(config.data[key]) if OmegaConf.is_config(config.data[key]) else config.data[key]
+        stated = (
+            OmegaConf.to_container(config.data[key], resolve=True)
+            if OmegaConf.is_config(config.data[key])
+            else config.data[key]
+        )
         if stated is None:
             config.data[key] = value
         elif stated != value:
