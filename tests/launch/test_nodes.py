@@ -54,7 +54,9 @@ def undisturbed(nodes, tmp_path_factory) -> Run:
 
 
 def test_the_nodes_can_compute_together(nodes, tmp_path):
-    finish(start(nodes, tmp_path, "-m", "src.launch.meeting", "gloo"))
+    commands = start(nodes, tmp_path, "-m", "src.launch.meeting", "gloo")
+    assert all("Traceback" not in error for _, error in finish(commands))
+    assert [command.returncode for command in commands] == [0, 0]
 
 
 @pytest.mark.parametrize("cut", [0, 1])
