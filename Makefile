@@ -48,7 +48,8 @@ bench: .venv/ready
 chaos: .venv/ready
 	@python -m tests.chaos.kills 50
 	@python -m tests.chaos.ranks 10
-	@pytest -q -m 'not gpu' tests/chaos tests/pipelines/test_orphans.py $(addprefix --deselect tests/chaos/test_,kills.py ranks.py)
+	@python -m tests.chaos.searches 12
+	@pytest -q -m 'not gpu' tests/chaos tests/pipelines/test_orphans.py $(addprefix --deselect tests/chaos/test_,kills.py ranks.py searches.py)
 
 ui: .venv/ready
 	@port=$$(python -c 'import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); \

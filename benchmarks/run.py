@@ -35,6 +35,7 @@ BENCHMARKS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
     "configuration_error": ("a mistyped option", "at most 0.6 s", commands.configuration_error),
     "metric": ("a metric on the step's path", "at most 0.05 ms", tracking.metric),
     "tracking": ("a training that is tracked, over one that is not", "at most 1.02", tracking.share),
+    "recording": ("share of an MLP's training that passes in calls of its record", "at most 2 %", tracking.recording),
     "saving": (
         "share of an MLP's training that its checkpoints take, two an epoch of half a second",
         "at most 2 %",
@@ -51,7 +52,7 @@ BENCHMARKS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
         lambda: sweeps.measure("idle"),
     ),
     "pruning": (
-        "epochs of 20 trials of the CNN with successive halving, over those without",
+        "epochs of 40 trials of the CNN with successive halving, over those without",
         "a third, for an equal best value",
         lambda: sweeps.measure("pruning"),
     ),

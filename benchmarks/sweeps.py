@@ -97,7 +97,7 @@ def idle(*, trials: int = 24) -> dict[str, Any]:
     }
 
 
-def pruning(*, seeds: int = 5, trials: int = 20) -> dict[str, Any]:
+def pruning(*, seeds: int = 5, trials: int = 40) -> dict[str, Any]:
     """The epochs of a search that prunes over those of one that does not, and the best values that the two find.
 
     The CNN on the digits, nine epochs a trial; each seed decides the points and the trainings of both.

@@ -7,9 +7,14 @@ from typing import Any
 
 import torch
 
+from benchmarks import shares
 from benchmarks.pairs import alternate, repeat
 from benchmarks.problem import Platform
+from benchmarks.shares import Clock
+from src import runs
+from src.runs import Run
 from src.tracking.journal import Journal
+from src.tracking.record import Record
 
 
 def metric() -> dict[str, Any]:
@@ -28,6 +33,26 @@ def metric() -> dict[str, Any]:
         return seconds / count
 
     return repeat(measure)
+
+
+def recording(*, epochs: int = 24, rounds: int = 5) -> dict[str, Any]:
+    """The share of a training that passes in its record's calls, while its courier ships to MLflow at a lower priority."""
+
+    def train(platform: Platform, folder: Path, clock: Clock) -> float:
+        experiment = platform.build(
+            f"trainer.max_epochs={epochs}", f"tracking.uri=sqlite:///{folder}/mlflow.db", "tracking.wait=60"
+        )
+        run = Run(folder / "run")
+        run.folder.mkdir()
+        runs.write_json(run.config, dict(experiment.config))
+        with Record.of(run, experiment.config, experiment.prepared.card) as record:
+            log, flush = clock.watch(record.log), clock.watch(record.flush)
+            began = time.perf_counter()
+            clock.watch(record.begin)(device="cpu")
+            experiment.learner.fit(experiment.data, folder=run.folder, log=log, flush=flush, resume=None)
+            return time.perf_counter() - began
+
+    return shares.share(train, rounds=rounds, each=lambda clock: {"calls": len(clock.spent)})
 
 
 def share(*, epochs: int = 24, pairs: int = 7) -> dict[str, Any]:

@@ -22,23 +22,27 @@ from src import command, runs
 
 REPORTS = Path("reports")
 ROOM = 4_000_000  # characters of thumbnails in the index, which stays under 5 MB
-LOWER = {"error", "loss"}  # words in the name of a metric of which less is better; the objective states its own mode
 COSTS = {"parameters": "parameters", "FLOPs": "flops", "training, s": "fit_seconds", "one example, ms": "latency_one_ms"}
 
 
 @dataclass(frozen=True)
 class Column:
-    """One quantity of several experiments. `mode` says which end is the better one: min or max."""
+    """One quantity of several experiments. `mode` says which end is the better one: min, max, or None for neither."""
 
     label: str
-    mode: str
+    mode: str | None
     show: Callable[[float], str]
     points: Sequence[Point]
 
     @property
     def best(self) -> float | None:
-        known = [point.value for point in self.points if point.value is not None]
-        return (min if self.mode == "min" else max)(known, default=None)
+        if self.mode is None:
+            return None
+        return (min if self.mode == "min" else max)(self.known, default=None)
+
+    @property
+    def known(self) -> list[float]:
+        return [point.value for point in self.points if point.value is not None]
 
     @property
     def scale(self) -> tuple[float, float] | None:
@@ -91,15 +95,18 @@ def compare(entries: Sequence[Entry]) -> Section:
     metric, sign = objective["metric"].partition("/")[2], 1 if objective["mode"] == "min" else -1
     scores = {entry.name: entry.point(f"test/{metric}").value for entry in entries}
     ranked = sorted(entries, key=lambda entry: (scores[entry.name] is None, sign * (scores[entry.name] or 0)))
+    modes: dict[str, str | None] = {metric: None}  # the objective stands first, and states its own
+    for entry in ranked:
+        modes |= entry.config["evaluation"]["headline"]
+    modes[metric] = objective["mode"]
     columns = []
-    for name in dict.fromkeys([metric, *(name for entry in ranked for name in entry.config["evaluation"]["headline"])]):
-        mode = objective["mode"] if name == metric else "min" if LOWER & set(name.split("_")) else "max"
+    for name, mode in modes.items():
         columns.append(Column(words(name), mode, number, [entry.point(f"test/{name}") for entry in ranked]))
     sizes = sorted({str(entry.config["data"].get("batch_size")) for entry in ranked})
     for label, name in {**COSTS, f"batch of {' or '.join(sizes)}, ms": "latency_batch_ms"}.items():
         points = [entry.point(name) for entry in ranked]
         columns.append(Column(label, "min", brief, [point if point.value else Point() for point in points]))
-    return Section(words(metric), ranked, [columns[0], *(column for column in columns[1:] if column.best is not None)])
+    return Section(words(metric), ranked, [columns[0], *(column for column in columns[1:] if column.known)])
 
 
 def picture(path: Path, width: int | None = None) -> dict[str, Any]:

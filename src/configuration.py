@@ -91,7 +91,11 @@ def further(folder: Path, overrides: Sequence[str]) -> DictConfig:
             )
         if not override.is_add() and key not in names and OmegaConf.select(plain, key, default=...) is ...:
             raise InputError(f"{key}: there is no such option in {folder}; {nearest(key, names)}.")
-        OmegaConf.update(config, key, override.value(), force_add=True)
+        if override.is_delete():
+            place, _, name = key.rpartition(".")
+            del (OmegaConf.select(config, place) if place else config)[name]
+        else:
+            OmegaConf.update(config, key, override.value(), force_add=True)
     check_types(plain, config, parsed)
     config.resume = str(folder)
     return config

@@ -4,9 +4,10 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # nets are tiny here: two threads would mostly wait for each other
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 from omegaconf import DictConfig
@@ -53,6 +54,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def leaves_no_process() -> Iterator[None]:
+    """Whatever the test starts ends with it; what earlier tests keep, such as a fork server, is none of its concern."""
+    own = psutil.Process()
+    before = set(own.children(recursive=True))
+    yield
+    assert set(own.children(recursive=True)) <= before
+
+
+@pytest.fixture
 def images(tmp_path: Path) -> Callable[..., Images]:
     """Makes a prepared data set of random pictures: 80 % training, 10 % validation, 10 % test."""
 
@@ -85,25 +95,13 @@ def data_cache(cache: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> P
 @pytest.fixture(scope="session")
 def fashion_mnist(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[DictConfig, Prepared]:
     """The configuration of the real Fashion-MNIST, and the data, prepared once."""
-    if not (cache / "fashion-mnist").is_dir():
-        pytest.skip(f"{cache} holds no fashion-mnist")
-    place = tmp_path_factory.mktemp("fashion")
-    config = configuration.compose(["data=fashion_mnist", f"paths.prepared={place}/prepared", f"paths.downloads={place}/none"])
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("DATA_CACHE", str(cache))
-        return config, assembly.prepare(config)
+    return _prepared("fashion_mnist", cache / "fashion-mnist", tmp_path_factory.mktemp("fashion"))
 
 
 @pytest.fixture(scope="session")
 def isbi2012(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[DictConfig, Prepared]:
     """The configuration of the real slices with membranes, and the data, prepared once."""
-    if not (cache / "isbi2012-em").is_dir():
-        pytest.skip(f"{cache} holds no isbi2012-em")
-    place = tmp_path_factory.mktemp("isbi")
-    config = configuration.compose(["data=isbi2012", f"paths.prepared={place}/prepared", f"paths.downloads={place}/none"])
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("DATA_CACHE", str(cache))
-        return config, assembly.prepare(config)
+    return _prepared("isbi2012", cache / "isbi2012-em", tmp_path_factory.mktemp("isbi"))
 
 
 @pytest.fixture(scope="session")
@@ -118,3 +116,12 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[DictConfig, Prepar
     """The configuration of scikit-learn's digits, and the data, prepared once."""
     config = configuration.compose(["data=digits", f"paths.prepared={tmp_path_factory.mktemp('digits')}"])
     return config, assembly.prepare(config)
+
+
+def _prepared(data: str, raw: Path, place: Path) -> tuple[DictConfig, Prepared]:
+    if not raw.is_dir():
+        pytest.skip(f"{raw.parent} holds no {raw.name}")
+    config = configuration.compose([f"data={data}", f"paths.prepared={place}/prepared", f"paths.downloads={place}/none"])
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DATA_CACHE", str(raw.parent))
+        return config, assembly.prepare(config)

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 
 from src.models.fnn import FNN
 from src.protocols import Batch, Outcome
@@ -22,6 +24,24 @@ class Weights(Callback):
         text = b"".join(parameter.detach().numpy().tobytes() for parameter in module.parameters())
         path = Path(trainer.default_root_dir) / f"weights-{trainer.global_rank}.txt"
         path.write_text(hashlib.sha256(text).hexdigest())
+
+
+class Meetings(Callback):
+    """Leaves in the run folder how often the processes have added their gradients up."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        def counted(state: None, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
+            self.count += bucket.is_last()
+            return allreduce_hook(None, bucket)
+
+        model: Any = trainer.strategy.model
+        model.register_comm_hook(None, counted)
+
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        (Path(trainer.default_root_dir) / f"meetings-{trainer.global_rank}.txt").write_text(str(self.count))
 
 
 class Slow(Callback):

@@ -205,10 +205,18 @@ def test_a_run_is_trained_further_with_other_values(tmp_path):
     assert config.model == resolved.model
 
 
+def test_a_run_is_trained_further_without_a_callback(tmp_path):
+    OmegaConf.save(resolve(compose(["callbacks=early_stopping"])), tmp_path / "config.yaml")
+    (name,) = OmegaConf.load(tmp_path / "config.yaml").callbacks
+    config = configuration.further(tmp_path, [f"resume={tmp_path}", f"~callbacks.{name}"])
+    assert OmegaConf.to_container(config.callbacks) == {}
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
         ("trainer.max_epoch=20", "trainer.max_epoch: there is no such option in .*nearest: trainer.max_epochs"),
+        ("~trainer.max_epoch", "trainer.max_epoch: there is no such option in .*nearest: trainer.max_epochs"),
         ("model=lenet", "expected values only; received model=lenet"),
         ("+experiment=cnn", r"expected values only; received \+experiment=cnn"),
         ("trainer.max_epochs=many", "trainer.max_epochs: expected a number"),

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 from omegaconf import OmegaConf
 
@@ -15,7 +14,7 @@ from src.errors import RunFailed
 from src.protocols import Fit
 from tests.nets import end, fit, points, same, values
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("leaves_no_process")]
 SMALL = ("trainer.accelerator=cpu", "trainer.progress_bar=false", "trainer.log_every_n_steps=3")
 FNN, CNN = ("model.hidden=[8]",), ("model=cnn", "model.width=2", "model.dropout=0.25")
 TWO = ("trainer=ddp", "+callbacks.weights._target_=tests.ranks.Weights")
@@ -33,10 +32,6 @@ def experiment(data: Images, folder: Path, *overrides: str) -> Experiment:
 def trained(data: Images, folder: Path, *overrides: str) -> Fit:
     made = experiment(data, folder, *overrides)
     return fit(made.learner, made.data, folder)
-
-
-def children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +58,13 @@ def test_two_processes_train_as_one_with_the_doubled_batch(images: Callable[...,
     for key, (epoch, value) in expected.items():
         assert found[key] == (epoch, pytest.approx(value, rel=1e-5)), key
     assert values(tmp_path / "two", "val/accuracy") == values(tmp_path / "one", "val/accuracy")
-    assert children() == []
+
+
+def test_gradients_are_added_up_once_a_step(images, tmp_path):
+    settings = ("trainer.accumulate_grad_batches=3", "+callbacks.meetings._target_=tests.ranks.Meetings", "data.batch_size=4")
+    result = trained(images(151), tmp_path / "run", *TWO, *FNN, *settings)
+    assert result.steps == 3 * 6  # of 16 batches an epoch
+    assert [int((tmp_path / "run" / f"meetings-{rank}.txt").read_text()) for rank in (0, 1)] == [result.steps] * 2
 
 
 def test_a_part_with_fewer_examples_than_processes(images, tmp_path):
@@ -90,7 +91,6 @@ def test_a_loss_that_is_no_number_in_one_process_ends_all(images, tmp_path):
     spoilt = ("task._target_=tests.ranks.Spoilt", "+task.rank=1", "+task.step=7", "trainer.steps_per_call=4")
     with pytest.raises(RunFailed, match=r"The loss is nan at step 7, in epoch 1"):
         trained(images(151), tmp_path / "run", *TWO, *FNN, *spoilt, "data.batch_size=4")
-    assert children() == []
     assert all(math.isfinite(value) for _, value in points(tmp_path / "run").values())
 
 
@@ -126,7 +126,6 @@ def test_all_go_back_when_one_diverges(images, tmp_path):
     assert values(tmp_path / "run", "train/rolled_back") == [1]
     assert result.epochs == 3
     assert [step for name, step in points(tmp_path / "run") if name == "train/loss"] == list(range(1, result.steps + 1))
-    assert children() == []
 
 
 def test_memory_that_is_short_in_one_process_makes_all_take_smaller_pieces(images, tmp_path):

@@ -16,7 +16,7 @@ def test_a_toy_task_goes_all_the_way(tmp_path):
         "# @package _global_\n"
         "objective: {metric: val/distance, mode: min}\n"
         "task: {_target_: tests.toy.Brightness}\n"
-        "evaluation: {_target_: tests.toy.Distances, headline: [distance]}\n"
+        "evaluation: {_target_: tests.toy.Distances, headline: {distance: min}}\n"
     )
     (folder / "conf/experiment/toy.yaml").write_text(
         "# @package _global_\n# How bright is a digit?\n"

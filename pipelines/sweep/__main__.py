@@ -43,7 +43,7 @@ def sweep(arguments: Sequence[str]) -> Path:
             max_failures=int(setup.sweep["max_failures"]),
         ).run()
         confirmed = confirm(setup, worker, slots)
-        best.summarise(setup, worker, record, confirmed)
+        best.summarise(setup, worker, record, confirmed or {})
     best.finish(setup, worker, confirmed)
     return setup.folder
 

@@ -46,11 +46,11 @@ class Keeper:
                 path.unlink(missing_ok=True)
 
 
-def finish(setup: Setup, worker: Worker, confirmed: Mapping[int, Mapping[str, Any]]) -> None:
+def finish(setup: Setup, worker: Worker, confirmed: Mapping[int, Mapping[str, Any]] | None) -> None:
     """Makes runs of the best trials, from the weights that they have, and writes tuned/NAME.yaml.
 
     Args:
-        confirmed: what trials reached with fresh seeds, the best first.
+        confirmed: what trials reached with fresh seeds, the best first; None where another worker writes tuned/NAME.yaml.
     """
     from src.train import train
 
@@ -62,8 +62,9 @@ def finish(setup: Setup, worker: Worker, confirmed: Mapping[int, Mapping[str, An
             + (f", the last for this: {reasons[-1]}" if reasons else "")
             + ". Change the space, and name another study (sweep.study=...)."
         )
-    first = next(iter(confirmed), found[0].number)
-    _write(setup, worker.trials()[first], confirmed.get(first, {}))
+    if confirmed is not None:
+        first = next(iter(confirmed), found[0].number)
+        _write(setup, worker.trials()[first], confirmed.get(first, {}))
     for trial in found[: setup.sweep["keep"]]:
         config = setup.config(setup.space.values(trial.params))
         name = identity.run_id(config, setup.prepared.card["content"])

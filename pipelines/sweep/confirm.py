@@ -15,8 +15,10 @@ from src.errors import InUse, RunFailed
 from src.runs import Run
 
 
-def confirm(setup: Setup, worker: Worker, slots: Slots) -> dict[int, dict[str, Any]]:
-    """What the best trials reach with fresh seeds, by their numbers, the best first; none where one seed is all.
+def confirm(setup: Setup, worker: Worker, slots: Slots) -> dict[int, dict[str, Any]] | None:
+    """What the best trials reach with fresh seeds, by their numbers, the best first; empty where one seed is all.
+
+    None while another worker trains them: the best point is then that worker's to name.
 
     The best of many noisy values is better than it will ever be again; with fresh seeds it is not.
 
@@ -31,8 +33,8 @@ def confirm(setup: Setup, worker: Worker, slots: Slots) -> dict[int, dict[str, A
             found = _train(setup, slots, chosen)
             runs.write_json(setup.folder / "confirm" / "confirmed.json", {str(number): one for number, one in found.items()})
     except InUse:
-        print("sweep: another worker trains the best points with fresh seeds.")
-        return {}
+        print("sweep: another worker trains the best points with fresh seeds, and names the best one when it has.")
+        return None
     first = worker.objectives[0]
     return dict(sorted(found.items(), key=lambda item: -first.sign * item[1]["mean"]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,13 +28,13 @@ class Anomaly:
         quantile: of the validation part's errors; what lies above it is called anomalous.
     """
 
-    def __init__(self, *, data: Any, headline: Sequence[str], quantile: float = 0.95):
+    def __init__(self, *, data: Any, headline: Mapping[str, str | None], quantile: float = 0.95):
         if not 0 < quantile < 1:
             raise ValueError(f"evaluation.quantile: expected a number between 0 and 1; received {quantile}.")
         if not data.keep.get("train"):
             raise ValueError("data.keep.train: expected the classes that count as normal, such as [0]; it names none.")
         codes.check(data)
-        self.headline = tuple(headline)
+        self.headline = headline
         self.classes = data.classes
         self.normal = list(data.keep["train"])
         self.quantile = quantile

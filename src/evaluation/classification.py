@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,8 +25,8 @@ class Classification:
         top_k: how many of the most probable classes may hold the right one.
     """
 
-    def __init__(self, *, data: Any, headline: Sequence[str], top_k: int = 3):
-        self.headline = tuple(headline)
+    def __init__(self, *, data: Any, headline: Mapping[str, str | None], top_k: int = 3):
+        self.headline = headline
         self.classes = list(data.classes)
         self.top_k = min(top_k, len(self.classes))
 

@@ -1,7 +1,7 @@
 """Scores, intervals and figures of one part of the data, from predictions alone; knows no task by name."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -25,7 +25,7 @@ class Evaluation(Protocol):
     and may ask the experiment for a few outputs.
     """
 
-    headline: Sequence[str]  # the metrics that a short table shows
+    headline: Mapping[str, str | None]  # the metrics that a short table shows: max or min, None where neither end is the better
 
     def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray | list[Any]]: ...
 

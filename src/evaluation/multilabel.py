@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,8 +23,8 @@ BINS = 100
 class MultiLabel:
     """Scores for any number of several labels; a label is said to be there from a probability of 0.5 on."""
 
-    def __init__(self, *, data: Any, headline: Sequence[str]):
-        self.headline = tuple(headline)
+    def __init__(self, *, data: Any, headline: Mapping[str, str | None]):
+        self.headline = headline
         self.classes = list(data.classes)
 
     def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray | list[Any]]:

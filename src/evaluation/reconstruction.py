@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,9 +22,9 @@ class Reconstruction:
     `active` is the share of the codes' numbers that are not zero.
     """
 
-    def __init__(self, *, data: Any, headline: Sequence[str]):
+    def __init__(self, *, data: Any, headline: Mapping[str, str | None]):
         codes.check(data)
-        self.headline = tuple(headline)
+        self.headline = headline
         self.classes = data.classes
 
     def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]:

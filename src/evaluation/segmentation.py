@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +30,8 @@ class Segmentation:
     one are not independent.
     """
 
-    def __init__(self, *, data: Any, headline: Sequence[str]):
-        self.headline = tuple(headline)
+    def __init__(self, *, data: Any, headline: Mapping[str, str | None]):
+        self.headline = headline
         self.classes = list(data.classes)
         self._names = data.names
 

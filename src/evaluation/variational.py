@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,9 +25,9 @@ class Variational:
         samples: how many are drawn for it.
     """
 
-    def __init__(self, *, data: Any, headline: Sequence[str], classifier: str | None = None, samples: int = 5000):
+    def __init__(self, *, data: Any, headline: Mapping[str, str | None], classifier: str | None = None, samples: int = 5000):
         codes.check(data)
-        self.headline = tuple(headline)
+        self.headline = headline
         self.classes = data.classes
         self._judge = Judge(classifier, data=data, samples=samples) if classifier else None
 

@@ -126,7 +126,7 @@ class Task(LightningModule):
     def on_train_start(self) -> None:
         self._losses.to(self.device)
         self._stepping = Stepping(self, self._clip, self.divergence)
-        self._passes: Whole | MicroBatches = Whole(self._learn, self._accumulate)
+        self._passes: Whole | MicroBatches = Whole(self._learn, self._accumulate, self.trainer.strategy)
         if self._micro:
             self._passes = MicroBatches(self._passes, self, self._stepping, size=self._micro_size, found=self._shortened)
         if self._averaging is not None:  # the weights of a checkpoint are in the model by now

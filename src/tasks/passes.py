@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -20,19 +20,23 @@ EXHAUSTED = "can't allocate memory"  # what torch says on a CPU, by a plain Runt
 
 
 class Whole:
-    """One forward and one backward pass for each batch.
+    """One forward and one backward pass for each batch; of several processes, gradients are added up with a step's last one.
 
     Args:
         learn: gives a batch's mean loss, and adds to the gradients those of the loss divided by a number.
         batches: that make a step.
     """
 
-    def __init__(self, learn: Callable[[Batch, float], Tensor], batches: int):
+    def __init__(self, learn: Callable[[Batch, float], Tensor], batches: int, strategy: Any):
         self.learn = learn
         self.batches = batches
+        self._strategy = strategy
 
     def __call__(self, group: Sequence[Batch], step: int) -> list[Tensor]:
-        return [self.learn(batch, self.batches) for batch in group]
+        *first, last = group
+        with alone(self._strategy):
+            losses = [self.learn(batch, self.batches) for batch in first]
+        return [*losses, self.learn(last, self.batches)]
 
 
 class MicroBatches:
@@ -83,7 +87,7 @@ class MicroBatches:
             random, buffers = random_state(), [buffer.clone() for buffer in self._buffers]
             exhausted = None
             try:
-                with self._alone():
+                with alone(self._strategy):
                     losses = [self._piecewise(batch) for batch in group]
             except (RuntimeError, MemoryError) as error:
                 if not _out_of_memory(error):
@@ -123,10 +127,6 @@ class MicroBatches:
             )
         self.size = -(-size // 2)
 
-    def _alone(self) -> Any:
-        model = self._strategy.model
-        return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
-
     def _agreed(self, short: bool, largest: int) -> tuple[bool, int]:
         if not self._several:
             return short, largest
@@ -143,6 +143,12 @@ class MicroBatches:
         for work in waiting:
             work.wait()
         torch._foreach_div_(gradients, self._strategy.world_size)
+
+
+def alone(strategy: Any) -> AbstractContextManager[None]:
+    """Where each process computes its gradients by itself, without those of the others."""
+    model = strategy.model
+    return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
 
 
 def _out_of_memory(error: Exception) -> bool:

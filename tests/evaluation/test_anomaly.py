@@ -14,7 +14,7 @@ from src.evaluation.anomaly import Anomaly
 from tests.evaluation import data as predicted
 
 DATA = predicted(["cat", "dog", "a fish"], keep={"train": [1]})
-HEADLINE = ["auroc"]
+HEADLINE = {"auroc": "max"}
 
 
 def table(target: list[int], error: list[float]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from src.evaluation.reconstruction import Reconstruction
 from tests.evaluation import data as predicted
 
 CLASSES = ["cat", "dog", "a fish"]
-HEADLINE = ["accuracy"]
+HEADLINE = {"accuracy": "max"}
 
 
 def test_a_bootstrap_draws_as_many_rows_as_there_are():
@@ -113,7 +113,7 @@ def test_there_are_at_most_as_many_top_places_as_classes():
 
 
 def test_reconstructions():
-    evaluation = Reconstruction(data=predicted(CLASSES), headline=["error"])
+    evaluation = Reconstruction(data=predicted(CLASSES), headline={"error": "min"})
     outputs = {"error": np.array([0.1, 0.3, 0.2]), "code": np.arange(6).reshape(3, 2)}  # the first number is zero
     found = pd.DataFrame(evaluation.columns(outputs, np.array([0, 1, 2])))
     assert list(found.columns) == ["target", "prediction", "code_0", "code_1"]

@@ -20,7 +20,7 @@ def predicted() -> tuple[MultiLabel, pd.DataFrame, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     target = (rng.random((200, 3)) < (0.5, 0.2, 0.05)).astype(np.uint8)
     probability = (0.4 * target + rng.random((200, 3)) * 0.6).round(2).astype(np.float32)
-    evaluation = MultiLabel(data=SimpleNamespace(classes=CLASSES), headline=["f1_macro"])
+    evaluation = MultiLabel(data=SimpleNamespace(classes=CLASSES), headline={"f1_macro": "max"})
     return evaluation, pd.DataFrame(evaluation.columns({"probability": probability}, target)), target, probability
 
 

@@ -67,7 +67,7 @@ def blended(experiment: Experiment, rows: np.ndarray) -> dict[int, np.ndarray]:
 
 def test_a_class_that_is_said_but_not_there_counts_as_in_training():
     data = SimpleNamespace(classes=["ground", "disc", "square"], names={})
-    evaluation = Segmentation(data=data, headline=["dice_macro"])
+    evaluation = Segmentation(data=data, headline={"dice_macro": "max"})
     truth = np.array([[[0, 0], [1, 1]]], dtype=np.uint8)
     logits = torch.eye(3)[torch.tensor([[[0, 2], [1, 1]]])].permute(0, 3, 1, 2)
     table = pd.DataFrame({"index": [0], **evaluation.columns({"probability": logits.numpy()}, truth)})

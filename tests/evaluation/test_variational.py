@@ -22,7 +22,7 @@ def experiment(images):
     learner = network(
         data, model=model, task=variational.Variational, metric="val/negative_elbo", optimizer=partial(Adam, lr=0.01)
     )
-    evaluation = Variational(data=data, headline=["negative_elbo", "kl"])
+    evaluation = Variational(data=data, headline={"negative_elbo": "min", "kl": None})
     config = {"seed": 0, "model": {"code": 3}}
     return SimpleNamespace(data=data, prepared=data.prepared, learner=learner, evaluation=evaluation, config=config)
 

@@ -33,6 +33,7 @@ def results(
     half: float = 0.01,
     metric: str = "grip",
     mode: str = "max",
+    modes: dict[str, str | None] | None = None,
     evaluation: str = "made.up.Handling",
     card: dict[str, Any] | None = None,
     timings: dict[str, float] | None = None,
@@ -43,6 +44,7 @@ def results(
 
     Args:
         values: metrics of the test part.
+        modes: of those of which more is not the better.
         half: half the width of each interval.
     """
     folder = Path("results") / name
@@ -52,7 +54,7 @@ def results(
         "data": {"_target_": "made.up.Pebbles", "batch_size": 32},
         "model": {"_target_": "made.up.Hand", "fingers": 5},
         "objective": {"metric": f"val/{metric}", "mode": mode},
-        "evaluation": {"_target_": evaluation, "headline": list(values)},
+        "evaluation": {"_target_": evaluation, "headline": {**dict.fromkeys(values, "max"), **(modes or {})}},
     }
     write(folder / "model" / "config.yaml", config)
     scores = {f"{part}/{key}": value for part in ("val", "test") for key, value in values.items()}

@@ -47,12 +47,16 @@ def test_an_experiment_without_the_objective_comes_last():
 
 
 def test_the_best_of_each_column_is_marked():
-    results("a", {"grip": 0.9, "grip_loss": 0.3}, timings={"fit_seconds": 2.0, "latency_one_ms": 4})
-    results("b", {"grip": 0.5, "grip_loss": 0.2}, timings={"fit_seconds": 9.0})
+    modes = {"slips": "min", "width": None}
+    results("a", {"grip": 0.9, "slips": 0.3, "width": 0.7}, modes=modes, timings={"fit_seconds": 2.0, "latency_one_ms": 4})
+    results("b", {"grip": 0.5, "slips": 0.2, "width": 0.1}, modes=modes, timings={"fit_seconds": 9.0})
     text = leaderboard()
-    assert "| experiment | grip | grip loss | parameters | training, s | one example, ms |\n" in text
-    assert "| **0.9000** (0.8900–0.9100) | 0.3000 (0.2900–0.3100) | **53.1 k** | **2.00** | **4** |" in text
-    assert "| 0.5000 (0.4900–0.5100) | **0.2000** (0.1900–0.2100) | **53.1 k** | 9.00 | – |" in text
+    assert "| experiment | grip | slips | width | parameters | training, s | one example, ms |\n" in text
+    assert (
+        "| **0.9000** (0.8900–0.9100) | 0.3000 (0.2900–0.3100) | 0.7000 (0.6900–0.7100) | **53.1 k** | **2.00** | **4** |"
+        in text
+    )
+    assert "| 0.5000 (0.4900–0.5100) | **0.2000** (0.1900–0.2100) | 0.1000 (0.0900–0.1100) | **53.1 k** | 9.00 | – |" in text
     assert index().count('class="best"') == 6
 
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import optuna
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
@@ -58,6 +59,20 @@ def epochs(folder: Path, name: str = "fnn") -> dict[int, list[int]]:
 def records(folder: Path, name: str = "fnn") -> dict[str, dict[str, Any]]:
     folders = (folder / "runs/sweeps" / name).glob("trial-*")
     return {path.name: json.loads((path / "record.json").read_text()) for path in sorted(folders)}
+
+
+def tree(folder: Path, name: str = "fnn") -> dict[str, str]:
+    """The nested runs by name, with the state that they are tagged with."""
+    run(folder, "python", "-m", "pipelines.sync", PYTHONPATH=str(ROOT))
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    found = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    (parent,) = (one for one in found if one.info.run_name == name)
+    assert parent.info.status == "FINISHED"
+    children = [one for one in found if one.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert len({child.info.run_name for child in children}) == len(children)
+    assert all(child.info.status == "FINISHED" for child in children)
+    return {child.info.run_name: child.data.tags["trial.state"] for child in children}
 
 
 def kill(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> None:

@@ -1,19 +1,16 @@
 """Two commands share a study on a journal or on PostgreSQL, and one of them is killed in the middle, again and again."""
 
-import os
 import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-import mlflow
 import pytest
 from optuna.trial import TrialState
 
-from tests.pipelines.sweep import epochs, kill, records, start
+from tests.pipelines.sweep import epochs, kill, records, start, tree
 from tests.pipelines.sweep import trials as found_trials
-from tests.repository import ROOT, run
 from tests.servers import postgres
 
 KILLS = 3
@@ -84,19 +81,5 @@ def _check(folder: Any, trials: list[Any], budget: int, length: int) -> None:
     repeated = {number: len(found) - len(set(found)) for number, found in trained.items()}
     # One checkpoint interval, which is an epoch, for each kill: so no trial began again from its start.
     assert sum(repeated.values()) <= KILLS, repeated
-    tree = _tree(folder)
-    assert tree == {f"trial-{trial.number:04d}": trial.state.name for trial in trials}
+    assert tree(folder) == {f"trial-{trial.number:04d}": trial.state.name for trial in trials}
     assert {record["status"] for record in records(folder).values()} == {"FINISHED"}
-
-
-def _tree(folder: Any) -> dict[str, str]:
-    """The nested runs by name, with the state that they are tagged with."""
-    run(folder, "python", "-m", "pipelines.sync", PYTHONPATH=str(ROOT))
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
-    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
-    found = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
-    (parent,) = (one for one in found if one.info.run_name == "fnn")
-    children = [one for one in found if one.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-    assert len({child.info.run_name for child in children}) == len(children)
-    assert all(child.info.status == "FINISHED" for child in children)
-    return {child.info.run_name: child.data.tags["trial.state"] for child in children}

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
+from src.runs import Run
 from tests.pipelines.sweep import FNN, epochs, kill, records, start, study, sweep, until
 from tests.repository import ROOT, environment, run
 
@@ -137,6 +138,12 @@ def test_points_are_judged_by_their_mean_over_seeds_and_confirmed_on_fresh_ones(
     before = {path: path.read_text() for path in folder.glob("trial-*/log.txt")}
     sweep(tmp_path, *settings)  # finds nothing to do
     assert {path: path.read_text() for path in folder.glob("trial-*/log.txt")} == before
+    (tmp_path / "tuned/fnn.yaml").unlink()
+    with Run(folder / "confirm").lock():  # as long as another worker confirms, the best point is its to name
+        assert "another worker trains the best points with fresh seeds" in sweep(tmp_path, *settings).stdout
+    assert not (tmp_path / "tuned/fnn.yaml").exists()
+    sweep(tmp_path, *settings)
+    assert yaml.safe_load((tmp_path / "tuned/fnn.yaml").read_text())["confirmed"]["mean"] == confirmed["mean"]
 
 
 def test_trials_of_two_processes_have_equal_parameters_and_are_pruned_as_a_whole(tmp_path):
