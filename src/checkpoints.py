@@ -23,12 +23,13 @@ def write(path: Path, content: dict[str, Any]) -> None:
     """Writes tensors and plain containers. The file that was there stays beside it as `<name>.prev`."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    data = buffer.getvalue()
+    data = buffer.getbuffer()  # as it lies: a copy of a large network's would need its memory twice
     for left in path.parent.glob(f".{path.name}.*"):  # by a process that was killed while it wrote
         left.unlink()
     with atomic(path) as temporary:
         with open(temporary, "wb") as file:
-            file.write(data + MARK + hashlib.sha256(data).digest())
+            file.write(data)
+            file.write(MARK + hashlib.sha256(data).digest())
             file.flush()
             os.fsync(file.fileno())
         if path.exists():  # only now that the new one is whole: there are never fewer than two

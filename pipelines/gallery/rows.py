@@ -50,7 +50,7 @@ class Row:
         """What `measure` left; empty where nobody measured it, or something else than is asked for now."""
         found = runs.read_json(self.path)
         same = found and (found["command"], [*found["seeds"]]) == (self.command, [str(seed) for seed in self.seeds])
-        return found if same else {}
+        return found if same and all({*self.shown} <= {*seed["test"]} for seed in found["seeds"].values()) else {}
 
     def measure(self) -> None:
         """Trains each seed, or finds its run, and leaves the row's file."""
@@ -59,6 +59,9 @@ class Row:
             run = _train([*self.arguments, f"seed={seed}"])
             metrics, timings = runs.read_json(run / "metrics.json"), runs.read_json(run / "timings.json")
             tests = {name.removeprefix("test/"): value for name, value in metrics.items() if name.startswith("test/")}
+            tests = {
+                name: value for name, value in tests.items() if "/" not in name or name in self.shown
+            }  # none of each class
             seeds[str(seed)] = {"run": run.name, "test": tests, **{name: timings[name] for name in COSTS if name in timings}}
         config: Any = OmegaConf.load(run / "config.yaml")
         tags = runs.read_json(run / "record.json")["tags"]  # of the time when it was trained

@@ -1,71 +1,44 @@
 """kill -9 in a search, and the same command again: `python -m tests.chaos.searches 12`, with any override after it.
 
-Killed are the worker alone, the worker with all that it has started, and the process of a trial, in turn; the moments are
-uniform from the command's start to its exit.
+Killed are the worker alone, the worker with all that it has started, and the process of a trial.
 """
 
-import random
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from tests import chaos
+from tests.chaos import commands
 from tests.chaos.kills import Kills, report
 from tests.pipelines.sweep import start, study, sweep, tree
 
 # A sampler whose points depend on a trial's number alone, and a single worker: each trial can be compared.
 SEARCH = ("sweep/sampler=random", "sweep/pruner=none", "sweep.n_trials=4", "trainer.max_epochs=8", "tracking.wait=60")
-WORKER, ALL, TRIAL = VICTIMS = ("the worker", "the worker and all its processes", "a trial's process")
 
 
 def kills(folder: Path, count: int, *, arguments: Sequence[str] = (), seed: int = 0) -> Kills:
     """Kills in so many searches, in each once, and lets each come to its end.
 
     Args:
-        folder: of the searches, one in a folder of its own.
         arguments: besides those of the search.
     """
-    generator = random.Random(seed)
     settings = [*SEARCH, *arguments]
-    whole = folder / "whole"
-    whole.mkdir()
-    began = time.monotonic()
-    sweep(whole, *settings)
-    length, expected = time.monotonic() - began, outcome(whole)
-    found, number = Kills(), 0
-    while found.hit.total() < count:
-        victim = VICTIMS[number % len(VICTIMS)]
-        number += 1
-        place = folder / f"kill-{number}"
-        place.mkdir()
-        command = start(place, *settings)
-        with suppress(subprocess.TimeoutExpired):
-            command.wait(generator.uniform(0, length))
-        searching = any(place.glob("runs/sweeps/fnn/trial-*"))  # before, the corners of the space are looked at
-        if not _kill(command, victim):
-            command.communicate()
-            found.missed += 1
-            continue
-        found.hit[victim] += 1
-        try:
-            _, error = command.communicate()
-            if victim == TRIAL and searching:
-                assert command.returncode == 0, error
-            else:
-                sweep(place, *settings)
-            assert outcome(place) == expected, f"{outcome(place)}, expected {expected}"
-        except Exception as error:  # whatever it is, it is what this kill came to
-            found.different.append(f"{place}, killed: {victim}: {error}")
-        print(f"\r{found.hit.total()} of {count}, last {victim}\033[K", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-    return found
+
+    def end(place: Path, command: subprocess.Popen[str], victim: str) -> dict[str, Any]:
+        _, error = command.communicate()
+        if command.returncode != 0:
+            assert victim in VICTIMS, error
+            lost = victim == TRIAL and any(place.glob("runs/sweeps/fnn/trial-*"))  # before, the space's corners are looked at
+            assert not lost, f"the search did not outlive a trial: {error}"
+            sweep(place, *settings)
+        return outcome(place)
+
+    return commands.kills(folder, count, start=lambda place: start(place, *settings), end=end, victims=VICTIMS, seed=seed)
 
 
 def outcome(folder: Path) -> dict[str, Any]:
@@ -76,20 +49,25 @@ def outcome(folder: Path) -> dict[str, Any]:
     return {"trials": trials, **chaos.outcome(best)}
 
 
-def _kill(command: subprocess.Popen[str], victim: str) -> bool:
-    """Whether there was a victim to kill; a trial's process may have to be waited for."""
-    while command.poll() is None:
-        with suppress(psutil.Error):
-            worker = psutil.Process(command.pid)
-            children = worker.children()
-            trials = [trial for child in children if "forkserver" in " ".join(child.cmdline()) for trial in child.children()]
-            victims = {WORKER: [worker], ALL: [worker, *worker.children(recursive=True)], TRIAL: trials[:1]}[victim]
-            for process in victims:
-                process.kill()
-            if victims:
-                return True
-        time.sleep(0.01)
-    return False
+def _all(command: subprocess.Popen[str]) -> list[psutil.Process]:
+    worker = psutil.Process(command.pid)
+    return [worker, *worker.children(recursive=True)]
+
+
+def _trial(command: subprocess.Popen[str]) -> list[psutil.Process]:
+    servers = [child for child in psutil.Process(command.pid).children() if "forkserver" in " ".join(child.cmdline())]
+    trials = [trial for server in servers for trial in server.children()]
+    if not trials:
+        raise LookupError("no trial is under way")
+    return trials[:1]
+
+
+TRIAL = "a trial's process"
+VICTIMS: dict[str, commands.Find] = {
+    "the worker": lambda command: _all(command)[:1],
+    "the worker and all its processes": _all,
+    TRIAL: _trial,
+}
 
 
 if __name__ == "__main__":

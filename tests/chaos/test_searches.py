@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.chaos.searches import VICTIMS, kills
+from tests.chaos.searches import kills
 
 
 @pytest.mark.cluster
@@ -11,7 +11,6 @@ def test_searches_that_were_killed_end_as_whole_ones(tmp_path):
     found = kills(tmp_path, 3, seed=1)
     assert found.different == [], found
     assert found.hit.total() == 3
-    assert {*found.hit} <= {*VICTIMS}
 
 
 @pytest.mark.long

@@ -36,6 +36,7 @@ def test_a_row_is_measured_by_its_own_command_for_each_seed(row: Row, tmp_path: 
     found = row.measured
     assert {seed["run"] for seed in found["seeds"].values()} == {path.name for path in (tmp_path / "runs").glob("most*")}
     assert len(found["seeds"]) == 2
+    assert not any("/" in name for seed in found["seeds"].values() for name in seed["test"])
     value, deviation = rows.mean(found, "accuracy")
     assert value == pytest.approx(0.1, abs=0.02)
     assert deviation == 0
@@ -51,6 +52,15 @@ def test_a_row_of_other_arguments_counts_as_not_measured(row: Row):
         changed = Row(**{**vars(row), **other})
         assert changed.measured == {}
         assert table.markdown([changed]) == ""
+
+
+def test_a_row_keeps_the_figures_of_a_class_that_it_shows(row: Row):
+    plain = Row(**{**vars(row), "seeds": [0]})
+    plain.measure()
+    more = Row(**{**vars(plain), "shown": ["accuracy", "recall/0"]})
+    assert more.measured == {}
+    more.measure()
+    assert {"accuracy", "recall/0"} <= {*more.measured["seeds"]["0"]["test"]}
 
 
 def test_a_command_that_fails_leaves_no_row(row: Row):
