@@ -41,7 +41,7 @@ def kills(
     length = time.monotonic() - began
     found, number = Kills(), 0
     while found.hit.total() < count:
-        victim = [*victims][number % len(victims)]
+        victim = [*victims][found.hit.total() % len(victims)]
         number += 1
         place = folder / f"kill-{number}"
         place.mkdir()
