@@ -54,7 +54,7 @@ STUDIES = {
     "classes": Study(
         ["+experiment=eight_classes", *SMALL],
         ["+experiment=transfer", *SMALL],
-        ways=((), ("callbacks=freeze", "callbacks.freeze.parts=[features]"), ("task.rates={features:0.1}",)),
+        ways=((), ("callbacks=freeze", "callbacks.freeze.parts=[features]")),
     ),
     "labels": Study(
         ["+experiment=autoencoder", "data=fashion_mnist", "trainer.max_epochs=4", *SIZES],

@@ -101,7 +101,7 @@ def _of_file(path: Path) -> Mapping[str, Tensor]:
 
 def _recorded(name: str, uri: str) -> Mapping[str, Tensor]:
     """Of a model as runs log it, or of any other file of weights."""
-    for key, value in store.ENVIRONMENT.items():
+    for key, value in {**store.ENVIRONMENT, "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}.items():
         os.environ.setdefault(key, value)
     if away := store.check(uri):
         raise InputError(f"initial.weights={name}: expected a tracking store that answers; {away}. Start it, or name a file.")

@@ -141,6 +141,10 @@ def test_an_experiment_begins_with_them_and_its_run_does_not_read_them_again(com
     further = configuration.further(tmp_path / "run", ["trainer.max_epochs=2"])
     assert assembly.complete(further, digits[1]).initial.content == config.initial.content
     assembly.build(further, digits[1])
+    with pytest.raises(
+        InputError, match=r"expected no initial weights, for the training goes on with its own; received initial\."
+    ):
+        configuration.further(tmp_path / "run", ["initial.weights=others.safetensors"])
     with pytest.raises(InputError, match="there is none"):
         assembly.build(config, digits[1])
 
