@@ -58,7 +58,7 @@ def _check(weights: str, own: Mapping[str, Tensor], given: Mapping[str, Tensor],
     if differing:
         name = differing[0]
         heads = dict.fromkeys([*new, *(name.rpartition(".")[0] or name for name in differing)])
-        more = f", and so do {len(differing) - 1} others" if len(differing) > 1 else ""
+        more = f", with {len(differing) - 1} more like it" if len(differing) > 1 else ""
         raise InputError(
             f"initial.weights={weights}: expected {name} of the network's shape {list(own[name].shape)}; received "
             f"{list(given[name].shape)}{more}. Let it begin fresh (initial.new=[{','.join(heads)}]), or make sizes agree."

@@ -79,7 +79,7 @@ def test_a_network_that_holds_another_one_takes_its_weights():
 @pytest.mark.parametrize(
     ("outputs", "settings", "expected"),
     [
-        (2, {}, r"classifier\.4\.weight of the network's shape \[2, 128\]; received \[10, 128\], and so do 1 others\. Let it "
+        (2, {}, r"classifier\.4\.weight of the network's shape \[2, 128\]; received \[10, 128\], with 1 more like it\. Let it "
                 r"begin fresh \(initial\.new=\[classifier\.4\]\)"),
         (2, {"new": ["features"]}, r"initial\.new=\[features,classifier\.4\]"),
         (10, {"only": ["features"]}, r"expected all 16 weights of the network; 4 \(classifier\.1\.weight, classifier\.1\.bias, "
