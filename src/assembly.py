@@ -65,11 +65,18 @@ def complete(config: DictConfig, prepared: Prepared) -> DictConfig:
         with torch.device("meta"):  # its layers without their weights
             network = _make(plain(resolved, "model"), "model")
         resolved.trainer.precision = hardware.precision(resolved.trainer.accelerator, network)
+    content: Any = OmegaConf.to_container(resolved)
+    if (node := _initial(content)) is not None:
+        resolved.initial.content = _weights(content, node)[1]
     return resolved
 
 
-def build(config: DictConfig, prepared: Prepared) -> Experiment:
-    """The objects that a resolved configuration describes, the network with fresh weights."""
+def build(config: DictConfig, prepared: Prepared, *, begin: bool = True) -> Experiment:
+    """The objects that a resolved configuration describes, the network with the weights that a training begins with.
+
+    Args:
+        begin: whether `initial` is looked at; what is loaded afterwards would take the place of its weights.
+    """
     content: Any = OmegaConf.to_container(config)
     data = _make({key: value for key, value in content["data"].items() if key not in PREPARING}, "data", prepared=prepared)
     evaluation = _make(content["evaluation"], "evaluation", data=data)
@@ -78,7 +85,7 @@ def build(config: DictConfig, prepared: Prepared) -> Experiment:
     learner = _make(
         content["trainer"],
         "trainer",
-        model=partial(_make, content["model"], "model"),
+        model=partial(_network, content, begin=begin),
         task=partial(_task, content),
         callbacks=lambda: [_make(node, f"callbacks.{name}") for name, node in content["callbacks"].items()],
         data=data,
@@ -118,7 +125,7 @@ def restore(folder: Path, *, place: Mapping[str, Any] | None = None) -> Experime
     config = OmegaConf.merge(config, whole, place)
     assert isinstance(config, DictConfig)
     OmegaConf.resolve(config)
-    experiment = build(config, prepare(config))
+    experiment = build(config, prepare(config), begin=False)
     weights = [folder / name for name in ("best.ckpt", "weights.safetensors", "weights.joblib") if (folder / name).is_file()]
     if not weights:
         raise InputError(f"{folder}: expected a finished run with best.ckpt; there is none. Train it to its end first.")
@@ -135,6 +142,35 @@ def plain(config: DictConfig, key: str) -> Any:
     """One node of the configuration, resolved, as a plain container."""
     node = OmegaConf.select(config, key)
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def _initial(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The node of initial weights; None where all are fresh, or those of the run that is resumed."""
+    node = content.get("initial") or {}
+    return node if node.get("weights") and not content.get("resume") else None
+
+
+def _weights(content: Mapping[str, Any], node: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """The initial weights and their SHA-256, which is that of the configuration where it states one."""
+    from src import weights  # it imports torch
+
+    found = weights.read(str(node["weights"]), runs=Path(content["paths"]["runs"]), tracking=content["tracking"]["uri"])
+    digest = weights.digest(found)
+    if node["content"] not in (None, digest):
+        raise InputError(
+            f"initial.weights={node['weights']}: expected the weights with the SHA-256 {node['content']}, which the "
+            f"configuration states; these have {digest}. Name those, or leave initial.content=null."
+        )
+    return found, digest
+
+
+def _network(content: Mapping[str, Any], *, begin: bool) -> Any:
+    network = _make(content["model"], "model")
+    node = _initial(content) if begin else None
+    if node is not None:
+        settings = {key: value for key, value in node.items() if key != "content"}
+        _make(settings, "initial", network=network, found=_weights(content, node)[0])
+    return network
 
 
 def _optional(content: Mapping[str, Any], name: str) -> Any:

@@ -64,6 +64,13 @@ def exists(path: Path) -> bool:
     return path.is_file() or path.with_name(f"{path.name}.prev").is_file()
 
 
+def own(path: Path) -> bool:
+    """Whether a file ends as those do that are written here."""
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - TRAILER))
+        return file.read(len(MARK)) == MARK
+
+
 class AtomicIO(CheckpointIO):
     """Lets Lightning's own savers go through the writer above."""
 

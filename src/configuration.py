@@ -89,6 +89,11 @@ def further(folder: Path, overrides: Sequence[str]) -> DictConfig:
             raise InputError(
                 f"resume={folder}: expected values only; received {override.input_line}, another {key}. Leave it out."
             )
+        if key.partition(".")[0] == "initial":
+            raise InputError(
+                f"resume={folder}: expected no initial weights, for the training goes on with its own; received "
+                f"{override.input_line}. Leave it out."
+            )
         if not override.is_add() and key not in names and OmegaConf.select(plain, key, default=...) is ...:
             raise InputError(f"{key}: there is no such option in {folder}; {nearest(key, names)}.")
         if override.is_delete():

@@ -18,6 +18,7 @@ TRAINING = (
     "data",
     "augmentation",
     "model",
+    "initial",
     "task",
     "objective",
     "optimizer",
@@ -34,6 +35,7 @@ EVALUATION = ("evaluation", *EXAMINATIONS)
 PRESENTATION = (
     "data.dataset",  # the content of the prepared data stands in its place
     "data.root",
+    "initial.weights",  # their content stands in their place
     "trainer.in_memory_gib",
     "trainer.progress_bar",
     "trainer.log_every_n_steps",
@@ -57,7 +59,10 @@ def training_part(config: Mapping[str, Any]) -> dict[str, Any]:
             return node
         return {key: keep(value, f"{prefix}{key}.") for key, value in node.items() if f"{prefix}{key}" not in PRESENTATION}
 
-    return {key: keep(config.get(key), f"{key}.") for key in TRAINING}
+    part = {key: keep(config.get(key), f"{key}.") for key in TRAINING}
+    if not (config.get("initial") or {}).get("weights"):
+        del part["initial"]  # all weights are fresh, as where nothing is said of them
+    return part
 
 
 def run_id(config: Mapping[str, Any], data: str, *, start: str | None = None) -> str:

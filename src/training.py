@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from src import checkpoints, fitting, hardware, packaging, processes, signals
+from src.callbacks.freezing import Freezing
 from src.callbacks.logging import Handing
 from src.callbacks.progress import Progress
 from src.callbacks.saving import Saving
@@ -106,6 +107,9 @@ class Network:
             auto_micro_batch=auto_micro_batch,
             log_every_n_steps=log_every_n_steps,
         )
+        for callback in callbacks():  # made here too, so that what is wrong with one is said before anything is written
+            if isinstance(callback, Freezing):
+                callback.check(self.task.model, processes=self._processes)
         self._lay_out()
         self.parameters = sum(parameter.numel() for parameter in self.task.parameters())
         self._objective = objective

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from src import assembly, checkpoints, configuration
@@ -12,7 +14,7 @@ from src.assembly import Experiment
 from src.data.images import Images
 from src.errors import RunFailed
 from src.protocols import Fit
-from tests.nets import end, fit, points, same, values
+from tests.nets import FNN_SMALL, end, fit, network, points, same, values
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("leaves_no_process")]
 SMALL = ("trainer.accelerator=cpu", "trainer.progress_bar=false", "trainer.log_every_n_steps=3")
@@ -139,3 +141,25 @@ def test_memory_that_is_short_in_one_process_makes_all_take_smaller_pieces(image
         found = end(tmp_path / "short")["state_dict"][name]
         assert found.numpy() == pytest.approx(tensor.numpy(), rel=1e-4, abs=1e-6), name
     assert values(tmp_path / "short", "train/loss") == pytest.approx(values(tmp_path / "whole", "train/loss"), rel=1e-5)
+
+
+@pytest.mark.parametrize("trainer", ["ddp", "fsdp"])
+def test_initial_weights_frozen_parts_and_rates_are_those_of_one_process(images, tmp_path, trainer):
+    data = images(153)
+    begun = network(data, model=partial(FNN_SMALL, hidden=[8, 8]), seed=7)
+    begun.export(tmp_path)
+    settings = (
+        "model.hidden=[8,8]",
+        f"initial.weights={tmp_path}/weights.safetensors",
+        "callbacks=freeze",
+        "callbacks.freeze.parts=[layers.1]",
+        "task.rates={layers.3:0.5}",
+        "scheduler=one_cycle",
+    )
+    trained(data, tmp_path / "two", f"trainer={trainer}", *settings, "data.batch_size=4")
+    trained(data, tmp_path / "one", *settings, "data.batch_size=8")
+    two = end(tmp_path / "two")["state_dict"]
+    for name, tensor in end(tmp_path / "one")["state_dict"].items():
+        assert two[name].numpy() == pytest.approx(tensor.numpy(), rel=1e-4, abs=1e-6), name
+        same_as_begun = torch.equal(two[name], begun.task.state_dict()[name])
+        assert same_as_begun == name.startswith("model.layers.1."), name

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import torch
 
-from src import checkpoints
+from src import checkpoints, weights
+from src.errors import InputError
 from src.runs import Run
 from tests.repository import ROOT, run
 
@@ -172,6 +173,42 @@ def test_the_model_of_a_classical_estimator_gives_its_predictions(tmp_path, monk
     image = np.load(next(tmp_path.glob("data/prepared/digits-*/image.npy")))[table["index"]].astype(np.float32)
     loaded = mlflow.pyfunc.load_model(model.model_uri).predict(image.reshape(len(image), -1))
     np.testing.assert_allclose(loaded, probability, atol=1e-12)
+
+
+def test_a_run_begins_with_the_weights_of_another_one(finished):
+    folder, run_, _ = finished
+    begun = (*SMALL, "trainer.max_epochs=1", f"initial.weights={run_.folder.name}")
+    frozen = ("initial.new=[classifier.4]", "callbacks=freeze", "callbacks.freeze.parts=[features]")
+    second = Run(folder / train(folder, *begun, *frozen).stdout.splitlines()[-1].removeprefix("run: "))
+    one, other = (checkpoints.read(path)["state_dict"] for path in (run_.best, second.best))
+    kept = {name for name in one if torch.equal(one[name], other[name])}
+    assert {name for name in one if name.startswith("model.features")} <= kept
+    assert "model.classifier.4.weight" not in kept
+    before = sorted((folder / "runs").iterdir())
+    refused = train(folder, *begun, "model.width=4", code=2).stderr
+    assert "expected features.0.weight of the network's shape [4, 1, 3, 3]; received [8, 1, 3, 3]" in refused
+    assert "Traceback" not in refused
+    assert sorted((folder / "runs").iterdir()) == before
+
+
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred.*")
+def test_weights_that_mlflow_holds(finished):
+    folder, run_, _ = finished
+    run(folder, "python", "-m", "pipelines.sync", PYTHONPATH=str(ROOT))
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    client = mlflow.MlflowClient(uri)
+    experiment = client.get_experiment_by_name("athanor")
+    (found,) = [r for r in client.search_runs([experiment.experiment_id]) if r.info.run_name == run_.folder.name]
+    mlflow.set_tracking_uri(uri)
+    mlflow.register_model(f"runs:/{found.info.run_id}/model", "numbers")
+    expected = weights.read(str(run_.folder), runs=folder)
+    for name in ("models:/numbers/1", f"runs:/{found.info.run_id}/model", f"runs:/{found.info.run_id}/checkpoints/best.ckpt"):
+        held = weights.read(name, runs=folder, tracking=uri)
+        assert {key for key in expected if "num_batches" not in key} <= held.keys() <= expected.keys(), name
+        assert all(torch.equal(tensor, expected[key]) for key, tensor in held.items()), name
+    for name in ("models:/numbers/2", "models:/others/1", "runs:/0/model"):
+        with pytest.raises(InputError, match=rf"{name}: expected something that sqlite:"):
+            weights.read(name, runs=folder, tracking=uri)
 
 
 def test_a_finished_run_is_trained_further(finished):

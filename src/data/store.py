@@ -7,8 +7,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -67,7 +67,15 @@ class Prepared:
         return {"shape": self.card["arrays"]["image"]["shape"][1:], "num_classes": len(classes) if classes else None}
 
 
-def prepare(folder: Path, source: Source, *, name: str, split: Mapping[str, Any], max_duplicates: float) -> Prepared:
+def prepare(
+    folder: Path,
+    source: Source,
+    *,
+    name: str,
+    split: Mapping[str, Any],
+    max_duplicates: float,
+    classes: Sequence[int] | None = None,
+) -> Prepared:
     """Reads the source into a prepared folder, or opens the one that is there.
 
     Args:
@@ -75,6 +83,7 @@ def prepare(folder: Path, source: Source, *, name: str, split: Mapping[str, Any]
             stratified by `target` where each example has a class. Parts that the data set itself states are kept.
             Where rows are pieces of examples, it is these that are chosen, with all their pieces.
         max_duplicates: the largest share of a part that may stand, to the bit, in another part too.
+        classes: the only ones, by their numbers, which they have anew from 0 on; all where None is given.
 
     Raises:
         InputError: too few examples for the split, a label outside the classes, or too many duplicates.
@@ -83,6 +92,8 @@ def prepare(folder: Path, source: Source, *, name: str, split: Mapping[str, Any]
         return Prepared(folder)
     raw = source.read()
     _check(raw, name)
+    if classes is not None:
+        raw = _of_classes(raw, [*classes], name)
     group = raw.arrays.get("group", np.arange(len(next(iter(raw.arrays.values())))))
     wholes = _split(raw, group, name=name, **split)
     duplicates = _duplicates(next(iter(raw.arrays.values())), group, wholes)
@@ -155,6 +166,21 @@ def _check(raw: Raw, name: str) -> None:
         )
     if len(np.unique(target)) < 2:
         raise InputError(f"{name}: expected at least two classes among the examples; received one alone.")
+
+
+def _of_classes(raw: Raw, chosen: list[int], name: str) -> Raw:
+    """The examples of some classes, of which the first one that is named becomes class 0."""
+    target, count = raw.arrays.get("target"), len(raw.classes or [])
+    if target is None or target.ndim != 1 or raw.classes is None or raw.groups is not None:
+        raise InputError(f"data.dataset.classes: expected examples with one class each; those of {name} have none or several.")
+    if len({*chosen}) < max(2, len(chosen)) or not {*chosen} <= {*range(count)}:
+        raise InputError(f"data.dataset.classes: expected two or more of 0 to {count - 1}, each once; received {chosen}.")
+    rows = np.flatnonzero(np.isin(target, chosen))
+    numbers = np.zeros(count, dtype=target.dtype)
+    numbers[chosen] = np.arange(len(chosen))
+    arrays = {**{key: array[rows] for key, array in raw.arrays.items()}, "target": numbers[target[rows]]}
+    parts = {part: np.flatnonzero(np.isin(rows, old)) for part, old in raw.parts.items()}
+    return replace(raw, arrays=arrays, classes=[raw.classes[number] for number in chosen], parts=parts)
 
 
 def _split(raw: Raw, group: np.ndarray, *, name: str, seed: int, val: float = 0, test: float = 0) -> dict[str, np.ndarray]:

@@ -31,6 +31,7 @@ class Task(LightningModule):
         optimizer, scheduler: constructors that lack their parameters or their optimizer. A scheduler that asks for
             `total_steps` is told them and stepped after each optimizer step, any other one after each epoch.
         objective: the metric that a scheduler may wait for.
+        rates: factors of the learning rate for parts of the network, by how the names of their weights begin.
         augmentation: from stored examples of a batch to others of the kind, and how they were mixed or moved; for training
             alone.
         averaging: how weights are averaged over the steps; the average is what is validated, and kept as the best.
@@ -49,6 +50,7 @@ class Task(LightningModule):
         optimizer: Callable[..., Optimizer],
         scheduler: Callable[..., LRScheduler] | None,
         objective: str,
+        rates: Mapping[str, float] | None = None,
         augmentation: Callable[[Tensor], tuple[Tensor, Sequence[Mix | Move]]] | None = None,
         averaging: Average | None = None,
         divergence: Policy | None = None,
@@ -64,6 +66,7 @@ class Task(LightningModule):
         self._optimizer = optimizer
         self._scheduler = scheduler
         self._objective = objective
+        self._rates = schedule.factors(rates, model)
         self._augmentation = augmentation
         self._averaging = averaging
         self._averaged: Averaged | None = None
@@ -116,7 +119,8 @@ class Task(LightningModule):
         return batch._replace(input=self.preprocess(input), target=target)
 
     def configure_optimizers(self) -> Any:
-        return schedule.configured(self.parameters(), self._optimizer, self._scheduler, total_steps=self.total_steps)
+        groups = schedule.grouped(self.named_parameters(), self._rates)
+        return schedule.configured(groups, self._optimizer, self._scheduler, total_steps=self.total_steps)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         if device.type == "cpu":
@@ -125,7 +129,7 @@ class Task(LightningModule):
 
     def on_train_start(self) -> None:
         self._losses.to(self.device)
-        self._stepping = Stepping(self, self._clip, self.divergence)
+        self._stepping = Stepping(self, self._clip, self.divergence, [1.0, *self._rates.values()])
         self._passes: Whole | MicroBatches = Whole(self._learn, self._accumulate, self.trainer.strategy)
         if self._micro:
             self._passes = MicroBatches(self._passes, self, self._stepping, size=self._micro_size, found=self._shortened)

@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lightning.pytorch import Trainer
@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
+from src import parts
 from src.errors import InputError
 
 # What a scheduler keeps of the training's length. A run that is trained further goes on in a schedule of the new length.
@@ -39,15 +40,42 @@ class WarmUpCosine:
         return LambdaLR(optimizer, factor)
 
 
+def factors(rates: Mapping[str, float] | None, network: nn.Module) -> dict[str, float]:
+    """Factors of the learning rate by part of the network.
+
+    Raises:
+        InputError: a part that the network lacks, or a factor that trains nothing.
+    """
+    found = {str(part): float(factor) for part, factor in (rates or {}).items()}
+    if any(factor <= 0 for factor in found.values()):
+        raise InputError(f"task.rates: expected factors above 0; received {found}. To freeze a part: callbacks=freeze.")
+    parts.within(found, [name for name, _ in network.named_parameters()], key="task.rates")
+    return found
+
+
+def grouped(named: Iterable[tuple[str, nn.Parameter]], rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Parameters as an optimizer takes them: those at the full rate, then a group for each part that has a rate of its own.
+
+    Args:
+        named: by their names in the task, whose network is `model`.
+        rates: by part; of two parts that a name lies in, the narrower one holds.
+    """
+    groups: dict[str, list[nn.Parameter]] = {"": [], **{part: [] for part in rates}}
+    for name, parameter in named:
+        found = [part for part in rates if parts.inside(name, f"model.{part}")]
+        groups[max(found, key=len, default="")].append(parameter)
+    return [{"params": group} for group in groups.values()]
+
+
 def configured(
-    parameters: Iterable[nn.Parameter],
+    groups: list[dict[str, Any]],
     optimizer: Callable[..., Optimizer],
     scheduler: Callable[..., LRScheduler] | None,
     *,
     total_steps: int,
 ) -> Any:
     """Both as Lightning wants them."""
-    made = optimizer(parameters)
+    made = optimizer(groups)
     if scheduler is None:
         return made
     given = getattr(scheduler, "keywords", {}).get("total_steps")

@@ -32,9 +32,11 @@ class Stepping:
     Args:
         clip: the largest norm of all gradients together, None for no limit.
         divergence: by what learning rates are multiplied, and whether updates that would do harm are left out.
+        factors: by which the rate of each group of parameters is multiplied besides. The schedule does not see them: it may
+            set all groups to one rate.
     """
 
-    def __init__(self, task: LightningModule, clip: float | None, divergence: Policy):
+    def __init__(self, task: LightningModule, clip: float | None, divergence: Policy, factors: Sequence[float] = (1.0,)):
         trainer = task.trainer
         self._task = task
         wrapped: Any = task.optimizers()
@@ -43,6 +45,7 @@ class Stepping:
         self.parameters = [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
         self._clip = clip
         self._rate = divergence.rate
+        self._factors = [self._rate * factor for factor in factors]
         self._scaler = getattr(trainer.precision_plugin, "scaler", None)
         alone = type(trainer.strategy) is SingleDeviceStrategy and self._scaler is None
         self._short_backward = alone and not _heard(trainer, BACKWARD_HOOKS)
@@ -86,12 +89,12 @@ class Stepping:
                 self._wrapped._on_after_step()
                 self._forget()
                 return
-        if self._rate == 1:
+        if all(factor == 1 for factor in self._factors):
             self._take()
             return
         rates = [group["lr"] for group in self._optimizer.param_groups]  # the scheduler's, who goes on from them
-        for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * self._rate
+        for group, rate, factor in zip(self._optimizer.param_groups, rates, self._factors, strict=True):
+            group["lr"] = rate * factor
         self._take()
         for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
             group["lr"] = rate

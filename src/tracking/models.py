@@ -1,13 +1,18 @@
-"""The trained predictor as an MLflow model, with its signature and an example of its input."""
+"""The trained predictor as an MLflow model, with its signature and an example of its input; and models that are there."""
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
+from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
+
+from src.errors import InputError
 
 
 def log_model(uri: str, run: str, folder: Path, package: Mapping[str, Any]) -> None:
@@ -19,6 +24,22 @@ def log_model(uri: str, run: str, folder: Path, package: Mapping[str, Any]) -> N
             _pytorch(folder / package["file"], example)
         else:
             _sklearn(folder / package["file"], example, package.get("answer", "predict_proba"))
+
+
+@contextmanager
+def fetched(name: str, uri: str) -> Iterator[Path]:
+    """A file or folder of what MLflow calls `models:/NAME/VERSION` or `runs:/ID/PATH`, for as long as the block lasts.
+
+    Args:
+        uri: of the tracking store, which has the registry of models too.
+    """
+    mlflow.set_tracking_uri(uri)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            found = mlflow.artifacts.download_artifacts(artifact_uri=name, dst_path=folder)
+        except (MlflowException, OSError) as error:
+            raise InputError(f"{name}: expected something that {uri} has; {error}. `make ui` shows what is there.") from error
+        yield Path(found)
 
 
 def get_ready(flavour: str) -> None:

@@ -333,3 +333,32 @@ def prepare_together(root: Path, barrier: Any) -> None:
 
 def digests(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+def test_some_classes_become_a_data_set_of_their_own(tmp_path):
+    image, target = noise(120)
+    source = Arrays(image, target, parts={"test": np.arange(90, 120)})
+    settings: dict[str, Any] = {"name": "noise", "split": {"val": 0.2, "seed": 0}, "max_duplicates": 0.0}
+    some = store.prepare(tmp_path / "some", source, classes=[2, 0], **settings)
+    assert some.card["classes"] == ["class 2", "class 0"]
+    assert some.facts["num_classes"] == 2
+    assert np.array_equal(some.array("image"), image[target != 1])
+    assert np.array_equal(some.array("target"), np.where(target[target != 1] == 2, 0, 1))
+    assert some.card["class_counts"] == {"train": [22, 22], "val": [8, 8], "test": [10, 10]}
+    assert np.array_equal(some.array("image")[some.index("test")], image[90:][target[90:] != 1])
+    whole = store.prepare(tmp_path / "whole", source, **settings)
+    assert some.card["content"] != whole.card["content"]
+
+
+@pytest.mark.parametrize("classes", [[0], [0, 3], [0, 0], [-1, 0], []])
+def test_classes_that_are_not_there_are_refused(tmp_path, classes):
+    with pytest.raises(InputError, match=r"data\.dataset\.classes: expected two or more of 0 to 2, each once; received"):
+        store.prepare(tmp_path / "d", Arrays(*noise(60)), name="noise", split=SPLIT, max_duplicates=0.0, classes=classes)
+    assert not list(tmp_path.iterdir())
+
+
+def test_classes_are_not_chosen_among_several_labels(tmp_path):
+    image, _ = noise(60)
+    source = Arrays(image, np.eye(3, dtype=np.uint8)[np.arange(60) % 3])
+    with pytest.raises(InputError, match=r"expected examples with one class each; those of noise have none or several"):
+        store.prepare(tmp_path / "d", source, name="noise", split=SPLIT, max_duplicates=0.0, classes=[0, 1])
