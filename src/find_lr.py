@@ -26,14 +26,15 @@ def find(config: DictConfig) -> None:
     from src.evaluation import core, rates
     from src.runs import write_atomic
 
-    prepared = assembly.prepare(config)
-    config = assembly.complete(config, prepared)
-    settings: Any = OmegaConf.to_container(config.pop("finder"))
+    settings: Any = OmegaConf.to_container(config.pop("finder"), resolve=True)
     place = Path(settings.pop("folder"))
     search = rates.Search(**settings)
+    prepared = assembly.prepare(config)
+    config = assembly.complete(config, prepared)
     _grow(config, **settings)
     content: Any = OmegaConf.to_container(config)
-    folder = place / f"{content['name']}-{identity.run_id(content, prepared.card['content'])}"
+    run = identity.run_id(content, prepared.card["content"])
+    folder = place / f"{content['name']}-{identity.digest({'run': run, **settings})[:8]}"
     experiment = assembly.build(config, prepared)
     learner: Any = experiment.learner
     if not learner.task.descends:
