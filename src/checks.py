@@ -16,7 +16,7 @@ from src.runs import flat
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 ADDED = ("experiment", "debug")  # groups that the defaults list leaves out, so that `+experiment=` works
-EXTRA = ("sweep",)  # ... and those whose keys are their own
+EXTRA = ("sweep", "finder")  # ... and those whose keys are their own
 
 
 def check_types(plain: DictConfig, config: DictConfig, overrides: Sequence[Override]) -> None:
@@ -77,7 +77,7 @@ def unknown(error: ConfigCompositionException, parsed: Sequence[Override]) -> st
     names = list(dict.fromkeys([key for key, _ in leaves(plain)] + _inner(plain) + groups))
     for override in parsed:
         key = override.get_key_element().lstrip("+~")
-        if key in groups and override.is_add() and "Multiple values" in str(error):
+        if override.is_add() and f"Multiple values for {key}." in str(error):
             return f"{key} is chosen already: write {str(override.input_line).lstrip('+')}, without the +."
         if f"'{key}'" in str(error) or f"'{override.input_line}'" in str(error) or str(override.input_line) in str(error):
             if key in (*ADDED, *EXTRA) and not override.is_add():

@@ -2,7 +2,7 @@
 _athanor_complete() {
     local words choices
     read -ra words <<<"$COMP_LINE"
-    [[ ${words[1]} == -m && ${words[2]} =~ ^src\.[a-z]+$ ]] || return 0
+    [[ ${words[1]} == -m && ${words[2]} =~ ^src\.[a-z_]+$ ]] || return 0
     choices=$(COMP_LINE="python ${words[2]}.py${COMP_LINE#*"${words[2]}"}" "${words[0]}" -m "${words[2]}" -sc query=bash 2>/dev/null)
     COMPREPLY=($(compgen -W "$choices" -- "${COMP_WORDS[COMP_CWORD]}"))
 }

@@ -1,4 +1,4 @@
-"""Which places of an image an answer comes from: attributions by captum, which is imported when one is asked for.
+"""Which places of an image an answer comes from: attributions, most of them by captum, which is imported when one is asked for.
 
 Each takes a network, preprocessed images and the number of the output to explain of each, and gives what the places of
 the images add to it. Shapes: (batch, channels, height, width) to (batch, channels or 1, height, width). What is taken out
@@ -7,9 +7,11 @@ of an image becomes 0, the training part's mean: against black, integrated gradi
 
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
-from src.evaluation.layers import last_with_maps
+from src.evaluation.layers import attention, last_with_maps, on_image
 
 
 class Attribution(Protocol):
@@ -85,3 +87,22 @@ class Occlusion:
             strides=(channels, *(max(1, side // 2) for side in window)),
             perturbations_per_eval=8,
         )
+
+
+class AttentionRollout:
+    """How much of each patch reaches the answer through all layers of attention (Abnar and Zuidema 2020, arXiv:2005.00928).
+
+    A layer passes on half of what stands at a place and half of what its heads fetch, on their mean; the layers' shares are
+    multiplied. It sees the way of the answer, not which answer it is: the map of an image is the same for all.
+    """
+
+    def attribute(self, network: nn.Module, images: Tensor, answers: Tensor) -> Tensor:
+        layers = attention(network, images)
+        own = torch.eye(layers[0].shape[-1], device=images.device)
+        share = own
+        for weights in layers:
+            share = (weights.float().mean(dim=1) + own) / 2 @ share
+        maps = on_image(share, images)
+        side = max(-(-size // count) for size, count in zip(images.shape[2:], maps.shape[2:], strict=True))  # of a patch
+        patches = interpolate(maps, scale_factor=side, mode="nearest")
+        return patches[..., : images.shape[2], : images.shape[3]]  # without what the image was filled up by

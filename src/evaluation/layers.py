@@ -88,8 +88,6 @@ class Activations:
 class Attention:
     """Where the heads of attention look, of some layers: from the class token, or else on the mean from all places.
 
-    It sees torch's nn.MultiheadAttention, and asks it for the weights that are not computed otherwise.
-
     Args:
         layers: the largest number of them.
     """
@@ -100,24 +98,49 @@ class Attention:
         self._layers = layers
 
     def view(self, network: nn.Module, image: Tensor) -> Rows:
-        found: list[Tensor] = []
-
-        def ask(module: nn.Module, arguments: Any, keywords: dict[str, Any]) -> Any:
-            return arguments, {**keywords, "need_weights": True, "average_attn_weights": False}
-
-        def keep(module: nn.Module, arguments: Any, outputs: tuple[Tensor, Tensor]) -> None:
-            found.append(outputs[1][0].detach())
-
-        modules = [module for module in network.modules() if isinstance(module, nn.MultiheadAttention)]
-        hooks = [module.register_forward_pre_hook(ask, with_kwargs=True) for module in modules]
-        hooks += [module.register_forward_hook(keep) for module in modules]
-        with _hooked(hooks), torch.enable_grad():  # without gradients torch may take a path that passes the hooks by
-            network(image)
-        maps = [_on_image(weights, image) for weights in found]
-        if not maps:
-            raise Unsuited("it has no attention")
+        maps = [on_image(weights[0], image) for weights in attention(network, image)]
         places = torch.linspace(0, len(maps) - 1, min(self._layers, len(maps))).round().int().tolist()
         return [(f"layer {place + 1} of {len(maps)}", maps[place][:COLUMNS]) for place in places]
+
+
+def attention(network: nn.Module, images: Tensor) -> list[Tensor]:
+    """The weights of each layer's attention, (batch, heads, queries, keys), of torch's nn.MultiheadAttention.
+
+    It is asked for them by hooks, for they are not computed otherwise; the network stays as it is.
+
+    Raises:
+        Unsuited: there is none.
+    """
+    found: list[Tensor] = []
+
+    def ask(module: nn.Module, arguments: Any, keywords: dict[str, Any]) -> Any:
+        return arguments, {**keywords, "need_weights": True, "average_attn_weights": False}
+
+    def keep(module: nn.Module, arguments: Any, outputs: tuple[Tensor, Tensor]) -> None:
+        found.append(outputs[1].detach())
+
+    modules = [module for module in network.modules() if isinstance(module, nn.MultiheadAttention)]
+    hooks = [module.register_forward_pre_hook(ask, with_kwargs=True) for module in modules]
+    hooks += [module.register_forward_hook(keep) for module in modules]
+    with _hooked(hooks), torch.enable_grad():  # without gradients torch may take a path that passes the hooks by
+        network(images)
+    if not found:
+        raise Unsuited("it has no attention")
+    return found
+
+
+def on_image(weights: Tensor, image: Tensor) -> Tensor:
+    """Attention as pictures. Shapes: (maps, queries, keys) to (maps, 1, rows, columns)."""
+    height, width = image.shape[2:]
+    for tokens in (1, 0):  # with a class token before the places, or without
+        places = weights.shape[2] - tokens
+        side, rows = isqrt(places), isqrt(places * height // width)
+        seen = weights[:, 0, 1:] if tokens else weights.mean(dim=1)
+        if side and places == side * side:  # an oblong image may have been filled up to a square
+            return seen.reshape(len(weights), 1, side, side)
+        if rows and places == rows * (rows * width // height):
+            return seen.reshape(len(weights), 1, rows, -1)
+    raise Unsuited(f"its attention to {weights.shape[2]} places does not lie on a grid over the image")
 
 
 def last_with_maps(network: nn.Module, images: Tensor) -> nn.Module:
@@ -154,17 +177,3 @@ def _hooked(hooks: Sequence[Any]) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _on_image(weights: Tensor, image: Tensor) -> Tensor:
-    """Attention as pictures. Shapes: (heads, queries, keys) to (heads, 1, rows, columns)."""
-    height, width = image.shape[2:]
-    for tokens in (1, 0):  # with a class token before the places, or without
-        places = weights.shape[2] - tokens
-        side, rows = isqrt(places), isqrt(places * height // width)
-        seen = weights[:, 0, 1:] if tokens else weights.mean(dim=1)
-        if side and places == side * side:  # an oblong image may have been filled up to a square
-            return seen.reshape(len(weights), 1, side, side)
-        if rows and places == rows * (rows * width // height):
-            return seen.reshape(len(weights), 1, rows, -1)
-    raise Unsuited(f"its attention to {weights.shape[2]} places does not lie on a grid over the image")

@@ -1,6 +1,7 @@
 """A library's image classifier, fitted to the images that it gets."""
 
 from bisect import bisect_left
+from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -8,14 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torchvision.models.googlenet import InceptionAux
 
+from src.layers.pooling import AveragePooling
 from src.protocols import Heads
 
 LARGEST = 1024  # pixels up to which a size is looked for that a network can take
 
 
 class Adapted(nn.Module):
-    """A classifier such as torchvision's, with the first convolution that the images ask for.
+    """A classifier such as torchvision's, with the first convolution that the images ask for, and deterministic pooling.
 
     Shapes: (batch, channels, height, width) to (batch, num_outputs); in training, with auxiliary heads, to `Heads`.
 
@@ -37,6 +40,7 @@ class Adapted(nn.Module):
             network.set_submodule(_first(network, nn.MaxPool2d)[0], nn.Identity())
         elif channels != convolution.in_channels:
             network.set_submodule(first, _convolution(channels, convolution))
+        _make_deterministic(network)
         if not self._takes(channels, height, width):
             raise ValueError(self._too_small(channels, height, width, small_images))
 
@@ -73,6 +77,17 @@ def _first(network: nn.Module, kind: type[nn.Module]) -> tuple[str, Any]:
     if not found:
         raise ValueError(f"expected a network with a {kind.__name__}; {type(network).__name__} has none.")
     return found[0]
+
+
+def _make_deterministic(network: nn.Module) -> None:
+    """Replaces poolings whose backward pass is not deterministic on CUDA; the names of the weights stay what they are."""
+    for name, module in [*network.named_modules()]:
+        if isinstance(module, nn.AdaptiveAvgPool2d):
+            network.set_submodule(name, AveragePooling(module.output_size))  # type: ignore[arg-type]
+        elif isinstance(module, InceptionAux):  # it pools by a function: its parts, in the order of its own forward pass
+            parts: dict[str, nn.Module] = {"pooling": AveragePooling((4, 4)), "conv": module.conv, "flatten": nn.Flatten()}
+            parts |= {"fc1": module.fc1, "relu": nn.ReLU(inplace=True), "dropout": module.dropout, "fc2": module.fc2}
+            network.set_submodule(name, nn.Sequential(OrderedDict(parts)))
 
 
 def _convolution(channels: int, like: nn.Conv2d, **other: int) -> nn.Conv2d:

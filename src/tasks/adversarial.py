@@ -26,6 +26,7 @@ class Adversarial(Task):
     """
 
     answer = "realness"
+    descends = False  # what one network gains, the other one loses
     model: Any  # has a generator, a discriminator and the size of a code
     preprocess: Any
 

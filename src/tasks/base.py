@@ -41,6 +41,7 @@ class Task(LightningModule):
     """
 
     answer: str  # the name of the output of `predict` that an exported model gives
+    descends = True  # whether the loss falls while the model becomes better
 
     def __init__(
         self,

@@ -67,6 +67,22 @@ def grouped(named: Iterable[tuple[str, nn.Parameter]], rates: Mapping[str, float
     return [{"params": group} for group in groups.values()]
 
 
+class Growing:
+    """Makes the schedule of a rate that grows by the same factor each step.
+
+    Args:
+        times: the rate of the last step, as so many times that of the first.
+    """
+
+    def __init__(self, *, times: float):
+        if times <= 0:
+            raise ValueError(f"times: expected more than 0; received {times}.")
+        self._times = times
+
+    def __call__(self, optimizer: Optimizer, *, total_steps: int) -> LambdaLR:
+        return LambdaLR(optimizer, lambda step: self._times ** (step / max(1, total_steps - 1)))
+
+
 def configured(
     groups: list[dict[str, Any]],
     optimizer: Callable[..., Optimizer],

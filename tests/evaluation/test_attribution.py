@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from src.evaluation.attribution import GradCam, IntegratedGradients, Occlusion, Saliency
-from src.evaluation.layers import Unsuited
+from src.evaluation.attribution import AttentionRollout, GradCam, IntegratedGradients, Occlusion, Saliency
+from src.evaluation.layers import Unsuited, attention
+from src.models.vit import ViT
 
 METHODS = [Saliency(), IntegratedGradients(), GradCam(), Occlusion()]
 NAMES = [type(method).__name__ for method in METHODS]
@@ -113,6 +114,57 @@ def test_a_network_without_convolutions_has_no_map_of_the_last_one():
     network = nn.Sequential(nn.Flatten(), nn.Linear(SIDE**2, 4))
     with pytest.raises(Unsuited, match="no convolution"):
         GradCam().attribute(network, *squares(1)[:2])
+
+
+class Looking(nn.Module):
+    """A token for its answer that looks at the brightest patch of 4x4 pixels; its weights are set by hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.pool = nn.AvgPool2d(4)
+        self.look = nn.MultiheadAttention(2, 1, bias=False, batch_first=True)
+        query, key, value = torch.tensor([[0.0, 1.0], [0.0, 0.0]]), torch.tensor([[50.0, 0.0], [0.0, 0.0]]), torch.eye(2)
+        with torch.no_grad():
+            self.look.in_proj_weight.copy_(torch.cat([query, key, value]))
+
+    def forward(self, images):
+        bright = self.pool(images).mean(dim=1).flatten(1)
+        tokens = torch.stack([bright, torch.ones_like(bright)], dim=2)
+        tokens = torch.cat([torch.tensor([0.0, 1.0]).expand(len(images), 1, 2), tokens], dim=1)
+        return self.look(tokens, tokens, tokens)[0][:, 0]
+
+
+def test_what_is_looked_at_reaches_the_answer():
+    images, answers, near = squares(1)
+    maps = AttentionRollout().attribute(Looking().eval(), images, answers)
+    assert maps.shape == images.shape
+    assert ((maps[:, 0] * near).flatten(1).sum(dim=1) > 0.8 * maps.flatten(1).sum(dim=1)).all()
+
+
+@pytest.mark.parametrize(("shape", "patch"), [((1, 8, 8), 2), ((3, 8, 8), 4), ((1, 8, 6), 4), ((1, 10, 10), 4)])
+def test_the_shares_of_all_layers_are_multiplied(shape, patch):
+    torch.manual_seed(0)
+    sizes = {"depth": 3, "width": 8, "heads": 2, "hidden": 16, "num_outputs": 3}
+    network = ViT(input_shape=shape, patch=patch, **sizes).eval()
+    images = torch.randn(2, *shape, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        before = network(images)
+    maps = AttentionRollout().attribute(network, images, torch.tensor([0, 1]))
+    assert maps.shape == (2, 1, *shape[1:])
+    first, second, third = ((weights.mean(dim=1) + torch.eye(weights.shape[3])) / 2 for weights in attention(network, images))
+    share = third @ second @ first
+    torch.testing.assert_close(share.sum(dim=2), torch.ones(2, share.shape[1]))
+    columns = -(-max(shape[1:]) // patch)
+    for row, column in [(0, 0), (shape[1] - 1, 0), (0, shape[2] - 1), (patch, patch)]:
+        place = 1 + row // patch * columns + column // patch  # behind the token of the class
+        torch.testing.assert_close(maps[:, 0, row, column], share[:, 0, place])
+    with torch.no_grad():
+        assert torch.equal(network(images), before)
+
+
+def test_a_network_without_attention_has_nothing_to_multiply():
+    with pytest.raises(Unsuited, match="no attention"):
+        AttentionRollout().attribute(Quadrants().eval(), *squares(1)[:2])
 
 
 @pytest.mark.parametrize("window", [0.0, 1.5])

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.optim import SGD
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from src import configuration, hardware
 from src.models.adapted import Adapted
@@ -79,6 +80,61 @@ def test_the_smallest_images_that_a_network_can_be_trained_on(settings, smallest
     assert ("model.small_images=true" in message) == ("small_images" not in settings)
     network = only_shapes(settings, [3, smallest, smallest]).eval()
     assert network(torch.zeros(2, 3, smallest, smallest, device="meta")).shape == (2, 3)
+
+
+class Computed(TorchDispatchMode):
+    """The names of all that torch computes, forward and backward."""
+
+    def __init__(self):
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        self.names.add(function.overloadpacket.__name__)
+        return function(*arguments, **(keywords or {}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [
+        ("alexnet", 224),
+        ("alexnet", 100),
+        ("vgg11", 224),
+        ("vgg11", 32),
+        ("googlenet", 224),
+        ("googlenet", 33),
+        ("resnet18", 65),
+    ],
+)
+def test_it_is_trained_by_deterministic_operations_alone(settings, size):
+    network = only_shapes(settings, [3, size, size]).train()
+    with Computed() as computed:
+        made = network(torch.randn(2, 3, size, size, device="meta"))
+        heads = [made] if isinstance(made, torch.Tensor) else [made.logits, *(logits for logits, _ in made.others)]
+        torch.stack(heads).sum().backward()
+    assert "convolution_backward" in computed.names
+    assert not [name for name in computed.names if "adaptive" in name or "3d" in name or "upsample" in name], computed.names
+
+
+@pytest.mark.parametrize("name", ["alexnet", "googlenet"])
+def test_its_own_pooling_changes_neither_values_nor_gradients_nor_names(name):
+    size = 70 if name == "alexnet" else 40
+    images = torch.randn(4, 3, size, size, generator=torch.Generator().manual_seed(1))
+    settings = {"num_classes": 3, **({"aux_logits": True, "init_weights": False} if name == "googlenet" else {})}
+    found = []
+    for adapt in (False, True):
+        torch.manual_seed(0)
+        library = getattr(torchvision.models, name)(**settings)
+        network = Adapted(library, input_shape=[3, size, size]).network if adapt else library
+        torch.manual_seed(2)
+        made = network.train()(images)
+        torch.stack([made] if isinstance(made, torch.Tensor) else [*made]).square().sum().backward()
+        found.append((made, {key: parameter.grad for key, parameter in network.named_parameters()}))
+    (values, gradients), (own, own_gradients) = found
+    torch.testing.assert_close(own, values, rtol=1e-4, atol=1e-5)
+    assert list(own_gradients) == list(gradients)
+    for key, gradient in gradients.items():
+        torch.testing.assert_close(own_gradients[key], gradient, rtol=1e-3, atol=1e-4 * float(gradient.abs().max()), msg=key)
 
 
 def test_images_of_three_channels_get_the_librarys_own_network():

@@ -1,0 +1,89 @@
+"""A learning rate to begin with: `python -m src.find_lr +experiment=cnn`, with any Hydra override.
+
+It looks at one training whose rate grows from step to step, and leaves a figure and a table, but no run. The training is
+that of `src.train`, without what happens at the end of its epochs: validation, averages of weights, callbacks.
+"""
+
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from src import command, identity, processes
+from src.errors import InputError
+
+GROUP = "+finder=default"
+
+
+def find(config: DictConfig) -> None:
+    """Tries the rates that the configuration's `finder` names, prints the proposals and where the figure lies."""
+    _check(config)
+    from src import assembly
+    from src.evaluation import core, rates
+    from src.runs import write_atomic
+
+    settings: Any = OmegaConf.to_container(config.pop("finder"), resolve=True)
+    place = Path(settings.pop("folder"))
+    search = rates.Search(**settings)
+    prepared = assembly.prepare(config)
+    config = assembly.complete(config, prepared)
+    _grow(config, **settings)
+    content: Any = OmegaConf.to_container(config)
+    run = identity.run_id(content, prepared.card["content"])
+    folder = place / f"{content['name']}-{identity.digest({'run': run, **settings})[:8]}"
+    experiment = assembly.build(config, prepared)
+    learner: Any = experiment.learner
+    if not learner.task.descends:
+        raise InputError(
+            f"find_lr: expected a task whose loss falls while it learns; that of {type(learner.task).__name__} does not. "
+            "Compare rates by what comes of them: `python -m src.train -m ... optimizer.lr=1e-4,1e-3`."
+        )
+    learner.flops(experiment.data)  # refuses a model that does not fit the data
+    with TemporaryDirectory() as nowhere, suppress(rates.Over):
+        learner.fit(experiment.data, folder=Path(nowhere), log=search.log, flush=lambda: None)
+    proposals = search.proposals()
+    write_atomic(folder / "rates.csv", search.table().to_csv(index=False).encode())
+    core.draw(rates.figure(search), folder / "rates.png")
+    print(command.table({**{name: f"{rate:.2g}" for name, rate in proposals.items()}, "the search ended": search.end}))
+    print(f"rates: {folder}")
+
+
+def main(arguments: Sequence[str]) -> None:
+    resumed = any(argument.startswith("resume=") for argument in arguments)  # then values alone are taken, and it is refused
+    overrides = [place for place, argument in enumerate(arguments) if "=" in argument and not argument.startswith("-")]
+    first = overrides[0] if overrides else 0  # Hydra's flags stand before all overrides or behind them
+    command.main(find, arguments if resumed else [*arguments[:first], GROUP, *arguments[first:]])
+
+
+def _check(config: DictConfig) -> None:
+    """Refuses what has no rate to be found, or not by one process."""
+    if "finder" not in config:
+        raise InputError("find_lr: expected a training from the start; received resume=... Leave it out.")
+    if config.optimizer is None or "lr" not in config.optimizer:
+        raise InputError(
+            f"find_lr: expected an optimizer with a learning rate (optimizer.lr); {config.name} has none. "
+            "Choose a network, such as +experiment=cnn."
+        )
+    if config.get("cluster") is not None:
+        raise InputError("find_lr: expected cluster=none; the search is of minutes, and runs where it is started.")
+    if processes.wanted(config.trainer.get("devices", 1), config.trainer.get("num_nodes", 1)) > 1:
+        raise InputError(
+            "find_lr: expected trainer=default, one process. The batch of several is as large as theirs together: "
+            "data.batch_size times their number."
+        )
+
+
+def _grow(config: DictConfig, *, steps: int, first: float, last: float, **_: Any) -> None:
+    """Makes the configuration that of a training whose rate grows, which nothing interrupts."""
+    config.optimizer.lr = first
+    config.scheduler = {"_target_": "src.tasks.schedule.Growing", "times": last / first}
+    config.averaging, config.divergence, config.callbacks = None, None, {}
+    config.trainer.update({"max_epochs": None, "max_steps": steps, "log_every_n_steps": 1, "limit_val_batches": 0})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
