@@ -89,6 +89,16 @@ def test_dropout_and_batch_norm_go_on_exactly(images, tmp_path):
     assert same(end(tmp_path / "further"), end(tmp_path / "whole"))
 
 
+def test_parts_that_learn_in_turn_stay_the_same_in_all_processes(images, tmp_path):
+    data = images()
+    pair = ("model=dcgan", "model.code=4", "model.width=3", "task=adversarial", "optimizer=adam_adversarial")
+    fit = trained(data, tmp_path / "two", *TWO, *pair, "data.batch_size=4")
+    assert (fit.steps, fit.epochs, fit.best_epoch) == (45, 3, 3)
+    weights = {(tmp_path / "two" / f"weights-{rank}.txt").read_text() for rank in (0, 1)}
+    assert len(weights) == 1
+    assert {int(state["step"]) for state in end(tmp_path / "two")["optimizer_states"][0]["state"].values()} == {45}
+
+
 def test_a_loss_that_is_no_number_in_one_process_ends_all(images, tmp_path):
     spoilt = ("task._target_=tests.ranks.Spoilt", "+task.rank=1", "+task.step=7", "trainer.steps_per_call=4")
     with pytest.raises(RunFailed, match=r"The loss is nan at step 7, in epoch 1"):

@@ -11,7 +11,9 @@ SIDE = 10  # pictures in a line
 
 
 class Snapshots(Callback):
-    """Draws a grid of samples after validations, into the run's figures: with averaged weights where there are some.
+    """Draws a grid of samples after validations, below the run's figures: with averaged weights where there are some.
+
+    The figures themselves are those of the latest evaluation, which clears away what others left among them.
 
     Args:
         every: so many epochs; the first one is drawn too.
@@ -32,6 +34,6 @@ class Snapshots(Callback):
         lines = np.concatenate(np.split(images, SIDE), axis=2)  # one above the other
         grid = (255 * np.concatenate(list(lines), axis=2)).round().astype(np.uint8)
         grey = grid.shape[0] == 1
-        folder = Path(trainer.default_root_dir) / "figures"
-        folder.mkdir(exist_ok=True)
+        folder = Path(trainer.default_root_dir) / "figures" / "training"
+        folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(grid[0] if grey else grid.transpose(1, 2, 0)).save(folder / f"samples_epoch_{epoch:04d}.png")

@@ -33,8 +33,8 @@ def evaluate_test(run: Run, experiment: Experiment, record: Record) -> None:
         core.draw(figure, run.figures / f"{title}.png")
     core.save(result, run.folder, experiment)
     runs.write_json(run.timings, {**timings, "evaluate_seconds": time.monotonic() - began})
-    for path in sorted(run.figures.glob("*.png")):
-        record.artifact(path, "figures")
+    for path in sorted(run.figures.rglob("*.png")):  # with those that the training drew, in a folder of their own
+        record.artifact(path, path.parent.relative_to(run.folder).as_posix())
     for path in sorted(run.tables.glob("*.csv")):
         record.artifact(path, "tables")
     for path in (run.predictions, run.metrics, run.intervals, run.timings):

@@ -51,7 +51,10 @@ class Judge:
             )
 
     def scores(self, table: pd.DataFrame, experiment: Experiment) -> dict[str, float]:
-        """Distance from the part's examples, beside that of a normal distribution of pixels, and shares of classes."""
+        """Distance from the part's examples, beside those of other sets of as many pictures, and shares of classes.
+
+        A normal distribution of pixels has learnt nothing of shapes; training examples are as near as a generator can come.
+        """
         judge = assembly.restore(self._run.folder)
         if not hasattr(judge.learner, "task"):
             raise InputError(
@@ -63,14 +66,17 @@ class Judge:
         real, _ = _seen(judge, experiment.data.inputs(rows))
         made, classes = _seen(judge, _stored(generation.drawn(experiment, count)))
         blurred, _ = _seen(judge, _stored(_normal(experiment, count)))
+        learnt, _ = _seen(judge, experiment.data.inputs(_some(experiment, count)))
         shares = np.bincount(classes, minlength=judge.data.num_classes) / len(classes)
         precision, recall = metrics.precision_recall(real, made)
         return {
             "frechet": metrics.frechet_distance(real, made),
             "frechet_of_normal_pixels": metrics.frechet_distance(real, blurred),
+            "frechet_of_training_examples": metrics.frechet_distance(real, learnt),
             "precision": precision,
             "recall": recall,
             "smallest_class_share": float(shares.min()),
+            **{f"class_share/{name}": float(share) for name, share in zip(judge.data.classes, shares, strict=True)},
             "classifier_accuracy": runs.read_json(self._run.metrics)["test/accuracy"],
         }
 
@@ -99,10 +105,15 @@ def _stored(pixels: np.ndarray) -> np.ndarray:
 def _normal(experiment: Experiment, count: int) -> np.ndarray:
     """Pictures from a normal distribution with the mean and the covariance of the training part's pixels."""
     data = experiment.data
-    rng = np.random.default_rng(experiment.config["seed"])
-    rows = rng.permutation(data.rows("train"))[:20_000]
+    rows = _some(experiment, 20_000)
     pixels = data.inputs(rows).reshape(len(rows), -1) / np.float32(255)
     middle = pixels.mean(axis=0)
+    rng = np.random.default_rng(experiment.config["seed"])
     weights = rng.standard_normal((count, len(pixels)), dtype=np.float32) / np.float32(np.sqrt(len(pixels) - 1))
     drawn = middle + weights @ (pixels - middle)  # the covariance itself would be a matrix of pixels by pixels
     return drawn.reshape(count, *data.shape)
+
+
+def _some(experiment: Experiment, count: int) -> np.ndarray:
+    """Rows of the training part, so many at most."""
+    return np.random.default_rng(experiment.config["seed"]).permutation(experiment.data.rows("train"))[:count]

@@ -18,6 +18,7 @@ from src.tasks.divergence import Policy, Stop
 from src.tasks.passes import MicroBatches, Whole
 from src.tasks.stepping import Stepping, share_buffers
 from src.tasks.tallies import Losses, Sums
+from src.tasks.turns import Turns
 
 
 class Task(LightningModule):
@@ -42,6 +43,7 @@ class Task(LightningModule):
 
     answer: str  # the name of the output of `predict` that an exported model gives
     descends = True  # whether the loss falls while the model becomes better
+    parts: Sequence[str] = ("",)  # that learn in turn within a training step, by the beginnings of their parameters' names
 
     def __init__(
         self,
@@ -98,6 +100,10 @@ class Task(LightningModule):
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
         """Outputs by name for preprocessed input, `answer` among them; the first dimension is the example."""
 
+    def turn(self, part: str, batch: Batch) -> Tensor:
+        """The mean loss by which a part learns from a preprocessed batch, while the others stay as they are."""
+        return self.step(batch).loss
+
     def mix(self, target: Any, mix: Mix) -> Any:
         """The target of mixed examples, as `step` then finds it in a batch. For a task whose targets can be mixed."""
         raise InputError(
@@ -131,9 +137,9 @@ class Task(LightningModule):
     def on_train_start(self) -> None:
         self._losses.to(self.device)
         self._stepping = Stepping(self, self._clip, self.divergence, [1.0, *self._rates.values()])
-        self._passes: Whole | MicroBatches = Whole(self._learn, self._accumulate, self.trainer.strategy)
-        if self._micro:
-            self._passes = MicroBatches(self._passes, self, self._stepping, size=self._micro_size, found=self._shortened)
+        whole = Whole(self, self._stepping, self._accumulate)
+        smaller = MicroBatches(whole, self, size=self._micro_size, found=self._shortened) if self._micro else None
+        self._turns = Turns(self, self._stepping, smaller or whole)
         if self._averaging is not None:  # the weights of a checkpoint are in the model by now
             state, self._averaged_before = self._averaged_before, None
             self._averaged = Averaged(self._averaging, self.model, total_steps=self.total_steps, state=state)
@@ -145,9 +151,7 @@ class Task(LightningModule):
         for first in range(0, len(block), self._accumulate):
             if 0 <= end <= step:
                 break
-            self._stepping.begin()
-            found = self._passes(block[first : first + self._accumulate], step + 1)
-            self._stepping.step(found)
+            found = self._turns(block[first : first + self._accumulate], step + 1)
             losses += found
             self._losses.add(found)
             step += 1
@@ -161,14 +165,6 @@ class Task(LightningModule):
             self._keep(self._reduced(torch.stack(losses), "mean"))
         if 0 <= end <= step:
             self.trainer.should_stop = True  # else an epoch that ends early would not be validated
-
-    def _learn(self, batch: Batch, divisor: float) -> Tensor:
-        """A batch's mean loss; to the gradients those of the loss divided by a number are added."""
-        loss = self.step(self.augmented(batch)).loss
-        if batch.weight != 1:
-            loss = loss * batch.weight
-        self._stepping.backward(loss if divisor == 1 else loss / divisor)
-        return loss.detach()
 
     def on_train_epoch_end(self) -> None:
         if (mean := self._losses.epoch()) is not None:

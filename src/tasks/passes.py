@@ -19,24 +19,40 @@ from src.tasks.stepping import Stepping
 EXHAUSTED = "can't allocate memory"  # what torch says on a CPU, by a plain RuntimeError
 
 
+Learn = Callable[[Batch, float], Tensor]
+"""Gives a batch's mean loss, and adds to the gradients those of the loss divided by a number."""
+
+
 class Whole:
     """One forward and one backward pass for each batch; of several processes, gradients are added up with a step's last one.
 
+    Of several processes, DDP adds up the gradients of all parameters at once; where parts of a task learn in turn, each
+    process computes those of the part alone, and they are added up here.
+
     Args:
-        learn: gives a batch's mean loss, and adds to the gradients those of the loss divided by a number.
         batches: that make a step.
     """
 
-    def __init__(self, learn: Callable[[Batch, float], Tensor], batches: int, strategy: Any):
-        self.learn = learn
+    def __init__(self, task: Any, stepping: Stepping, batches: int):
+        strategy: Any = task.trainer.strategy
         self.batches = batches
-        self._strategy = strategy
+        self.gradients = Gradients(strategy, stepping.parameters)
+        self._by_hand = len(task.parts) > 1 and self.gradients.several
+        if self._by_hand and type(strategy) is not DDPStrategy:
+            raise InputError(
+                f"trainer: expected one device, or trainer=ddp; {type(task).__name__} has parts that learn in turn, which "
+                f"{type(strategy).__name__} does not share out."
+            )
 
-    def __call__(self, group: Sequence[Batch], step: int) -> list[Tensor]:
+    def __call__(self, learn: Learn, group: Sequence[Batch], step: int) -> list[Tensor]:
         *first, last = group
-        with alone(self._strategy):
-            losses = [self.learn(batch, self.batches) for batch in first]
-        return [*losses, self.learn(last, self.batches)]
+        with self.gradients.alone():
+            losses = [learn(batch, self.batches) for batch in first]
+        with self.gradients.alone() if self._by_hand else nullcontext():
+            losses.append(learn(last, self.batches))
+        if self._by_hand:
+            self.gradients.add_up()
+        return losses
 
 
 class MicroBatches:
@@ -55,9 +71,7 @@ class MicroBatches:
         found: takes the size when it has changed.
     """
 
-    def __init__(
-        self, whole: Whole, task: LightningModule, stepping: Stepping, *, size: int | None, found: Callable[[int], None]
-    ):
+    def __init__(self, whole: Whole, task: LightningModule, *, size: int | None, found: Callable[[int], None]):
         strategy: Any = task.trainer.strategy
         speaks = any(isinstance(module, nn.SyncBatchNorm) for module in task.modules())
         if type(strategy) not in (SingleDeviceStrategy, DDPStrategy) or speaks:
@@ -65,30 +79,29 @@ class MicroBatches:
                 "trainer.auto_micro_batch=true: expected one device, or trainer=ddp without trainer.sync_batchnorm; processes "
                 "that speak to each other within a forward pass cannot agree on one that had no memory for it."
             )
-        self._whole = whole
+        self._batches = whole.batches
+        self._gradients = whole.gradients
         self._strategy = strategy
-        self._several = task.trainer.world_size > 1
-        self._parameters = stepping.parameters
         self._buffers = [*task.buffers()]
         self._found = found
         self.size = size
 
-    def __call__(self, group: Sequence[Batch], step: int) -> list[Tensor]:
+    def __call__(self, learn: Learn, group: Sequence[Batch], step: int) -> list[Tensor]:
         before = self.size
-        losses = self._tried(group, step)
+        losses = self._tried(learn, group, step)
         if self.size is not None and self.size != before:
             self._found(self.size)
             if self._strategy.is_global_zero:
                 print(f"memory: too short for a batch at once; {self.size} examples at a time from here on.", file=sys.stderr)
         return losses
 
-    def _tried(self, group: Sequence[Batch], step: int) -> list[Tensor]:
+    def _tried(self, learn: Learn, group: Sequence[Batch], step: int) -> list[Tensor]:
         while True:
             random, buffers = random_state(), [buffer.clone() for buffer in self._buffers]
             exhausted = None
             try:
-                with alone(self._strategy):
-                    losses = [self._piecewise(batch) for batch in group]
+                with self._gradients.alone():
+                    losses = [self._piecewise(learn, batch) for batch in group]
             except (RuntimeError, MemoryError) as error:
                 if not _out_of_memory(error):
                     raise
@@ -96,10 +109,9 @@ class MicroBatches:
             largest = max(len(batch.row) for batch in group)
             short, largest = self._agreed(exhausted is not None, largest)
             if not short:
-                self._add_up()
+                self._gradients.add_up()
                 return losses
-            for parameter in self._parameters:
-                parameter.grad = None
+            self._gradients.forget()
             for buffer, before in zip(self._buffers, buffers, strict=True):
                 buffer.copy_(before)
             if torch.cuda.is_available():
@@ -107,15 +119,15 @@ class MicroBatches:
             self._halve(min(self.size or largest, largest), step, exhausted or "in another process")
             set_random_state(random)
 
-    def _piecewise(self, batch: Batch) -> Tensor:
+    def _piecewise(self, learn: Learn, batch: Batch) -> Tensor:
         count = len(batch.row)
         if self.size is None or count <= self.size:
-            return self._whole.learn(batch, self._whole.batches)
+            return learn(batch, self._batches)
         pieces = -(-count // self.size)  # of equal sizes, but for one example
         parts = zip(*(field.tensor_split(pieces) for field in (batch.input, batch.target, batch.row)), strict=True)
         losses = []
         for input, target, row in parts:
-            loss = self._whole.learn(Batch(input, target, row, batch.weight), self._whole.batches * count / len(row))
+            loss = learn(Batch(input, target, row, batch.weight), self._batches * count / len(row))
             losses.append(loss * (len(row) / count))
         return torch.stack(losses).sum()
 
@@ -128,15 +140,28 @@ class MicroBatches:
         self.size = -(-size // 2)
 
     def _agreed(self, short: bool, largest: int) -> tuple[bool, int]:
-        if not self._several:
+        if not self._gradients.several:
             return short, largest
         found = torch.tensor([int(short), largest], device=self._strategy.root_device)
         torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX)
         return bool(found[0]), int(found[1])
 
-    def _add_up(self) -> None:
+
+class Gradients:
+    """Those that each process of DDP computes alone, until they are added up."""
+
+    def __init__(self, strategy: Any, parameters: Sequence[nn.Parameter]):
+        self._strategy = strategy
+        self._parameters = parameters
+        self.several = getattr(strategy, "world_size", 1) > 1
+
+    def alone(self) -> AbstractContextManager[None]:
+        model = self._strategy.model
+        return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
+
+    def add_up(self) -> None:
         """The mean of all processes' gradients, in place: it needs no memory of its own."""
-        if not self._several:
+        if not self.several:
             return
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         waiting = [torch.distributed.all_reduce(gradient, async_op=True) for gradient in gradients]
@@ -144,11 +169,9 @@ class MicroBatches:
             work.wait()
         torch._foreach_div_(gradients, self._strategy.world_size)
 
-
-def alone(strategy: Any) -> AbstractContextManager[None]:
-    """Where each process computes its gradients by itself, without those of the others."""
-    model = strategy.model
-    return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
+    def forget(self) -> None:
+        for parameter in self._parameters:
+            parameter.grad = None
 
 
 def _out_of_memory(error: Exception) -> bool:

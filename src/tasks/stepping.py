@@ -74,8 +74,12 @@ class Stepping:
         else:
             self._task.manual_backward(loss)
 
-    def step(self, losses: Sequence[Tensor]) -> None:
-        """Takes the step that these losses gave the gradients of, or leaves it out and counts it all the same."""
+    def step(self, losses: Sequence[Tensor], *, last: bool = True) -> None:
+        """Takes the step that these losses gave the gradients of, or leaves it out and counts it all the same.
+
+        Args:
+            last: of those that count as one; where one is left out, so are those after it.
+        """
         norm = None
         fused = getattr(self._optimizer, "_step_supports_amp_scaling", False)  # else Lightning does it, before its hooks
         if self._scaler is not None and (fused or self._clip is not None):
@@ -84,31 +88,37 @@ class Stepping:
             norm = clip_grad_norm_(self.parameters, self._clip)
         if self._guard is not None:
             gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-            if self._guard.refuses(losses, get_total_norm(gradients) if norm is None else norm):
-                self._wrapped._on_before_step()
-                self._wrapped._on_after_step()
+            if self._guard.refuses(losses, get_total_norm(gradients) if norm is None else norm, last=last):
+                if last:
+                    self._wrapped._on_before_step()
+                    self._wrapped._on_after_step()
                 self._forget()
                 return
         if all(factor == 1 for factor in self._factors):
-            self._take()
+            self._take(last)
             return
         rates = [group["lr"] for group in self._optimizer.param_groups]  # the scheduler's, who goes on from them
         for group, rate, factor in zip(self._optimizer.param_groups, rates, self._factors, strict=True):
             group["lr"] = rate * factor
-        self._take()
+        self._take(last)
         for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
 
-    def _take(self) -> None:
+    def _take(self, counted: bool) -> None:
         if self._short_step:
-            self._wrapped._on_before_step()
+            if counted:
+                self._wrapped._on_before_step()
             if self._kernel is None or not self._kernel.step():
                 self._optimizer.step()
                 self._kernel = self._kernel or self._shortest()
-            self._wrapped._on_after_step()
+            if counted:
+                self._wrapped._on_after_step()
             self._forget()
         else:
-            self._wrapped.step()
+            if counted:
+                self._wrapped.step()
+            else:
+                self._task.trainer.strategy.optimizer_step(self._optimizer, lambda: None)
             self._wrapped.zero_grad(set_to_none=True)
 
     def _shortest(self) -> "FusedAdam | None":
@@ -132,24 +142,30 @@ class Guard:
         self._trainer = task.trainer
         self._buffers = [*task.buffers()]
         self._before: list[Tensor] = []
+        self._wrong: Tensor | None = None  # whether an update of this step was left out
         fused = all(group.get("fused") for group in optimizer.param_groups)
         self.on_device = fused and task.device.type != "cpu"
 
     def begin(self) -> None:
         self._before = [buffer.clone() for buffer in self._buffers]
 
-    def refuses(self, losses: Sequence[Tensor], norm: Tensor) -> bool:
+    def refuses(self, losses: Sequence[Tensor], norm: Tensor, *, last: bool) -> bool:
         """Whether the host must leave the update out.
 
         Args:
             norm: of all gradients together.
+            last: of the updates that count as one step.
         """
         if isinstance(norm, DTensor):  # of gradients that are shared out
             norm = norm.full_tensor()
         wrong = ~(torch.isfinite(torch.stack([*losses])).all() & torch.isfinite(norm))
         if self._trainer.world_size > 1:  # gradients are everyone's, losses and buffers each process's own
             wrong = self._trainer.strategy.reduce(wrong.float(), reduce_op="max") > 0
-        self._skip.note(wrong)
+        if self._wrong is not None:
+            wrong = wrong | self._wrong
+        self._wrong = None if last else wrong
+        if last:
+            self._skip.note(wrong)
         if self.on_device:
             self._optimizer.found_inf = wrong.float()  # type: ignore[attr-defined]
             for buffer, before in zip(self._buffers, self._before, strict=True):

@@ -56,6 +56,11 @@ def test_real_examples_are_near_and_noise_is_far(trained, monkeypatch):
     assert real["test/recall"] > 0.7
     assert real["test/smallest_class_share"] > 0.05
     assert real["test/frechet"] < real["test/frechet_of_normal_pixels"]
+    assert real["test/frechet_of_training_examples"] < 0.2 * noise["test/frechet"]
+    shares = {name: value for name, value in real.items() if name.startswith("test/class_share/")}
+    assert [*shares] == [f"test/class_share/{name}" for name in data.classes]
+    assert sum(shares.values()) == pytest.approx(1)
+    assert min(shares.values()) == real["test/smallest_class_share"]
     assert real["test/classifier_accuracy"] == runs.read_json(trained["fnn"].metrics)["test/accuracy"]
 
 

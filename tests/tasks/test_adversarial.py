@@ -1,54 +1,179 @@
-"""Two networks that learn against each other in one step."""
+"""Two networks that learn against each other, in turn."""
 
+from collections.abc import Collection
 from functools import partial
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Callback
+from torch import Tensor
 from torch.optim import Adam
 
 from src.callbacks.snapshots import Snapshots
+from src.errors import RunFailed
 from src.models.dcgan import DCGAN
 from src.protocols import Batch
-from src.tasks.adversarial import Adversarial, hinge, non_saturating
+from src.tasks.adversarial import Adversarial, Hinge, Loss, NonSaturating
 from src.tasks.averaging import EMA
+from src.tasks.divergence import Skip
 from tests.nets import end, fit, network, points, same, values
 
 SMALL = partial(DCGAN, input_shape=(1, 8, 8), code=4, width=3)
 SETTINGS = {"model": SMALL, "metric": "val/steps", "optimizer": partial(Adam, lr=2e-3, betas=(0.5, 0.999), fused=True)}
 
 
-@pytest.mark.parametrize("loss", [hinge, non_saturating])
-def test_each_network_learns_by_its_own_loss_alone(images, loss):
+@pytest.fixture
+def pair(images):
+    """A task that learns from six examples, and they."""
+
+    def made(loss: Any) -> tuple[Adversarial, Batch]:
+        data = images()
+        task = network(data, task=partial(Adversarial, loss=loss), **SETTINGS).task
+        x = task.preprocess(torch.from_numpy(data.inputs(data.rows("train")[:6])))
+        return task.eval(), Batch(x, torch.zeros(6), torch.arange(6))
+
+    return made
+
+
+@pytest.mark.parametrize("loss", [Hinge(), NonSaturating()])
+def test_each_turn_is_that_of_one_network(pair, loss):
+    task, batch = pair(loss)
+    losses = task.step(batch).target
+    for part, expected in zip(task.parts, losses, strict=True):
+        own = [parameter for name, parameter in task.named_parameters() if name.startswith(part)]
+        found = task.turn(part, batch)
+        assert torch.allclose(found, expected)
+        gradients = torch.autograd.grad(found, own)
+        for one, other in zip(gradients, torch.autograd.grad(expected, own, retain_graph=True), strict=True):
+            assert torch.allclose(one, other, atol=1e-7)
+        assert all(gradient.abs().sum() > 0 for gradient in gradients if gradient.ndim > 1)
+    assert float(task.step(batch).loss.detach()) == pytest.approx(float(losses.sum().detach()))
+
+
+class Watched(Adversarial):
+    """Keeps the weights that each turn begins with."""
+
+    def __init__(self, **common: Any):
+        super().__init__(**common)
+        self.seen: list[tuple[str, dict[str, Tensor]]] = []
+
+    def turn(self, part: str, batch: Batch) -> Tensor:
+        self.seen.append((part, {name: parameter.detach().clone() for name, parameter in self.model.named_parameters()}))
+        return super().turn(part, batch)
+
+
+class Listening(Callback):
+    """For which Lightning's own way of stepping is taken."""
+
+    def on_before_optimizer_step(self, *_: Any) -> None:
+        """Nothing."""
+
+
+def turned(weights: dict[str, Tensor], before: dict[str, Tensor]) -> set[str]:
+    """The networks whose every parameter has moved; none has moved in part."""
+    moved = {name: not torch.equal(weights[name], before[name]) for name in weights}
+    networks = {name.partition(".")[0] for name in weights}
+    shares = {network: {flag for name, flag in moved.items() if name.startswith(network)} for network in networks}
+    assert all(len(flags) == 1 for flags in shares.values())
+    return {network for network, flags in shares.items() if flags == {True}}
+
+
+SETTINGS_OF_STEPS = [
+    {},
+    {"gradient_clip_val": 0.1},
+    {"accumulate_grad_batches": 2, "steps_per_call": 4},
+    {"divergence": Skip(limit=2)},
+]
+
+
+@pytest.mark.parametrize("callbacks", [list, lambda: [Listening()]], ids=["short", "long"])
+@pytest.mark.parametrize("settings", SETTINGS_OF_STEPS, ids=["plain", "clipped", "accumulated", "guarded"])
+def test_in_each_step_the_discriminator_learns_first_and_then_the_generator(images, tmp_path, settings, callbacks):
     data = images()
-    task = network(data, task=partial(Adversarial, loss=loss), **SETTINGS).task.eval()
-    x = task.preprocess(torch.from_numpy(data.inputs(data.rows("train")[:6])))
-    outcome = task.step(Batch(x, torch.zeros(6), torch.arange(6)))
-    discriminator, generator = outcome.target
-    both = dict(task.model.named_parameters())
-    found = torch.autograd.grad(outcome.loss, list(both.values()), retain_graph=True)
-    own = [discriminator if name.startswith("discriminator") else generator for name in both]
-    for part, name, parameter, gradient in zip(own, both, both.values(), found, strict=True):
-        assert torch.allclose(torch.autograd.grad(part, parameter, retain_graph=True)[0], gradient, atol=1e-7), name
-    assert all(parameter.requires_grad for parameter in task.model.parameters())
-    assert float(outcome.loss.detach()) == pytest.approx(float((discriminator + generator).detach()))
+    task = partial(Watched, loss=NonSaturating())
+    learner = network(data, task=task, max_epochs=None, max_steps=3, callbacks=callbacks, **SETTINGS, **settings)
+    assert fit(learner, data, tmp_path / "run").steps == 3
+    together = settings.get("accumulate_grad_batches", 1)
+    seen = learner.task.seen[::together]
+    assert [part for part, _ in seen] == [*Adversarial.parts] * 3
+    for (part, before), (_, after) in pairwise(seen):
+        assert turned(after, before) == {part.removeprefix("model.")}
+    state = end(tmp_path / "run")
+    assert state["global_step"] == 3
+    assert {int(found["step"]) for found in state["optimizer_states"][0]["state"].values()} == {3}
+    assert len(values(tmp_path / "run", "train/loss")) == 3
+    assert all(parameter.requires_grad for parameter in learner.task.parameters())
+
+
+class Spoilt(Adversarial):
+    """The loss of a part is no number in some steps."""
+
+    def __init__(self, *, part: str, steps: Collection[int], **common: Any):
+        super().__init__(**common)
+        self.part, self.steps = part, steps
+
+    def turn(self, part: str, batch: Batch) -> Tensor:
+        loss = super().turn(part, batch)
+        return loss * torch.nan if part == self.part and self.global_step + 1 in self.steps else loss
+
+
+@pytest.mark.parametrize(("part", "taken"), [("model.discriminator", (6, 6)), ("model.generator", (8, 6))])
+def test_a_turn_that_is_left_out_counts_once_and_leaves_out_those_after_it(images, tmp_path, part, taken):
+    data = images()
+    spoilt = partial(Spoilt, loss=Hinge(), part=part, steps={3, 4})
+    learner = network(data, task=spoilt, max_epochs=1, divergence=Skip(limit=3), **SETTINGS)
+    assert fit(learner, data, tmp_path / "run").steps == 8
+    assert values(tmp_path / "run", "train/skipped")[-1] == 2
+    states = end(tmp_path / "run")["optimizer_states"][0]["state"]
+    names = [name for name, _ in learner.task.named_parameters()]
+    for part_, expected in zip(Adversarial.parts, taken, strict=True):
+        assert {int(states[place]["step"]) for place, name in enumerate(names) if name.startswith(part_)} == {expected}
+    learner = network(data, task=spoilt, max_epochs=1, divergence=Skip(limit=2), **SETTINGS)
+    with pytest.raises(RunFailed, match="2 of them in a row"):
+        fit(learner, data, tmp_path / "ended")
+
+
+def test_a_loss_that_is_no_number_in_one_turn_ends_the_run(images, tmp_path):
+    data = images()
+    spoilt = partial(Spoilt, loss=Hinge(), part="model.generator", steps={5})
+    with pytest.raises(RunFailed, match="loss is nan at step 5"):
+        fit(network(data, task=spoilt, max_epochs=1, **SETTINGS), data, tmp_path / "run")
+
+
+def test_each_turn_takes_smaller_pieces_where_memory_is_short(images, tmp_path):
+    """The discriminator has no memory for more than eight examples, and they are kept for all turns that follow."""
+    data = images()
+
+    class Short(Adversarial):
+        def turn(self, part: str, batch: Batch) -> Tensor:
+            if len(batch.row) > 8:
+                raise torch.OutOfMemoryError("no memory")
+            return super().turn(part, batch)
+
+    learner = network(data, task=partial(Short, loss=Hinge()), max_epochs=1, auto_micro_batch=True, **SETTINGS)
+    assert fit(learner, data, tmp_path / "run").steps == 8
+    assert values(tmp_path / "run", "train/micro_batch") == [8]
 
 
 def test_the_losses_of_their_papers():
-    real, fake = torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 0.0])
-    discriminator, generator = hinge(real, fake, fake)
-    assert (float(discriminator), float(generator)) == (pytest.approx(0.25 + 0.5), pytest.approx(1.5))
-    discriminator, generator = non_saturating(real, fake, fake)
+    real, made = torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 0.0])
+    loss: Loss = Hinge()
+    assert float(loss.discriminator(real, made)) == pytest.approx(0.25 + 0.5)
+    assert float(loss.generator(made)) == pytest.approx(1.5)
+    loss = NonSaturating()
     cross_entropy = torch.nn.functional.binary_cross_entropy_with_logits
-    expected = cross_entropy(real, torch.ones(2)) + cross_entropy(fake, torch.zeros(2))
-    assert float(discriminator) == pytest.approx(float(expected))
-    assert float(generator) == pytest.approx(float(cross_entropy(fake, torch.ones(2))))
+    expected = cross_entropy(real, torch.ones(2)) + cross_entropy(made, torch.zeros(2))
+    assert float(loss.discriminator(real, made)) == pytest.approx(float(expected))
+    assert float(loss.generator(made)) == pytest.approx(float(cross_entropy(made, torch.ones(2))))
 
 
 @pytest.mark.parametrize("averaging", [None, EMA(decay=0.8)], ids=["trained", "averaged"])
 def test_it_learns_what_is_bright_and_goes_on_exactly(images, tmp_path, averaging):
     data = images()
-    settings = {"task": partial(Adversarial, loss=hinge), "averaging": averaging, "steps_per_call": 3, **SETTINGS}
+    settings = {"task": partial(Adversarial, loss=Hinge()), "averaging": averaging, "steps_per_call": 3, **SETTINGS}
     ends, seen = [], []
     for name, parts in (("whole", [6]), ("parts", [2, 6])):
         for epochs in parts:
@@ -69,7 +194,7 @@ def test_it_learns_what_is_bright_and_goes_on_exactly(images, tmp_path, averagin
 
 def test_its_package_tells_real_from_made(images, tmp_path):
     data = images()
-    learner = network(data, task=partial(Adversarial, loss=hinge), max_epochs=1, **SETTINGS)
+    learner = network(data, task=partial(Adversarial, loss=Hinge()), max_epochs=1, **SETTINGS)
     fit(learner, data, tmp_path / "run")
     stored = data.inputs(data.rows("val")).astype(np.float32)
     expected = np.concatenate([part["realness"] for part in learner.predict(data, data.rows("val"))])
@@ -82,10 +207,10 @@ def test_snapshots_are_drawn_after_every_so_many_epochs(images, tmp_path):
     data = images()
     callbacks = partial(list, [Snapshots(every=2)])
     for name, watched in (("run", callbacks), ("unwatched", list)):
-        learner = network(data, task=partial(Adversarial, loss=hinge), max_epochs=5, callbacks=watched, **SETTINGS)
+        learner = network(data, task=partial(Adversarial, loss=Hinge()), max_epochs=5, callbacks=watched, **SETTINGS)
         fit(learner, data, tmp_path / name)
     assert same(end(tmp_path / "run")["state_dict"], end(tmp_path / "unwatched")["state_dict"])
-    drawn = sorted((tmp_path / "run/figures").glob("*.png"))
+    drawn = sorted((tmp_path / "run/figures/training").glob("*.png"))
     assert [path.stem for path in drawn] == [f"samples_epoch_{epoch:04d}" for epoch in (1, 2, 4)]
     assert len({path.read_bytes() for path in drawn}) == 3
     with pytest.raises(ValueError, match="every: expected 1 or more epochs"):
