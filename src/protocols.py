@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:  # a classical baseline and the report run without importing torch
     import numpy as np
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 class Batch(NamedTuple):
@@ -164,5 +164,18 @@ class Learner(Protocol):
 
         Raises:
             InputError: the model does not fit the data.
+        """
+        ...
+
+
+@runtime_checkable
+class Checking(Protocol):
+    """A callback that asks something of the network."""
+
+    def check(self, network: nn.Module, *, processes: int) -> None:
+        """Refuses a network that it cannot do its part with, before anything is written.
+
+        Args:
+            processes: that train it together.
         """
         ...

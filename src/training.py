@@ -14,13 +14,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from src import checkpoints, fitting, hardware, packaging, processes, signals
-from src.callbacks.freezing import Freezing
 from src.callbacks.logging import Handing
 from src.callbacks.progress import Progress
 from src.callbacks.saving import Saving
 from src.data.loader import Batches, size
 from src.data.transforms import Normalise
-from src.protocols import Fit, Mix, Move
+from src.protocols import Checking, Fit, Mix, Move
 from src.tasks import counting
 from src.tasks.averaging import Average
 from src.tasks.divergence import Policy
@@ -108,7 +107,7 @@ class Network:
             log_every_n_steps=log_every_n_steps,
         )
         for callback in callbacks():  # made here too, so that what is wrong with one is said before anything is written
-            if isinstance(callback, Freezing):
+            if isinstance(callback, Checking):
                 callback.check(self.task.model, processes=self._processes)
         self._lay_out()
         self.parameters = sum(parameter.numel() for parameter in self.task.parameters())

@@ -31,11 +31,7 @@ class Freezing(Callback):
         self._frozen: list[nn.Parameter] = []
 
     def check(self, network: nn.Module, *, processes: int) -> None:
-        """Refuses a network that it cannot freeze so, before anything is trained.
-
-        Args:
-            processes: that train it together.
-        """
+        """Refuses parts that the network lacks, and those that are all of it."""
         names = [name for name, _ in network.named_parameters()]
         if len(parts.within(self._parts, names, key="callbacks.freeze.parts")) == len(names):
             raise InputError(
