@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -14,6 +13,7 @@ import pytest
 from PIL import Image
 
 from src.runs import Run
+from tests import disks
 from tests.repository import ROOT, environment, run
 
 
@@ -152,13 +152,8 @@ def test_a_tracking_store_that_cannot_be_reached(tmp_path):
 
 
 @pytest.mark.cluster
-@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="needs root, to mount a small file system")
 def test_a_full_disk_and_a_read_only_folder(tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)], check=False).returncode:
-        pytest.skip("this machine does not let its root mount a file system")
-    try:
+    with disks.small(tmp_path / "disk", size="300k") as disk:
         message = refused(tmp_path, "+experiment=cnn", "trainer.max_epochs=1", f"paths.runs={disk}/runs", code=1)
         assert "is full" in message
         assert not list(disk.glob("runs/*/best.ckpt"))
@@ -167,8 +162,6 @@ def test_a_full_disk_and_a_read_only_folder(tmp_path):
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         message = refused(tmp_path, "+experiment=fnn", f"paths.runs={disk}/runs", code=1)
         assert "is read-only" in message
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 @pytest.mark.cluster

@@ -1,7 +1,6 @@
 """Run folders: the lock, the choice of a folder, and writing that leaves no torn file."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 from src import runs
 from src.errors import InputError, InUse
 from src.runs import Run
+from tests import disks
 from tests.repository import ROOT
 
 HOLD = """
@@ -169,23 +169,13 @@ def test_a_limit_on_the_size_of_files_leaves_the_old_file(tmp_path):
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path):
-    small = tmp_path / "small"
-    small.mkdir()
-    mount = shutil.which("mount")
-    if mount is None or os.geteuid() != 0:
-        pytest.skip("a small file system can be mounted by root alone")
-    options = [mount, "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(small)]
-    if subprocess.run(options, capture_output=True, check=False).returncode:
-        pytest.skip("this machine does not let root mount a file system")
-    try:
+    with disks.small(tmp_path / "small", size="64k") as small:
         path = small / "file"
         runs.write_atomic(path, b"old")
         with pytest.raises(OSError, match="No space left"):
             runs.write_atomic(path, bytes(10**6))
         assert path.read_bytes() == b"old"
         assert [found.name for found in small.iterdir()] == ["file"]
-    finally:
-        subprocess.run(["umount", str(small)], check=True)
 
 
 def test_flat_gives_every_leaf():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import subprocess
 import sys
@@ -24,7 +25,9 @@ class Row:
     """One line of the table.
 
     Args:
-        arguments: of `python -m src.train`, without the seed.
+        arguments: of `python -m src.train`, without the seed. `<NAME>` in one stands for a run of the row of that name, which
+            is trained where it is not there yet.
+        each: arguments of which every run has one besides.
         shown: metrics of the test part; empty for the headline of the task.
         published: what others report, as it is to be quoted.
         folder: of the measured rows.
@@ -33,6 +36,7 @@ class Row:
     name: str
     arguments: Sequence[str]
     seeds: Sequence[int]
+    each: Sequence[str] = ()
     shown: Sequence[str] = ()
     published: str = ""
     folder: Path = HERE / "rows"
@@ -49,20 +53,32 @@ class Row:
     def measured(self) -> Mapping[str, Any]:
         """What `measure` left; empty where nobody measured it, or something else than is asked for now."""
         found = runs.read_json(self.path)
-        same = found and (found["command"], [*found["seeds"]]) == (self.command, [str(seed) for seed in self.seeds])
-        return found if same and all({*self.shown} <= {*seed["test"]} for seed in found["seeds"].values()) else {}
+        same = found and (found["command"], [*found["runs"]]) == (self.command, [*self._own])
+        return found if same and all({*self.shown} <= {*run["test"]} for run in found["runs"].values()) else {}
+
+    @property
+    def _own(self) -> dict[str, list[str]]:
+        """What each run's arguments have that those of the others lack."""
+        found = [[*each, f"seed={seed}"] for seed in self.seeds for each in ([[one] for one in self.each] or [[]])]
+        return {" ".join(own): own for own in found}
+
+    def run(self, own: Sequence[str] | None = None) -> Path:
+        """The folder of a run, the first one where nothing is said; it is trained where it is not there yet."""
+        chosen = next(iter(self._own.values())) if own is None else own
+        filled = [re.sub(r"<(\w+)>", lambda match: str(find(match[1]).run()), argument) for argument in self.arguments]
+        return _train([*filled, *chosen])
 
     def measure(self) -> None:
-        """Trains each seed, or finds its run, and leaves the row's file."""
-        seeds = {}
-        for seed in self.seeds:
-            run = _train([*self.arguments, f"seed={seed}"])
+        """Trains, or finds, each run, and leaves the row's file."""
+        found = {}
+        for name, own in self._own.items():
+            run = self.run(own)
             metrics, timings = runs.read_json(run / "metrics.json"), runs.read_json(run / "timings.json")
             tests = {name.removeprefix("test/"): value for name, value in metrics.items() if name.startswith("test/")}
             tests = {
                 name: value for name, value in tests.items() if "/" not in name or name in self.shown
             }  # none of each class
-            seeds[str(seed)] = {"run": run.name, "test": tests, **{name: timings[name] for name in COSTS if name in timings}}
+            found[name] = {"run": run.name, "test": tests, **{name: timings[name] for name in COSTS if name in timings}}
         config: Any = OmegaConf.load(run / "config.yaml")
         tags = runs.read_json(run / "record.json")["tags"]  # of the time when it was trained
         runs.write_json(
@@ -73,7 +89,7 @@ class Row:
                 "headline": list(config.evaluation.headline),
                 "parameters": metrics["parameters"],
                 "flops": metrics.get("flops"),
-                "seeds": seeds,
+                "runs": found,
                 "commit": tags.get("mlflow.source.git.commit"),
                 "dirty": tags.get("git.dirty") == "true",
                 "machine": {name: tags[name] for name in ("device", "cpus", "python")},
@@ -84,7 +100,7 @@ class Row:
 def read(path: Path = HERE / "params.yaml") -> list[Row]:
     """The rows that params.yaml asks for."""
     asked: Any = OmegaConf.to_container(OmegaConf.load(path))
-    return [Row(name=name, **row) for name, row in asked["rows"].items()]
+    return [Row(name=name, **row.pop("train"), **row) for name, row in asked["rows"].items()]
 
 
 def find(name: str) -> Row:
@@ -95,8 +111,8 @@ def find(name: str) -> Row:
 
 
 def mean(row: Mapping[str, Any], name: str) -> tuple[float, float | None]:
-    """A metric's mean over the seeds and its standard deviation, None for one seed."""
-    values = [seed["test"][name] for seed in row["seeds"].values()]
+    """A metric's mean over the runs and its standard deviation, None for one run."""
+    values = [run["test"][name] for run in row["runs"].values()]
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
 

@@ -48,4 +48,4 @@ def _score(value: float, deviation: float | None) -> str:
 
 
 def _median(measured: Mapping[str, Any], name: str) -> float:
-    return statistics.median(seed[name] for seed in measured["seeds"].values())
+    return statistics.median(run[name] for run in measured["runs"].values())

@@ -2,14 +2,12 @@
 
 import os
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests import chaos
+from tests import chaos, disks
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "truncated": lambda data: data[: len(data) * 2 // 3],
@@ -67,19 +65,6 @@ def damage_file(path: Path, damage: Callable[[bytes], bytes]) -> None:
     path.write_bytes(damage(data))
 
 
-@contextmanager
-def small_disk(place: Path, *, size: str) -> Iterator[Path]:
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("needs root, to mount a small file system")
-    place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], check=False).returncode:
-        pytest.skip("this machine does not let its root mount a file system")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
-
-
 def fill(path: Path) -> None:
     file = os.open(path, os.O_WRONLY | os.O_CREAT)
     try:
@@ -91,7 +76,7 @@ def fill(path: Path) -> None:
 
 def test_a_disk_that_fills_up_in_mid_training_costs_no_more_than_the_time_until_there_is_room(tmp_path, expected):
     """Another program takes the room; when it is there again, the same command goes on."""
-    with small_disk(tmp_path / "disk", size="8m") as disk:
+    with disks.small(tmp_path / "disk", size="8m") as disk:
         command = (*chaos.NET, chaos.NOWHERE, f"paths.runs={disk}/runs")
         process = chaos.start(tmp_path, *command)
         while not list(disk.glob("runs/*/last.ckpt")):

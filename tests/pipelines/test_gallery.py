@@ -34,9 +34,9 @@ def test_a_row_is_measured_by_its_own_command_for_each_seed(row: Row, tmp_path: 
     assert row.measured == {}
     row.measure()
     found = row.measured
-    assert {seed["run"] for seed in found["seeds"].values()} == {path.name for path in (tmp_path / "runs").glob("most*")}
-    assert len(found["seeds"]) == 2
-    assert not any("/" in name for seed in found["seeds"].values() for name in seed["test"])
+    assert {run["run"] for run in found["runs"].values()} == {path.name for path in (tmp_path / "runs").glob("most*")}
+    assert len(found["runs"]) == 2
+    assert not any("/" in name for run in found["runs"].values() for name in run["test"])
     value, deviation = rows.mean(found, "accuracy")
     assert value == pytest.approx(0.1, abs=0.02)
     assert deviation == 0
@@ -60,7 +60,17 @@ def test_a_row_keeps_the_figures_of_a_class_that_it_shows(row: Row):
     more = Row(**{**vars(plain), "shown": ["accuracy", "recall/0"]})
     assert more.measured == {}
     more.measure()
-    assert {"accuracy", "recall/0"} <= {*more.measured["seeds"]["0"]["test"]}
+    assert {"accuracy", "recall/0"} <= {*more.measured["runs"]["seed=0"]["test"]}
+
+
+def test_a_row_trains_what_its_arguments_name_and_one_of_each(row: Row, tmp_path: Path, monkeypatch):
+    other = Row(**{**vars(row), "name": "other", "arguments": [*row.arguments, "data.batch_size=<constant>"]})
+    monkeypatch.setattr(rows, "read", lambda: [row, other])
+    with pytest.raises(RunFailed, match=r"data.batch_size=\S*/runs/most_frequent-"):  # it is the folder of a run
+        other.measure()
+    each = Row(**{**vars(row), "seeds": [0], "each": ["data.batch_size=8", "data.batch_size=9"]})
+    each.measure()
+    assert [*each.measured["runs"]] == ["data.batch_size=8 seed=0", "data.batch_size=9 seed=0"]
 
 
 def test_a_command_that_fails_leaves_no_row(row: Row):
