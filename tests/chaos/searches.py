@@ -18,7 +18,7 @@ from tests.chaos.kills import Kills, report
 from tests.pipelines.sweep import start, study, sweep, tree
 
 # A sampler whose points depend on a trial's number alone, and a single worker: each trial can be compared.
-SEARCH = ("sweep/sampler=random", "sweep/pruner=none", "sweep.n_trials=4", "trainer.max_epochs=8", "tracking.wait=60")
+SEARCH = ("sweep/sampler=random", "sweep/pruner=none", "sweep.n_trials=3", "trainer.max_epochs=6", "tracking.wait=60")
 
 
 def kills(folder: Path, count: int, *, arguments: Sequence[str] = (), seed: int = 0) -> Kills:
