@@ -46,6 +46,9 @@ class Plan:
         if not self.fitted or (test and not self.run.evaluated):
             return False
         print(f"This run exists; nothing is trained. force=true trains it again beside it.\n{summary(self.run)}")
+        from src.tracking import record
+
+        record.send(self.run)
         return True
 
 

@@ -12,11 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from src import signals
+from src import locks, signals
+from src.errors import InputError
 from src.runs import Run, flat, read_json, write_atomic, write_json
 from src.tracking import store
 from src.tracking.code import Code
 from src.tracking.journal import Journal
+from src.tracking.shipping import shipped
 
 ROOT = Path(__file__).resolve().parents[2]
 COURIER = "src.tracking.courier"
@@ -196,6 +198,25 @@ class Record:
             lines = log.read_text().strip().splitlines() if log.is_file() else []
             _say(f"it did not reach {self._uri}: {lines[-1] if lines else f'exit code {code}'}")
             _say(f"It is whole in {self.run.folder}; `python -m pipelines.sync` ships it.")
+
+
+def send(run: Run, flavour: str = "pytorch") -> None:
+    """Has a record that is over shipped, where its courier was killed on the way; nobody waits for it."""
+    status = read_json(run.record).get("status", "RUNNING")
+    if status == "RUNNING" or shipped(run.folder) or locks.held(run.folder / ".courier.lock"):
+        return
+    try:
+        unreachable = store.check(read_json(run.record)["uri"])
+    except InputError as error:
+        unreachable = str(error)
+    if unreachable:
+        _say(f"it is whole in {run.folder}, and `python -m pipelines.sync` ships it: {unreachable}")
+        return
+    courier = _courier("src.tracking.late", flavour)
+    assert courier.stdin is not None
+    courier.stdin.write(f"{run.folder.resolve()}\n".encode())
+    courier.stdin.close()
+    courier.returncode = 0  # it goes on in the background
 
 
 def _courier(module: str, flavour: str) -> subprocess.Popen:

@@ -11,6 +11,7 @@ import mlflow
 import pytest
 from mlflow.entities import Run
 
+from src.tracking.shipping import shipped
 from tests import chaos, repository
 
 LONG = (*chaos.NET, "trainer.max_epochs=30")
@@ -74,6 +75,18 @@ def test_mlflow_tells_of_a_preemption_and_of_a_death_and_forgets_them_when_the_r
     found = stored(tmp_path)
     assert found.info.status == "FINISHED"
     assert not {"end", "end.reason", "failure"} & {*found.data.tags}
+    chaos.check_store(tmp_path)
+
+
+@pytest.mark.cluster
+def test_a_record_that_a_kill_has_kept_from_the_store_is_sent_by_the_same_command(tmp_path):
+    process = chaos.start(tmp_path, *chaos.NET)
+    while not any((tmp_path / "runs").glob("*/record.json")) or record(tmp_path)["status"] != "FINISHED":
+        time.sleep(0.001)
+    chaos.kill(process, courier=True)
+    assert not shipped(chaos.run(tmp_path))
+    chaos.train(tmp_path, *chaos.NET)
+    assert "This run exists" in chaos.output(tmp_path)
     chaos.check_store(tmp_path)
 
 
