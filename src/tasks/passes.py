@@ -37,6 +37,7 @@ class Whole:
         strategy: Any = task.trainer.strategy
         self.batches = batches
         self.gradients = Gradients(strategy, stepping.parameters)
+        self.forget = stepping.forget
         self._by_hand = len(task.parts) > 1 and self.gradients.several
         if self._by_hand and type(strategy) is not DDPStrategy:
             raise InputError(
@@ -81,6 +82,7 @@ class MicroBatches:
             )
         self._batches = whole.batches
         self._gradients = whole.gradients
+        self._forget = whole.forget
         self._strategy = strategy
         self._buffers = [*task.buffers()]
         self._found = found
@@ -111,7 +113,7 @@ class MicroBatches:
             if not short:
                 self._gradients.add_up()
                 return losses
-            self._gradients.forget()
+            self._forget()
             for buffer, before in zip(self._buffers, buffers, strict=True):
                 buffer.copy_(before)
             if torch.cuda.is_available():
@@ -168,10 +170,6 @@ class Gradients:
         for work in waiting:
             work.wait()
         torch._foreach_div_(gradients, self._strategy.world_size)
-
-    def forget(self) -> None:
-        for parameter in self._parameters:
-            parameter.grad = None
 
 
 def _out_of_memory(error: Exception) -> bool:

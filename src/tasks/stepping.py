@@ -92,7 +92,7 @@ class Stepping:
                 if last:
                     self._wrapped._on_before_step()
                     self._wrapped._on_after_step()
-                self._forget()
+                self.forget()
                 return
         if all(factor == 1 for factor in self._factors):
             self._take(last)
@@ -113,7 +113,7 @@ class Stepping:
                 self._kernel = self._kernel or self._shortest()
             if counted:
                 self._wrapped._on_after_step()
-            self._forget()
+            self.forget()
         else:
             if counted:
                 self._wrapped.step()
@@ -124,7 +124,7 @@ class Stepping:
     def _shortest(self) -> "FusedAdam | None":
         return None if self._guard is not None and self._guard.on_device else FusedAdam.of(self._optimizer)
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         for parameter in self.parameters:
             parameter.grad = None
 

@@ -200,33 +200,33 @@ class Record:
             _say(f"It is whole in {self.run.folder}; `python -m pipelines.sync` ships it.")
 
 
-def send(run: Run, flavour: str = "pytorch") -> None:
+def send(run: Run) -> None:
     """Has a record that is over shipped, where its courier was killed on the way; nobody waits for it."""
-    status = read_json(run.record).get("status", "RUNNING")
-    if status == "RUNNING" or shipped(run.folder) or locks.held(run.folder / ".courier.lock"):
+    record = read_json(run.record)
+    if record.get("status", "RUNNING") == "RUNNING" or shipped(run.folder) or locks.held(run.folder / ".courier.lock"):
         return
     try:
-        unreachable = store.check(read_json(run.record)["uri"])
+        unreachable = store.check(record["uri"])
     except InputError as error:
         unreachable = str(error)
     if unreachable:
         _say(f"it is whole in {run.folder}, and `python -m pipelines.sync` ships it: {unreachable}")
         return
-    courier = _courier("src.tracking.late", flavour)
+    courier = _courier("src.tracking.late")
     assert courier.stdin is not None
     courier.stdin.write(f"{run.folder.resolve()}\n".encode())
     courier.stdin.close()
     courier.returncode = 0  # it goes on in the background
 
 
-def _courier(module: str, flavour: str) -> subprocess.Popen:
+def _courier(module: str, *arguments: str) -> subprocess.Popen:
     """A courier that waits for its folder. It outlives an interrupt of the run, and ends with the pipe."""
     environment = {**os.environ, **store.ENVIRONMENT, "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
         environment.pop(name, None)  # they would send the run into another one
     return subprocess.Popen(
-        [sys.executable, "-m", module, flavour],
+        [sys.executable, "-m", module, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
