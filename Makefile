@@ -49,7 +49,7 @@ chaos: .venv/ready
 	@python -m tests.chaos.kills 50
 	@python -m tests.chaos.ranks 10
 	@python -m tests.chaos.searches 12
-	@pytest -q -m 'not gpu' tests/chaos tests/pipelines/test_orphans.py $(addprefix --deselect tests/chaos/test_,kills.py ranks.py searches.py)
+	@pytest -q -m 'not gpu' tests/chaos tests/pipelines/test_orphans.py $(addprefix --deselect tests/chaos/test_,kills.py commands.py)
 
 ui: .venv/ready
 	@port=$$(python -c 'import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); \

@@ -1,8 +1,8 @@
 """The optimizer steps within a block, as short as the trainer's strategy and its hooks allow.
 
-It calls private names of Lightning and torch, and nothing else in the repository does for this purpose:
-LightningOptimizer's `_on_before_step` and `_on_after_step`, which count `global_step`, torch's fused Adam kernel, the
-`found_inf` by which fused optimizers leave an update out, and the `_opt_called` by which schedulers see that one was taken.
+It calls private names of Lightning and torch: LightningOptimizer's `_on_before_step` and `_on_after_step`, which count
+`global_step`, the `found_inf` by which fused optimizers leave an update out, and the `_opt_called` by which schedulers see
+that one was taken. With src.tasks.kernels it is the only place of the repository that does so for speed.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,11 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grad_norm_, get_total_norm
-from torch.optim import Adam, AdamW, Optimizer
+from torch.optim import Optimizer
 
 from src.errors import InputError
 from src.tasks.divergence import Policy, Skip
+from src.tasks.kernels import FusedAdam
 
 BACKWARD_HOOKS = ("on_before_backward", "on_after_backward", "backward")
 STEP_HOOKS = ("on_before_optimizer_step", "on_before_zero_grad", "optimizer_step", "optimizer_zero_grad")
@@ -121,7 +122,7 @@ class Stepping:
                 self._task.trainer.strategy.optimizer_step(self._optimizer, lambda: None)
             self._wrapped.zero_grad(set_to_none=True)
 
-    def _shortest(self) -> "FusedAdam | None":
+    def _shortest(self) -> FusedAdam | None:
         return None if self._guard is not None and self._guard.on_device else FusedAdam.of(self._optimizer)
 
     def forget(self) -> None:
@@ -176,60 +177,6 @@ class Guard:
         for buffer, before in zip(self._buffers, self._before, strict=True):
             buffer.copy_(before)
         self._optimizer._opt_called = True  # type: ignore[attr-defined]
-        return True
-
-
-class FusedAdam:
-    """The kernel of torch's fused Adam and AdamW over lists that are gathered once.
-
-    The optimizer's own `step` gathers them anew each time, which takes longer than the kernel for a small network.
-    State and groups remain the optimizer's: checkpoints and schedulers see what they always see.
-    """
-
-    def __init__(self, optimizer: Optimizer):
-        self._groups = []
-        for group in optimizer.param_groups:
-            states = [optimizer.state[parameter] for parameter in group["params"]]
-            lists = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step"))
-            kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
-            self._groups.append((kernel, group, group["params"], *lists))
-
-    @classmethod
-    def of(cls, optimizer: Optimizer) -> "FusedAdam | None":
-        """None for an optimizer that is not plainly a fused Adam which has taken a step for every parameter."""
-        if type(optimizer) not in (Adam, AdamW) or optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
-            return None
-        for group in optimizer.param_groups:
-            plain = group["fused"] and not (group["amsgrad"] or group["maximize"] or isinstance(group["lr"], Tensor))
-            kinds = {(parameter.device, parameter.dtype) for parameter in group["params"]}
-            if not plain or len(kinds) != 1 or not all(optimizer.state.get(parameter) for parameter in group["params"]):
-                return None
-        return cls(optimizer)
-
-    @torch.no_grad()
-    def step(self) -> bool:
-        """Whether it was taken; not where a parameter has no gradient."""
-        gradients = [[parameter.grad for parameter in parameters] for _, _, parameters, *_ in self._groups]
-        if any(gradient is None for group in gradients for gradient in group):
-            return False
-        for (kernel, group, parameters, averages, squares, steps), found in zip(self._groups, gradients, strict=True):
-            beta1, beta2 = group["betas"]
-            torch._foreach_add_(steps, 1)
-            kernel(
-                parameters,
-                found,
-                averages,
-                squares,
-                [],
-                steps,
-                lr=group["lr"],
-                beta1=beta1,
-                beta2=beta2,
-                weight_decay=group["weight_decay"],
-                eps=group["eps"],
-                amsgrad=False,
-                maximize=False,
-            )
         return True
 
 

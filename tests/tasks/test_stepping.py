@@ -9,8 +9,7 @@ from lightning.pytorch import Callback
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW
 
-from src.tasks import stepping
-from src.tasks.stepping import FusedAdam
+from src.tasks.kernels import FusedAdam
 from tests.nets import CNN_SMALL, ONE_CYCLE, end, fit, network, points, same
 
 
@@ -59,7 +58,7 @@ def test_the_short_way_and_lightnings_way_give_the_same(images, tmp_path, optimi
 def test_the_kernel_is_used_where_it_can_be(images, tmp_path, monkeypatch):
     calls = []
     step = FusedAdam.step
-    monkeypatch.setattr(stepping.FusedAdam, "step", lambda self: calls.append(1) or step(self))
+    monkeypatch.setattr(FusedAdam, "step", lambda self: calls.append(1) or step(self))
     data = images()
     fit(network(data, optimizer=OPTIMIZERS["fused Adam"]), data, tmp_path / "fused")
     assert len(calls) == 15  # the first of 16 steps makes the optimizer's state
