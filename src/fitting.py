@@ -104,7 +104,7 @@ def sample(task: Any, batches: Batches, count: int) -> Iterator[Batch]:
     again.position = again.epoch = 0
     for batch in islice(chain.from_iterable(again), count):
         (moved,) = task.transfer_batch_to_device([batch], task.device, 0)
-        yield moved._replace(input=task.preprocess(moved.input))
+        yield task.validated(moved)
 
 
 def start(folder: Path, resume: Path | None) -> Path | None:

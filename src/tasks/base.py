@@ -125,6 +125,10 @@ class Task(LightningModule):
             target = self.mix(target, change) if isinstance(change, Mix) else self.move(target, change)
         return batch._replace(input=self.preprocess(input), target=target)
 
+    def validated(self, batch: Batch) -> Batch:
+        """A batch as its loss is measured: as it is stored, and preprocessed."""
+        return batch._replace(input=self.preprocess(batch.input))
+
     def configure_optimizers(self) -> Any:
         groups = schedule.grouped(self.named_parameters(), self._rates)
         return schedule.configured(groups, self._optimizer, self._scheduler, total_steps=self.total_steps)
@@ -197,7 +201,7 @@ class Task(LightningModule):
 
     def validation_step(self, block: Sequence[Batch], block_index: int) -> None:
         for batch in block:
-            outcome = self.step(batch._replace(input=self.preprocess(batch.input)))
+            outcome = self.step(self.validated(batch))
             size = len(batch.row)
             measured = {"loss": (outcome.loss * size, size), **self.measure(outcome)}
             self._sums.add(measured, count=bool(batch.weight))

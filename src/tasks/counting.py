@@ -18,12 +18,12 @@ def flops(task: Task, batch: Batch, *, name: str) -> int:
     """
     from torch.utils.flop_counter import FlopCounterMode  # only once a run
 
-    batch = task.augmented(batch)
+    trained = task.augmented(batch)
     try:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            task.predict(batch.input[:1])
+            task.predict(task.preprocess(batch.input[:1]))
         with torch.no_grad():
-            task.step(batch)
+            task.step(trained)
     except (RuntimeError, IndexError, ValueError, TypeError) as error:
         raise InputError(
             f"expected a model for examples of shape {list(batch.input.shape[1:])} and the targets of {name}; "

@@ -1,0 +1,68 @@
+"""How codes are spread, and which lie together."""
+
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from src.evaluation import codes, core
+from src.evaluation.contrastive import Contrastive
+from src.models.encoded import Encoded
+from src.tasks import contrastive
+from tests.nets import everything, network
+
+
+@pytest.fixture
+def experiment(images):
+    data = images()
+    model = partial(Encoded, input_shape=(1, 8, 8), hidden=[16], code=6, num_outputs=4)
+    learner = network(data, model=model, task=contrastive.Contrastive, metric="val/loss", augmentation=everything())
+    evaluation = Contrastive(data=data, headline={"probe_accuracy": "max"})
+    return SimpleNamespace(data=data, prepared=data.prepared, learner=learner, evaluation=evaluation)
+
+
+def scores(experiment: SimpleNamespace, found: np.ndarray) -> tuple[dict, dict]:
+    return experiment.evaluation.scores(pd.DataFrame({"target": 0, **codes.columns(found)}))
+
+
+def test_codes_in_one_place_are_not_spread_at_all(experiment):
+    values, intervals = scores(experiment, np.ones((30, 4)))
+    assert values == {"uniformity": pytest.approx(0), "effective_rank": pytest.approx(1)}
+    assert intervals["uniformity"] == (pytest.approx(0), pytest.approx(0))
+
+
+def test_codes_on_as_many_axes_as_there_are_numbers_are_of_that_rank(experiment):
+    values, intervals = scores(experiment, np.repeat(np.eye(4), 25, axis=0) * np.array([[3.0, 3.0, 3.0, 3.0]]))
+    assert values["effective_rank"] == pytest.approx(4)
+    near = (24 + 75 * np.exp(-4)) / 99  # of one's own axis, at distance 0, and of the others, at a squared distance of 2
+    assert values["uniformity"] == pytest.approx(np.log(near))
+    low, high = intervals["uniformity"]
+    assert low < values["uniformity"] < high
+
+
+def test_an_evaluation_says_how_codes_are_spread_and_what_they_know(experiment):
+    result = core.evaluate(experiment, "test")
+    assert list(result.table.columns) == ["index", "target", *(f"code_{number}" for number in range(6))]
+    assert set(result.metrics) == {"test/uniformity", "test/effective_rank", "test/probe_accuracy"}
+    assert 1 <= result.metrics["test/effective_rank"] <= 6
+    assert core.evaluate(experiment, "test").metrics == result.metrics
+
+
+def test_beside_an_example_stand_those_with_the_nearest_codes(experiment):
+    table = core.evaluate(experiment, "test").table
+    figures = experiment.evaluation.figures(table, experiment)
+    assert set(figures) == {"latent", "neighbours"}
+    shown = [ax.get_images()[0].get_array() for ax in figures["neighbours"].axes]
+    (_, firsts) = np.unique(table["target"], return_index=True)
+    lines = np.sort(firsts)
+    assert len(shown) == 10 * len(lines)
+    found = codes.of(table)
+    unit = found / np.linalg.norm(found, axis=1, keepdims=True)
+    images = experiment.data.inputs(table["index"].to_numpy())[:, 0] / 255
+    for line, own in enumerate(lines):
+        others = np.delete(np.arange(len(table)), own)
+        nearest = others[np.argmax(unit[others] @ unit[own])]
+        assert np.array_equal(shown[10 * line], images[own])
+        assert np.array_equal(shown[10 * line + 1], images[nearest])

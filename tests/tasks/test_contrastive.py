@@ -1,0 +1,121 @@
+"""Views of an example, the loss that compares them, and a training by it."""
+
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch.optim import Adam
+
+from src.data.augmentation import Augmentation
+from src.data.mixing import Mixup
+from src.data.transforms import Normalise
+from src.errors import InputError
+from src.models.encoded import Encoded
+from src.protocols import Batch
+from src.tasks.contrastive import Contrastive
+from tests.nets import end, everything, fit, network, same, values
+
+SMALL = partial(Encoded, input_shape=(1, 8, 8), hidden=[16], code=6, num_outputs=4)
+STEPS = {name: step for name, step in everything()._steps.items() if name not in ("mixup", "cutmix")}
+VIEWS = Augmentation(**STEPS)
+SETTINGS = {"model": SMALL, "metric": "val/loss", "augmentation": VIEWS, "optimizer": partial(Adam, lr=0.01)}
+
+
+def task(model: torch.nn.Module | None = None, **settings) -> Contrastive:
+    torch.manual_seed(0)
+    return Contrastive(
+        model=model or SMALL(),
+        preprocess=Normalise(mean=np.array([0.3]), std=np.array([0.2])),
+        optimizer=partial(Adam, lr=0.01),
+        scheduler=None,
+        objective="val/loss",
+        **{"augmentation": VIEWS, **settings},
+    )
+
+
+def stored(count: int = 5) -> Batch:
+    pixels = torch.randint(0, 256, (count, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    return Batch(pixels, torch.zeros(count, dtype=torch.long), torch.arange(count))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("temperature", [0.1, 0.5])
+def test_the_loss_is_that_of_naming_the_other_view_by_the_cosine(temperature):
+    made = task(temperature=temperature)
+    batch = made.augmented(stored())
+    assert batch.input.shape == (5, 2, 1, 8, 8)
+    answers = [[made.model(view[None])[0].double() for view in views] for views in batch.input]
+    losses = []
+    for example, pair in enumerate(answers):
+        for own in (0, 1):
+            cosines = {
+                (number, view): float(torch.cosine_similarity(pair[own], answer, dim=0)) / temperature
+                for number, views in enumerate(answers)
+                for view, answer in enumerate(views)
+                if (number, view) != (example, own)
+            }
+            losses.append(math.log(sum(map(math.exp, cosines.values()))) - cosines[example, 1 - own])
+    assert float(made.step(batch).loss) == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+@torch.no_grad()
+def test_views_that_lie_together_and_apart_from_others_are_matched():
+    made = task(torch.nn.Flatten(), temperature=0.01)
+    examples = torch.eye(4).view(4, 1, 1, 2, 2)
+    outcome = made.step(Batch(examples.expand(4, 2, 1, 2, 2), torch.zeros(4), torch.arange(4)))
+    assert float(outcome.loss) == pytest.approx(0, abs=1e-6)
+    right, count = made.measure(outcome)["matched"]
+    assert (int(right), count) == (8, 8)
+    one = made.step(Batch(examples[:1].expand(1, 2, 1, 2, 2), torch.zeros(1), torch.arange(1)))
+    assert float(one.loss) == 0  # there is no other example
+
+
+@torch.no_grad()
+def test_a_validation_sees_the_same_views_each_time_and_a_training_others():
+    made = task()
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    once, again = made.validated(stored()).input, made.validated(stored()).input
+    assert torch.equal(once, again)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(once[:, 0], once[:, 1])
+    assert not torch.equal(made.augmented(stored()).input, made.augmented(stored()).input)
+
+
+@torch.no_grad()
+def test_what_is_kept_is_the_code_before_the_head():
+    made = task().eval()
+    input = made.preprocess(stored().input)
+    assert torch.equal(made.predict(input)["code"], made.model.encoder(input))
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"augmentation": None}, InputError, "both views of an example are the same. .* augmentation=views"),
+        ({"temperature": 0.0}, ValueError, r"task\.temperature: expected a number above 0; received 0\.0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, error, message):
+    with pytest.raises(error, match=message):
+        task(**settings)
+
+
+def test_views_of_two_examples_are_refused():
+    with pytest.raises(InputError, match=r"views of one example each; .*mixup"):
+        task(augmentation=Augmentation(mixup=Mixup(alpha=0.2))).augmented(stored())
+
+
+def test_a_training_matches_more_views_and_goes_on_exactly(images, tmp_path):
+    data = images()
+    ends = []
+    for folder, parts in ((tmp_path / "whole", [6]), (tmp_path / "parts", [2, 6])):
+        for epochs in parts:
+            fit(network(data, task=Contrastive, max_epochs=epochs, **SETTINGS), data, folder)
+        ends.append((end(folder)["state_dict"], values(folder, "val/loss"), values(folder, "val/matched")))
+    assert same(*ends)
+    _, losses, matched = ends[0]
+    assert losses[-1] < losses[0]
+    assert matched[-1] > matched[0]
