@@ -67,12 +67,12 @@ class Heads(NamedTuple):
 class Reconstruction(NamedTuple):
     """What an autoencoder makes of its input: the input again, and the code that it went through.
 
-    Where codes are random, the code is the mean of their distribution, with the log variance of each of its numbers.
+    Where codes are random, the code is the mean of their distribution, whose divergence from the prior is in nats, (batch,).
     """
 
     output: Tensor
     code: Tensor
-    log_variance: Tensor | None = None
+    divergence: Tensor | None = None
 
 
 @dataclass(frozen=True)

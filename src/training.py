@@ -200,11 +200,12 @@ class Network:
                 yield {name: output.cpu().numpy() for name, output in outputs.items()}
 
     @torch.inference_mode()
-    def generate(self, codes: np.ndarray) -> np.ndarray:
-        """What a generative task makes of codes: pixels from 0 to 1, the first dimension the example."""
+    def generate(self, codes: np.ndarray, *, noise: bool = False) -> np.ndarray:
+        """What a generative task makes of codes, or of noise for codes: pixels from 0 to 1, the first dimension the example."""
+        make = self.task.sample if noise else self.task.generate
         self.task.to(self._device()).eval()
         pieces = torch.from_numpy(codes).to(self._device()).split(PREDICTED)
-        return np.concatenate([self.task.generate(piece).cpu().numpy() for piece in pieces])
+        return np.concatenate([make(piece).cpu().numpy() for piece in pieces])
 
     def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
         files = packaging.package(self.task.cpu(), folder, example)

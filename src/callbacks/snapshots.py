@@ -29,8 +29,8 @@ class Snapshots(Callback):
         epoch, task = trainer.current_epoch + 1, pl_module
         if not trainer.is_global_zero or (epoch > 1 and epoch % self._every):
             return
-        codes = torch.randn(SIDE * SIDE, task.model.code, generator=torch.Generator().manual_seed(0))  # type: ignore[union-attr,arg-type]
-        images = task.generate(codes.to(task.device)).cpu().numpy()  # type: ignore[operator]
+        noise = torch.randn(SIDE * SIDE, task.model.code, generator=torch.Generator().manual_seed(0))  # type: ignore[union-attr,arg-type]
+        images = task.sample(noise.to(task.device)).cpu().numpy()  # type: ignore[operator]
         lines = np.concatenate(np.split(images, SIDE), axis=2)  # one above the other
         grid = (255 * np.concatenate(list(lines), axis=2)).round().astype(np.uint8)
         grey = grid.shape[0] == 1

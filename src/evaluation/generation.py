@@ -24,9 +24,10 @@ def made(experiment: Experiment, codes: np.ndarray) -> np.ndarray:
 
 
 def drawn(experiment: Experiment, count: int) -> np.ndarray:
-    """Pictures from codes of the standard normal prior, pixels from 0 to 1; the same ones every time."""
+    """Pictures from codes of the prior, pixels from 0 to 1; the same ones every time."""
     rng = np.random.default_rng(experiment.config["seed"])
-    return made(experiment, rng.standard_normal((count, experiment.config["model"]["code"]), dtype=np.float32))
+    learner: Any = experiment.learner
+    return learner.generate(rng.standard_normal((count, experiment.config["model"]["code"]), dtype=np.float32), noise=True)
 
 
 def samples(experiment: Experiment) -> Figure:

@@ -69,6 +69,10 @@ class Adversarial(Task):
         """Pixels from 0 to 1 for codes, (batch, code)."""
         return self.model.generator(codes).float().sigmoid()
 
+    def sample(self, noise: Tensor) -> Tensor:
+        """The same for standard normal numbers: they are the codes."""
+        return self.generate(noise)
+
     def _made(self, examples: Tensor) -> Tensor:
         """As many examples as are given: from random codes in training, and elsewhere from codes that depend on them alone."""
         count, size = len(examples), self.model.code

@@ -15,7 +15,7 @@ from src.tasks.base import Task
 class Variational(Task):
     """The negative evidence lower bound in nats for an example (Kingma and Welling 2014, arXiv:1312.6114).
 
-    It is the cross-entropy of the pixels, from 0 to 1, and the code's divergence from the standard normal prior. One code
+    It is the cross-entropy of the pixels, from 0 to 1, and the code's divergence from the model's prior. One code
     is drawn for each example: at random in training, and elsewhere one that depends on the example alone.
 
     Args:
@@ -24,7 +24,7 @@ class Variational(Task):
     """
 
     answer = "reconstruction"
-    model: Any  # gives a Reconstruction, and has a decoder and the size of its code
+    model: Any  # gives a Reconstruction, and has a decoder, a prior and the size of its code
     preprocess: Any
 
     def __init__(self, *, beta: float = 1.0, warm_up: int = 0, **common):
@@ -65,10 +65,12 @@ class Variational(Task):
         """Pixels from 0 to 1 for codes, (batch, code)."""
         return self.model.decoder(codes).float().sigmoid()
 
+    def sample(self, noise: Tensor) -> Tensor:
+        """Pixels from 0 to 1 for standard normal numbers, (batch, code), which are made into codes of the prior."""
+        return self.generate(self.model.prior.codes(noise))
+
     def _terms(self, input: Tensor, noise: Tensor) -> Tensor:
         """Cross-entropy and divergence of each example, (batch, 2)."""
         made = self.model(input, noise)
-        mean, log_variance = made.code.float(), made.log_variance.float()
         error = binary_cross_entropy_with_logits(made.output.float(), self.preprocess.pixels(input), reduction="none")
-        divergence = (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1) / 2
-        return torch.stack([error.flatten(1).sum(dim=1), divergence], dim=1)
+        return torch.stack([error.flatten(1).sum(dim=1), made.divergence.float()], dim=1)

@@ -108,8 +108,8 @@ def loss(answer: Any, x: Tensor, target: Tensor) -> Tensor:
         return cross_entropy(answer.logits, target) + sum(share * cross_entropy(part, target) for part, share in answer.others)
     if isinstance(answer, Tensor):
         return cross_entropy(answer, spread(target, answer))
-    width = 0 if answer.log_variance is None else 1e-3 * answer.log_variance.square().mean()
-    return mse_loss(answer.output, x) + width
+    divergence = 0 if answer.divergence is None else 1e-4 * answer.divergence.mean()
+    return mse_loss(answer.output, x) + divergence
 
 
 @pytest.fixture(params=[pytest.param(name, marks=LARGE if large(name) else []) for name in NETWORKS])

@@ -10,6 +10,7 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.optim import Adam
 
 from src.data.transforms import Normalise
+from src.layers import priors
 from src.models.vae import VAE
 from src.protocols import Batch
 from src.tasks import drawing
@@ -43,7 +44,9 @@ def test_it_is_the_bound_of_the_paper():
     made = task().eval()
     given, pixels = batch(made)
     answer = made.model(given.input)
-    posterior = Normal(answer.code, (answer.log_variance / 2).exp())
+    mean, log_variance = made.model.encoder(given.input).chunk(2, dim=1)
+    assert torch.equal(answer.code, mean)
+    posterior = Normal(mean, (log_variance / 2).exp())
     code = posterior.mean + posterior.stddev * drawing.normal(given.input, 3)
     likelihood = Bernoulli(logits=made.model.decoder(code), validate_args=False).log_prob(pixels).sum(dim=(1, 2, 3))
     divergence = kl_divergence(posterior, Normal(0.0, 1.0)).sum(dim=1)
@@ -87,14 +90,16 @@ def test_negative_settings_are_refused(settings):
         task(**settings)
 
 
-def test_it_learns_and_goes_on_exactly(images, tmp_path):
+@pytest.mark.parametrize("prior", [priors.Normal, partial(priors.Mixture, components=5)])
+def test_it_learns_and_goes_on_exactly(prior, images, tmp_path):
     data = images()
+    settings = {**SETTINGS, "model": partial(SMALL, prior=prior)}
     ends = []
     for number, (epochs, more) in enumerate([(4, None), (2, 4)]):
         folder = tmp_path / f"{number}"
-        fit(network(data, task=partial(Variational, warm_up=20), max_epochs=epochs, steps_per_call=3, **SETTINGS), data, folder)
+        fit(network(data, task=partial(Variational, warm_up=20), max_epochs=epochs, steps_per_call=3, **settings), data, folder)
         if more:
-            learner = network(data, task=partial(Variational, warm_up=20), max_epochs=more, steps_per_call=3, **SETTINGS)
+            learner = network(data, task=partial(Variational, warm_up=20), max_epochs=more, steps_per_call=3, **settings)
             fit(learner, data, folder)
         ends.append(end(folder)["state_dict"])
         bounds = values(folder, "val/negative_elbo")
