@@ -17,7 +17,7 @@ from src.train import train
 
 SEEDS = range(5)
 SMALL = ("model.width=16",)
-SIZES = ("model.channels=[16,32]", "model.hidden=[128]", "model.code=32")
+SIZES = ("model.channels=[32,64]", "model.hidden=[]", "model.code=128")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ STUDIES = {
         ["+experiment=transfer", *SMALL],
         ways=((), ("callbacks=freeze", "callbacks.freeze.parts=[features]")),
     ),
-    "labels": Study(
+    "views": Study(["+experiment=contrastive", "data=fashion_mnist", *SIZES], ["+experiment=few_labels", *SIZES]),
+    "reconstructions": Study(
         ["+experiment=autoencoder", "data=fashion_mnist", "trainer.max_epochs=4", *SIZES],
         ["+experiment=few_labels", *SIZES],
     ),

@@ -95,6 +95,7 @@ def test_what_is_kept_is_the_code_before_the_head():
     ("settings", "error", "message"),
     [
         ({"augmentation": None}, InputError, "both views of an example are the same. .* augmentation=views"),
+        ({"auto_micro_batch": True}, InputError, "whose loss is a mean over examples; .* smaller data.batch_size"),
         ({"temperature": 0.0}, ValueError, r"task\.temperature: expected a number above 0; received 0\.0"),
     ],
 )

@@ -4,16 +4,19 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.optim import Adam
 
 from src import checkpoints
 from src.errors import InputError, RunFailed
 from src.models.fnn import FNN
+from src.tasks.passes import Whole
 from tests.nets import CNN_SMALL, PLAIN_SGD, end, everything, fit, network, points, same, values
 from tests.repository import ROOT, environment
 
@@ -151,6 +154,18 @@ def main(folder: Path, limit: int) -> None:
     fit(network(data, **settings), data, folder / "whole")
     resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + limit * 2**20, resource.RLIM_INFINITY))
     fit(network(data, auto_micro_batch=True, **settings), data, folder / "short")
+
+
+def test_parts_that_learn_in_turn_are_refused_where_a_strategy_adds_gradients_up_in_its_own_way():
+    class Other(DDPStrategy):
+        world_size = 2
+
+    task = SimpleNamespace(trainer=SimpleNamespace(strategy=Other()), parts=("one", "other"))
+    stepping: Any = SimpleNamespace(parameters=[], forget=None)
+    with pytest.raises(InputError, match="or trainer=ddp; SimpleNamespace has parts that learn in turn, which Other does not"):
+        Whole(task, stepping, 1)
+    task.parts = ("",)
+    assert Whole(task, stepping, 1).batches == 1
 
 
 @pytest.mark.cluster
