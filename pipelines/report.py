@@ -91,22 +91,36 @@ def main() -> None:
 
 def compare(entries: Sequence[Entry]) -> Section:
     """Ranks experiments by their objective on the test part; what they reach and what they cost make the columns."""
-    objective = entries[0].config["objective"]
-    metric, sign = objective["metric"].partition("/")[2], 1 if objective["mode"] == "min" else -1
+    metric, mode = _ranking(entries)
+    sign = 1 if mode == "min" else -1
     scores = {entry.name: entry.point(f"test/{metric}").value for entry in entries}
     ranked = sorted(entries, key=lambda entry: (scores[entry.name] is None, sign * (scores[entry.name] or 0)))
     modes: dict[str, str | None] = {metric: None}  # the objective stands first, and states its own
     for entry in ranked:
         modes |= entry.config["evaluation"]["headline"]
-    modes[metric] = objective["mode"]
+    modes[metric] = mode
     columns = []
-    for name, mode in modes.items():
-        columns.append(Column(words(name), mode, number, [entry.point(f"test/{name}") for entry in ranked]))
+    for name, better in modes.items():
+        columns.append(Column(words(name), better, number, [entry.point(f"test/{name}") for entry in ranked]))
     sizes = sorted({str(entry.config["data"].get("batch_size")) for entry in ranked})
     for label, name in {**COSTS, f"batch of {' or '.join(sizes)}, ms": "latency_batch_ms"}.items():
         points = [entry.point(name) for entry in ranked]
         columns.append(Column(label, "min", brief, [point if point.value else Point() for point in points]))
     return Section(words(metric), ranked, [columns[0], *(column for column in columns[1:] if column.known)])
+
+
+def _ranking(entries: Sequence[Entry]) -> tuple[str, str]:
+    """The metric by which experiments are ranked, and its better end: the objective, or what stands for it on the test part.
+
+    An objective that is of the training alone, such as its last step, has no value there; the first headline metric has.
+    """
+    objective = entries[0].config["objective"]
+    metric = objective["metric"].partition("/")[2]
+    if not any(entry.point(f"test/{metric}").value is not None for entry in entries):
+        for name, better in entries[0].config["evaluation"]["headline"].items():
+            if better:
+                return name, better
+    return metric, objective["mode"]
 
 
 def picture(path: Path, width: int | None = None) -> dict[str, Any]:

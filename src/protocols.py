@@ -67,7 +67,8 @@ class Heads(NamedTuple):
 class Reconstruction(NamedTuple):
     """What an autoencoder makes of its input: the input again, and the code that it went through.
 
-    Where codes are random, the code is the mean of their distribution, whose divergence from the prior is in nats, (batch,).
+    Where codes are random, the code is the mean of their distribution, whose divergence from the prior is in nats, (batch,);
+    a prior may estimate it by the code that the output is made of.
     """
 
     output: Tensor

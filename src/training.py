@@ -227,7 +227,7 @@ class Network:
         return torch.device("cuda" if wanted in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu")
 
     def _batches(self, data: Any, part: str, block: int, *, shuffle: bool = False) -> Batches:
-        rows = data.rows(part)
+        rows = data.rows(part) if shuffle or not self.task.compares else np.random.default_rng(0).permutation(data.rows(part))
         step = self._accumulate * size(data.arrays, rows[: data.batch_size])
         steps = -(-block // self._accumulate)
         return Batches(

@@ -1,4 +1,4 @@
-"""Random changes of a whole batch of images on its device, for training alone."""
+"""Random changes of a whole batch of images on its device, for training, and for validation where a task compares views."""
 
 from typing import Any
 

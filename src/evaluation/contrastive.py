@@ -24,8 +24,9 @@ class Contrastive:
     """How evenly codes are spread, and how many directions they use; a logistic regression says what they know of classes.
 
     `uniformity` is the logarithm of the mean of exp(-2 d²) over the distances d of codes on the unit sphere (Wang and Isola
-    2020, arXiv:2005.10242): 0 where all lie in one place. `effective_rank` is the exponential of the entropy of the codes'
-    singular values (Garrido et al. 2023, arXiv:2210.02885): 1 where all lie on one line, at most the size of the code.
+    2020, arXiv:2005.10242): 0 where all lie in one place. It is that of 4,096 examples at most. `effective_rank` is the
+    exponential of the entropy of the codes' singular values (Garrido et al. 2023, arXiv:2210.02885): 1 where all lie on one
+    line through the origin, at most the size of the code.
     """
 
     def __init__(self, *, data: Any, headline: Mapping[str, str | None]):
@@ -41,11 +42,14 @@ class Contrastive:
         unit = _unit(found[np.linspace(0, len(found) - 1, min(len(found), COMPARED)).astype(int)])
         near = np.exp(4 * (unit @ unit.T) - 4)  # the squared distance is 2 - 2 cosine
         np.fill_diagonal(near, 0)
+        values = {"effective_rank": _effective_rank(found)}
+        if len(near) == 1:
+            return values, {}
         drawn = np.vstack([np.ones(len(near)), bootstrap(len(near), resamples=RESAMPLES)])
         pairs = len(near) ** 2 - (drawn**2).sum(axis=1)  # of different examples
-        uniformity = np.log(((drawn @ near) * drawn).sum(axis=1) / pairs)
-        values = {"uniformity": uniformity[0], "effective_rank": _effective_rank(found)}
-        return values, {"uniformity": interval(uniformity[1:])}
+        some = pairs > 0  # a resample may be one example again and again
+        uniformity = np.log(((drawn @ near) * drawn).sum(axis=1)[some] / pairs[some])
+        return {"uniformity": uniformity[0], **values}, {"uniformity": interval(uniformity[1:])}
 
     def ask(self, table: pd.DataFrame, experiment: Experiment) -> dict[str, float]:
         return codes.probe(table, experiment)

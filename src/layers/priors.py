@@ -1,7 +1,7 @@
 """What the codes of a variational autoencoder are like before any example is seen.
 
-A prior has the module method `divergence`, in nats, of each example's normal distribution of codes from the prior, (batch,);
-and `codes`, which makes independent standard normal numbers, (batch, code), into as many codes of the prior.
+A prior has `divergence`, in nats, of each example's normal distribution of codes from it, (batch,), exact or estimated by a
+code that was drawn; and `codes`, which makes independent standard normal numbers, (batch, code), into as many codes.
 """
 
 import math

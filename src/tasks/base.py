@@ -33,8 +33,7 @@ class Task(LightningModule):
             `total_steps` is told them and stepped after each optimizer step, any other one after each epoch.
         objective: the metric that a scheduler may wait for.
         rates: factors of the learning rate for parts of the network, by how the names of their weights begin.
-        augmentation: from stored examples of a batch to others of the kind, and how they were mixed or moved; for training
-            alone.
+        augmentation: from stored examples of a batch to others of the kind, and how they were mixed or moved.
         averaging: how weights are averaged over the steps; the average is what is validated, and kept as the best.
         divergence: what is done about a loss that is not a number; the run is ended where nothing is given.
         auto_micro_batch: whether batches are taken in smaller pieces where memory is short.
@@ -43,6 +42,7 @@ class Task(LightningModule):
 
     answer: str  # the name of the output of `predict` that an exported model gives
     descends = True  # whether the loss falls while the model becomes better
+    compares = False  # whether the loss compares the examples of a batch: those of a class should not follow one another
     parts: Sequence[str] = ("",)  # that learn in turn within a training step, by the beginnings of their parameters' names
 
     def __init__(
@@ -126,7 +126,7 @@ class Task(LightningModule):
         return batch._replace(input=self.preprocess(input), target=target)
 
     def validated(self, batch: Batch) -> Batch:
-        """A batch as its loss is measured: as it is stored, and preprocessed."""
+        """A batch as a validation sees it: as it is stored, and preprocessed, where the task needs nothing else."""
         return batch._replace(input=self.preprocess(batch.input))
 
     def configure_optimizers(self) -> Any:

@@ -9,9 +9,8 @@ from torch.nn.functional import cross_entropy, normalize
 
 from src.errors import InputError
 from src.protocols import Batch, Mix, Outcome
+from src.randomness import random_state, set_random_state
 from src.tasks.base import Task
-
-VIEWS = 2
 
 
 class Contrastive(Task):
@@ -19,14 +18,16 @@ class Contrastive(Task):
 
     A view is the example as the run's augmentation changes it. Of all other views of the batch, each view is to name the
     other one of its example, by the cosine between the outputs of the network's head. What is kept is the code before the head.
-    An example is compared with those of its own batch: the loss depends on the batch's size, and of several processes each
-    compares its own part.
+    An example is compared with those of its own batch: the loss depends on the batch's size, on the temperature and on how far
+    views differ, and of several processes each compares its own part. Runs that differ in these are to be compared by what
+    their codes are worth in the evaluation.
 
     Args:
         temperature: that cosines are divided by.
     """
 
     answer = "code"
+    compares = True
     model: Any  # a head behind an encoder
 
     def __init__(self, *, temperature: float = 0.5, **common):
@@ -47,22 +48,25 @@ class Contrastive(Task):
 
     def augmented(self, batch: Batch) -> Batch:
         """The views of each example, (batch, 2, ...)."""
-        views = [super(Contrastive, self).augmented(batch).input for _ in range(VIEWS)]
-        return batch._replace(input=torch.stack(views, dim=1))
+        one, other = super().augmented(batch), super().augmented(batch)
+        return batch._replace(input=torch.stack([one.input, other.input], dim=1))
 
     def validated(self, batch: Batch) -> Batch:
         """Views of each example that are the same every time."""
-        device = batch.input.device
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(int(batch.row[0]))
-            return self.augmented(batch)
+        random = random_state()  # the training goes on with the numbers that it would have had
+        torch.manual_seed(int(batch.row[0]))
+        views = self.augmented(batch)
+        set_random_state(random)
+        return views
 
     def step(self, batch: Batch) -> Outcome:
-        places = normalize(self.model(batch.input.flatten(0, 1)).float(), dim=1)
-        cosines = places @ places.T / self._temperature
-        cosines.fill_diagonal_(-torch.inf)
-        other = torch.arange(len(cosines), device=cosines.device) ^ 1  # views of an example follow one another
-        return Outcome(cross_entropy(cosines, other), cosines, other)
+        projected = self.model(batch.input.flatten(0, 1)).float()
+        with torch.autocast(projected.device.type, enabled=False):  # in bfloat16 many views would be equally near
+            places = normalize(projected, dim=1)
+            cosines = places @ places.T / self._temperature
+            cosines.fill_diagonal_(-torch.inf)
+            other = torch.arange(len(cosines), device=cosines.device) ^ 1  # views of an example follow one another
+            return Outcome(cross_entropy(cosines, other), cosines, other)
 
     def mix(self, target: Any, mix: Mix) -> Any:
         raise InputError(

@@ -24,7 +24,7 @@ def flops(task: Task, batch: Batch, *, name: str) -> int:
             task.predict(task.preprocess(batch.input[:1]))
         with torch.no_grad():
             task.step(trained)
-    except (RuntimeError, IndexError, ValueError, TypeError) as error:
+    except (RuntimeError, IndexError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
             f"expected a model for examples of shape {list(batch.input.shape[1:])} and the targets of {name}; "
             f"{type(task.model).__name__} fails on them: {error}. Leave its sizes to the data (model.input_shape, "

@@ -73,4 +73,4 @@ class Variational(Task):
         """Cross-entropy and divergence of each example, (batch, 2)."""
         made = self.model(input, noise)
         error = binary_cross_entropy_with_logits(made.output.float(), self.preprocess.pixels(input), reduction="none")
-        return torch.stack([error.flatten(1).sum(dim=1), made.divergence.float()], dim=1)
+        return torch.stack([error.flatten(1).sum(dim=1), made.divergence], dim=1)

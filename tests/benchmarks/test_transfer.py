@@ -15,7 +15,7 @@ SHORT = (
     "trainer.accelerator=cpu",
     "tracking.uri=http://127.0.0.1:9",  # nothing answers there
 )
-SIZES = ("model.hidden=[16]", "model.code=4")
+SIZES = ("model.channels=[4]", "model.hidden=[]", "model.code=4")
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def study(digits, project, monkeypatch) -> Study:
     place = f"paths.prepared={digits[1].folder.parent}"
     monkeypatch.setattr(transfer, "SEEDS", range(2))
     return Study(
-        ["+experiment=autoencoder", *SIZES, *SHORT, place],
+        ["+experiment=contrastive", *SIZES, *SHORT, place],
         ["+experiment=few_labels", "data=digits", "data.labelled=10", *SIZES, *SHORT, place],
         ways=((), ("callbacks=freeze", "callbacks.freeze.parts=[encoder]")),
     )
@@ -32,7 +32,7 @@ def study(digits, project, monkeypatch) -> Study:
 def test_each_way_is_trained_for_each_seed_and_compared_with_training_from_scratch(study, project, capsys):
     study.measure()
     said = capsys.readouterr().out
-    assert len({*project.glob("runs/autoencoder-*")}) == 2
+    assert len({*project.glob("runs/contrastive-*")}) == 2
     runs = {path.name for path in project.glob("runs/few_labels-*")}
     assert len(runs) == 2 * 3
     head, *rows = said.splitlines()[-4:]

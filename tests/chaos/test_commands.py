@@ -13,7 +13,6 @@ KILLS = {"ranks": ranks.kills, "searches": searches.kills}
 def test_commands_that_were_killed_end_as_whole_ones(what, count, tmp_path):
     found = KILLS[what](tmp_path, count, seed=1)
     assert found.different == [], found
-    assert found.hit.total() == count
 
 
 @pytest.mark.long

@@ -42,6 +42,16 @@ def test_codes_on_as_many_axes_as_there_are_numbers_are_of_that_rank(experiment)
     assert low < values["uniformity"] < high
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_part_of_few_examples_has_what_can_be_said_of_it(experiment, count):
+    values, intervals = scores(experiment, np.eye(3)[:count])
+    assert values["effective_rank"] == pytest.approx(count)
+    assert ("uniformity" in values) == ("uniformity" in intervals) == (count > 1)
+    if count > 1:
+        assert values["uniformity"] == pytest.approx(-4)
+        assert intervals["uniformity"] == pytest.approx((-4, -4), abs=4)
+
+
 def test_an_evaluation_says_how_codes_are_spread_and_what_they_know(experiment):
     result = core.evaluate(experiment, "test")
     assert list(result.table.columns) == ["index", "target", *(f"code_{number}" for number in range(6))]

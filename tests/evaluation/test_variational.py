@@ -6,10 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from torch.optim import Adam
 
 from src.evaluation import codes, core, generation
 from src.evaluation.variational import Variational
+from src.layers.priors import Mixture
 from src.models.vae import VAE
 from src.tasks import variational
 from tests.nets import network
@@ -72,6 +74,17 @@ def test_samples_are_those_of_the_prior(experiment):
     assert np.array_equal(made, generation.drawn(experiment, 5))
     experiment.config["seed"] = 1
     assert not np.array_equal(made, generation.drawn(experiment, 5))
+
+
+def test_samples_of_a_learned_prior_are_made_of_its_codes(images):
+    data = images()
+    model = partial(VAE, input_shape=(1, 8, 8), channels=[], hidden=[], code=3, prior=partial(Mixture, components=4))
+    learner = network(data, model=model, task=variational.Variational, metric="val/negative_elbo")
+    noise = np.random.default_rng(0).standard_normal((5, 3), dtype=np.float32)
+    made = generation.drawn(SimpleNamespace(learner=learner, config={"seed": 0, "model": {"code": 3}}), 5)
+    codes = learner.task.model.prior.codes(torch.from_numpy(noise)).detach().numpy()
+    assert np.array_equal(made, learner.generate(codes))
+    assert not np.allclose(made, learner.generate(noise))
 
 
 @pytest.mark.parametrize("channels", [1, 3])

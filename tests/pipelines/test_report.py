@@ -46,6 +46,15 @@ def test_an_experiment_without_the_objective_comes_last():
     assert "| – | 0.1000" in leaderboard()
 
 
+def test_an_objective_that_no_test_part_has_gives_way_to_the_first_headline_metric_with_a_better_end():
+    modes = {"width": None, "slips": "min"}
+    for name, slips in (("a", 0.3), ("b", 0.2)):
+        results(name, {"width": 0.7, "slips": slips}, modes=modes)
+    text = leaderboard()
+    assert rows(text) == ["b", "a"]
+    assert "| experiment | slips | width |" in text
+
+
 def test_the_best_of_each_column_is_marked():
     modes = {"slips": "min", "width": None}
     results("a", {"grip": 0.9, "slips": 0.3, "width": 0.7}, modes=modes, timings={"fit_seconds": 2.0, "latency_one_ms": 4})

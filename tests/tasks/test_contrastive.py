@@ -14,8 +14,9 @@ from src.data.transforms import Normalise
 from src.errors import InputError
 from src.models.encoded import Encoded
 from src.protocols import Batch
+from src.randomness import random_state
 from src.tasks.contrastive import Contrastive
-from tests.nets import end, everything, fit, network, same, values
+from tests.nets import FNN_SMALL, end, everything, fit, network, same, values
 
 SMALL = partial(Encoded, input_shape=(1, 8, 8), hidden=[16], code=6, num_outputs=4)
 STEPS = {name: step for name, step in everything()._steps.items() if name not in ("mixup", "cutmix")}
@@ -73,13 +74,26 @@ def test_views_that_lie_together_and_apart_from_others_are_matched():
 
 
 @torch.no_grad()
+def test_views_are_compared_in_full_precision():
+    made = task(temperature=0.05)
+    batch = made.augmented(stored())
+    answers = made.model(batch.input.flatten(0, 1))
+    made.model.forward = lambda _: answers
+    expected = made.step(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        outcome = made.step(batch)
+    assert outcome.prediction.dtype == torch.float32
+    assert torch.equal(outcome.loss, expected.loss)
+
+
+@torch.no_grad()
 def test_a_validation_sees_the_same_views_each_time_and_a_training_others():
     made = task()
     torch.manual_seed(7)
-    before = torch.get_rng_state()
+    before = random_state()
     once, again = made.validated(stored()).input, made.validated(stored()).input
     assert torch.equal(once, again)
-    assert torch.equal(torch.get_rng_state(), before)
+    assert same(random_state(), before)
     assert not torch.equal(once[:, 0], once[:, 1])
     assert not torch.equal(made.augmented(stored()).input, made.augmented(stored()).input)
 
@@ -107,6 +121,25 @@ def test_settings_that_make_no_sense_are_refused(settings, error, message):
 def test_views_of_two_examples_are_refused():
     with pytest.raises(InputError, match=r"views of one example each; .*mixup"):
         task(augmentation=Augmentation(mixup=Mixup(alpha=0.2))).augmented(stored())
+
+
+def test_a_validation_does_not_compare_those_of_a_class_that_follow_one_another(images):
+    data = images()
+    orders = [
+        torch.cat([batch.row for block in learner._batches(data, "val", 1) for batch in block])
+        for learner in (network(data, task=Contrastive, **SETTINGS), network(data, task=Contrastive, **SETTINGS), network(data))
+    ]
+    assert torch.equal(orders[0], orders[1])
+    assert not torch.equal(orders[0], orders[2])
+    assert torch.equal(orders[0].sort().values, orders[2])
+
+
+def test_a_network_without_an_encoder_is_refused_before_it_is_trained(images):
+    data = images()
+    learner = network(data, **{**SETTINGS, "model": FNN_SMALL}, task=Contrastive)
+    with pytest.raises(InputError, match=r"FNN fails on them: 'FNN' object has no attribute 'encoder'\. .* another model"):
+        learner.flops(data)
+    assert network(data, task=Contrastive, **SETTINGS).flops(data) > 0
 
 
 def test_a_training_matches_more_views_and_goes_on_exactly(images, tmp_path):
