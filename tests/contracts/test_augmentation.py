@@ -31,7 +31,7 @@ def pixels(request) -> Tensor:
 
 
 def test_the_augmentations_that_are_promised_are_there():
-    assert {"none", "light", "standard", "strong", "mixup", "cutmix", "turns", "elastic", "views"} <= {*NAMES, "none"}
+    assert {"none", "mirror", "light", "standard", "strong", "mixup", "cutmix", "turns", "elastic", "views"} <= {*NAMES, "none"}
 
 
 def test_none_is_none():
