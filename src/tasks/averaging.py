@@ -65,7 +65,7 @@ class SWA:
     Args:
         start: the share of the training after which it begins.
         batches: training batches that estimate the statistics of batch normalisation for the mean, before each validation;
-            their examples are not augmented, as in validation.
+            they are looked at as in validation.
     """
 
     def __init__(self, *, start: float, batches: int = 100):
