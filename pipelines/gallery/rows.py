@@ -91,7 +91,7 @@ class Row:
                 "flops": metrics.get("flops"),
                 "runs": found,
                 "commit": tags.get("mlflow.source.git.commit"),
-                "dirty": tags.get("git.dirty") == "true",
+                "dirty": _dirty(run),
                 "machine": {name: tags[name] for name in ("device", "cpus", "python")},
             },
         )
@@ -114,6 +114,13 @@ def mean(row: Mapping[str, Any], name: str) -> tuple[float, float | None]:
     """A metric's mean over the runs and its standard deviation, None for one run."""
     values = [run["test"][name] for run in row["runs"].values()]
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
+
+
+def _dirty(run: Path) -> bool:
+    """Whether anything else than measured rows had uncommitted changes when a run was trained."""
+    diff = run / "uncommitted.diff"
+    changed = re.findall(r"^diff --git a/(\S+) ", diff.read_text(), re.MULTILINE) if diff.is_file() else []
+    return any(not name.startswith(f"{HERE.parent.name}/{HERE.name}/rows/") for name in changed)
 
 
 def _train(arguments: Sequence[str]) -> Path:

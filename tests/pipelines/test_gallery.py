@@ -63,6 +63,16 @@ def test_a_row_keeps_the_figures_of_a_class_that_it_shows(row: Row):
     assert {"accuracy", "recall/0"} <= {*more.measured["runs"]["seed=0"]["test"]}
 
 
+def test_rows_that_were_measured_before_do_not_make_a_row_one_of_unknown_code(row: Row):
+    plain = Row(**{**vars(row), "seeds": [0]})
+    diff = plain.run() / "uncommitted.diff"
+    rows_alone = "diff --git a/pipelines/gallery/rows/fnn.json b/pipelines/gallery/rows/fnn.json\n"
+    for text, dirty in (("", False), (rows_alone, False), (f"{rows_alone}diff --git a/src/train.py b/src/train.py\n", True)):
+        diff.write_text(text)
+        plain.measure()
+        assert plain.measured["dirty"] is dirty
+
+
 def test_a_row_trains_what_its_arguments_name_and_one_of_each(row: Row, tmp_path: Path, monkeypatch):
     other = Row(**{**vars(row), "name": "other", "arguments": [*row.arguments, "data.batch_size=<constant>"]})
     monkeypatch.setattr(rows, "read", lambda: [row, other])
