@@ -12,7 +12,8 @@ def confusion(target: np.ndarray, prediction: np.ndarray, num_classes: int) -> n
 def from_confusion(counts: np.ndarray) -> dict[str, np.ndarray]:
     """Accuracy, balanced accuracy, and precision, recall and F1 by class and as their mean over classes.
 
-    A class without predictions has precision 0; one without examples is left out of the means.
+    A class without predictions has precision 0. One without examples is left out of the means, and has no recall; one that is
+    not predicted either has no F1: these are no numbers.
 
     Args:
         counts: shape (..., classes, classes).
@@ -22,20 +23,18 @@ def from_confusion(counts: np.ndarray) -> dict[str, np.ndarray]:
     """
     right = np.diagonal(counts, axis1=-2, axis2=-1).astype(np.float64)
     true, said = counts.sum(axis=-1), counts.sum(axis=-2)
-    recall = right / np.maximum(true, 1)
-    precision = right / np.maximum(said, 1)
-    f1 = 2 * right / np.maximum(true + said, 1)
     present = true > 0
     shares = present / np.maximum(present.sum(axis=-1, keepdims=True), 1)
+    precision = right / np.maximum(said, 1)
+    scores = {"precision": precision, "recall": right / np.maximum(true, 1), "f1": 2 * right / np.maximum(true + said, 1)}
+    means = {f"{name}_macro": (score * shares).sum(axis=-1) for name, score in scores.items()}
     return {
         "accuracy": right.sum(axis=-1) / counts.sum(axis=(-2, -1)),
-        "balanced_accuracy": (recall * shares).sum(axis=-1),
-        "precision_macro": (precision * shares).sum(axis=-1),
-        "recall_macro": (recall * shares).sum(axis=-1),
-        "f1_macro": (f1 * shares).sum(axis=-1),
+        "balanced_accuracy": means["recall_macro"],
+        **means,
         "precision": precision,
-        "recall": recall,
-        "f1": f1,
+        "recall": np.where(present, scores["recall"], np.nan),
+        "f1": np.where(true + said > 0, scores["f1"], np.nan),
     }
 
 
@@ -67,6 +66,25 @@ def average_precision(target: np.ndarray, score: np.ndarray, drawn: np.ndarray) 
     precision = of_label.cumsum(axis=1)[:, last] / np.maximum(weight.cumsum(axis=1)[:, last], 1)
     total = of_label.sum(axis=1)
     return np.where(total > 0, (of_label * precision).sum(axis=1) / np.maximum(total, 1), np.nan)
+
+
+def auroc(target: np.ndarray, score: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """How often an example of the label has the larger score than one without it; equal scores count half.
+
+    Args:
+        target: flags, shape (examples,).
+        drawn: how often each example counts, shape (resamples, examples).
+
+    Returns:
+        Shape (resamples,); not a number where only one of the two counts.
+    """
+    order = np.argsort(score, kind="stable")
+    ranked, flags, weight = score[order], target[order], drawn[:, order]
+    without = np.pad(((1 - flags) * weight).cumsum(axis=1), ((0, 0), (1, 0)))
+    below, up_to = (without[:, np.searchsorted(ranked, ranked, side=side)] for side in ("left", "right"))
+    pairs = (flags * weight).sum(axis=1) * without[:, -1]
+    won = (flags * weight * (below + up_to) / 2).sum(axis=1)
+    return np.where(pairs > 0, won / np.maximum(pairs, 1), np.nan)
 
 
 def calibration_bins(target: np.ndarray, probability: np.ndarray, bins: int = 10) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -106,7 +124,10 @@ def precision_recall(real: np.ndarray, made: np.ndarray, neighbours: int = 3) ->
     """How much of what was made lies among the real examples, and the reverse (Kynkaanniemi et al. 2019, arXiv:1904.06991).
 
     A set's manifold is the union of balls around its points, each to its third nearest neighbour. Shapes: (examples, features).
+    No numbers where a set has no third neighbour.
     """
+    if min(len(real), len(made)) <= neighbours:
+        return np.nan, np.nan
     return _covered(made, real, neighbours), _covered(real, made, neighbours)
 
 

@@ -17,7 +17,7 @@ from src import checkpoints, fitting, hardware, packaging, processes, signals
 from src.callbacks.logging import Handing
 from src.callbacks.progress import Progress
 from src.callbacks.saving import Saving
-from src.data.loader import Batches, size
+from src.data.loader import Batches, size, smallest
 from src.data.transforms import Normalise
 from src.protocols import Checking, Fit, Mix, Move
 from src.tasks import counting
@@ -108,7 +108,7 @@ class Network:
         )
         for callback in callbacks():  # made here too, so that what is wrong with one is said before anything is written
             if isinstance(callback, Checking):
-                callback.check(self.task.model, processes=self._processes)
+                callback.check(self.task, processes=self._processes)
         self._lay_out()
         self.parameters = sum(parameter.numel() for parameter in self.task.parameters())
         self._objective = objective
@@ -191,8 +191,7 @@ class Network:
 
     @torch.inference_mode()
     def predict(self, data: Any, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
-        device = self._device()
-        self.task.to(device).eval()
+        device = self._asked()
         together = max(1, min(PREDICTED, FORWARD // size(data.arrays, rows[:1])))
         for block in Batches(data.arrays, rows, batch_size=max(together, data.batch_size), in_memory=0, block=8):
             for batch in block:
@@ -203,9 +202,15 @@ class Network:
     def generate(self, codes: np.ndarray, *, noise: bool = False) -> np.ndarray:
         """What a generative task makes of codes, or of noise for codes: pixels from 0 to 1, the first dimension the example."""
         make = self.task.sample if noise else self.task.generate
-        self.task.to(self._device()).eval()
-        pieces = torch.from_numpy(codes).to(self._device()).split(PREDICTED)
+        pieces = torch.from_numpy(codes).to(self._asked()).split(PREDICTED)
         return np.concatenate([make(piece).cpu().numpy() for piece in pieces])
+
+    def _asked(self) -> torch.device:
+        """Where the network then lies, to be asked. Its weights are ordinary ones, by which an explanation takes gradients."""
+        device = self._device()
+        with torch.inference_mode(False):  # weights that are moved within inference mode could have no gradients any more
+            self.task.to(device).eval()
+        return device
 
     def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
         files = packaging.package(self.task.cpu(), folder, example)
@@ -215,7 +220,11 @@ class Network:
     def flops(self, data: Any) -> int | None:
         self.task.cpu().eval()
         ((batch,),) = Batches(data.arrays, data.rows("train")[:32], batch_size=32)
-        return counting.flops(self.task, batch, name=data.prepared.card["name"])
+        found = counting.flops(self.task, batch, name=data.prepared.card["name"])
+        count = len(data.rows("train"))
+        if smallest(count, batch_size=data.batch_size, ranks=self._processes, limit=self._overfit or self._limit) == 1:
+            counting.alone(self.task, batch)
+        return found
 
     def _lay_out(self) -> None:
         """Lays weights of convolutions out as they are computed with on GPUs, and fast on CPUs: channels last."""

@@ -44,7 +44,12 @@ def test_scores_from_a_confusion(case):
     target, prediction, classes = case
     found = metrics.from_confusion(metrics.confusion(target, prediction, classes))
     present = np.unique(target)  # a class without examples is left out of the means
-    each = reference.precision_recall_fscore_support(target, prediction, labels=range(classes), zero_division=0)
+    scored = {"labels": range(classes), "average": None}
+    each = (
+        reference.precision_score(target, prediction, zero_division=0, **scored),
+        reference.recall_score(target, prediction, zero_division=np.nan, **scored),
+        reference.f1_score(target, prediction, zero_division=np.nan, **scored),
+    )
     mean = reference.precision_recall_fscore_support(target, prediction, labels=present, average="macro", zero_division=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about classes that are predicted and not there
@@ -52,7 +57,7 @@ def test_scores_from_a_confusion(case):
     assert found["accuracy"] == pytest.approx(reference.accuracy_score(target, prediction))
     assert found["balanced_accuracy"] == pytest.approx(balanced)
     for i, name in enumerate(("precision", "recall", "f1")):
-        assert found[name] == pytest.approx(each[i])
+        assert found[name] == pytest.approx(each[i], nan_ok=True)
         assert found[f"{name}_macro"] == pytest.approx(mean[i])
 
 
@@ -62,7 +67,7 @@ def test_many_confusions_at_once_are_each_by_itself(cases):
     together = metrics.from_confusion(np.stack(counts))
     for i, one in enumerate(counts):
         for name, value in metrics.from_confusion(one).items():
-            assert together[name][i] == pytest.approx(value)
+            assert together[name][i] == pytest.approx(value, nan_ok=True)
 
 
 @given(probabilities())
@@ -170,3 +175,20 @@ def test_precision_and_recall_of_what_was_made():
     assert precision == pytest.approx(0.5, abs=0.01)
     assert recall > 0.85
     assert metrics.precision_recall(real, real) == (1, 1)
+
+
+def test_precision_and_recall_need_a_third_neighbour():
+    points = np.random.default_rng(0).random((4, 2))
+    assert np.isfinite(metrics.precision_recall(points, points)).all()
+    assert np.isnan(metrics.precision_recall(points[:3], points)).all()
+    assert np.isnan(metrics.precision_recall(points, points[:3])).all()
+
+
+def test_the_area_under_the_curve_is_that_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 2, 200)
+    score = (0.3 * target + rng.random(200)).round(1)  # many are equal
+    drawn = rng.integers(0, 4, (20, 200))
+    expected = [reference.roc_auc_score(target, score, sample_weight=row) for row in drawn]
+    assert metrics.auroc(target, score, drawn) == pytest.approx(expected)
+    assert np.isnan(metrics.auroc(np.zeros(200), score, drawn)).all()

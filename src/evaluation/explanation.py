@@ -101,7 +101,7 @@ class Explanation:
         stored = experiment.data.inputs(table["index"].to_numpy())
         if stored.ndim != 4:
             raise Unsuited(f"examples of shape {list(stored.shape[1:])} are no images [channels, height, width]")
-        network = task.model.eval()
+        network = task.scoring.eval()
         images = task.preprocess(torch.from_numpy(stored).to(next(network.parameters()).device))
         with torch.no_grad():
             scores = network(images[:1])

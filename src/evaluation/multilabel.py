@@ -17,8 +17,6 @@ from src.evaluation.style import ACCENT, SECOND, axes
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BINS = 100
-
 
 class MultiLabel:
     """Scores for any number of several labels; a label is said to be there from a probability of 0.5 on."""
@@ -40,12 +38,28 @@ class MultiLabel:
 
     def figures(self, table: pd.DataFrame, experiment: Experiment) -> Mapping[str, Figure]:
         target, probability = self._arrays(table)
-        place = np.minimum((probability * BINS).astype(int), BINS - 1)
         histograms = {}
         for i, name in enumerate(self.classes):
-            inside, outside = (np.bincount(place[target[:, i] == flag, i], minlength=BINS) for flag in (1, 0))
+            inside, outside = (thresholds.histogram(probability[target[:, i] == flag, i]) for flag in (1, 0))
             histograms[name] = inside, outside
         return {"thresholds": thresholds.curves(histograms), "labels": self._by_label(table)}
+
+    def examples(self, table: pd.DataFrame, *, mistakes: int, right: int) -> pd.DataFrame:
+        """The surest mistakes, then examples with all labels right at even steps through the table.
+
+        `prediction` is the label that is furthest from the truth, or, where all are right, the surest one that is there.
+        """
+        target, probability = self._arrays(table)
+        off = np.abs(target - probability)
+        wrong = ((probability >= 0.5) != target).any(axis=1)
+        worst = np.flatnonzero(wrong)[np.argsort(-off[wrong].max(axis=1), kind="stable")][:mistakes]
+        good = np.flatnonzero(~wrong)
+        places = np.linspace(0, len(good) - 1, min(mistakes - len(worst) + right, len(good))).round().astype(int)
+        chosen = np.array([*worst, *good[places]], dtype=np.int64)
+        label = np.where(wrong, off.argmax(axis=1), (target * probability).argmax(axis=1))[chosen]
+        said = zip(label, probability[chosen, label], target[chosen, label], strict=True)
+        captions = [f"{self.classes[i]}, {share:.0%}\n{'is there' if flag else 'is not there'}" for i, share, flag in said]
+        return table.iloc[chosen].assign(prediction=label, caption=captions)
 
     def _found(self, table: pd.DataFrame, drawn: np.ndarray) -> dict[str, np.ndarray]:
         """Scores by flat name, of shape (resamples,) each.

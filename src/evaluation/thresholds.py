@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+BINS = 100
+
+
+def histogram(probability: np.ndarray) -> np.ndarray:
+    """Counts of probabilities in equally wide bins."""
+    return np.bincount(np.minimum((probability * BINS).astype(int), BINS - 1), minlength=BINS)
+
+
 def at_each(inside: np.ndarray, outside: np.ndarray) -> dict[str, np.ndarray]:
     """Precision, recall and Dice where everything from a bin on is said to be of the class, shape (bins,).
 

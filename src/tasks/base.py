@@ -63,6 +63,11 @@ class Task(LightningModule):
         log_every_n_steps: int = 20,
     ):
         super().__init__()
+        if auto_micro_batch and self.compares:
+            raise InputError(
+                "trainer.auto_micro_batch=true: expected a task whose loss is a mean over examples; this one compares those "
+                "of a batch, and in pieces it would be another. Choose a smaller data.batch_size."
+            )
         self.automatic_optimization = False
         self.model = model
         self.preprocess = preprocess
@@ -84,6 +89,7 @@ class Task(LightningModule):
         self.examples: Callable[[int], Iterable[Batch]] = lambda _: ()  # so many training batches as they are validated
         self._losses = Losses(partial=self.divergence.guards)
         self._sums = Sums()  # of the validation
+        schedule.optimized(self._groups(), optimizer)  # what it refuses is known before a run begins
 
     @abstractmethod
     def step(self, batch: Batch) -> Outcome:
@@ -99,6 +105,11 @@ class Task(LightningModule):
     @abstractmethod
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
         """Outputs by name for preprocessed input, `answer` among them; the first dimension is the example."""
+
+    @property
+    def scoring(self) -> nn.Module:
+        """The network whose outputs the number of a predicted class counts, for what explains one of them."""
+        return self.model
 
     def turn(self, part: str, batch: Batch) -> Tensor:
         """The mean loss by which a part learns from a preprocessed batch, while the others stay as they are."""
@@ -130,8 +141,10 @@ class Task(LightningModule):
         return batch._replace(input=self.preprocess(batch.input))
 
     def configure_optimizers(self) -> Any:
-        groups = schedule.grouped(self.named_parameters(), self._rates)
-        return schedule.configured(groups, self._optimizer, self._scheduler, total_steps=self.total_steps)
+        return schedule.configured(self._groups(), self._optimizer, self._scheduler, total_steps=self.total_steps)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return schedule.grouped(self.named_parameters(), self._rates)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         if device.type == "cpu":

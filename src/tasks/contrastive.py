@@ -39,11 +39,6 @@ class Contrastive(Task):
                 "task=contrastive: expected an augmentation, without which both views of an example are the same. "
                 "Choose one that leaves an example what it is: augmentation=views."
             )
-        if self._micro:
-            raise InputError(
-                "trainer.auto_micro_batch=true: expected a task whose loss is a mean over examples; this one compares those "
-                "of a batch, and in pieces it would be another. Choose a smaller data.batch_size."
-            )
         self._temperature = temperature
 
     def augmented(self, batch: Batch) -> Batch:

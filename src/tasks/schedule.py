@@ -83,6 +83,22 @@ class Growing:
         return LambdaLR(optimizer, lambda step: self._times ** (step / max(1, total_steps - 1)))
 
 
+def optimized(groups: list[dict[str, Any]], optimizer: Callable[..., Optimizer]) -> Optimizer:
+    """The optimizer of these parameters.
+
+    Raises:
+        InputError: it refuses its settings, or the parameters.
+    """
+    try:
+        return optimizer(groups)
+    except (TypeError, ValueError, RuntimeError) as error:
+        kind = getattr(optimizer, "func", optimizer)
+        raise InputError(
+            f"optimizer: expected settings that {getattr(kind, '__name__', kind)} takes; it says: {error}. Correct them, or "
+            "take out those of another optimizer, as by ~optimizer.fused."
+        ) from error
+
+
 def configured(
     groups: list[dict[str, Any]],
     optimizer: Callable[..., Optimizer],
@@ -90,8 +106,12 @@ def configured(
     *,
     total_steps: int,
 ) -> Any:
-    """Both as Lightning wants them."""
-    made = optimizer(groups)
+    """Both as Lightning wants them.
+
+    Raises:
+        InputError: settings that the optimizer refuses, or a training too short for the schedule.
+    """
+    made = optimized(groups, optimizer)
     if scheduler is None:
         return made
     given = getattr(scheduler, "keywords", {}).get("total_steps")

@@ -146,6 +146,14 @@ def pieces(copies: int = 0) -> Any:
     return Source()
 
 
+def test_one_label_may_be_there_or_not(tmp_path):
+    image, _ = noise(40)
+    flags = (np.arange(40) % 2).astype(np.uint8)[:, None]
+    prepared = prepare(tmp_path / "d", raw(image, flags, ["there"]))
+    assert prepared.card["classes"] == ["there"]
+    assert prepared.array("target").sum() == 20
+
+
 def test_pieces_of_a_picture_stay_in_one_part(tmp_path):
     prepared = prepare(tmp_path / "d", pieces(), split={"val": 2, "test": 0.25, "seed": 0})
     assert prepared.card["counts"] == {"train": 35, "val": 10, "test": 15}

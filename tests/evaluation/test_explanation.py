@@ -1,6 +1,7 @@
 """Explanations as a run has them: numbers, figures, and what is said where there is nothing to explain."""
 
 import pytest
+import torch
 from torch import nn
 
 from src.evaluation import core
@@ -143,3 +144,22 @@ def test_settings_that_explain_nothing_are_refused():
         Explanation(mistakes=0, right=0, grad_cam=GradCam())
     with pytest.raises(ValueError, match="expected lens to have a _target_ that explains; received 3"):
         Explanation(attention=Attention(), lens=3)
+
+
+def test_weights_that_are_moved_to_be_asked_can_have_gradients(build, monkeypatch):
+    """A network goes to an accelerator for its predictions; here to other numbers, which replaces its weights alike."""
+    experiment = build("+experiment=cnn", "model.width=4", fit=False)
+    task = experiment.learner.task
+    monkeypatch.setattr(task, "to", lambda device: task.double())
+    with torch.inference_mode():
+        experiment.learner._asked()
+    assert all(weight.dtype == torch.float64 for weight in task.parameters())
+    assert not any(weight.is_inference() for weight in [*task.parameters(), *task.buffers()])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_network_on_a_gpu_is_explained(build, tmp_path):
+    experiment = build("+experiment=cnn", "trainer.accelerator=gpu", "trainer.max_epochs=1", "robustness=default")
+    result = examine(experiment, core.evaluate(experiment, "test"), tmp_path)
+    assert {"test/saliency_randomised_correlation", "test/accuracy_corrupted"} <= set(result.metrics)

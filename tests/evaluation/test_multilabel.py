@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from sklearn import metrics as reference
 
-from src import metrics
+from src import assembly, configuration, metrics
 from src.evaluation import core
+from src.evaluation.examination import examine
 from src.evaluation.multilabel import MultiLabel
 
 CLASSES = ["cat", "dog", "fish"]
@@ -63,3 +64,28 @@ def test_its_figures_are_drawn(predicted, tmp_path):
     assert set(figures) == {"thresholds", "labels"}
     for name, figure in figures.items():
         assert core.draw(figure, tmp_path / f"{name}.png").stat().st_size > 5000
+
+
+def test_the_surest_mistakes_are_worth_a_closer_look(predicted):
+    evaluation, table, target, probability = predicted
+    chosen = evaluation.examples(table, mistakes=4, right=3)
+    rows, labels = chosen.index.to_numpy(), chosen["prediction"].to_numpy()
+    off = np.abs(target - probability)
+    wrong = ((probability >= 0.5) != target).any(axis=1)
+    assert wrong[rows].tolist() == [True] * 4 + [False] * 3
+    assert off[rows[:4]].max(axis=1).tolist() == sorted(off[wrong].max(axis=1), reverse=True)[:4]
+    assert labels[:4].tolist() == off[rows[:4]].argmax(axis=1).tolist()
+    for row, label, caption in zip(rows, labels, chosen["caption"], strict=True):
+        there = "is there" if target[row, label] else "is not there"
+        assert caption == f"{CLASSES[label]}, {probability[row, label]:.0%}\n{there}"
+
+
+def test_its_answers_are_explained(canvases, tmp_path):
+    config, prepared = canvases
+    config = configuration.compose(["+experiment=multilabel", "explanation=default", "trainer.accelerator=cpu"])
+    experiment = assembly.build(assembly.complete(config, prepared), prepared)
+    result = examine(experiment, core.evaluate(experiment, "test"), tmp_path)
+    assert {"saliency_randomised_correlation", "grad_cam_randomised_correlation"} <= {
+        name.partition("/")[2] for name in result.metrics
+    }
+    assert (tmp_path / "figures/explanation.png").is_file()

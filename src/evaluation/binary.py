@@ -1,0 +1,40 @@
+"""What predictions of one of two classes are worth: the scores of any classes, and those over all thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from src import metrics
+from src.assembly import Experiment
+from src.evaluation import thresholds
+from src.evaluation.classification import Classification
+from src.evaluation.core import bootstrap, interval
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Binary(Classification):
+    """Scores for two classes; the area under the ROC curve and the average precision are those of the second one."""
+
+    def __init__(self, *, data: Any, headline: Mapping[str, str | None]):
+        super().__init__(data=data, headline=headline, top_k=1)
+
+    def scores(self, table: pd.DataFrame) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+        values, intervals = super().scores(table)
+        target, _, probability = self._arrays(table)
+        for name, score in (("auroc", metrics.auroc), ("average_precision", metrics.average_precision)):
+            whole, resampled = (
+                score(target, probability[:, 1], drawn) for drawn in (np.ones((1, len(table))), bootstrap(len(table)))
+            )
+            values[name], intervals[name] = float(whole[0]), interval(resampled)
+        return values, intervals
+
+    def figures(self, table: pd.DataFrame, experiment: Experiment) -> Mapping[str, Figure]:
+        target, _, probability = self._arrays(table)
+        inside, outside = (thresholds.histogram(probability[target == flag, 1]) for flag in (1, 0))
+        return {**super().figures(table, experiment), "thresholds": thresholds.curves({self.classes[1]: (inside, outside)})}

@@ -1,0 +1,71 @@
+"""One of two classes for each example, by one output."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from src.errors import InputError
+from src.protocols import Batch, Mix, Outcome
+from src.tasks.base import Task
+
+
+class Binary(Task):
+    """Binary cross-entropy over the logit of the second class; predicts the probabilities of both.
+
+    Args:
+        num_classes: of the data; anything but 2 is refused.
+        label_smoothing: the share of a target that is spread over both classes.
+        positive_weight: a factor in the loss of the second class's examples.
+    """
+
+    answer = "probability"
+
+    def __init__(self, *, num_classes: int, label_smoothing: float = 0.0, positive_weight: float = 1.0, **common):
+        if num_classes != 2:
+            raise InputError(
+                f"task=binary: expected data of two classes; received {num_classes}. Choose two of them "
+                "(data.dataset.classes=[0,1] data.num_classes=null), or task=classification."
+            )
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"task.label_smoothing: expected 0 up to, but not including, 1; received {label_smoothing}.")
+        if positive_weight <= 0:
+            raise ValueError(f"task.positive_weight: expected a factor above 0; received {positive_weight}.")
+        super().__init__(**common)
+        self._smoothing = label_smoothing
+        self.register_buffer("_weight", torch.tensor(float(positive_weight)), persistent=False)
+
+    @property
+    def scoring(self) -> nn.Module:
+        return nn.Sequential(self.model, BothSides())
+
+    def step(self, batch: Batch) -> Outcome:
+        logits = self.model(batch.input).float()
+        if logits.shape[1] != 1:
+            raise InputError(
+                f"task=binary: expected a model with one output; {type(self.model).__name__} has {logits.shape[1]}. Leave its "
+                "model.num_outputs as it is, or choose task=classification."
+            )
+        logit = logits[:, 0]
+        share = (1 - self._smoothing) * batch.target + self._smoothing / 2
+        loss = binary_cross_entropy_with_logits(logit, share, pos_weight=self._weight)
+        return Outcome(loss, logit, batch.target)
+
+    def mix(self, target: Any, mix: Mix) -> Tensor:
+        return torch.lerp(target[mix.partner].float(), target.float(), mix.share)
+
+    def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, int]]:
+        right = ((outcome.prediction > 0) == (outcome.target > 0.5)).sum()
+        return {"accuracy": (right, len(outcome.target))}
+
+    def predict(self, input: Tensor) -> Mapping[str, Tensor]:
+        return {"probability": BothSides()(self.model(input).float()).sigmoid()}
+
+
+class BothSides(nn.Module):
+    """What speaks for either class, of what speaks for the second. Shapes: (batch, 1) to (batch, 2)."""
+
+    def forward(self, logit: Tensor) -> Tensor:
+        return torch.cat([-logit, logit], dim=1)

@@ -1,0 +1,64 @@
+"""Scores of two classes, and what speaks for either of them."""
+
+import pandas as pd
+import pytest
+import torch
+from sklearn import metrics as reference
+
+from src import assembly, configuration
+from src.assembly import Experiment
+from src.evaluation import core
+from src.evaluation.attribution import Saliency
+from src.evaluation.core import Result
+from src.evaluation.explanation import Explanation
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory) -> tuple[Experiment, Result]:
+    """A small CNN that tells threes from eights, and its test part."""
+    place = f"paths.prepared={tmp_path_factory.mktemp('binary')}"
+    config = configuration.compose(
+        ["+experiment=binary", place, "trainer.max_epochs=2", "trainer.accelerator=cpu", "model.width=4"]
+    )
+    prepared = assembly.prepare(config)
+    experiment = assembly.build(assembly.complete(config, prepared), prepared)
+    folder = tmp_path_factory.mktemp("fit")
+    experiment.learner.fit(experiment.data, folder=folder, log=lambda *_: None, flush=lambda: None, resume=None)
+    return experiment, core.evaluate(experiment, "test")
+
+
+def test_scores_are_those_of_scikit_learn(judged):
+    _, result = judged
+    table, found = result.table, result.metrics
+    score, target = table["probability_8"], table["target"]
+    assert found["test/auroc"] == pytest.approx(reference.roc_auc_score(target, score))
+    assert found["test/average_precision"] == pytest.approx(reference.average_precision_score(target, score))
+    assert found["test/accuracy"] == pytest.approx((table["prediction"] == target).mean())
+    for name in ("auroc", "average_precision", "accuracy"):
+        low, high = result.intervals[f"test/{name}"]
+        assert low <= found[f"test/{name}"] <= high
+
+
+def test_its_figures_show_the_second_class(judged):
+    experiment, result = judged
+    figures = experiment.evaluation.figures(result.table, experiment)
+    assert {"confusion", "reliability", "mistakes", "thresholds"} == set(figures)
+    assert [text.get_text() for text in figures["thresholds"].axes[0].get_legend().get_texts()] == ["8"]
+
+
+def test_what_speaks_for_one_class_speaks_against_the_other(judged):
+    experiment, _ = judged
+    task, data = experiment.learner.task, experiment.data
+    images = task.preprocess(torch.from_numpy(data.inputs(data.rows("test")[:3])))
+    scores = task.scoring.eval()(images)
+    assert torch.equal(scores[:, 0], -scores[:, 1])
+
+
+def test_both_classes_are_explained(judged):
+    experiment, result = judged
+    table = result.table
+    both = pd.concat([table[table["prediction"] == answer][:2] for answer in (0, 1)])
+    found = Explanation(mistakes=0, right=4, saliency=Saliency()).examine(
+        Result(result.part, both, result.metrics, result.intervals), experiment
+    )
+    assert "saliency_randomised_correlation" in found.metrics
