@@ -13,9 +13,9 @@ class AveragePooling(nn.Module):
     Shapes: (batch, channels, height, width) to (batch, channels, *size).
     """
 
-    def __init__(self, size: Sequence[int]):
+    def __init__(self, size: int | Sequence[int]):
         super().__init__()
-        self.size = tuple(size)
+        self.size = (size, size) if isinstance(size, int) else tuple(size)
 
     def forward(self, x: Tensor) -> Tensor:
         (height, width), (rows, columns) = x.shape[2:], self.size

@@ -22,7 +22,7 @@ class DCGAN(nn.Module):
     generator: nn.Module
     discriminator: nn.Module
 
-    def __init__(self, *, input_shape: Sequence[int], code: int, width: int, spectral_norm: bool = True):
+    def __init__(self, *, input_shape: Sequence[int], code: int, width: int, spectral_norm: bool = False):
         super().__init__()
         channels, height, rows = input_shape
         if min(height, rows) < 4:

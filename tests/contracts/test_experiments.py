@@ -27,18 +27,21 @@ def composed() -> dict[str, Any]:
 
 
 def test_the_experiments_that_are_promised_are_there():
-    assert {"fnn", "cnn", "autoencoder", "most_frequent", "logistic_regression", "random_forest"} <= set(EXPERIMENTS)
+    assert {"fnn", "lenet", "cnn", "resnet_small", "vit_tiny", "unet", "autoencoder", "vae", "dcgan"} <= set(EXPERIMENTS)
+    assert {"alexnet", "vgg11", "vgg16", "googlenet", "inception_v3", "resnet18", "resnet50"} <= set(EXPERIMENTS)
+    assert {"most_frequent", "logistic_regression", "random_forest", "multilabel", "binary"} <= set(EXPERIMENTS)
 
 
 def test_its_name_is_that_of_its_file(name, composed):
     assert composed[name].name == name
 
 
-def test_a_comment_says_what_it_shows(name):
+def test_a_comment_says_what_it_shows_and_what_is_to_be_expected(name):
     first, second, *_ = text(name).splitlines()
     assert first == "# @package _global_"
     assert second.startswith("# ")
     assert len(second) > 30
+    assert "# Expected: " in text(name)
 
 
 def test_it_states_no_key_of_one_model_alone(name):
@@ -57,6 +60,10 @@ def test_it_builds_on_its_data(name, composed, project, request):
     if config.data.dataset.name not in ("digits", "fashion_mnist", "isbi2012", "canvases"):
         pytest.skip(f"{config.data.dataset.name} is not to be had offline")
     _, prepared = request.getfixturevalue(config.data.dataset.name)
+    if config.data.dataset.get("classes"):  # of that data set, these alone
+        if config.data.dataset.name != "digits":
+            request.getfixturevalue("data_cache")
+        prepared = assembly.prepare(config)
     resolved = assembly.complete(config, prepared)
     assert "${" not in OmegaConf.to_yaml(resolved)
     experiment = assembly.build(resolved, prepared)

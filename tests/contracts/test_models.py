@@ -1,101 +1,19 @@
-"""What every model of conf/model must do, at the small size that its file names in a line `# contract: ...`.
-
-A model that stays large at any size says `# contract (long): ...`, and is left to the tier of that name.
-The file is long, for the contract of networks and that of classical estimators are one suite.
-"""
+"""What every network of conf/model must do."""
 
 import io
 import re
-from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import joblib
-import numpy as np
 import pytest
 import torch
-from hydra.utils import get_class, instantiate
-from omegaconf import DictConfig, OmegaConf
+from hydra.utils import instantiate
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
-from src import checks, configuration
-from src.baselines import Classical
-from src.data import store
-from src.data.images import Images
 from src.protocols import Heads, Reconstruction
-from tests.pictures import Arrays, noise
-
-MODELS = checks.options("model")
-
-
-@cache
-def composed(name: str) -> DictConfig:
-    """The configuration of a model at the size of its contract."""
-    found = contracts(name)
-    assert len(found) == 1, f"conf/model/{name}.yaml: expected one line `# contract: data.shape=[...] ...`"
-    return configuration.compose([f"model={name}", "optimizer.lr=5e-3", *found[0][1].split()])
-
-
-def contracts(name: str) -> list[tuple[str, str]]:
-    """Of each contract in a model's file, `long` or nothing, and the settings."""
-    text = (checks.CONF / "model" / f"{name}.yaml").read_text()
-    return re.findall(r"^# contract(?: \((long)\))?: (.+)$", text, re.MULTILINE)
-
-
-def large(name: str) -> bool:
-    return any(tier for tier, _ in contracts(name))
-
-
-def small(name: str, shape: list[int] | None = None) -> dict[str, Any]:
-    """That configuration, resolved, for examples of another shape where one is given."""
-    config = composed(name).copy()
-    if shape:
-        config.data.shape = shape
-    content: Any = OmegaConf.to_container(configuration.resolve(config))
-    return content
-
-
-def own(name: str) -> bool:
-    """Whether the model is a network of this repository."""
-    return OmegaConf.load(checks.CONF / "model" / f"{name}.yaml")._target_.startswith("src.models.")
-
-
-def kind(name: str) -> type:
-    return get_class(OmegaConf.load(checks.CONF / "model" / f"{name}.yaml")._target_)
-
-
-def predicts_classes(name: str) -> bool:
-    return hasattr(kind(name), "predict_proba")
-
-
-def is_a_pair(name: str) -> bool:
-    """Whether it is two networks, which are called one by one; their test is beside the others of src/models."""
-    return "generator" in kind(name).__annotations__
-
+from tests.contracts.models import CLASSICAL, MODELS, NETWORKS, PAIRS, PROJECTIONS, build, examples, large, outputs, small
 
 LARGE = [pytest.mark.long, pytest.mark.timeout(900)]
-NETWORKS = [name for name in MODELS if own(name) and not is_a_pair(name)]
-CLASSICAL = [name for name in MODELS if not own(name) and predicts_classes(name)]
-
-
-def build(name: str, shape: list[int] | None = None) -> nn.Module:
-    torch.manual_seed(0)
-    model = instantiate(small(name, shape)["model"])
-    assert isinstance(model, nn.Module)
-    return model
-
-
-def examples(name: str, count: int = 6) -> tuple[Tensor, Tensor]:
-    data = small(name)["data"]
-    generator = torch.Generator().manual_seed(0)
-    target = torch.arange(count) % data["num_classes"]
-    return torch.randn(count, *data["shape"], generator=generator), target
-
-
-def outputs(answer: Any) -> list[Tensor]:
-    return [answer] if isinstance(answer, Tensor) else [part for part in answer if part is not None]
 
 
 def spread(target: Tensor, answer: Tensor) -> Tensor:
@@ -117,12 +35,15 @@ def name(request) -> str:
     return request.param
 
 
-def test_there_are_models_of_both_kinds():
+def test_every_model_is_of_a_kind_that_has_a_contract():
     assert {"cnn", "fnn", "lenet", "autoencoder", "unet", "sparse_autoencoder", "vae", "resnet_small", "vit_tiny"} <= set(
         NETWORKS
     )
     assert {"alexnet", "vgg11", "vgg16", "googlenet", "inception_v3", "resnet18", "resnet50"} <= set(filter(large, NETWORKS))
     assert {"random_forest", "most_frequent"} <= set(CLASSICAL)
+    assert "dcgan" in PAIRS
+    assert "pca" in PROJECTIONS
+    assert sorted([*NETWORKS, *PAIRS, *CLASSICAL, *PROJECTIONS]) == sorted(MODELS)
 
 
 def test_a_network_lies_in_the_file_of_its_name(name):
@@ -264,77 +185,3 @@ def test_the_smallest_size_of_the_convolutional_ones():
             build(name, [1, smallest - 1, smallest])
         assert isinstance(caught.value.__cause__, ValueError)
         assert isinstance(build(name, [1, smallest, smallest]), nn.Module)
-
-
-Fitted = tuple[Classical, Images, Path]
-
-
-@pytest.fixture
-def fitted(tmp_path) -> Callable[..., Fitted]:
-    """Fits a classical model to random pictures, of which the training part may lack a class."""
-
-    def fit(name: str, *, lacking: int | None = None) -> Fitted:
-        content = small(name)
-        classes, shape = content["data"]["num_classes"], content["data"]["shape"]
-        image, target = noise(90, shape=shape, num_classes=classes)
-        rows = np.arange(60)
-        parts = {"train": rows[target[:60] != lacking], "val": np.arange(60, 75), "test": np.arange(75, 90)}
-        source = Arrays(image, target, num_classes=classes, parts=parts)
-        prepared = store.prepare(tmp_path / "d", source, name="noise", split={"seed": 0}, max_duplicates=0.0)
-        data = Images(prepared=prepared, shape=shape, num_classes=classes, batch_size=8)
-        model = instantiate(content["model"], _partial_=True)
-        learner = Classical(model=model, data=data, objective=content["objective"], seed=0)
-        logged: list[dict] = []
-        result = learner.fit(
-            data, folder=tmp_path, log=lambda metrics, step, epoch: logged.append(dict(metrics)), flush=lambda: None
-        )
-        assert (result.epochs, result.steps) == (1, 1)
-        assert set(logged[0]) == {content["objective"]["metric"]}
-        return learner, data, tmp_path
-
-    return fit
-
-
-def probabilities(learner: Classical, data: Images, part: str = "test") -> np.ndarray:
-    return np.concatenate([found["probability"] for found in learner.predict(data, data.rows(part))])
-
-
-@pytest.mark.parametrize("name", CLASSICAL)
-def test_a_classical_model_predicts_probabilities(fitted, name):
-    learner, data, _ = fitted(name)
-    found = probabilities(learner, data)
-    assert found.shape == (15, data.num_classes)
-    assert np.allclose(found.sum(axis=1), 1)
-    assert found.min() >= 0
-    right = (probabilities(learner, data, "train").argmax(axis=1) == data.targets(data.rows("train"))).mean()
-    assert right > 0.5 if name != "most_frequent" else right == pytest.approx(1 / 3)
-
-
-@pytest.mark.parametrize("name", CLASSICAL)
-def test_a_class_that_was_not_trained_on_has_no_probability(fitted, name):
-    learner, data, _ = fitted(name, lacking=1)
-    found = probabilities(learner, data)
-    assert found.shape == (15, data.num_classes)
-    assert (found[:, 1] == 0).all()
-    assert np.allclose(found.sum(axis=1), 1)
-
-
-@pytest.mark.parametrize("name", CLASSICAL)
-def test_a_classical_model_comes_back_from_its_files(fitted, name):
-    learner, data, folder = fitted(name)
-    expected = probabilities(learner, data)
-    for path in (folder / "best.ckpt", learner.export(folder / "exported")):
-        learner.estimator = None
-        learner.load(path)
-        assert np.array_equal(probabilities(learner, data), expected)
-
-
-@pytest.mark.parametrize("name", CLASSICAL)
-def test_a_classical_package_answers_for_stored_examples(fitted, name):
-    learner, data, folder = fitted(name)
-    stored = data.inputs(data.rows("test")).astype(np.float32)
-    package = learner.package(folder / "model", stored[:4])
-    predictor = joblib.load(folder / "model" / package["file"])
-    found = predictor.predict_proba(stored.reshape(len(stored), -1))
-    assert np.allclose(found, probabilities(learner, data), atol=1e-5)
-    assert np.load(folder / "model" / package["example"]).shape == (4, stored[0].size)

@@ -137,6 +137,13 @@ def test_its_own_pooling_changes_neither_values_nor_gradients_nor_names(name):
         torch.testing.assert_close(own_gradients[key], gradient, rtol=1e-3, atol=1e-4 * float(gradient.abs().max()), msg=key)
 
 
+def test_a_network_that_pools_to_one_number_is_taken():
+    """Most of torchvision's newer ones name one side for both."""
+    with torch.device("meta"):
+        made = Adapted(torchvision.models.mobilenet_v3_small(num_classes=4), input_shape=[1, 32, 32])
+    assert made(torch.zeros(2, 1, 32, 32, device="meta")).shape == (2, 4)
+
+
 def test_images_of_three_channels_get_the_librarys_own_network():
     x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     torch.manual_seed(0)

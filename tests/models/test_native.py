@@ -9,8 +9,9 @@ from PIL import Image
 
 from src import assembly, configuration
 from src.data.loader import Batches
+from tests.nets import fit, values
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 SIZES = {
     "alexnet": 224,
@@ -35,17 +36,18 @@ def pictures(project: Path) -> Path:
     return project / "pictures"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", SIZES)
 def test_a_step_at_native_resolution(pictures, model):
     size = SIZES[model]
     config = configuration.compose(
         [
-            f"model={model}",
-            "data=image_folder",
+            f"+experiment={model}",
             f"data.root={pictures}",
-            f"data.size={size}",
+            "augmentation=none",
             "data.batch_size=2",
             "optimizer.lr=1e-4",
+            "optimizer.weight_decay=0.0",
             "trainer.accelerator=cpu",
         ]
     )
@@ -67,3 +69,49 @@ def test_a_step_at_native_resolution(pictures, model):
     for name, parameter in task.named_parameters():
         assert parameter.isfinite().all(), name
         assert not torch.equal(parameter, before[name]), name
+
+
+@pytest.fixture
+def many(project: Path) -> Path:
+    """Patches of colour, whose classes nothing but the picture itself can tell."""
+    rng = np.random.default_rng(0)
+    for number in range(90):
+        folder = project / "many" / "abcd"[number % 4]
+        folder.mkdir(parents=True, exist_ok=True)
+        patches = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+        patches.resize((320, 320), Image.Resampling.NEAREST).save(folder / f"{number}.png")
+    return project / "many"
+
+
+def learned_by_heart(model: str, pictures: Path, folder: Path, accelerator: str) -> float:
+    """The accuracy on 64 pictures after a training on them alone."""
+    settings = [
+        "trainer.overfit_batches=2",
+        "augmentation=none",
+        "data.batch_size=32",
+        "optimizer=adam",
+        "optimizer.lr=1e-4",
+        "scheduler=constant",
+        "trainer.max_epochs=40",
+        "trainer.progress_bar=false",
+    ]
+    config = configuration.compose(
+        [f"+experiment={model}", f"data.root={pictures}", f"trainer.accelerator={accelerator}", *settings]
+    )
+    prepared = assembly.prepare(config)
+    experiment = assembly.build(assembly.complete(config, prepared), prepared)
+    fit(experiment.learner, experiment.data, folder)
+    return max(values(folder, "val/accuracy"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("model", ["alexnet", "resnet18"])
+def test_it_learns_64_pictures_by_heart(many, tmp_path, model):
+    assert learned_by_heart(model, many, tmp_path / "run", "cpu") == 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("model", SIZES)
+def test_it_learns_64_pictures_by_heart_on_a_gpu(many, tmp_path, model):
+    assert learned_by_heart(model, many, tmp_path / "run", "gpu") == 1
