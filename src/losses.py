@@ -1,6 +1,31 @@
 """Losses that torch lacks, as pure functions; each gives one value an example, so that they add up over processes."""
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
+
+from src.errors import InputError
+
+
+def weights(factors: Sequence[float] | None, *, key: str) -> Tensor | None:
+    """Factors of a loss by class as a tensor; None where none are given."""
+    if factors is None:
+        return None
+    if min(factors) < 0:
+        raise ValueError(f"{key}: expected factors from 0; received {list(factors)}.")
+    return torch.tensor([float(factor) for factor in factors])
+
+
+def fitting(factors: Tensor | None, logits: Tensor, *, key: str) -> Tensor | None:
+    """The factors, which are as many as the outputs, the second dimension of the logits.
+
+    Raises:
+        InputError: there are more or fewer.
+    """
+    if factors is not None and len(factors) != logits.shape[1]:
+        raise InputError(f"{key}: expected {logits.shape[1]} factors, one for each class; received {len(factors)}.")
+    return factors
 
 
 def focal(log_probability: Tensor, shares: Tensor, *, focus: float, weight: Tensor | None = None) -> Tensor:

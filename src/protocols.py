@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 if TYPE_CHECKING:  # a classical baseline and the report run without importing torch
     import numpy as np
     import torch
-    from torch import Tensor, nn
+    from torch import Tensor
 
 
 class Batch(NamedTuple):
@@ -171,10 +171,10 @@ class Learner(Protocol):
 
 @runtime_checkable
 class Checking(Protocol):
-    """A callback that asks something of the network."""
+    """A callback that asks something of what is trained."""
 
-    def check(self, network: nn.Module, *, processes: int) -> None:
-        """Refuses a network that it cannot do its part with, before anything is written.
+    def check(self, task: Any, *, processes: int) -> None:
+        """Refuses a task or a network that it cannot do its part with, before anything is written.
 
         Args:
             processes: that train it together.

@@ -41,9 +41,10 @@ def pictures(root: Path, classes: tuple[str, ...], *, size: int = 12, count: int
 
 
 def test_a_model_that_the_images_are_too_small_for(tmp_path):
-    message = refused(tmp_path, "+experiment=cnn", "model=lenet")
-    assert "expected images of at least 12x12 pixels" in message
-    assert "received 8x8" in message
+    for model, smallest in (("lenet", "12x12"), ("alexnet", "63x63")):
+        message = refused(tmp_path, "+experiment=cnn", f"model={model}")
+        assert f"expected images of at least {smallest} pixels" in message
+        assert "received 8x8" in message
     assert runs(tmp_path) == []
 
 
@@ -52,6 +53,49 @@ def test_a_model_whose_sizes_do_not_fit_the_data(tmp_path):
     assert "shape [1, 8, 8]" in message
     assert runs(tmp_path) == []
     assert "out of bounds" in refused(tmp_path, "+experiment=fnn", "model.num_outputs=3")
+    assert runs(tmp_path) == []
+
+
+def test_images_with_more_channels_than_a_model_takes(tmp_path):
+    message = refused(tmp_path, "+experiment=cnn", "model.input_shape=[3,8,8]")
+    assert "shape [1, 8, 8]" in message
+    assert "to have 3 channels, but got 1 channels" in message
+    assert "Leave its sizes to the data (model.input_shape" in message
+    assert runs(tmp_path) == []
+
+
+def test_an_optimizer_of_torch_by_its_name(tmp_path):
+    chosen = "optimizer._target_=torch.optim.NAdam"
+    message = refused(tmp_path, "+experiment=fnn", chosen)
+    assert "optimizer: expected settings that NAdam takes" in message
+    assert "~optimizer.fused" in message
+    assert "Invalid learning rate: -1" in refused(tmp_path, "+experiment=fnn", "optimizer.lr=-1")
+    assert runs(tmp_path) == []
+    run(
+        tmp_path,
+        "python",
+        "-m",
+        "src.train",
+        "+experiment=fnn",
+        chosen,
+        "~optimizer.fused",
+        "trainer.max_epochs=1",
+        PYTHONPATH=str(ROOT),
+    )
+    assert len(runs(tmp_path)) == 1
+
+
+def test_a_last_batch_of_one_example_that_a_network_cannot_be_trained_on(tmp_path):
+    """1,168 examples are three batches of 389 and one example."""
+    message = refused(tmp_path, "+experiment=fnn", "model.batch_norm=true", "data.batch_size=389")
+    assert "FNN cannot: Expected more than 1 value per channel" in message
+    assert "data.batch_size" in message
+    assert runs(tmp_path) == []
+
+
+def test_factors_of_a_loss_that_are_not_as_many_as_the_classes(tmp_path):
+    message = refused(tmp_path, "+experiment=fnn", "task.class_weights=[1.0,2.0]")
+    assert "task.class_weights: expected 10 factors, one for each class; received 2." in message
     assert runs(tmp_path) == []
 
 

@@ -99,6 +99,20 @@ def test_parts_that_learn_in_turn_stay_the_same_in_all_processes(images, tmp_pat
     assert {int(state["step"]) for state in end(tmp_path / "two")["optimizer_states"][0]["state"].values()} == {45}
 
 
+def test_views_that_each_process_compares_go_on_exactly(images, tmp_path):
+    """Each process changes examples of its own at random; those that are averaged at the end are the same in all."""
+    data = images(151)
+    views = ("task=contrastive", "model=encoded_projection", "model.hidden=[8]", "model.code=4", "model.num_outputs=3")
+    settings = (*TWO, *views, "augmentation=views", "averaging=swa", "data.batch_size=4", "objective.metric=val/loss")
+    trained(data, tmp_path / "whole", *settings, "trainer.max_epochs=4")
+    made = experiment(data, tmp_path / "first", *settings, "trainer.max_epochs=2")
+    fit(made.learner, made.data, tmp_path / "first")
+    made = experiment(data, tmp_path / "further", *settings, "trainer.max_epochs=4")
+    fit(made.learner, made.data, tmp_path / "further", resume=tmp_path / "first" / "last.ckpt")
+    assert len(weights(tmp_path / "whole")) == 1
+    assert same(end(tmp_path / "further"), end(tmp_path / "whole"))
+
+
 def test_a_loss_that_is_no_number_in_one_process_ends_all(images, tmp_path):
     spoilt = ("task._target_=tests.ranks.Spoilt", "+task.rank=1", "+task.step=7", "trainer.steps_per_call=4")
     with pytest.raises(RunFailed, match=r"The loss is nan at step 7, in epoch 1"):

@@ -27,7 +27,7 @@ class Row:
     Args:
         arguments: of `python -m src.train`, without the seed. `<NAME>` in one stands for a run of the row of that name, which
             is trained where it is not there yet.
-        each: arguments of which every run has one besides.
+        each: values of one argument, as KEY=VALUE, of which every run has one besides.
         shown: metrics of the test part; empty for the headline of the task.
         published: what others report, as it is to be quoted.
         folder: of the measured rows.
@@ -48,6 +48,15 @@ class Row:
     @property
     def command(self) -> str:
         return " ".join(["python -m src.train", *self.arguments])
+
+    @property
+    def whole(self) -> str:
+        """The command of all its runs, as a user types it."""
+        swept = [f"seed={','.join(map(str, self.seeds))}"] if len(self.seeds) > 1 else []
+        if self.each:
+            keys, values = zip(*(one.split("=", 1) for one in self.each), strict=True)
+            swept.append(f"{keys[0]}={','.join(values)}")
+        return " ".join([self.command, *(["-m", *swept] if swept else [])])
 
     @property
     def measured(self) -> Mapping[str, Any]:
@@ -73,13 +82,12 @@ class Row:
         found = {}
         for name, own in self._own.items():
             run = self.run(own)
+            config: Any = OmegaConf.load(run / "config.yaml")
             metrics, timings = runs.read_json(run / "metrics.json"), runs.read_json(run / "timings.json")
             tests = {name.removeprefix("test/"): value for name, value in metrics.items() if name.startswith("test/")}
-            tests = {
-                name: value for name, value in tests.items() if "/" not in name or name in self.shown
-            }  # none of each class
+            kept = {*self.shown, *config.evaluation.headline}  # of the figures of single classes
+            tests = {name: value for name, value in tests.items() if "/" not in name or name in kept}
             found[name] = {"run": run.name, "test": tests, **{name: timings[name] for name in COSTS if name in timings}}
-        config: Any = OmegaConf.load(run / "config.yaml")
         tags = runs.read_json(run / "record.json")["tags"]  # of the time when it was trained
         runs.write_json(
             self.path,

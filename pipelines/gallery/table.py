@@ -31,7 +31,7 @@ def _table(shown: Sequence[str], pairs: Sequence[tuple[Row, Mapping[str, Any]]])
         seconds, latency = (_median(measured, name) for name in ("fit_seconds", "latency_one_ms"))
         lines.append(
             [
-                f"`{row.command.removeprefix(COMMAND)}`",
+                f"`{row.whole.removeprefix(COMMAND)}`",
                 *(_score(*mean(measured, name)) for name in shown),
                 row.published,
                 brief(measured["parameters"]),

@@ -1,6 +1,7 @@
 """Parts of a network that are not trained: in the whole training, or in its first epochs."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
@@ -30,9 +31,9 @@ class Freezing(Callback):
         self._until = until
         self._frozen: list[nn.Parameter] = []
 
-    def check(self, network: nn.Module, *, processes: int) -> None:
+    def check(self, task: Any, *, processes: int) -> None:
         """Refuses parts that the network lacks, and those that are all of it."""
-        names = [name for name, _ in network.named_parameters()]
+        names = [name for name, _ in task.model.named_parameters()]
         if len(parts.within(self._parts, names, key="callbacks.freeze.parts")) == len(names):
             raise InputError(
                 f"callbacks.freeze.parts={self._parts}: expected something that is left to train; these are all {len(names)} "

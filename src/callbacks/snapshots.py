@@ -1,11 +1,14 @@
 """What a generative network makes of the same codes while it learns."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image
+
+from src.errors import InputError
 
 SIDE = 10  # pictures in a line
 
@@ -23,6 +26,14 @@ class Snapshots(Callback):
         if every < 1:
             raise ValueError(f"every: expected 1 or more epochs; received {every}.")
         self._every = every
+
+    def check(self, task: Any, *, processes: int) -> None:
+        """Refuses a task that makes nothing of random numbers."""
+        if not hasattr(task, "sample"):
+            raise InputError(
+                f"callbacks=snapshots: expected a task that makes examples of random codes; {type(task).__name__} does not. "
+                "Choose callbacks=default, or task=variational or task=adversarial with their models."
+            )
 
     @torch.no_grad()
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

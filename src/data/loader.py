@@ -18,6 +18,14 @@ from src.protocols import Batch
 AHEAD = 2  # blocks that are read from disk before they are asked for
 
 
+def smallest(count: int, *, batch_size: int, ranks: int = 1, limit: int | None = None) -> int:
+    """The fewest examples that a process has of a batch, in an epoch over so many, or of so many batches at most."""
+    whole, rest = divmod(count, batch_size * ranks)
+    if not rest or (limit is not None and limit <= whole):
+        return batch_size
+    return max(1, rest // ranks)
+
+
 class Batches:
     """An epoch over some rows of a store, in blocks of up to `block` batches; of each batch, the share of one process.
 

@@ -28,6 +28,8 @@ class Anomaly:
         quantile: of the validation part's errors; what lies above it is called anomalous.
     """
 
+    of_input = True  # an example is judged by what the network makes of itself
+
     def __init__(self, *, data: Any, headline: Mapping[str, str | None], quantile: float = 0.95):
         if not 0 < quantile < 1:
             raise ValueError(f"evaluation.quantile: expected a number between 0 and 1; received {quantile}.")

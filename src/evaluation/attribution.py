@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from src.evaluation.layers import attention, last_with_maps, on_image
+from src.evaluation.layers import attention, last_with_maps, on_image, patch
 
 
 class Attribution(Protocol):
@@ -103,6 +103,7 @@ class AttentionRollout:
         for weights in layers:
             share = (weights.float().mean(dim=1) + own) / 2 @ share
         maps = on_image(share, images)
-        side = max(-(-size // count) for size, count in zip(images.shape[2:], maps.shape[2:], strict=True))  # of a patch
-        patches = interpolate(maps, scale_factor=side, mode="nearest")
+        shared = [-(-size // count) for size, count in zip(images.shape[2:], maps.shape[2:], strict=True)]
+        sides = patch(network, images) or (max(shared), max(shared))
+        patches = interpolate(maps, scale_factor=tuple(map(float, sides)), mode="nearest")
         return patches[..., : images.shape[2], : images.shape[3]]  # without what the image was filled up by

@@ -21,6 +21,7 @@ class Corruption(ABC):
     """
 
     unit: str  # what a strength counts
+    moves = False  # whether pixels change their places, so that a mask would no longer lie over its picture
 
     def __init__(self, *, strengths: Sequence[float]):
         self.strengths = [float(strength) for strength in strengths]
@@ -62,6 +63,7 @@ class Rotation(Corruption):
     """A rotation about the middle, of each image to a side by chance; what comes in from outside is black."""
 
     unit = "degrees"
+    moves = True
 
     def __call__(self, images: Tensor, strength: float, generator: Generator) -> Tensor:
         side = 2.0 * torch.randint(2, (len(images),), generator=generator) - 1

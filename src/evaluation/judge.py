@@ -61,7 +61,7 @@ class Judge:
                 f"evaluation.classifier={self._run.folder}: expected a network, which has features; received "
                 f"{type(judge.learner).__name__}."
             )
-        count = min(self._samples, len(table))  # equally many, for these distances depend on it
+        count = min(self._samples, len(table), len(experiment.data.rows("train")))  # equally many: the distances depend on it
         rows = np.random.default_rng(0).permutation(table["index"].to_numpy())[:count]
         real, _ = _seen(judge, experiment.data.inputs(rows))
         made, classes = _seen(judge, _stored(generation.drawn(experiment, count)))

@@ -143,6 +143,14 @@ def on_image(weights: Tensor, image: Tensor) -> Tensor:
     raise Unsuited(f"its attention to {weights.shape[2]} places does not lie on a grid over the image")
 
 
+def patch(network: nn.Module, images: Tensor) -> tuple[int, int] | None:
+    """The sides of what the first convolution sees, where it cuts an image into patches."""
+    for module, _ in _outputs(network, images[:1], (nn.Conv2d,)):
+        conv: Any = module
+        return tuple(conv.kernel_size) if conv.kernel_size == conv.stride else None
+    return None
+
+
 def last_with_maps(network: nn.Module, images: Tensor) -> nn.Module:
     """The last convolution, or the normalisation that follows it."""
     return _with_maps(network, images, (nn.Conv2d, nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm))[-1][0]

@@ -22,6 +22,8 @@ class Reconstruction:
     `active` is the share of the codes' numbers that are not zero.
     """
 
+    of_input = True  # an example is judged by what the network makes of itself
+
     def __init__(self, *, data: Any, headline: Mapping[str, str | None]):
         codes.check(data)
         self.headline = headline

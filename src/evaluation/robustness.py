@@ -50,11 +50,25 @@ class Robustness:
         if stored.ndim != 4 or stored.dtype != np.uint8:
             print("robustness: left out, for what it spoils are images of pixels from 0 to 255.", file=sys.stderr)
             return Findings()
-        table = pd.DataFrame(self._points(core.scored(experiment, result.part, clean), experiment, rows, stored, metric))
+        if getattr(experiment.evaluation, "of_input", False):
+            print("robustness: left out, for a spoilt image would be judged by itself.", file=sys.stderr)
+            return Findings()
+        chosen = self._suited(experiment.data.targets(rows[:1]).ndim)
+        if not chosen:
+            return Findings()
+        whole = core.scored(experiment, result.part, clean)
+        table = pd.DataFrame(self._points(whole, experiment, rows, stored, metric, chosen))
         means = table[table["strength"] > 0].groupby("corruption", sort=False)["value"].mean()
         metrics = {f"{metric}_under_{name}": value for name, value in means.items()}
-        figures = {"robustness": self._curves(table, metric), "corruptions": self._spoilt(stored[0])}
+        figures = {"robustness": self._curves(table, metric, chosen), "corruptions": self._spoilt(stored[0], chosen)}
         return Findings({**metrics, f"{metric}_corrupted": means.mean()}, figures, {"robustness": table})
+
+    def _suited(self, dimensions: int) -> dict[str, Corruption]:
+        """The corruptions under which targets of so many dimensions stay true: masks do not move with their pictures."""
+        moving = [name for name, corruption in self._corruptions.items() if corruption.moves] if dimensions > 2 else []
+        for name in moving:
+            print(f"robustness.{name}: left out, for the masks would lie elsewhere than the pictures.", file=sys.stderr)
+        return {name: corruption for name, corruption in self._corruptions.items() if name not in moving}
 
     def _chosen(self, result: Result, experiment: Experiment) -> tuple[np.ndarray, pd.DataFrame]:
         """The rows that are spoilt, and their predictions as they are."""
@@ -65,11 +79,17 @@ class Robustness:
         return rows[chosen], table.iloc[chosen]
 
     def _points(
-        self, clean: Result, experiment: Experiment, rows: np.ndarray, stored: np.ndarray, metric: str
+        self,
+        clean: Result,
+        experiment: Experiment,
+        rows: np.ndarray,
+        stored: np.ndarray,
+        metric: str,
+        corruptions: Mapping[str, Corruption],
     ) -> Iterator[dict[str, Any]]:
         """The metric and its interval by corruption and strength; at strength 0 those of the examples as they are."""
         key = f"{clean.part}/{metric}"
-        for name, corruption in self._corruptions.items():
+        for name, corruption in corruptions.items():
             for strength in (0.0, *corruption.strengths):
                 found = clean
                 if strength:
@@ -84,14 +104,14 @@ class Robustness:
         made = corruption(torch.from_numpy(stored).float() / 255, strength, generator)
         return (made.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
 
-    def _curves(self, table: pd.DataFrame, metric: str) -> Figure:
-        columns = min(3, len(self._corruptions))
-        lines = -(-len(self._corruptions) // columns)
+    def _curves(self, table: pd.DataFrame, metric: str, corruptions: Mapping[str, Corruption]) -> Figure:
+        columns = min(3, len(corruptions))
+        lines = -(-len(corruptions) // columns)
         figure = sheet(width=3.1 * columns, height=2.5 * lines + 0.4)
         grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
-        for ax in grid.flat[len(self._corruptions) :]:
+        for ax in grid.flat[len(corruptions) :]:
             ax.set_visible(False)
-        for ax, (name, corruption) in zip(grid.flat, self._corruptions.items(), strict=False):
+        for ax, (name, corruption) in zip(grid.flat, corruptions.items(), strict=False):
             points = table[table["corruption"] == name]
             ax.fill_between(points["strength"], points["low"], points["high"], color=ACCENT, alpha=0.18, linewidth=0)
             ax.plot(points["strength"], points["value"], color=ACCENT, marker=".")
@@ -105,9 +125,9 @@ class Robustness:
         figure.suptitle("The more the images are spoilt (with 95 % intervals; dotted: as they are)", fontsize=10)
         return figure
 
-    def _spoilt(self, image: np.ndarray) -> Figure:
+    def _spoilt(self, image: np.ndarray, corruptions: Mapping[str, Corruption]) -> Figure:
         rows = []
-        for name, corruption in self._corruptions.items():
+        for name, corruption in corruptions.items():
             made = [
                 (f"{strength:g}", self._corrupted(corruption, image[None], strength)[0]) for strength in corruption.strengths
             ]

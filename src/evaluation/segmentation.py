@@ -18,8 +18,6 @@ from src.evaluation.style import axes
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BINS = 100  # of a pixel's probability, for what depends on a threshold
-
 
 class Segmentation:
     """Scores for a class at each pixel, over whole images.
@@ -46,9 +44,8 @@ class Segmentation:
             for i, name in enumerate(self.classes):
                 for j, other in enumerate(self.classes):
                     found.setdefault(f"{name}_as_{other}", []).append(int(counts[i, j]))
-                place = np.minimum((probability[i] * BINS).astype(int), BINS - 1)
-                for kind, pixels in (("inside", place[truth == i]), ("outside", place[truth != i])):
-                    found.setdefault(f"{kind}_{name}", []).append(np.bincount(pixels, minlength=BINS).tolist())
+                for kind, pixels in (("inside", truth == i), ("outside", truth != i)):
+                    found.setdefault(f"{kind}_{name}", []).append(thresholds.histogram(probability[i][pixels]).tolist())
         return found
 
     def scores(self, table: pd.DataFrame) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
@@ -83,7 +80,8 @@ class Segmentation:
         return table[names].to_numpy(np.int64).reshape(-1, len(self.classes), len(self.classes))
 
     def _named(self, counts: np.ndarray) -> dict[str, np.ndarray]:
-        """Scores by flat name. The Dice coefficient is what F1 is for examples."""
+        """Scores by flat name. The Dice coefficient is what F1 is for examples; of a class that is neither there nor said
+        there is none."""
         found = metrics.from_confusion(counts)
         dice = found["f1"]
         overlap = {"dice": dice, "iou": dice / (2 - dice), "precision": found["precision"], "recall": found["recall"]}
@@ -92,13 +90,13 @@ class Segmentation:
         return {
             "accuracy": found["accuracy"],
             "balanced_accuracy": found["balanced_accuracy"],
-            "dice_macro": (dice * share).sum(axis=-1),
-            "iou_macro": (overlap["iou"] * share).sum(axis=-1),
+            "dice_macro": (np.nan_to_num(dice) * share).sum(axis=-1),
+            "iou_macro": (np.nan_to_num(overlap["iou"]) * share).sum(axis=-1),
             **{f"{key}/{name}": value[..., i] for key, value in overlap.items() for i, name in enumerate(self.classes)},
         }
 
     def _by_image(self, table: pd.DataFrame, counts: np.ndarray, *, most: int = 40) -> Figure:
-        dice = np.where(_present(counts), metrics.from_confusion(counts)["f1"], np.nan)
+        dice = metrics.from_confusion(counts)["f1"]
         shown = np.argsort(np.nanmean(dice, axis=1), kind="stable")[:most]
         figure, ax = axes(width=5.5, height=max(2.0, 0.24 * len(shown) + 1.2))
         for i, name in enumerate(self.classes):

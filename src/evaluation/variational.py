@@ -25,6 +25,8 @@ class Variational:
         samples: how many are drawn for it.
     """
 
+    of_input = True  # an example is judged by what the network makes of itself
+
     def __init__(self, *, data: Any, headline: Mapping[str, str | None], classifier: str | None = None, samples: int = 5000):
         codes.check(data)
         self.headline = headline

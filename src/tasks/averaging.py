@@ -6,7 +6,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
-from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn, update_bn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
 from src.protocols import Batch
 from src.randomness import random_state, set_random_state
@@ -130,9 +131,8 @@ class Averaged:
         self._shown = True
         if self._average.batches:
             self._buffers = [buffer.clone() for buffer in self._model.buffers()]
-            batches = ([batch] for batch in examples(self._average.batches))  # of a list torch takes the first element
             random = random_state()  # the training goes on with the numbers that it would have had
-            update_bn(batches, _Passing(self._model, pass_through).eval())
+            self._estimate(map(pass_through, examples(self._average.batches)))
             set_random_state(random)
 
     def hide(self) -> None:
@@ -157,6 +157,29 @@ class Averaged:
         return {"begin": self._begin, "count": self._count, "weights": weights}
 
     @torch.no_grad()
+    def _estimate(self, passes: Iterable[object]) -> None:
+        """Statistics of batch normalisation for these weights, as means over forward passes; what is frozen keeps its own.
+
+        Torch's update_bn would begin those of frozen layers anew too.
+        """
+        found = [module for module in self._model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+        frozen = [module for module in found if module.affine and not module.weight.requires_grad]
+        momenta = {module: module.momentum for module in found if module not in frozen}
+        if not momenta:
+            return
+        self._model.train()
+        for module in frozen:
+            module.eval()
+        for module in momenta:
+            module.reset_running_stats()
+            module.momentum = None  # a plain mean
+        for _ in passes:
+            pass
+        for module, momentum in momenta.items():
+            module.momentum = momentum
+        self._model.eval()
+
+    @torch.no_grad()
     def _swap(self) -> None:
         for parameter, averaged in zip(self._current, self._averaged, strict=True):
             trained = parameter.clone()
@@ -173,14 +196,3 @@ def _shared(tensor: Tensor, *, like: Tensor) -> Tensor:
     if not isinstance(like, DTensor):
         return tensor
     return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
-
-
-class _Passing(nn.Module):
-    """A model as torch's update_bn wants it: called with one batch."""
-
-    def __init__(self, model: nn.Module, pass_through: Callable[[Batch], object]):
-        super().__init__()
-        self.model, self._pass = model, pass_through
-
-    def forward(self, batch: Batch) -> None:
-        self._pass(batch)

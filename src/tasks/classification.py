@@ -31,13 +31,10 @@ class Classification(Task):
             raise ValueError(f"task.label_smoothing: expected 0 up to, but not including, 1; received {label_smoothing}.")
         if focus < 0:
             raise ValueError(f"task.focus: expected at least 0; received {focus}.")
-        if class_weights is not None and min(class_weights) < 0:
-            raise ValueError(f"task.class_weights: expected factors from 0; received {list(class_weights)}.")
         super().__init__(**common)
         self._weights: Tensor | None
         self._smoothing, self._focus = label_smoothing, focus
-        weights = None if class_weights is None else torch.tensor([float(factor) for factor in class_weights])
-        self.register_buffer("_weights", weights, persistent=False)
+        self.register_buffer("_weights", losses.weights(class_weights, key="task.class_weights"), persistent=False)
 
     def step(self, batch: Batch) -> Outcome:
         made = self.model(batch.input)
@@ -54,7 +51,8 @@ class Classification(Task):
         shares = spread if isinstance(target, Mixed) else one_hot(target, logits.shape[1]).float()
         shares = (1 - self._smoothing) * shares + self._smoothing / logits.shape[1]
         log_probability = logits.float().log_softmax(dim=1)
-        loss = losses.focal(log_probability, shares, focus=self._focus, weight=self._weights).mean()
+        weight = losses.fitting(self._weights, logits, key="task.class_weights")
+        loss = losses.focal(log_probability, shares, focus=self._focus, weight=weight).mean()
         return Outcome(loss, logits, target)
 
     def mix(self, target: Any, mix: Mix) -> "Mixed":

@@ -1,9 +1,12 @@
-"""What one example costs a network."""
+"""What one example costs a network, and whether the data suit it."""
+
+from copy import deepcopy
 
 import torch
 
 from src.errors import InputError
 from src.protocols import Batch
+from src.randomness import random_state, set_random_state
 from src.tasks.base import Task
 
 
@@ -24,6 +27,8 @@ def flops(task: Task, batch: Batch, *, name: str) -> int:
             task.predict(task.preprocess(batch.input[:1]))
         with torch.no_grad():
             task.step(trained)
+    except InputError:
+        raise
     except (RuntimeError, IndexError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
             f"expected a model for examples of shape {list(batch.input.shape[1:])} and the targets of {name}; "
@@ -31,3 +36,23 @@ def flops(task: Task, batch: Batch, *, name: str) -> int:
             "model.num_outputs), or choose another model."
         ) from error
     return counter.get_total_flops()
+
+
+def alone(task: Task, batch: Batch) -> None:
+    """Refuses a network that cannot be trained on a batch of one example, as batch normalisation of single values cannot.
+
+    Raises:
+        InputError: it fails.
+    """
+    random, tried = random_state(), deepcopy(task).train()
+    single = Batch(*(part[:1] if isinstance(part, torch.Tensor) else part for part in batch))
+    try:
+        with torch.no_grad():
+            tried.step(tried.augmented(single))
+    except ValueError as error:
+        raise InputError(
+            f"expected a network that can be trained on one example; {type(task.model).__name__} cannot: {error}. With this "
+            "data.batch_size the last batch of an epoch has a single example for a process: choose another one."
+        ) from error
+    finally:
+        set_random_state(random)

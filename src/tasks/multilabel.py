@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from src import losses
 from src.protocols import Batch, Mix, Outcome
 from src.tasks.base import Task
 
@@ -23,16 +24,14 @@ class MultiLabel(Task):
     answer = "probability"
 
     def __init__(self, *, positive_weights: Sequence[float] | None = None, **common):
-        if positive_weights is not None and min(positive_weights) < 0:
-            raise ValueError(f"task.positive_weights: expected factors from 0; received {list(positive_weights)}.")
         super().__init__(**common)
         self._weights: Tensor | None
-        weights = None if positive_weights is None else torch.tensor([float(factor) for factor in positive_weights])
-        self.register_buffer("_weights", weights, persistent=False)
+        self.register_buffer("_weights", losses.weights(positive_weights, key="task.positive_weights"), persistent=False)
 
     def step(self, batch: Batch) -> Outcome:
         logits = self.model(batch.input).float()
-        loss = binary_cross_entropy_with_logits(logits, batch.target.float(), pos_weight=self._weights)
+        weight = losses.fitting(self._weights, logits, key="task.positive_weights")
+        loss = binary_cross_entropy_with_logits(logits, batch.target.float(), pos_weight=weight)
         return Outcome(loss, logits, batch.target)
 
     def mix(self, target: Any, mix: Mix) -> Tensor:

@@ -33,22 +33,17 @@ class Segmentation(Task):
             raise ValueError(
                 f"task: expected cross_entropy and dice from 0 and one above 0; received {cross_entropy} and {dice}."
             )
-        if class_weights is not None and min(class_weights) < 0:
-            raise ValueError(f"task.class_weights: expected factors from 0; received {list(class_weights)}.")
         super().__init__(**common)
         self._weights: Tensor | None
         self._shares = (cross_entropy, dice)
-        self.register_buffer(
-            "_weights",
-            None if class_weights is None else torch.tensor([float(factor) for factor in class_weights]),
-            persistent=False,
-        )
+        self.register_buffer("_weights", losses.weights(class_weights, key="task.class_weights"), persistent=False)
 
     def step(self, batch: Batch) -> Outcome:
         logits = self.model(batch.input)
         truth = batch.target.unsqueeze(1) == torch.arange(logits.shape[1], device=logits.device).view(-1, 1, 1)
         log_probability = logits.float().log_softmax(dim=1)
-        cross_entropy = losses.pixel_cross_entropy(log_probability, truth, self._weights)
+        weight = losses.fitting(self._weights, logits, key="task.class_weights")
+        cross_entropy = losses.pixel_cross_entropy(log_probability, truth, weight)
         dice = losses.soft_dice(log_probability.exp() * truth.any(dim=1, keepdim=True), truth)
         loss = self._shares[0] * cross_entropy + self._shares[1] * dice
         return Outcome(loss.mean(), logits, batch.target)
@@ -58,9 +53,9 @@ class Segmentation(Task):
         return move.apply(target.unsqueeze(1).float() + 1).squeeze(1).round().long() - 1
 
     def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, Tensor | int]]:
-        classes = outcome.prediction.shape[1]
-        cells = outcome.target.long() * classes + outcome.prediction.argmax(dim=1)
-        counts = torch.bincount(cells[outcome.target != OUTSIDE], minlength=classes**2).view(classes, classes)
+        classes, target = outcome.prediction.shape[1], outcome.target.long()  # stored ones are bytes, which know no OUTSIDE
+        cells = target * classes + outcome.prediction.argmax(dim=1)
+        counts = torch.bincount(cells[target != OUTSIDE], minlength=classes**2).view(classes, classes)
         right, sizes = counts.diagonal(), counts.sum(dim=0) + counts.sum(dim=1)
         return {
             "accuracy": (right.sum(), counts.sum()),

@@ -15,8 +15,8 @@ from src.tasks.stepping import Stepping
 class Turns:
     """The training steps of a task. Each counts once, however many turns it has.
 
-    While a part learns, the parameters of the others get no gradients, and optimizers leave alone what has none. A turn
-    sees the weights that the turn before it came to.
+    A part that is frozen as a whole has no turn. While a part learns, the parameters of the others get no gradients, and
+    optimizers leave alone what has none. A turn sees the weights that the turn before it came to.
 
     Args:
         passes: forward and backward, over the batches of a step.
@@ -27,19 +27,21 @@ class Turns:
         self._stepping = stepping
         self._passes = passes
         named = [*task.named_parameters()]
+        self._parts = {part: [found for name, found in named if name.startswith(part)] for part in task.parts}
         self._others = {part: [found for name, found in named if not name.startswith(part)] for part in task.parts}
 
     def __call__(self, group: Sequence[Batch], step: int) -> list[Tensor]:
         """The loss of each batch, those of all turns added up."""
         turns = []
-        for number, (part, others) in enumerate(self._others.items(), start=1):
-            learning = [parameter for parameter in others if parameter.requires_grad]  # what is frozen stays so
+        parts = [part for part, own in self._parts.items() if any(parameter.requires_grad for parameter in own)]
+        for number, part in enumerate(parts, start=1):
+            learning = [parameter for parameter in self._others[part] if parameter.requires_grad]  # what is frozen stays so
             for parameter in learning:
                 parameter.requires_grad_(False)
             try:
                 self._stepping.begin()
                 turns.append(self._passes(partial(self._learn, part), group, step))
-                self._stepping.step(turns[-1], last=number == len(self._others))
+                self._stepping.step(turns[-1], last=number == len(parts))
             finally:
                 for parameter in learning:
                     parameter.requires_grad_(True)

@@ -9,6 +9,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from src.callbacks.freezing import Freezing
 from src.errors import InputError
+from src.tasks.averaging import SWA
 from src.tasks.divergence import RollBack
 from tests.nets import CNN_SMALL, end, fit, network, same, values
 
@@ -129,3 +130,13 @@ def test_what_cannot_be_frozen_is_refused_before_the_training(images, callbacks,
 def test_settings_out_of_range_are_refused(settings, expected):
     with pytest.raises(ValueError, match=expected):
         Freezing(**settings)
+
+
+def test_a_frozen_part_keeps_its_statistics_where_weights_are_averaged(images, tmp_path):
+    data = images()
+    made = learner(data, frozen("features"), averaging=SWA(start=0.0), metric="val/loss")
+    before = {name: tensor.clone() for name, tensor in made.task.state_dict().items()}
+    fit(made, data, tmp_path / "run")
+    kept = weights(tmp_path / "run", "best.ckpt")
+    for name, tensor in before.items():
+        assert torch.equal(kept[name], tensor) == name.startswith("model.features"), name

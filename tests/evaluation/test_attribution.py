@@ -141,7 +141,7 @@ def test_what_is_looked_at_reaches_the_answer():
     assert ((maps[:, 0] * near).flatten(1).sum(dim=1) > 0.8 * maps.flatten(1).sum(dim=1)).all()
 
 
-@pytest.mark.parametrize(("shape", "patch"), [((1, 8, 8), 2), ((3, 8, 8), 4), ((1, 8, 6), 4), ((1, 10, 10), 4)])
+@pytest.mark.parametrize(("shape", "patch"), [((1, 8, 8), 2), ((3, 8, 8), 4), ((1, 8, 6), 4), ((1, 8, 8), 7), ((1, 10, 10), 4)])
 def test_the_shares_of_all_layers_are_multiplied(shape, patch):
     torch.manual_seed(0)
     sizes = {"depth": 3, "width": 8, "heads": 2, "hidden": 16, "num_outputs": 3}
@@ -155,7 +155,7 @@ def test_the_shares_of_all_layers_are_multiplied(shape, patch):
     share = third @ second @ first
     torch.testing.assert_close(share.sum(dim=2), torch.ones(2, share.shape[1]))
     columns = -(-max(shape[1:]) // patch)
-    for row, column in [(0, 0), (shape[1] - 1, 0), (0, shape[2] - 1), (patch, patch)]:
+    for row, column in [(0, 0), (shape[1] - 1, 0), (0, shape[2] - 1), (patch - 1, patch - 1), (patch, patch)]:
         place = 1 + row // patch * columns + column // patch  # behind the token of the class
         torch.testing.assert_close(maps[:, 0, row, column], share[:, 0, place])
     with torch.no_grad():

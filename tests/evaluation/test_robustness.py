@@ -136,3 +136,12 @@ def test_a_classical_estimator_is_tried_alike(build, tmp_path):
     lines = (tmp_path / "tables/robustness.csv").read_text().splitlines()
     assert len(lines) == 1 + 5 * 6
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {"robustness.png", "corruptions.png"}
+
+
+def test_what_is_judged_by_itself_is_left_out(build, capfd):
+    experiment = build("+experiment=autoencoder", "robustness=default", fit=False)
+    result = core.evaluate(experiment, "test")
+    capfd.readouterr()
+    found = experiment.examinations["robustness"].examine(result, experiment)
+    assert (found.metrics, found.figures) == ({}, {})
+    assert capfd.readouterr().err == "robustness: left out, for a spoilt image would be judged by itself.\n"

@@ -125,6 +125,30 @@ def test_the_table_is_small_and_comes_back_from_disk(build, project):
     assert (project / "run/predictions.parquet").stat().st_size < 30_000
 
 
+def test_masks_would_not_turn_with_spoilt_pictures(build, capfd):
+    experiment = build("robustness=default")
+    result = core.evaluate(experiment, "test")
+    capfd.readouterr()
+    found = experiment.examinations["robustness"].examine(result, experiment)
+    assert capfd.readouterr().err.startswith("robustness.rotation: left out, for the masks")
+    assert "dice_macro_under_noise" in found.metrics
+    assert "rotation" not in set(found.tables["robustness"]["corruption"])
+
+
+def test_a_class_that_is_neither_there_nor_said_has_no_score():
+    evaluation = Segmentation(data=SimpleNamespace(classes=["a", "b", "c"], names=["x"]), headline={})
+    truth = np.zeros((1, 4, 4), dtype=np.uint8)
+    truth[:, 1:] = 1
+    probability = np.zeros((1, 3, 4, 4), dtype=np.float32)
+    probability[:, 1] = 1
+    table = pd.DataFrame(evaluation.columns({"probability": probability}, truth)).assign(index=[0])
+    values, intervals = evaluation.scores(table)
+    assert values["dice/a"] == 0
+    assert np.isnan(values["dice/c"])
+    assert np.isnan(intervals["iou/c"]).all()
+    assert values["dice_macro"] == pytest.approx(values["dice/b"] / 2)
+
+
 def test_its_figures_are_drawn_and_the_same_every_time(build, project):
     experiment = build()
     result = core.evaluate(experiment, "val")

@@ -12,8 +12,9 @@ from lightning.pytorch import Callback
 from torch import Tensor
 from torch.optim import Adam
 
+from src.callbacks.freezing import Freezing
 from src.callbacks.snapshots import Snapshots
-from src.errors import RunFailed
+from src.errors import InputError, RunFailed
 from src.models.dcgan import DCGAN
 from src.protocols import Batch
 from src.tasks.adversarial import Adversarial, Hinge, Loss, NonSaturating
@@ -215,3 +216,29 @@ def test_snapshots_are_drawn_after_every_so_many_epochs(images, tmp_path):
     assert len({path.read_bytes() for path in drawn}) == 3
     with pytest.raises(ValueError, match="every: expected 1 or more epochs"):
         Snapshots(every=0)
+
+
+def test_snapshots_of_what_makes_no_examples_are_refused(images):
+    with pytest.raises(
+        InputError, match=r"callbacks=snapshots: expected a task that makes examples .*; Classification does not"
+    ):
+        network(images(), callbacks=lambda: [Snapshots(every=1)])
+
+
+@pytest.mark.parametrize("part", ["generator", "discriminator"])
+def test_a_network_that_is_frozen_has_no_turn(images, tmp_path, part):
+    data = images()
+    callbacks = partial(list, [Freezing(parts=[part], until=1)])
+    settings = {"task": partial(Adversarial, loss=Hinge()), "callbacks": callbacks, **SETTINGS}
+    learner = network(data, max_epochs=1, **settings)
+    before = {name: tensor.clone() for name, tensor in learner.task.model.named_parameters()}
+    found = fit(learner, data, tmp_path / "run")
+    assert found.steps == 8
+    state = end(tmp_path / "run")["state_dict"]
+    for name, tensor in before.items():
+        if name.endswith("weight") or name.startswith(part):  # a bias may stay where it is by the loss
+            assert torch.equal(state[f"model.{name}"], tensor) == name.startswith(part), name
+    further = network(data, max_epochs=2, **{**settings, "callbacks": partial(list, [Freezing(parts=[part], until=1)])})
+    assert fit(further, data, tmp_path / "run").steps == 16
+    moved = end(tmp_path / "run")["state_dict"]
+    assert not any(torch.equal(moved[f"model.{name}"], tensor) for name, tensor in before.items() if name.endswith("0.weight"))

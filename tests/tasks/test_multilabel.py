@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.optim import SGD
 
+from src.errors import InputError
 from src.protocols import Batch, Mix, Outcome
 from src.tasks.multilabel import MultiLabel
 
@@ -56,3 +57,8 @@ def test_what_it_measures_adds_up_over_batches():
 def test_a_factor_below_0_is_refused():
     with pytest.raises(ValueError, match=r"task\.positive_weights: expected factors from 0; received \[-1\.0\]"):
         task(positive_weights=[-1.0])
+
+
+def test_factors_are_as_many_as_the_labels():
+    with pytest.raises(InputError, match=r"task\.positive_weights: expected 4 factors, one for each class; received 1"):
+        loss(FLAGS, positive_weights=[3.0])

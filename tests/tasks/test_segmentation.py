@@ -18,7 +18,7 @@ from src.data.sources.files import Own
 from src.data.sources.pairs import Pairs
 from src.errors import InputError
 from src.models.unet import UNet
-from src.protocols import Batch
+from src.protocols import Batch, Outcome
 from src.tasks.segmentation import OUTSIDE, Segmentation
 from tests import discs
 from tests.nets import end, fit, network, same, values
@@ -156,3 +156,15 @@ def test_an_augmented_training_goes_on_exactly(masks, tmp_path):
     fit(learner(masks, **{**settings, "max_epochs": 1}), masks, tmp_path / "part")
     fit(learner(masks, **settings), masks, tmp_path / "part")
     assert same(end(tmp_path / "whole"), end(tmp_path / "part"))
+
+
+def test_the_last_of_256_classes_counts_as_any():
+    made = task(model=nn.Identity())
+    target = torch.tensor([[[0, 255]]], dtype=torch.uint8)  # as it is stored
+    outcome = Outcome(torch.tensor(0.0), torch.zeros(1, 256, 1, 2), target)
+    assert int(made.measure(outcome)["accuracy"][1]) == 2
+
+
+def test_factors_are_as_many_as_the_classes():
+    with pytest.raises(InputError, match=r"task\.class_weights: expected 3 factors, one for each class; received 2"):
+        task(class_weights=[1.0, 2.0]).step(batch())
