@@ -152,7 +152,7 @@ def settled(config: DictConfig) -> DictConfig:
     """A copy in which every interpolation is resolved but those that wait for a fact of the data."""
     resolved = resolve(config)
     for key, value in leaves(config):
-        waits = isinstance(value, str) and value.startswith("${data.") and OmegaConf.select(resolved, key) is None
+        waits = isinstance(value, str) and "${data." in value and OmegaConf.select(resolved, key) is None
         if waits:
             OmegaConf.update(resolved, key, value)
     return resolved

@@ -13,7 +13,7 @@ def from_confusion(counts: np.ndarray) -> dict[str, np.ndarray]:
     """Accuracy, balanced accuracy, and precision, recall and F1 by class and as their mean over classes.
 
     A class without predictions has precision 0. One without examples is left out of the means, and has no recall; one that is
-    not predicted either has no F1: these are no numbers.
+    not predicted either has no precision and no F1: these are no numbers.
 
     Args:
         counts: shape (..., classes, classes).
@@ -25,14 +25,17 @@ def from_confusion(counts: np.ndarray) -> dict[str, np.ndarray]:
     true, said = counts.sum(axis=-1), counts.sum(axis=-2)
     present = true > 0
     shares = present / np.maximum(present.sum(axis=-1, keepdims=True), 1)
-    precision = right / np.maximum(said, 1)
-    scores = {"precision": precision, "recall": right / np.maximum(true, 1), "f1": 2 * right / np.maximum(true + said, 1)}
+    scores = {
+        "precision": right / np.maximum(said, 1),
+        "recall": right / np.maximum(true, 1),
+        "f1": 2 * right / np.maximum(true + said, 1),
+    }
     means = {f"{name}_macro": (score * shares).sum(axis=-1) for name, score in scores.items()}
     return {
         "accuracy": right.sum(axis=-1) / counts.sum(axis=(-2, -1)),
         "balanced_accuracy": means["recall_macro"],
         **means,
-        "precision": precision,
+        "precision": np.where(true + said > 0, scores["precision"], np.nan),
         "recall": np.where(present, scores["recall"], np.nan),
         "f1": np.where(true + said > 0, scores["f1"], np.nan),
     }
@@ -79,12 +82,15 @@ def auroc(target: np.ndarray, score: np.ndarray, drawn: np.ndarray) -> np.ndarra
         Shape (resamples,); not a number where only one of the two counts.
     """
     order = np.argsort(score, kind="stable")
-    ranked, flags, weight = score[order], target[order], drawn[:, order]
-    without = np.pad(((1 - flags) * weight).cumsum(axis=1), ((0, 0), (1, 0)))
-    below, up_to = (without[:, np.searchsorted(ranked, ranked, side=side)] for side in ("left", "right"))
-    pairs = (flags * weight).sum(axis=1) * without[:, -1]
-    won = (flags * weight * (below + up_to) / 2).sum(axis=1)
-    return np.where(pairs > 0, won / np.maximum(pairs, 1), np.nan)
+    ranked, flags = score[order], target[order].astype(np.int64)
+    first, last = (np.searchsorted(ranked, ranked, side=side) for side in ("left", "right"))
+    found = []
+    for row in drawn:  # one by one: all together would be several times as large as `drawn`
+        weight = row[order]
+        without = np.concatenate([[0], ((1 - flags) * weight).cumsum()])
+        pairs = (flags * weight).sum() * without[-1]
+        found.append((flags * weight * (without[first] + without[last])).sum() / (2 * pairs) if pairs else np.nan)
+    return np.array(found)
 
 
 def calibration_bins(target: np.ndarray, probability: np.ndarray, bins: int = 10) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from src import checkpoints, fitting, hardware, packaging, processes, signals
+from src.callbacks.freezing import Freezing
 from src.callbacks.logging import Handing
 from src.callbacks.progress import Progress
 from src.callbacks.saving import Saving
@@ -221,10 +222,16 @@ class Network:
         self.task.cpu().eval()
         ((batch,),) = Batches(data.arrays, data.rows("train")[:32], batch_size=32)
         found = counting.flops(self.task, batch, name=data.prepared.card["name"])
-        count = len(data.rows("train"))
-        if smallest(count, batch_size=data.batch_size, ranks=self._processes, limit=self._overfit or self._limit) == 1:
+        limit, rows = self._overfit or self._limit, data.rows("train")
+        fewest = smallest(len(rows), batch_size=data.batch_size, ranks=self._processes, limit=limit)
+        if fewest == 1 and not self._normalised_otherwise():
             counting.alone(self.task, batch)
         return found
+
+    def _normalised_otherwise(self) -> bool:
+        """Whether batch normalisation may take one example: it is frozen, or goes by the batches of all processes."""
+        together = self._processes > 1 and self._arguments.get("sync_batchnorm")
+        return bool(together) or any(isinstance(callback, Freezing) for callback in self._callbacks())
 
     def _lay_out(self) -> None:
         """Lays weights of convolutions out as they are computed with on GPUs, and fast on CPUs: channels last."""

@@ -192,9 +192,11 @@ def test_a_resolved_configuration_has_no_interpolation_left():
 def test_settled_keeps_only_what_waits_for_the_data():
     config = configuration.settled(compose(["data=image_folder"]))
     raw = OmegaConf.to_container(config, resolve=False)
-    assert raw["model"]["num_outputs"] == "${data.num_classes}"
+    assert raw["model"]["num_outputs"].endswith("${data.num_classes}}")
     assert raw["data"]["dataset"]["source"]["root"] == "data/raw/images"
     assert resolve(config, facts={"shape": [3, 32, 32], "num_classes": 4}).model.num_outputs == 4
+    two = configuration.settled(compose(["+experiment=binary"]))
+    assert OmegaConf.to_container(two, resolve=False)["model"]["num_outputs"] == 1
 
 
 def test_a_run_is_trained_further_with_other_values(tmp_path):

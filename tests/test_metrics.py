@@ -46,7 +46,11 @@ def test_scores_from_a_confusion(case):
     present = np.unique(target)  # a class without examples is left out of the means
     scored = {"labels": range(classes), "average": None}
     each = (
-        reference.precision_score(target, prediction, zero_division=0, **scored),
+        np.where(
+            np.isin(range(classes), [*target, *prediction]),
+            reference.precision_score(target, prediction, zero_division=0, **scored),
+            np.nan,
+        ),
         reference.recall_score(target, prediction, zero_division=np.nan, **scored),
         reference.f1_score(target, prediction, zero_division=np.nan, **scored),
     )

@@ -156,7 +156,8 @@ def _check(raw: Raw, name: str) -> None:
             f"{name}: expected for each example a 0 or 1 for each of {len(raw.classes)} classes; received rows of "
             f"{target.shape[1]} values from {target.min()} to {target.max()}. Correct the labels or the list of classes."
         )
-    outside = np.flatnonzero((target < 0) | (target >= len(raw.classes))) if target.ndim != 2 else ()
+    largest = 1 if target.ndim == 2 else len(raw.classes) - 1  # flags, or numbers of classes
+    outside = np.flatnonzero((target < 0) | (target > largest))
     if len(outside):
         row = int(outside[0]) // target[0].size
         raise InputError(

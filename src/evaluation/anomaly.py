@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from src import metrics
 from src.assembly import Experiment
 from src.evaluation import codes
 from src.evaluation.core import bootstrap, interval
@@ -15,8 +16,6 @@ from src.evaluation.style import ACCENT, GREY, SECOND, axes, sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-RESAMPLES = 200  # each of them sorts the whole part
 
 
 class Anomaly:
@@ -49,18 +48,14 @@ class Anomaly:
         values = {"error": error.mean()}
         if not 0 < anomalous.sum() < len(table):
             return values, {"error": interval(bootstrap(len(error)) @ error / len(error))}
-        from sklearn.metrics import average_precision_score, roc_auc_score
-
-        named = {"auroc": roc_auc_score, "average_precision": average_precision_score}
-        drawn = bootstrap(len(table), resamples=RESAMPLES)
-        values |= {name: score(anomalous, error) for name, score in named.items()}
-        intervals = {
-            name: interval(np.array([score(anomalous, error, sample_weight=row) for row in drawn]))
-            for name, score in named.items()
-        }
+        named = {"auroc": metrics.auroc, "average_precision": metrics.average_precision}
+        whole, drawn = np.ones((1, len(table)), dtype=np.int64), bootstrap(len(table))
+        values |= {name: float(score(anomalous, error, whole)[0]) for name, score in named.items()}
+        intervals = {name: interval(score(anomalous, error, drawn)) for name, score in named.items()}
         for number in np.unique(table["target"][anomalous]):
             chosen = ~anomalous | (table["target"] == number).to_numpy()
-            values[f"auroc/{self.classes[number]}"] = roc_auc_score(anomalous[chosen], error[chosen])
+            found = metrics.auroc(anomalous[chosen], error[chosen], np.ones((1, chosen.sum()), dtype=np.int64))
+            values[f"auroc/{self.classes[number]}"] = float(found[0])
         return values, intervals
 
     def ask(self, table: pd.DataFrame, experiment: Experiment) -> dict[str, float]:

@@ -26,12 +26,12 @@ class Binary(Classification):
 
     def scores(self, table: pd.DataFrame) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
         values, intervals = super().scores(table)
+        del values["top_1_accuracy"], intervals["top_1_accuracy"]  # the accuracy once more
         target, _, probability = self._arrays(table)
+        drawn = bootstrap(len(table))
         for name, score in (("auroc", metrics.auroc), ("average_precision", metrics.average_precision)):
-            whole, resampled = (
-                score(target, probability[:, 1], drawn) for drawn in (np.ones((1, len(table))), bootstrap(len(table)))
-            )
-            values[name], intervals[name] = float(whole[0]), interval(resampled)
+            values[name] = float(score(target, probability[:, 1], np.ones((1, len(table))))[0])
+            intervals[name] = interval(score(target, probability[:, 1], drawn))
         return values, intervals
 
     def figures(self, table: pd.DataFrame, experiment: Experiment) -> Mapping[str, Figure]:

@@ -41,6 +41,13 @@ class Asking(Protocol):
     def ask(self, table: pd.DataFrame, experiment: Experiment) -> dict[str, float]: ...
 
 
+@runtime_checkable
+class Rebuilding(Protocol):
+    """An evaluation that judges an example by what is made of itself: one that is spoilt would be judged by the spoilt one."""
+
+    of_input: bool
+
+
 @dataclass(frozen=True)
 class Result:
     """One part evaluated: its predictions, and metrics and 95 % intervals by flat name (`test/accuracy`)."""
@@ -59,8 +66,7 @@ def evaluate(experiment: Experiment, part: str, folder: Path | None = None) -> R
     """
     result = scored(experiment, part, predicted(experiment, part, folder))
     if isinstance(experiment.evaluation, Asking):
-        for name, value in experiment.evaluation.ask(result.table, experiment).items():
-            result.metrics[f"{part}/{name}"] = float(value)
+        result.metrics.update(_numbers(part, experiment.evaluation.ask(result.table, experiment)))
     return result
 
 
@@ -76,14 +82,19 @@ def predicted(experiment: Experiment, part: str, folder: Path | None = None) -> 
 
 
 def scored(experiment: Experiment, part: str, table: pd.DataFrame) -> Result:
-    """What predictions of a part, or of some of it, are worth by themselves."""
+    """What predictions of a part, or of some of it, are worth by themselves.
+
+    A score that there is none of, as of a class without examples, is left out: JSON knows no word for it.
+    """
     metrics, intervals = experiment.evaluation.scores(table)
-    return Result(
-        part=part,
-        table=table,
-        metrics={f"{part}/{name}": float(value) for name, value in metrics.items()},
-        intervals={f"{part}/{name}": (float(low), float(high)) for name, (low, high) in intervals.items()},
-    )
+    numbers = _numbers(part, metrics)
+    named = {f"{part}/{name}": (float(low), float(high)) for name, (low, high) in intervals.items()}
+    found = {name: ends for name, ends in named.items() if name in numbers and np.isfinite(ends).all()}
+    return Result(part=part, table=table, metrics=numbers, intervals=found)
+
+
+def _numbers(part: str, scores: Mapping[str, float]) -> dict[str, float]:
+    return {f"{part}/{name}": float(value) for name, value in scores.items() if np.isfinite(value)}
 
 
 def _tables(experiment: Experiment, rows: np.ndarray) -> Iterator[pa.Table]:

@@ -50,7 +50,7 @@ class Robustness:
         if stored.ndim != 4 or stored.dtype != np.uint8:
             print("robustness: left out, for what it spoils are images of pixels from 0 to 255.", file=sys.stderr)
             return Findings()
-        if getattr(experiment.evaluation, "of_input", False):
+        if isinstance(experiment.evaluation, core.Rebuilding):
             print("robustness: left out, for a spoilt image would be judged by itself.", file=sys.stderr)
             return Findings()
         chosen = self._suited(experiment.data.targets(rows[:1]).ndim)

@@ -1,6 +1,7 @@
 """One of two classes for each example, by one output."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from src.errors import InputError
 from src.protocols import Batch, Mix, Outcome
+from src.tasks import heads
 from src.tasks.base import Task
 
 
@@ -34,24 +36,26 @@ class Binary(Task):
         if positive_weight <= 0:
             raise ValueError(f"task.positive_weight: expected a factor above 0; received {positive_weight}.")
         super().__init__(**common)
+        self._weight: Tensor
         self._smoothing = label_smoothing
         self.register_buffer("_weight", torch.tensor(float(positive_weight)), persistent=False)
 
     @property
     def scoring(self) -> nn.Module:
-        return nn.Sequential(self.model, BothSides())
+        return nn.Sequential(self.model, _BothSides())
 
     def step(self, batch: Batch) -> Outcome:
-        logits = self.model(batch.input).float()
+        return heads.judged(self.model(batch.input), partial(self._judged, target=batch.target))
+
+    def _judged(self, logits: Tensor, target: Tensor) -> Outcome:
         if logits.shape[1] != 1:
             raise InputError(
-                f"task=binary: expected a model with one output; {type(self.model).__name__} has {logits.shape[1]}. Leave its "
-                "model.num_outputs as it is, or choose task=classification."
+                f"task=binary: expected a model with one output; {type(self.model).__name__} has {logits.shape[1]}. Set "
+                "model.num_outputs=1 (of torchvision's model.network.num_classes=1), or choose task=classification."
             )
-        logit = logits[:, 0]
-        share = (1 - self._smoothing) * batch.target + self._smoothing / 2
-        loss = binary_cross_entropy_with_logits(logit, share, pos_weight=self._weight)
-        return Outcome(loss, logit, batch.target)
+        logit = logits[:, 0].float()
+        share = (1 - self._smoothing) * target + self._smoothing / 2
+        return Outcome(binary_cross_entropy_with_logits(logit, share, pos_weight=self._weight), logit, target)
 
     def mix(self, target: Any, mix: Mix) -> Tensor:
         return torch.lerp(target[mix.partner].float(), target.float(), mix.share)
@@ -61,11 +65,14 @@ class Binary(Task):
         return {"accuracy": (right, len(outcome.target))}
 
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
-        return {"probability": BothSides()(self.model(input).float()).sigmoid()}
+        return {"probability": _both(self.model(input).float()).sigmoid()}
 
 
-class BothSides(nn.Module):
-    """What speaks for either class, of what speaks for the second. Shapes: (batch, 1) to (batch, 2)."""
-
+class _BothSides(nn.Module):
     def forward(self, logit: Tensor) -> Tensor:
-        return torch.cat([-logit, logit], dim=1)
+        return _both(logit)
+
+
+def _both(logit: Tensor) -> Tensor:
+    """What speaks for either class, of what speaks for the second. Shapes: (batch, 1) to (batch, 2)."""
+    return torch.cat([-logit, logit], dim=1)

@@ -1,6 +1,7 @@
 """One class of several for each example."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -8,7 +9,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from src import losses
-from src.protocols import Batch, Heads, Mix, Outcome
+from src.protocols import Batch, Mix, Outcome
+from src.tasks import heads
 from src.tasks.base import Task
 
 
@@ -37,12 +39,7 @@ class Classification(Task):
         self.register_buffer("_weights", losses.weights(class_weights, key="task.class_weights"), persistent=False)
 
     def step(self, batch: Batch) -> Outcome:
-        made = self.model(batch.input)
-        if not isinstance(made, Heads):
-            return self._judged(made, batch.target)
-        outcome = self._judged(made.logits, batch.target)
-        others = [share * self._judged(logits, batch.target).loss for logits, share in made.others]
-        return outcome._replace(loss=torch.stack([outcome.loss, *others]).sum())
+        return heads.judged(self.model(batch.input), partial(self._judged, target=batch.target))
 
     def _judged(self, logits: Tensor, target: Any) -> Outcome:
         spread = target.over(logits.shape[1]) if isinstance(target, Mixed) else target

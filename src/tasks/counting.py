@@ -45,10 +45,12 @@ def alone(task: Task, batch: Batch) -> None:
         InputError: it fails.
     """
     random, tried = random_state(), deepcopy(task).train()
-    single = Batch(*(part[:1] if isinstance(part, torch.Tensor) else part for part in batch))
+    single = Batch(batch.input[:1], batch.target[:1], batch.row[:1])
     try:
         with torch.no_grad():
             tried.step(tried.augmented(single))
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(
             f"expected a network that can be trained on one example; {type(task.model).__name__} cannot: {error}. With this "

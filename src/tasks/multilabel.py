@@ -1,6 +1,7 @@
 """Any number of several labels for each example, none among them."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from src import losses
 from src.protocols import Batch, Mix, Outcome
+from src.tasks import heads
 from src.tasks.base import Task
 
 
@@ -29,10 +31,12 @@ class MultiLabel(Task):
         self.register_buffer("_weights", losses.weights(positive_weights, key="task.positive_weights"), persistent=False)
 
     def step(self, batch: Batch) -> Outcome:
-        logits = self.model(batch.input).float()
+        return heads.judged(self.model(batch.input), partial(self._judged, target=batch.target))
+
+    def _judged(self, logits: Tensor, target: Tensor) -> Outcome:
         weight = losses.fitting(self._weights, logits, key="task.positive_weights")
-        loss = binary_cross_entropy_with_logits(logits, batch.target.float(), pos_weight=weight)
-        return Outcome(loss, logits, batch.target)
+        loss = binary_cross_entropy_with_logits(logits.float(), target.float(), pos_weight=weight)
+        return Outcome(loss, logits, target)
 
     def mix(self, target: Any, mix: Mix) -> Tensor:
         return torch.lerp(target[mix.partner].float(), target.float(), mix.share.unsqueeze(1))

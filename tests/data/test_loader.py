@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.data.loader import Batches
+from src.data.loader import Batches, smallest
 from src.errors import InputError
 
 ROWS = 53
@@ -72,6 +72,15 @@ def test_processes_share_the_batches_that_one_process_would_take(count, batch_si
             mean = sum(piece.weight * piece.input.mean(dim=0) for piece in pieces) / ranks
             assert torch.allclose(mean, batch.input.mean(dim=0))
             assert {piece.weight for piece in pieces} == {1.0} or len(batch.row) < batch_size * ranks
+    sizes = [len(batch.row) for loader in made for item in loader for batch in item]
+    assert smallest(count, batch_size=batch_size, ranks=ranks) == min(sizes)
+
+
+@given(count=st.integers(1, 80), batch_size=st.integers(1, 9), limit=st.integers(1, 12), ranks=st.integers(1, 3))
+def test_the_smallest_batch_of_a_shortened_epoch(count, batch_size, limit, ranks):
+    made = [Batches(arrays(), np.arange(count), batch_size=batch_size, rank=r, ranks=ranks, limit=limit) for r in range(ranks)]
+    sizes = [len(batch.row) for loader in made for item in loader for batch in item]
+    assert smallest(count, batch_size=batch_size, ranks=ranks, limit=limit) == min(sizes)
 
 
 @pytest.mark.parametrize("position", [0, 7])

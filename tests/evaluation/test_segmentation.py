@@ -144,7 +144,7 @@ def test_a_class_that_is_neither_there_nor_said_has_no_score():
     table = pd.DataFrame(evaluation.columns({"probability": probability}, truth)).assign(index=[0])
     values, intervals = evaluation.scores(table)
     assert values["dice/a"] == 0
-    assert np.isnan(values["dice/c"])
+    assert all(np.isnan(values[f"{kind}/c"]) for kind in ("dice", "iou", "precision", "recall"))
     assert np.isnan(intervals["iou/c"]).all()
     assert values["dice_macro"] == pytest.approx(values["dice/b"] / 2)
 

@@ -89,3 +89,14 @@ def test_a_training_learns_and_goes_on_exactly(images, tmp_path):
 def test_settings_that_make_no_sense_are_refused(settings, error, message):
     with pytest.raises(error, match=message):
         task(**settings)
+
+
+def test_its_package_answers_with_both_probabilities(images, tmp_path):
+    data = images(num_classes=2)
+    learner = network(data, model=SMALL, task=partial(Binary, num_classes=2), max_epochs=1)
+    fit(learner, data, tmp_path / "run")
+    stored = data.inputs(data.rows("val")).astype(np.float32)
+    expected = np.concatenate([part["probability"] for part in learner.predict(data, data.rows("val"))])
+    package = learner.package(tmp_path / "model", stored[:4])
+    program = torch.export.load(tmp_path / "model" / package["file"]).module()
+    assert np.allclose(program(torch.from_numpy(stored)).detach().numpy(), expected, atol=1e-5)
