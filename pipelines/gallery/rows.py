@@ -17,6 +17,7 @@ from src import runs
 from src.errors import InputError, RunFailed
 
 HERE = Path(__file__).parent
+COMMAND = "python -m src.train"
 COSTS = ("fit_seconds", "latency_one_ms")
 
 
@@ -47,7 +48,7 @@ class Row:
 
     @property
     def command(self) -> str:
-        return " ".join(["python -m src.train", *self.arguments])
+        return " ".join([COMMAND, *self.arguments])
 
     @property
     def whole(self) -> str:
@@ -56,7 +57,7 @@ class Row:
         if self.each:
             keys, values = zip(*(one.split("=", 1) for one in self.each), strict=True)
             swept.append(f"{keys[0]}={','.join(values)}")
-        return " ".join([self.command, *(["-m", *swept] if swept else [])])
+        return " ".join([COMMAND, *(["-m"] if swept else []), *self.arguments, *swept])
 
     @property
     def measured(self) -> Mapping[str, Any]:

@@ -7,10 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.gallery.rows import Row, mean
+from pipelines.gallery.rows import COMMAND, Row, mean
 from pipelines.wording import brief, number, words
-
-COMMAND = "python -m src.train "
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -25,13 +23,13 @@ def _shown(row: Row, measured: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _table(shown: Sequence[str], pairs: Sequence[tuple[Row, Mapping[str, Any]]]) -> str:
-    heads = [f"`{COMMAND.strip()} ...`", *map(words, shown), "published", "parameters", "FLOPs", "training", "one example"]
+    heads = [f"`{COMMAND} ...`", *map(words, shown), "published", "parameters", "FLOPs", "training", "one example"]
     lines = [heads, ["---"] * len(heads)]
     for row, measured in pairs:
         seconds, latency = (_median(measured, name) for name in ("fit_seconds", "latency_one_ms"))
         lines.append(
             [
-                f"`{row.whole.removeprefix(COMMAND)}`",
+                f"`{row.whole.removeprefix(COMMAND).strip()}`",
                 *(_score(*mean(measured, name)) for name in shown),
                 row.published,
                 brief(measured["parameters"]),

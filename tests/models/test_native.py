@@ -46,8 +46,9 @@ def test_a_step_at_native_resolution(pictures, model):
             f"data.root={pictures}",
             "augmentation=none",
             "data.batch_size=2",
+            "optimizer=adam",  # moves every weight
             "optimizer.lr=1e-4",
-            "optimizer.weight_decay=0.0",
+            "scheduler=constant",
             "trainer.accelerator=cpu",
         ]
     )

@@ -64,10 +64,10 @@ def test_a_row_keeps_the_figures_of_a_class_that_it_shows(row: Row):
 
 
 def test_a_headline_may_name_a_figure_of_one_class(row: Row):
-    headline = "evaluation.headline={recall/0:max}"
+    headline = "+evaluation.headline={recall/0:max}"
     one = Row(**{**vars(row), "seeds": [0], "arguments": [*row.arguments, headline]})
     one.measure()
-    assert table.markdown([one]).startswith("| `python -m src.train ...` | recall/0 |")
+    assert table.markdown([one]).startswith("| `python -m src.train ...` | accuracy | f1 macro | log loss | recall/0 |")
 
 
 def test_rows_that_were_measured_before_do_not_make_a_row_one_of_unknown_code(row: Row):
@@ -88,8 +88,12 @@ def test_a_row_trains_what_its_arguments_name_and_one_of_each(row: Row, tmp_path
     each = Row(**{**vars(row), "seeds": [0], "each": ["data.batch_size=8", "data.batch_size=9"]})
     each.measure()
     assert [*each.measured["runs"]] == ["data.batch_size=8 seed=0", "data.batch_size=9 seed=0"]
-    assert "-m data.batch_size=8,9`" in table.markdown([each])
-    assert Row(**{**vars(each), "seeds": [0, 1]}).whole.endswith(" -m seed=0,1 data.batch_size=8,9")
+    whole = Row(**{**vars(each), "seeds": [0, 1]}).whole
+    assert whole.startswith("python -m src.train -m +experiment=most_frequent ")
+    assert whole.endswith(" seed=0,1 data.batch_size=8,9")
+    done = subprocess.run([sys.executable, *each.whole.split()[1:]], capture_output=True, text=True, check=True)
+    assert done.stdout.count("This run exists; nothing is trained.") == 2
+    assert f"`{each.whole.removeprefix('python -m src.train ')}`" in table.markdown([each])
 
 
 def test_a_command_that_fails_leaves_no_row(row: Row):
