@@ -63,12 +63,15 @@ def average_precision(target: np.ndarray, score: np.ndarray, drawn: np.ndarray) 
         Shape (resamples,); not a number where no example of the label counts.
     """
     order = np.argsort(-score, kind="stable")
-    ranked, weight = score[order], drawn[:, order]
+    ranked, flags = score[order], target[order].astype(np.int64)
     last = np.searchsorted(-ranked, -ranked, side="right") - 1
-    of_label = weight * target[order]
-    precision = of_label.cumsum(axis=1)[:, last] / np.maximum(weight.cumsum(axis=1)[:, last], 1)
-    total = of_label.sum(axis=1)
-    return np.where(total > 0, (of_label * precision).sum(axis=1) / np.maximum(total, 1), np.nan)
+    found = []
+    for row in drawn:  # one by one: all together would be several times as large as `drawn`
+        weight = row[order]
+        of_label = flags * weight
+        precision = of_label.cumsum()[last] / np.maximum(weight.cumsum()[last], 1)
+        found.append((of_label * precision).sum() / of_label.sum() if of_label.any() else np.nan)
+    return np.array(found)
 
 
 def auroc(target: np.ndarray, score: np.ndarray, drawn: np.ndarray) -> np.ndarray:
@@ -85,7 +88,7 @@ def auroc(target: np.ndarray, score: np.ndarray, drawn: np.ndarray) -> np.ndarra
     ranked, flags = score[order], target[order].astype(np.int64)
     first, last = (np.searchsorted(ranked, ranked, side=side) for side in ("left", "right"))
     found = []
-    for row in drawn:  # one by one: all together would be several times as large as `drawn`
+    for row in drawn:
         weight = row[order]
         without = np.concatenate([[0], ((1 - flags) * weight).cumsum()])
         pairs = (flags * weight).sum() * without[-1]
