@@ -72,10 +72,7 @@ def store() -> Any:
 
     It waits for no other process: one that never comes would keep the first from telling the rest.
     """
-    from torch.distributed import TCPStore
-
-    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    return TCPStore(host, port, is_master=_serves(), wait_for_workers=False, multi_tenant=True, timeout=ANSWER)
+    return _open(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), serves=_serves())
 
 
 def _serves() -> bool:
@@ -111,10 +108,18 @@ def key(name: str) -> str:
 
 def server() -> Any:
     """A store that the first process serves on a free port."""
-    from torch.distributed import TCPStore
+    from torch.distributed import DistNetworkError
 
     host = os.environ.get("MASTER_ADDR", "127.0.0.1")
-    return TCPStore(host, 0, is_master=True, wait_for_workers=False, multi_tenant=True)
+    while True:
+        place = _open(host, 0, serves=True)
+        # torch remembers the servers of this process by port, and keeps what it remembers of one that has ended: where the
+        # system gives the same port again, the new server is not found by it, and whoever opens it next would serve it twice.
+        try:
+            _open(host, place.port, serves=True)
+        except DistNetworkError:
+            continue
+        return place
 
 
 def meet(port: int) -> None:
@@ -123,3 +128,9 @@ def meet(port: int) -> None:
     In torchrun's, the addresses of an attempt whose processes were killed still stand, and the next one would call them.
     """
     os.environ.update({"MASTER_PORT": str(port), AGENT: "False"})
+
+
+def _open(host: str, port: int, *, serves: bool) -> Any:
+    from torch.distributed import TCPStore
+
+    return TCPStore(host, port, is_master=serves, wait_for_workers=False, multi_tenant=True, timeout=ANSWER)
