@@ -1,6 +1,6 @@
 """Parts of a network that are not trained: in the whole training, or in its first epochs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -19,27 +19,32 @@ class Freezing(Callback):
 
     Args:
         parts: by how the names of their weights begin.
-        until: for so many epochs; None for all of them.
+        until: for so many epochs; None for all of them. By part, as {stem: 4, features: 2}, they thaw one after the other
+            (Howard and Ruder 2018, arXiv:1801.06146), and those that are not named there stay frozen.
     """
 
-    def __init__(self, *, parts: Sequence[str], until: int | None = None):
+    def __init__(self, *, parts: Sequence[str], until: int | Mapping[str, int] | None = None):
         if not parts:
             raise ValueError("parts: expected the beginnings of weights' names, as [features]; received none.")
-        if until is not None and (type(until) is not int or until < 1):
-            raise ValueError(f"until: expected a number of epochs from 1, or null for all of them; received {until}.")
-        self._parts = list(parts)
+        ends: Mapping[str, Any] = until if isinstance(until, Mapping) else dict.fromkeys(parts, until)
+        for part, end in ends.items():
+            if part not in parts:
+                raise ValueError(f"until: expected parts of {list(parts)}; received {part}.")
+            if not (type(end) is int and end >= 1) and (end is not None or isinstance(until, Mapping)):
+                raise ValueError(f"until: expected a number of epochs from 1, or null for all of them; received {end}.")
         self._until = until
-        self._frozen: list[nn.Parameter] = []
+        self._ends = {part: ends.get(part) for part in parts}
+        self._frozen: dict[str, nn.Parameter] = {}
 
     def check(self, task: Any, *, processes: int) -> None:
         """Refuses parts that the network lacks, and those that are all of it."""
         names = [name for name, _ in task.model.named_parameters()]
-        if len(parts.within(self._parts, names, key="callbacks.freeze.parts")) == len(names):
+        if len(parts.within(self._ends, names, key="callbacks.freeze.parts")) == len(names):
             raise InputError(
-                f"callbacks.freeze.parts={self._parts}: expected something that is left to train; these are all {len(names)} "
+                f"callbacks.freeze.parts={[*self._ends]}: expected something that is left to train; these are all {len(names)} "
                 "weights. Leave the head out."
             )
-        if self._until is not None and processes > 1:
+        if any(self._ends.values()) and processes > 1:
             raise InputError(
                 f"callbacks.freeze.until={self._until}: expected null in a training of {processes} processes, which agree at "
                 "its beginning on the gradients that they share. Train the head first (until=null), then the whole from that "
@@ -49,29 +54,37 @@ class Freezing(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Freezes here already: what joins the processes looks at which weights are trained when it is made."""
         chosen = pl_module.model.named_parameters()  # type: ignore[union-attr]
-        self._frozen = [weight for name, weight in chosen if weight.requires_grad and self._has(name)]
-        self._hold(True)
+        self._frozen = {name: weight for name, weight in chosen if weight.requires_grad and self._part(name)}
+        self._hold(0)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A training that goes on within an epoch has no beginning of it."""
         self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        frozen = self._until is None or trainer.current_epoch < self._until
-        self._hold(frozen)
+        self._hold(trainer.current_epoch)
         for name, module in pl_module.model.named_modules():  # type: ignore[union-attr]
-            if isinstance(module, _BatchNorm) and self._has(name):
-                module.train(not frozen)
+            if isinstance(module, _BatchNorm) and self._part(name):
+                module.train(not self._holds(name, trainer.current_epoch))
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self._hold(False)
+        self._release()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._hold(False)  # the next fit from a checkpoint begins with a network that nothing is frozen of
+        self._release()  # the next fit from a checkpoint begins with a network that nothing is frozen of
 
-    def _has(self, name: str) -> bool:
-        return any(parts.inside(name, part) for part in self._parts)
+    def _part(self, name: str) -> str | None:
+        """The part that a name lies in, of several the innermost."""
+        return max((part for part in self._ends if parts.inside(name, part)), key=len, default=None)
 
-    def _hold(self, frozen: bool) -> None:
-        for weight in self._frozen:
-            weight.requires_grad_(not frozen)
+    def _holds(self, name: str, epoch: int) -> bool:
+        end = self._ends[self._part(name) or ""]
+        return end is None or epoch < end
+
+    def _hold(self, epoch: int) -> None:
+        for name, weight in self._frozen.items():
+            weight.requires_grad_(not self._holds(name, epoch))
+
+    def _release(self) -> None:
+        for weight in self._frozen.values():
+            weight.requires_grad_(True)

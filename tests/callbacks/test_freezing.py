@@ -17,7 +17,7 @@ ADAM = partial(Adam, lr=0.01, fused=True)
 CYCLE = partial(OneCycleLR, max_lr=0.02)
 
 
-def frozen(*named: str, until: int | None = None):
+def frozen(*named: str, until: int | dict[str, int] | None = None):
     return lambda: [Freezing(parts=list(named), until=until)]
 
 
@@ -59,6 +59,25 @@ def test_a_part_learns_from_the_epoch_on_that_is_named(images, tmp_path):
     assert found == {2: (True, 0), 3: (False, 8)}  # 120 examples in batches of 16
 
 
+def test_parts_thaw_one_after_the_other(images, tmp_path):
+    data = images()
+    found = {}
+    for epochs in (1, 2, 3):
+        until = {"features": 2, "features.4": 1}  # the innermost part that names a weight is what counts
+        made = learner(data, frozen("features", "features.4", "classifier.1", until=until), scheduler=None, max_epochs=epochs)
+        before = {name: tensor.clone() for name, tensor in made.task.model.named_parameters()}
+        fit(made, data, tmp_path / str(epochs))
+        after = weights(tmp_path / str(epochs))
+        found[epochs] = {name for name, tensor in before.items() if torch.equal(after[f"model.{name}"], tensor)}
+    second = {"features.4.weight"}
+    first = {"features.0.weight", "features.1.weight", "features.1.bias", "features.5.weight", "features.5.bias"}
+    assert found == {
+        1: first | second | {"classifier.1.weight", "classifier.1.bias"},
+        2: first | {"classifier.1.weight", "classifier.1.bias"},
+        3: {"classifier.1.weight", "classifier.1.bias"},
+    }
+
+
 @pytest.mark.parametrize("stop", [1, 2, 3])
 def test_it_goes_on_exactly_on_both_sides_of_the_change(images, tmp_path, stop):
     data = images()
@@ -91,7 +110,7 @@ def test_what_was_thawed_is_frozen_again_where_a_training_goes_back(images, tmp_
         def on_train_start(self, trainer, pl_module):
             super().on_train_start(trainer, pl_module)
             Leaping.fits += 1
-            self.held = [weight.requires_grad for weight in self._frozen]
+            self.held = [weight.requires_grad for weight in self._frozen.values()]
 
         def on_train_epoch_start(self, trainer, pl_module):
             super().on_train_epoch_start(trainer, pl_module)
@@ -125,7 +144,13 @@ def test_what_cannot_be_frozen_is_refused_before_the_training(images, callbacks,
 
 
 @pytest.mark.parametrize(
-    ("settings", "expected"), [({"parts": []}, "parts: expected"), ({"parts": ["a"], "until": 0}, "until: expected")]
+    ("settings", "expected"),
+    [
+        ({"parts": []}, "parts: expected"),
+        ({"parts": ["a"], "until": 0}, "until: expected a number of epochs from 1"),
+        ({"parts": ["a"], "until": {"a": None}}, "until: expected a number of epochs from 1"),
+        ({"parts": ["a"], "until": {"b": 2}}, r"until: expected parts of \['a'\]; received b"),
+    ],
 )
 def test_settings_out_of_range_are_refused(settings, expected):
     with pytest.raises(ValueError, match=expected):
