@@ -39,14 +39,16 @@ class Masks(Pictures):
                 yield group[position : position + 1], whole, mask[None]
                 canvas, begin = None, ends.pop(0)
 
+    def tiles(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of an image's tiles, and where each begins, (top, left)."""
+        rows = np.flatnonzero(self.prepared.array("group") == number)
+        return rows, self.prepared.array("place")[rows, :2]
+
     def whole(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """An image's pixels (channel, height, width) and its mask (height, width)."""
-        rows = np.flatnonzero(self.prepared.array("group") == number)
-        place = self.prepared.array("place")[rows]
-        height, width = place[0, 2:].tolist()
-        image, mask = (
-            pasted(array, place[:, :2], height=height, width=width) for array in (self.inputs(rows), self.targets(rows))
-        )
+        rows, corners = self.tiles(number)
+        height, width = self.prepared.array("place")[rows[0], 2:].tolist()
+        image, mask = (pasted(array, corners, height=height, width=width) for array in (self.inputs(rows), self.targets(rows)))
         return image, mask
 
 

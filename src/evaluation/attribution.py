@@ -49,10 +49,11 @@ class IntegratedGradients:
 
 
 class GradCam:
-    """The maps of the last convolution, weighted by their mean gradients (Selvaraju et al. 2017, arXiv:1610.02391).
+    """The maps of a late convolution, weighted by their mean gradients (Selvaraju et al. 2017, arXiv:1610.02391).
 
-    Where a normalisation follows it, they are taken behind that: before it they have any offset, which would mostly
-    leave nothing. What speaks against the answer is left out, and the coarse map is scaled up to the image.
+    It is the last of those with the coarsest maps. Where a normalisation follows it, they are taken behind that: before it
+    they have any offset, which would mostly leave nothing. What speaks against the answer is left out, and the coarse map is
+    scaled up to the image.
     """
 
     def attribute(self, network: nn.Module, images: Tensor, answers: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ class Explainable(Protocol):
 
 
 class Explanation:
-    """Explains answers of a network that gives a vector of scores for an image, and shows the inside of it.
+    """Explains answers of a network that gives a vector of scores for an image, and shows the inside of any that takes one.
 
     Every method is repeated on the same network with random weights (Adebayo et al. 2018, arXiv:1810.03292): one that
     draws nearly the same map there does not show what was learned. The rank correlation of the two is a metric, and
@@ -69,13 +69,14 @@ class Explanation:
 
         with _or_left_out("explanation"):
             table, stored, images, network = self._subject(result, experiment)
-            answers = torch.from_numpy(table["prediction"].to_numpy(copy=True)).to(images.device)
             networks = (network, randomised(network, seed=self._seed))
-            for name, attribution in self._attributions.items():
-                with _or_left_out(f"explanation.{name}"):
-                    maps, random = (_maps(attribution.attribute(net, images, answers)) for net in networks)
-                    label = f"{name.replace('_', ' ')}\n{compared(name, rank_correlation(maps, random))}"
-                    rows.append((label, maps, random))
+            with _or_left_out("explanation of answers"):
+                answers = _answers(table, network, images)
+                for name, attribution in self._attributions.items():
+                    with _or_left_out(f"explanation.{name}"):
+                        maps, random = (_maps(attribution.attribute(net, images, answers)) for net in networks)
+                        label = f"{name.replace('_', ' ')}\n{compared(name, rank_correlation(maps, random))}"
+                        rows.append((label, maps, random))
             for name, view in self._views.items():
                 with _or_left_out(f"explanation.{name}"):
                     shown, random_shown = (_rows(view.view(net, images[:1])) for net in networks)
@@ -89,25 +90,39 @@ class Explanation:
     def _subject(self, result: Result, experiment: Experiment) -> tuple[pd.DataFrame, np.ndarray, Tensor, nn.Module]:
         """The examples to explain, as they are stored and preprocessed, and the network that answers.
 
+        Where the evaluation names none, it is the first one of the part, which has no answer.
+
         Raises:
-            Unsuited: what was trained is not such a network, or its evaluation names no examples.
+            Unsuited: what was trained is not such a network.
         """
         task: Any = getattr(experiment.learner, "task", None)
         if task is None:
             raise Unsuited("what was trained is not a network")
-        if not isinstance(experiment.evaluation, Explainable):
-            raise Unsuited(f"{type(experiment.evaluation).__name__} names no examples to explain")
-        table = experiment.evaluation.examples(result.table, mistakes=self._mistakes, right=self._right)
+        if isinstance(experiment.evaluation, Explainable):
+            table = experiment.evaluation.examples(result.table, mistakes=self._mistakes, right=self._right)
+        else:
+            table = result.table[["index"]].head(1)
         stored = experiment.data.inputs(table["index"].to_numpy())
         if stored.ndim != 4:
             raise Unsuited(f"examples of shape {list(stored.shape[1:])} are no images [channels, height, width]")
         network = task.scoring.eval()
+        if type(network).forward is nn.Module.forward:
+            raise Unsuited(f"{type(network).__name__} is several networks, none of which takes an image alone")
         images = task.preprocess(torch.from_numpy(stored).to(next(network.parameters()).device))
-        with torch.no_grad():
-            scores = network(images[:1])
-        if not isinstance(scores, Tensor) or scores.ndim != 2:
-            raise Unsuited(f"{type(network).__name__} does not give a vector of scores for an image")
         return table, stored, images, network
+
+
+def _answers(table: pd.DataFrame, network: nn.Module, images: Tensor) -> Tensor:
+    """The number of the output that is each example's answer.
+
+    Raises:
+        Unsuited: there is none.
+    """
+    with torch.no_grad():
+        scores = network(images[:1])
+    if not isinstance(scores, Tensor) or scores.ndim != 2 or "prediction" not in table:
+        raise Unsuited(f"{type(network).__name__} does not give a vector of scores for an image")
+    return torch.from_numpy(table["prediction"].to_numpy(copy=True)).to(images.device)
 
 
 def _maps(attributions: Tensor) -> np.ndarray:

@@ -152,8 +152,13 @@ def patch(network: nn.Module, images: Tensor) -> tuple[int, int] | None:
 
 
 def last_with_maps(network: nn.Module, images: Tensor) -> nn.Module:
-    """The last convolution, or the normalisation that follows it."""
-    return _with_maps(network, images, (nn.Conv2d, nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm))[-1][0]
+    """The last convolution of those with the coarsest maps, or the normalisation that follows it.
+
+    A network that classifies pixels goes on from there to finer maps, of which the last are its answer.
+    """
+    found = _with_maps(network, images, (nn.Conv2d, nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm))
+    coarsest = min(output[0, 0].numel() for _, output in found)
+    return [module for module, output in found if output[0, 0].numel() == coarsest][-1]
 
 
 def _with_maps(network: nn.Module, images: Tensor, kinds: tuple[type[nn.Module], ...]) -> list[tuple[nn.Module, Tensor]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +29,14 @@ class Segmentation:
     """
 
     def __init__(self, *, data: Any, headline: Mapping[str, str | None]):
+        if not hasattr(data, "whole"):
+            raise ValueError(
+                f"task=segmentation: expected data with a mask for each image; {type(data).__name__} has none. Choose "
+                "data=isbi2012, or data=mask_folder with images of your own."
+            )
         self.headline = headline
         self.classes = list(data.classes)
-        self._names = data.names
+        self._data = data
 
     def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray | list[Any]]:
         found: dict[str, list[Any]] = {"mask": [], "log_loss": []}
@@ -59,6 +64,31 @@ class Segmentation:
         intervals = {key: interval(value) for key, value in resampled.items()}
         intervals["log_loss"] = interval(drawn @ (losses * pixels) / (drawn @ pixels))
         return values, intervals
+
+    def examples(self, table: pd.DataFrame, *, mistakes: int, right: int) -> pd.DataFrame:
+        """Tiles that do not overlap: those with most errors, then others at even steps down to the fewest.
+
+        `prediction` is the class that most of the wrong pixels were taken for, or, where all are right, most of the pixels.
+        """
+        size = self._data.shape[-1]
+        found = []
+        for number, mask in zip(table["index"], table["mask"], strict=True):
+            said = unpacked(mask)
+            rows, corners = self._data.tiles(number)
+            for row, (top, left), truth in zip(rows.tolist(), corners.tolist(), self._data.targets(rows), strict=True):
+                here = said[top : top + size, left : left + size]
+                wrong = here != truth
+                answer = int(np.bincount(here[wrong] if wrong.any() else here.ravel()).argmax())
+                caption = f"{self._data.names[number]} ({left}, {top})\n{wrong.mean():.1%} wrong: {self.classes[answer]}"
+                found.append((float(wrong.mean()), number, top, left, row, answer, caption))
+        apart: list[tuple] = []
+        for one in sorted(found, key=lambda tile: (-tile[0], *tile[1:4])):
+            if not any(_overlap(one[1:4], other[1:4], size) for other in apart):
+                apart.append(one)
+        rest = apart[mistakes:]
+        places = np.linspace(0, len(rest) - 1, min(right, len(rest))).round().astype(int)
+        chosen = [*apart[:mistakes], *(rest[place] for place in places)]
+        return pd.DataFrame([tile[4:] for tile in chosen], columns=["index", "prediction", "caption"])
 
     def figures(self, table: pd.DataFrame, experiment: Experiment) -> Mapping[str, Figure]:
         said = {number: unpacked(mask) for number, mask in zip(table["index"], table["mask"], strict=True)}
@@ -101,13 +131,20 @@ class Segmentation:
         figure, ax = axes(width=5.5, height=max(2.0, 0.24 * len(shown) + 1.2))
         for i, name in enumerate(self.classes):
             ax.plot(dice[shown, i], np.arange(len(shown)), "o", label=name, markersize=5)
-        ax.set_yticks(np.arange(len(shown)), [self._names[number] for number in table["index"].to_numpy()[shown]], fontsize=7)
+        ax.set_yticks(
+            np.arange(len(shown)), [self._data.names[number] for number in table["index"].to_numpy()[shown]], fontsize=7
+        )
         title = "Dice by image" + (f", the worst {most} of {len(table)}" if len(table) > most else "")
         ax.set(xlim=(-0.02, 1.02), xlabel="Dice coefficient", title=title)
         ax.invert_yaxis()
         ax.grid(axis="x", alpha=0.3)
         ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
         return figure
+
+
+def _overlap(one: Sequence[int], other: Sequence[int], size: int) -> bool:
+    """Whether two tiles, each by its image, top and left, share pixels."""
+    return one[0] == other[0] and abs(one[1] - other[1]) < size and abs(one[2] - other[2]) < size
 
 
 def _present(counts: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from src import losses
 from src.protocols import Batch, Move, Outcome
@@ -38,6 +38,10 @@ class Segmentation(Task):
         self._shares = (cross_entropy, dice)
         self.register_buffer("_weights", losses.weights(class_weights, key="task.class_weights"), persistent=False)
 
+    @property
+    def scoring(self) -> nn.Module:
+        return nn.Sequential(self.model, _OverPixels())
+
     def step(self, batch: Batch) -> Outcome:
         logits = self.model(batch.input)
         truth = batch.target.unsqueeze(1) == torch.arange(logits.shape[1], device=logits.device).view(-1, 1, 1)
@@ -65,3 +69,10 @@ class Segmentation(Task):
 
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
         return {"probability": self.model(input).float().softmax(dim=1)}
+
+
+class _OverPixels(nn.Module):
+    """Scores of a picture's classes: the means of its pixels' logits (Vinogradova, Dibrov and Myers 2020, arXiv:2002.11434)."""
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return logits.mean(dim=(2, 3))

@@ -113,19 +113,28 @@ def test_what_a_network_does_not_have_is_left_out_and_said(build, capfd):
 @pytest.mark.parametrize(
     ("experiment", "reason"),
     [
-        ("+experiment=k_nearest_neighbours", "not a network"),
-        ("+experiment=autoencoder", "Reconstruction names no examples"),
+        ("+experiment=k_nearest_neighbours", "what was trained is not a network"),
+        ("+experiment=dcgan", "DCGAN is several networks"),
     ],
 )
-def test_what_gives_no_scores_for_an_image_is_not_explained(build, capfd, tmp_path, experiment, reason):
+def test_what_takes_no_image_is_not_explained(build, capfd, tmp_path, experiment, reason):
     experiment = build(experiment, "explanation=default", fit="neighbours" in experiment)
     result = core.evaluate(experiment, "test")
     capfd.readouterr()
     assert examine(experiment, result, tmp_path).metrics == result.metrics
-    said = capfd.readouterr().err
-    assert said.startswith("explanation: left out, for ")
-    assert reason in said
+    assert capfd.readouterr().err.startswith(f"explanation: left out, for {reason}")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_without_answers_shows_its_inside(build, capfd):
+    experiment = build("+experiment=autoencoder", "model.channels=[4,8]", "explanation=default", fit=False)
+    result = core.evaluate(experiment, "test")
+    capfd.readouterr()
+    found = experiment.examinations["explanation"].examine(result, experiment)
+    assert set(found.figures) == {"filters", "activations"}
+    assert set(found.metrics) == {"filters_randomised_correlation", "activations_randomised_correlation"}
+    said = "explanation of answers: left out, for Autoencoder does not give a vector of scores for an image.\n"
+    assert capfd.readouterr().err == said
 
 
 def test_a_network_that_gives_no_vector_is_not_explained(trained, capfd):

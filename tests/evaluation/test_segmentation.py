@@ -66,7 +66,7 @@ def blended(experiment: Experiment, rows: np.ndarray) -> dict[int, np.ndarray]:
 
 
 def test_a_class_that_is_said_but_not_there_counts_as_in_training():
-    data = SimpleNamespace(classes=["ground", "disc", "square"], names={})
+    data = SimpleNamespace(classes=["ground", "disc", "square"], whole=None)
     evaluation = Segmentation(data=data, headline={"dice_macro": "max"})
     truth = np.array([[[0, 0], [1, 1]]], dtype=np.uint8)
     logits = torch.eye(3)[torch.tensor([[[0, 2], [1, 1]]])].permute(0, 3, 1, 2)
@@ -136,7 +136,7 @@ def test_masks_would_not_turn_with_spoilt_pictures(build, capfd):
 
 
 def test_a_class_that_is_neither_there_nor_said_has_no_score():
-    evaluation = Segmentation(data=SimpleNamespace(classes=["a", "b", "c"], names=["x"]), headline={})
+    evaluation = Segmentation(data=SimpleNamespace(classes=["a", "b", "c"], whole=None), headline={})
     truth = np.zeros((1, 4, 4), dtype=np.uint8)
     truth[:, 1:] = 1
     probability = np.zeros((1, 3, 4, 4), dtype=np.float32)
@@ -155,6 +155,41 @@ def test_its_figures_are_drawn_and_the_same_every_time(build, project):
     written = {path.stem: path.read_bytes() for path in core.save(result, project / "run", experiment)}
     assert set(written) == {"overlays", "worst_tiles", "dice_by_image", "thresholds"}
     assert {path.stem: path.read_bytes() for path in core.save(result, project / "run", experiment)} == written
+
+
+def test_tiles_are_explained_those_with_most_errors_first(build):
+    experiment = build("explanation=default")
+    result = core.evaluate(experiment, "test")
+    table = experiment.evaluation.examples(result.table, mistakes=2, right=2)
+    group, place = (experiment.prepared.array(name)[table["index"]] for name in ("group", "place"))
+    masks = dict(zip(result.table["index"], result.table["mask"], strict=True))
+    shares = []
+    for number, (top, left, _, _), truth, answer in zip(
+        group, place, experiment.data.targets(table["index"].to_numpy()), table["prediction"], strict=True
+    ):
+        said = unpacked(masks[number])[top : top + 16, left : left + 16]
+        wrong = said != truth
+        shares.append(wrong.mean())
+        assert (said[wrong] == answer).sum() == max((said[wrong] == i).sum() for i in range(3))
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] == max(
+        (unpacked(masks[number])[top : top + 16, left : left + 16] != truth).mean()
+        for number in masks
+        for rows, corners in [experiment.data.tiles(number)]
+        for (top, left), truth in zip(corners, experiment.data.targets(rows), strict=True)
+    )
+    apart = [abs(place[i, :2] - place[j, :2]).max() >= 16 for i in range(4) for j in range(i) if group[i] == group[j]]
+    assert all(apart)
+    found = experiment.examinations["explanation"].examine(result, experiment)
+    assert set(found.figures) == {"explanation", "filters", "activations"}
+    assert {"saliency_randomised_correlation", "grad_cam_randomised_correlation"} <= set(found.metrics)
+
+
+def test_the_scores_of_a_picture_are_the_means_over_its_pixels(build):
+    experiment = build()
+    images = torch.rand(2, 1, 16, 16)
+    task = experiment.learner.task.eval()
+    assert torch.allclose(task.scoring(images), task.model(images).mean(dim=(2, 3)))
 
 
 def test_masks_lie_over_the_pictures_of_the_contact_sheet(build):
@@ -199,6 +234,13 @@ def refused(*overrides: str) -> None:
     prepared = assembly.prepare(config)
     experiment = assembly.build(assembly.complete(config, prepared), prepared)
     experiment.learner.flops(experiment.data)
+
+
+def test_images_without_masks_are_refused(build):
+    with pytest.raises(
+        InputError, match=r"task=segmentation: expected data with a mask for each image; Images has none.*mask_folder"
+    ):
+        refused("data=digits", "model=unet", "model.depth=2", "task=segmentation")
 
 
 def test_a_classical_estimator_refuses_masks(build):
