@@ -54,6 +54,7 @@ class Entry:
     intervals: Mapping[str, Sequence[float]]
     epochs: Sequence[Mapping[str, str]]
     figures: Sequence[Path]
+    progress: Sequence[Path]  # figures that the training drew, in their order
     link: str | None  # to the run in MLflow
     search: Search | None
 
@@ -79,6 +80,7 @@ def read(name: str) -> Entry:
         intervals=intervals,
         epochs=list(csv.DictReader((folder / "learning.csv").read_text().splitlines())),
         figures=sorted((folder / "figures").glob("*.png")),
+        progress=sorted((folder / "figures" / "training").glob("*.png")),
         link=_link(_shipped(Path(run["folder"]))),
         search=_search(folder / "search"),
     )

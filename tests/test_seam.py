@@ -1,12 +1,14 @@
-"""A task defined outside src goes through compose, train, evaluate, record and report without a change in src."""
+"""A task defined outside src goes through compose, train, evaluate, record and report, which know none by name."""
 
+import ast
 import json
+import re
 
 import mlflow
 import pandas as pd
 import pytest
 
-from tests.repository import clone, repro, run
+from tests.repository import ROOT, clone, repro, run
 
 
 @pytest.mark.cluster
@@ -36,3 +38,17 @@ def test_a_toy_task_goes_all_the_way(tmp_path):
     assert found.data.metrics["test/distance"] == pytest.approx(metrics["test/distance"])
     src = run(folder, "git", "status", "--porcelain", "src", "pipelines").stdout
     assert src == ""
+
+
+def test_nothing_that_runs_knows_a_task_a_model_or_data_by_name():
+    names = {path.stem for group in ("task", "model", "data", "experiment") for path in (ROOT / "conf" / group).glob("*.yaml")}
+    verbs = [ROOT / "src" / f"{verb}.py" for verb in ("prepare", "train", "evaluate", "assembly")]
+    paths = [*ROOT.glob("pipelines/**/*.py"), *verbs, *ROOT.glob("src/tracking/*.py")]
+    assert len(names) > 40
+    assert len(paths) > 30
+    for path in paths:
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):  # a docstring may have an example
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+                del node.body[0]
+        assert names & set(re.findall(r"\w+", ast.unparse(tree))) == set(), path

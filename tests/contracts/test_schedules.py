@@ -48,7 +48,8 @@ CURVES = {
         lambda step: (step + 1) / 6 if step < 5 else (1 + math.cos(math.pi * (step - 5) / 15)) / 2,
         ("scheduler.share=0.25",),
     ),
-    "plateau": (lambda step: 1.0, ()),
+    # An accuracy that rises is no better where the least is best: the rate is halved from the third epoch on.
+    "plateau": (lambda step: 0.5 ** max(step // 5 - 1, 0), ("scheduler.patience=0", "scheduler.mode=min")),
     "one_cycle": (None, ()),
 }
 

@@ -229,6 +229,20 @@ def test_a_store_that_is_away_does_not_fail_the_report(capsys):
     assert said.out == "report: reports/index.html\n"
 
 
+def test_what_the_training_drew_is_shown_in_its_order():
+    figures = results("a", {"grip": 0.9}) / "figures"
+    results("b", {"grip": 0.8})
+    (figures / "training").mkdir()
+    for epoch in (10, 2):
+        (figures / "training" / f"hand_epoch_{epoch:04d}.png").write_bytes((figures / "fingers_0.png").read_bytes())
+    report.main()
+    page = Path("reports/experiments/a.html").read_text()
+    part = page[page.index('<h2 id="training">') : page.index("<h2>In full</h2>")]
+    assert re.findall(r"<figcaption>(.*)</figcaption>", part) == ["Hand epoch 0002", "Hand epoch 0010"]
+    assert part.count('<img src="data:image/png;base64,') == 2
+    assert 'id="training"' not in Path("reports/experiments/b.html").read_text()
+
+
 def test_a_search_has_a_part_of_its_own_on_the_page():
     folder = results("a", {"grip": 0.9}) / "search"
     results("b", {"grip": 0.8})
