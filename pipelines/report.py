@@ -1,12 +1,14 @@
 """The report stage: reports/index.html, leaderboard.md and a page for each experiment, from results/.
 
-It knows no task, model or data set by name. Experiments are compared where they share data, evaluation and objective.
+It knows no task, model or data set by name. Experiments are compared where they share data and the classes that are kept of
+it, the evaluation with its settings, and the objective.
 """
 
+import json
 import statistics
 import sys
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -22,6 +24,7 @@ from src import command, runs
 
 REPORTS = Path("reports")
 ROOM = 4_000_000  # characters of thumbnails in the index, which stays under 5 MB
+TITLE = ("evaluation._target_", "objective.metric")
 COSTS = {"parameters": "parameters", "FLOPs": "flops", "training, s": "fit_seconds", "one example, ms": "latency_one_ms"}
 
 
@@ -64,15 +67,18 @@ class Section:
     metric: str
     entries: Sequence[Entry]
     columns: Sequence[Column]
+    apart: Sequence[str] = ()  # the settings by which it differs from another one of its title
+
+
+Kind = frozenset[tuple[str, str]]  # settings by dotted key
 
 
 def main() -> None:
     params: Any = OmegaConf.to_container(OmegaConf.load("params.yaml"))
-    groups: dict[str, dict[tuple[str, str], list[Entry]]] = {}
+    groups: dict[str, dict[Kind, list[Entry]]] = {}
     for entry in map(read, params["experiments"]):
-        kind = entry.config["evaluation"]["_target_"], entry.config["objective"]["metric"]
-        groups.setdefault(entry.card["content"], {}).setdefault(kind, []).append(entry)
-    data = [[compare(entries) for entries in kinds.values()] for kinds in groups.values()]
+        groups.setdefault(entry.card["content"], {}).setdefault(_kind(entry), []).append(entry)
+    data = [[compare(entries, apart=_apart(kind, kinds)) for kind, entries in kinds.items()] for kinds in groups.values()]
     sections = [section for alike in data for section in alike]
     context = {"data": data, "sections": sections, "thumbnails": _thumbnails(sections)}
     templates = _templates()
@@ -89,7 +95,7 @@ def main() -> None:
     print(f"report: {REPORTS / 'index.html'}")
 
 
-def compare(entries: Sequence[Entry]) -> Section:
+def compare(entries: Sequence[Entry], *, apart: Sequence[str] = ()) -> Section:
     """Ranks experiments by their objective on the test part; what they reach and what they cost make the columns."""
     metric, mode = _ranking(entries)
     sign = 1 if mode == "min" else -1
@@ -106,7 +112,24 @@ def compare(entries: Sequence[Entry]) -> Section:
     for label, name in {**COSTS, f"batch of {' or '.join(sizes)}, ms": "latency_batch_ms"}.items():
         points = [entry.point(name) for entry in ranked]
         columns.append(Column(label, "min", brief, [point if point.value else Point() for point in points]))
-    return Section(words(metric), ranked, [columns[0], *(column for column in columns[1:] if column.known)])
+    return Section(words(metric), ranked, [columns[0], *(column for column in columns[1:] if column.known)], apart)
+
+
+def _kind(entry: Entry) -> Kind:
+    """What experiments of the same data must share to be compared; of an evaluation, all but what a short table shows."""
+    config = entry.config
+    evaluation = {key: value for key, value in config["evaluation"].items() if key != "headline"}
+    kept = config["data"].get("keep") or {}
+    shared = {"evaluation": evaluation, "data": {"keep": kept}, "objective": {"metric": config["objective"]["metric"]}}
+    return frozenset(
+        (key, value if isinstance(value, str) else json.dumps(value, sort_keys=True)) for key, value in runs.flat(shared)
+    )
+
+
+def _apart(kind: Kind, kinds: Iterable[Kind]) -> list[str]:
+    """The settings in which a kind differs from the others of its evaluation and metric, as on a command line."""
+    alike = [other for other in kinds if all(dict(other)[key] == dict(kind)[key] for key in TITLE)]
+    return [f"{key}={value}" for key, value in sorted(kind - frozenset.intersection(*alike))]
 
 
 def _ranking(entries: Sequence[Entry]) -> tuple[str, str]:

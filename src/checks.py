@@ -82,6 +82,8 @@ def unknown(error: ConfigCompositionException, parsed: Sequence[Override]) -> st
         if f"'{key}'" in str(error) or f"'{override.input_line}'" in str(error) or str(override.input_line) in str(error):
             if key in (*ADDED, *EXTRA) and not override.is_add():
                 return f"{key} is added to the defaults: write +{override.input_line}."
+            if new := _new(plain, key, override.value()):
+                return f"{key}: {new} is none of its keys so far; a new one is added by a +: '+{override.input_line}'."
             if key in names:
                 return f"{key}: what is chosen here has no such option (`--cfg job` shows what it has); leave it out."
             return f"{key}: there is no such option; {nearest(key, names)}. A new key is added by +{key}=..."
@@ -108,6 +110,14 @@ def options(group: str) -> list[str]:
 def leaves(node: DictConfig) -> Iterator[tuple[str, Any]]:
     """Every leaf as (dotted key, value), interpolations still open."""
     return flat(OmegaConf.to_container(node, resolve=False))
+
+
+def _new(plain: DictConfig, key: str, value: Any) -> str | None:
+    """The first key that a group of keys is given and does not have; None where there is none, or no such group."""
+    node = OmegaConf.select(plain, key)
+    if not isinstance(value, Mapping) or not isinstance(node, DictConfig):
+        return None
+    return next((str(inner) for inner in value if inner not in node), None)
 
 
 def _inner(config: DictConfig, prefix: str = "") -> list[str]:

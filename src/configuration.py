@@ -94,6 +94,11 @@ def further(folder: Path, overrides: Sequence[str]) -> DictConfig:
                 f"resume={folder}: expected no initial weights, for the training goes on with its own; received "
                 f"{override.input_line}. Leave it out."
             )
+        if _restored(override, plain):
+            raise InputError(
+                f"resume={folder}: expected {key} as it was, for the training goes on with the state that it was in; received "
+                f"{override.input_line}. Leave it out, or begin a training with the weights alone: initial.weights={folder}."
+            )
         if not override.is_add() and key not in names and OmegaConf.select(plain, key, default=...) is ...:
             raise InputError(f"{key}: there is no such option in {folder}; {nearest(key, names)}.")
         if override.is_delete():
@@ -104,6 +109,21 @@ def further(folder: Path, overrides: Sequence[str]) -> DictConfig:
     check_types(plain, config, parsed)
     config.resume = str(folder)
     return config
+
+
+def _restored(override: Override, plain: DictConfig) -> bool:
+    """Whether an override changes what a checkpoint puts back: an optimizer's and a schedule's settings, and a callback's.
+
+    A callback that is new, or goes, is no part of it.
+    """
+    key = override.get_key_element().lstrip("+~")
+    group = key.partition(".")[0]
+    if group not in ("optimizer", "scheduler", "callbacks"):
+        return False
+    before = OmegaConf.select(plain, key, default=...)
+    if override.is_delete() or before is ...:
+        return group != "callbacks" and (override.is_add() or override.is_delete())
+    return bool(before != override.value())
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src import command, processes
+from src import command, processes, rendezvous
 from src.errors import InputError, RunFailed
 from src.tracking import store
 
@@ -191,10 +190,12 @@ def meeting() -> Iterator[Finding]:
 
 
 def _meet(backend: str, count: int) -> Finding:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1"}
+    from torch.distributed import TCPStore
+
+    # Until all have met there: a port that was merely found to be free may be another's by then.
+    held = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(held.port), "WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1"}
+    place |= {rendezvous.AGENT: "True", "TORCHELASTIC_RESTART_COUNT": "0"}  # as torchrun has it: no process serves it again
     environment = {**os.environ, **place, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     command = [sys.executable, "-m", "src.launch.meeting", backend]
     started = [

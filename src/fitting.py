@@ -4,7 +4,7 @@ import logging
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from copy import copy
 from itertools import chain, islice
 from pathlib import Path
@@ -32,7 +32,34 @@ NOISE = (
 for message in NOISE:
     warnings.filterwarnings("ignore", message=f".*{message}.*")
 
+# Arguments of Lightning's Trainer that are done otherwise here, and how.
+_LIMITS = "trainer.limit_batches limits every part"
+_VALIDATIONS = "each epoch ends with a validation, which schedules, checkpoints and early stopping go by"
+_OURS = "the run's own are used"
+OTHERWISE = {
+    **dict.fromkeys(("limit_train_batches", "limit_test_batches", "limit_predict_batches"), _LIMITS),
+    **dict.fromkeys(("check_val_every_n_epoch", "val_check_interval", "num_sanity_val_steps"), _VALIDATIONS),
+    **dict.fromkeys(("logger", "callbacks", "plugins", "default_root_dir", "enable_checkpointing"), _OURS),
+    "gradient_clip_algorithm": "gradients are clipped by their norm",
+    "fast_dev_run": "+debug=fdr does it",
+    "enable_progress_bar": "trainer.progress_bar says it",
+}
+
 PROFILERS = {"simple": "SimpleProfiler", "advanced": "AdvancedProfiler", "pytorch": "PyTorchProfiler"}
+
+
+def check_counts(*, least: int = 1, **counts: int | None) -> None:
+    """Refuses what is not null or a whole number of so many; the names are those of the trainer's settings."""
+    for name, count in counts.items():
+        if count is not None and (type(count) is not int or count < least):
+            raise ValueError(f"trainer.{name}: expected a whole number from {least}; received {count}.")
+
+
+def check_arguments(arguments: Collection[str]) -> None:
+    """Refuses arguments of Lightning's Trainer that would have no effect here, or another one than its documentation says."""
+    for name in arguments:
+        if name in OTHERWISE:
+            raise ValueError(f"trainer.{name}: expected none, for {OTHERWISE[name]}. Leave it out.")
 
 
 def trainer(

@@ -12,8 +12,8 @@ def weights(factors: Sequence[float] | None, *, key: str) -> Tensor | None:
     """Factors of a loss by class as a tensor; None where none are given."""
     if factors is None:
         return None
-    if min(factors) < 0:
-        raise ValueError(f"{key}: expected factors from 0; received {list(factors)}.")
+    if not len(factors) or min(factors) < 0:
+        raise ValueError(f"{key}: expected factors from 0; received {list(factors)}. Give each class one, or null for none.")
     return torch.tensor([float(factor) for factor in factors])
 
 

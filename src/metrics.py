@@ -10,19 +10,45 @@ def confusion(target: np.ndarray, prediction: np.ndarray, num_classes: int) -> n
 
 
 def from_confusion(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """The scores of `from_totals`.
+
+    Args:
+        counts: shape (..., classes, classes).
+    """
+    return from_totals(np.diagonal(counts, axis1=-2, axis2=-1), true=counts.sum(axis=-1), said=counts.sum(axis=-2))
+
+
+def totals(
+    target: np.ndarray, prediction: np.ndarray, num_classes: int, drawn: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How many examples of each class are right, there and predicted: of a resample's confusion, all that scores need.
+
+    Args:
+        drawn: how often each example counts, shape (resamples, examples).
+
+    Returns:
+        Each of shape (resamples, classes).
+    """
+
+    def counted(labels: np.ndarray, which: np.ndarray | int = 1) -> np.ndarray:
+        return np.stack([np.bincount(labels, weights=row * which, minlength=num_classes) for row in drawn])
+
+    return counted(target, target == prediction), counted(target), counted(prediction)
+
+
+def from_totals(right: np.ndarray, true: np.ndarray, said: np.ndarray) -> dict[str, np.ndarray]:
     """Accuracy, balanced accuracy, and precision, recall and F1 by class and as their mean over classes.
 
     A class without predictions has precision 0. One without examples is left out of the means, and has no recall; one that is
     not predicted either has no precision and no F1: these are no numbers.
 
     Args:
-        counts: shape (..., classes, classes).
+        right, true, said: how many examples of each class are right, there and predicted, shape (..., classes).
 
     Returns:
         Arrays of shape (...,) for the means, (..., classes) for those by class.
     """
-    right = np.diagonal(counts, axis1=-2, axis2=-1).astype(np.float64)
-    true, said = counts.sum(axis=-1), counts.sum(axis=-2)
+    right = right.astype(np.float64)
     present = true > 0
     shares = present / np.maximum(present.sum(axis=-1, keepdims=True), 1)
     scores = {
@@ -32,7 +58,7 @@ def from_confusion(counts: np.ndarray) -> dict[str, np.ndarray]:
     }
     means = {f"{name}_macro": (score * shares).sum(axis=-1) for name, score in scores.items()}
     return {
-        "accuracy": right.sum(axis=-1) / counts.sum(axis=(-2, -1)),
+        "accuracy": right.sum(axis=-1) / true.sum(axis=-1),
         "balanced_accuracy": means["recall_macro"],
         **means,
         "precision": np.where(true + said > 0, scores["precision"], np.nan),

@@ -71,6 +71,12 @@ class Run:
     def evaluated(self) -> bool:
         return self.fitted and any(name.startswith("test/") for name in read_json(self.metrics))
 
+    def forget_test(self) -> None:
+        """Takes the numbers of the test part out, which then counts as not evaluated."""
+        write_json(
+            self.metrics, {name: value for name, value in read_json(self.metrics).items() if not name.startswith("test/")}
+        )
+
     @property
     def recorded(self) -> bool:
         """Whether its record came to its end. One that was killed after its last number has still to tell of it."""

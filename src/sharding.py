@@ -93,7 +93,7 @@ class Sharded(DDPStrategy):
             task: Any = self.lightning_module
             task.model, self._whole = self._whole, None
             self.optimizers = []  # their states lie beside the shares, and end with them, as all that holds one
-            for name in ("_stepping", "_passes", "_averaged"):
+            for name in ("_stepping", "_turns", "_averaged"):
                 setattr(task, name, None)
         super().teardown()
 

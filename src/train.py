@@ -41,9 +41,18 @@ class Plan:
     def fitted(self) -> bool:
         return self.run.fitted and self.run.recorded  # else its numbers may not have reached the record
 
+    @property
+    def judged_otherwise(self) -> bool:
+        """Whether the run was evaluated by other settings than these, which are no part of what it is."""
+        before: Any = OmegaConf.to_container(OmegaConf.load(self.run.config))
+        return any(before.get(key) != self.content.get(key) for key in identity.EVALUATION)
+
     def finished(self, *, test: bool) -> bool:
         """Whether there is nothing left to do, which is then said."""
         if not self.fitted or (test and not self.run.evaluated):
+            return False
+        if test and self.judged_otherwise:
+            print("This run exists; nothing is trained. Its evaluation has other settings, and is made anew.")
             return False
         print(f"This run exists; nothing is trained. force=true trains it again beside it.\n{summary(self.run)}")
         from src.tracking import record
@@ -91,6 +100,8 @@ def train(config: DictConfig, *, test: bool = True, patience: float = locks.PATI
         if plan.finished(test=test):
             return run
         fitted = plan.fitted
+        if fitted and test:
+            run.forget_test()  # where this is killed, the same command evaluates it again
         with Record.of(run, plan.content, plan.prepared.card, code=code) as record:
             experiment = assembly.build(plan.config, plan.prepared)
             flops = experiment.learner.flops(experiment.data)  # refuses a model that does not fit the data

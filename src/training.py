@@ -86,8 +86,17 @@ class Network:
             raise ValueError(f"trainer.compile: expected null or one of {', '.join(COMPILED)}; received {compile}.")
         if not max_epochs and max_steps < 0:
             raise ValueError(f"trainer: expected max_epochs or max_steps; received {max_epochs} and {max_steps}.")
-        if save_every_n_steps is not None and save_every_n_steps < 1:
-            raise ValueError(f"trainer.save_every_n_steps: expected null or at least 1; received {save_every_n_steps}.")
+        if gradient_clip_val is not None and gradient_clip_val <= 0:
+            raise ValueError(f"trainer.gradient_clip_val: expected null or more than 0; received {gradient_clip_val}.")
+        fitting.check_counts(
+            accumulate_grad_batches=accumulate_grad_batches,
+            steps_per_call=steps_per_call,
+            log_every_n_steps=log_every_n_steps,
+            save_every_n_steps=save_every_n_steps,
+            limit_batches=limit_batches,
+        )
+        fitting.check_counts(least=0, overfit_batches=overfit_batches)
+        fitting.check_arguments(arguments)
         self._processes = processes.wanted(devices, num_nodes)
         self._place = {"devices": devices, "num_nodes": num_nodes}
         self._strategy = strategy
@@ -224,14 +233,12 @@ class Network:
         found = counting.flops(self.task, batch, name=data.prepared.card["name"])
         limit, rows = self._overfit or self._limit, data.rows("train")
         fewest = smallest(len(rows), batch_size=data.batch_size, ranks=self._processes, limit=limit)
-        if fewest == 1 and not self._normalised_otherwise():
-            counting.alone(self.task, batch)
+        together = self._processes > 1 and self._arguments.get("sync_batchnorm")  # then it goes by the batches of all
+        if fewest == 1 and not together:
+            freezing = [callback for callback in self._callbacks() if isinstance(callback, Freezing)]
+            still = [name for callback in freezing for name in callback.still(self.task.model)]
+            counting.alone(self.task, batch, still=still)
         return found
-
-    def _normalised_otherwise(self) -> bool:
-        """Whether batch normalisation may take one example: it is frozen, or goes by the batches of all processes."""
-        together = self._processes > 1 and self._arguments.get("sync_batchnorm")
-        return bool(together) or any(isinstance(callback, Freezing) for callback in self._callbacks())
 
     def _lay_out(self) -> None:
         """Lays weights of convolutions out as they are computed with on GPUs, and fast on CPUs: channels last."""

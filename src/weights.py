@@ -22,6 +22,7 @@ from src.runs import Run
 from src.tracking import store
 
 MODEL = "model."  # the task's name for its network
+PICKLE = b"\x80"  # with which one begins (pickletools: PROTO)
 
 
 def read(name: str, *, runs: Path, tracking: str | None = None) -> dict[str, Tensor]:
@@ -66,6 +67,11 @@ def _found(name: str, runs: Path, tracking: str | None) -> Mapping[str, Tensor]:
 
 def _of_folder(folder: Path) -> Mapping[str, Tensor]:
     run, exported = Run(folder), folder / "weights.safetensors"
+    if (folder / "weights.joblib").is_file() or _pickled(run.best):
+        raise InputError(
+            f"initial.weights={folder}: expected a run of a network; this one is of a classical estimator, which has no "
+            "weights to begin with. Name a run of a network."
+        )
     if run.best.is_file() and run.fitted:
         return checkpoints.read(run.best, exact=True)["state_dict"]
     if exported.is_file():
@@ -74,6 +80,14 @@ def _of_folder(folder: Path) -> Mapping[str, Tensor]:
         f"initial.weights={folder}: expected a finished run of a network, with best.ckpt and metrics.json, or a folder with "
         "weights.safetensors; this is neither. Train the run to its end first."
     )
+
+
+def _pickled(path: Path) -> bool:
+    """Whether a run's best.ckpt is the pickle that an estimator leaves; a network's is an archive, be it damaged or whole."""
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return file.read(1) == PICKLE
 
 
 def _of_file(path: Path) -> Mapping[str, Tensor]:

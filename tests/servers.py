@@ -1,6 +1,9 @@
 """Real servers for tests, each started in a temporary folder on a free port of the loopback address."""
 
+import http.client
+import itertools
 import os
+import random
 import shutil
 import signal
 import socket
@@ -10,12 +13,20 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.repository import environment
+
+PATIENCE = 240  # seconds for a server to answer
+# Below those that systems give to clients (from 32768 on in Linux, from 49152 elsewhere): none of them takes a port before its
+# server has, and none that dials the port of a server that is gone is given that same port, and answers itself. The workers
+# of pytest-xdist have ports of their own, and processes besides take theirs in another order.
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 64
+_below = range(10_000 + _worker, 32_000, 64)
+_ports = itertools.cycle(random.Random(os.getpid()).sample(_below, len(_below)))
 
 
 def require(condition: object, reason: str) -> None:
@@ -28,9 +39,12 @@ def require(condition: object, reason: str) -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
+    """A port that nothing uses, and another one each time."""
+    for port in itertools.islice(_ports, len(_below)):
+        with socket.socket() as server, suppress(OSError):
+            server.bind(("", port))
+            return port
+    raise AssertionError("every port is in use")
 
 
 @contextmanager
@@ -54,7 +68,7 @@ def postgres() -> Iterator[str]:
 
         call("initdb", "-A", "trust", "--no-sync", "-U", "postgres", "-D", str(folder / "data"))
         options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-        call("pg_ctl", "-D", str(folder / "data"), "-w", "-l", str(folder / "log"), "-o", options, "start")
+        call("pg_ctl", "-D", str(folder / "data"), "-w", "-t", str(PATIENCE), "-l", str(folder / "log"), "-o", options, "start")
         try:
             yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
         finally:
@@ -79,15 +93,21 @@ def mlflow_server(folder: Path, store: str, port: int | None = None) -> Iterator
         )
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(300):
+        until = time.monotonic() + PATIENCE
+        while not _answers(f"{address}/health"):
             assert server.poll() is None, (folder / "server.log").read_text()
-            try:
-                with urllib.request.urlopen(f"{address}/health", timeout=1):
-                    break
-            except OSError:
-                time.sleep(0.2)
+            assert time.monotonic() < until, (folder / "server.log").read_text()
+            time.sleep(0.2)
         yield address, server
     finally:
         if server.poll() is None:
             os.killpg(server.pid, signal.SIGKILL)
         server.wait()
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5):
+            return True
+    except (OSError, http.client.HTTPException):  # it is not there yet, or not quite
+        return False

@@ -15,7 +15,7 @@ import psutil
 from tests.servers import free_port, require
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
-PATIENCE = 60  # seconds for the nodes to be ready, and for everything to end
+PATIENCE = 240  # seconds for the nodes to be ready, and for everything to end
 
 
 @contextmanager

@@ -5,16 +5,20 @@ import json
 import shutil
 import sqlite3
 import subprocess
+import time
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
 from src.runs import Run
-from tests import disks
+from tests import chaos, disks
 from tests.repository import ROOT, environment, run
+
+pytestmark = pytest.mark.timeout(900)
 
 
 def refused(folder: Path, *overrides: str, code: int = 2, **extra: str) -> str:
@@ -160,6 +164,7 @@ def test_the_same_run_started_twice(tmp_path):
     try:
         while not list(tmp_path.glob("runs/*/record.json")):
             assert first.poll() is None
+            time.sleep(0.05)
         message = refused(tmp_path, "+experiment=fnn", "trainer.max_epochs=100000", code=3)
         assert f"process {first.pid} on" in message
         assert first.poll() is None
@@ -213,14 +218,16 @@ def test_a_killed_run_does_not_stay_running(tmp_path):
     """kill -9 of run and courier at once, as a reboot would; the next command closes the record truthfully."""
     command = ["python", "-m", "src.train", "+experiment=fnn", "trainer.max_epochs=100000"]
     started = subprocess.Popen(command, cwd=tmp_path, env=environment(PYTHONPATH=str(ROOT)), stderr=subprocess.DEVNULL)
-    while not list(tmp_path.glob("runs/*/.shipped.json")):
-        assert started.poll() is None
-    subprocess.run(["pkill", "-9", "-P", str(started.pid)], check=True)
-    started.kill()
-    started.wait()
+    try:
+        while not list(tmp_path.glob("runs/*/.shipped.json")):
+            assert started.poll() is None
+            time.sleep(0.05)
+    finally:
+        chaos.kill_tree(psutil.Process(started.pid))
+        started.wait()
     (folder,) = runs(tmp_path)
     assert json.loads((folder / "record.json").read_text())["status"] == "RUNNING"
-    run(tmp_path, "python", "-m", "src.train", "+experiment=most_frequent", PYTHONPATH=str(ROOT))
+    run(tmp_path, "python", "-m", "src.train", "+experiment=most_frequent", "tracking.wait=600", PYTHONPATH=str(ROOT))
     assert json.loads((folder / ".shipped.json").read_text())["status"] == "KILLED"
     assert json.loads((folder / "record.json").read_text())["tags"]["end"] == "DIED"
     with open(folder / ".lock") as file:

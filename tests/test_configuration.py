@@ -202,7 +202,8 @@ def test_settled_keeps_only_what_waits_for_the_data():
 def test_a_run_is_trained_further_with_other_values(tmp_path):
     resolved = resolve(compose(["+experiment=cnn"]))
     OmegaConf.save(resolved, tmp_path / "config.yaml")
-    config = configuration.further(tmp_path, [f"resume={tmp_path}", "trainer.max_epochs=20", "+trainer.min_epochs=3"])
+    same = f"optimizer.lr={resolved.optimizer.lr}"
+    config = configuration.further(tmp_path, [f"resume={tmp_path}", "trainer.max_epochs=20", "+trainer.min_epochs=3", same])
     assert (config.trainer.max_epochs, config.trainer.min_epochs, config.resume) == (20, 3, str(tmp_path))
     assert config.model == resolved.model
 
@@ -222,10 +223,14 @@ def test_a_run_is_trained_further_without_a_callback(tmp_path):
         ("model=lenet", "expected values only; received model=lenet"),
         ("+experiment=cnn", r"expected values only; received \+experiment=cnn"),
         ("trainer.max_epochs=many", "trainer.max_epochs: expected a number"),
+        ("optimizer.lr=0.5", r"expected optimizer\.lr as it was.*received optimizer\.lr=0\.5.*initial\.weights="),
+        ("+optimizer.amsgrad=true", r"expected optimizer\.amsgrad as it was"),
+        ("~optimizer.fused", r"expected optimizer\.fused as it was"),
+        ("callbacks.early_stopping.patience=20", r"expected callbacks\.early_stopping\.patience as it was"),
     ],
 )
 def test_a_run_is_trained_further_by_values_only(tmp_path, override, message):
-    OmegaConf.save(resolve(compose([])), tmp_path / "config.yaml")
+    OmegaConf.save(resolve(compose(["callbacks=early_stopping"])), tmp_path / "config.yaml")
     with pytest.raises(InputError, match=message):
         configuration.further(tmp_path, [f"resume={tmp_path}", override])
 

@@ -1,7 +1,9 @@
 """What the doctor finds, and how it says so."""
 
+import socket
 import sqlite3
-from contextlib import closing
+import subprocess
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,27 @@ def test_processes_that_cannot_meet(monkeypatch):
     (finding,) = doctor.meeting()
     assert finding.state == "error"
     assert "GLOO_SOCKET_IFNAME" in finding.text
+
+
+@pytest.mark.cluster
+def test_no_other_process_gets_the_port_on_which_they_meet(monkeypatch):
+    """One that asks for it between the choice and the meeting, as on a busy machine."""
+    start, held = subprocess.Popen, []
+
+    def after_another(command, *, env, **settings):
+        other = socket.socket()
+        with suppress(OSError):
+            other.bind(("127.0.0.1", int(env["MASTER_PORT"])))
+            other.listen()
+        held.append(other)
+        return start(command, env=env, **settings)
+
+    monkeypatch.setattr(subprocess, "Popen", after_another)
+    (finding,) = doctor.meeting()
+    assert finding.state == "ok", finding.text
+    assert len(held) == 2
+    for other in held:
+        other.close()
 
 
 def test_versions():

@@ -19,7 +19,6 @@ def path(tmp_path):
 def quick(monkeypatch):
     """Signs of life as they are, only faster."""
     monkeypatch.setattr(locks, "BEAT", 0.05)
-    monkeypatch.setattr(locks, "SILENT", 1.0)
 
 
 def elsewhere(path, *, seconds: float) -> None:
@@ -59,8 +58,9 @@ def test_a_living_holder_on_another_machine_keeps_others_out(path, quick):
         beating.join()
 
 
-def test_a_dead_holder_on_another_machine_is_waited_out(path, quick, capsys, monkeypatch):
+def test_a_dead_holder_on_another_machine_is_waited_out(path, capsys, monkeypatch):
     monkeypatch.setattr(locks, "PATIENCE", 0.2)
+    monkeypatch.setattr(locks, "SILENT", 5.0)
     elsewhere(path, seconds=0)
     with locks.hold(path, patience=0):
         assert not locks._silence(path) < locks.SILENT

@@ -1,5 +1,7 @@
 """Losses beside torch's own, and what they say of an example that is met, missed or not to be counted."""
 
+import re
+
 import pytest
 import torch
 from torch.nn.functional import cross_entropy, one_hot
@@ -31,6 +33,15 @@ def test_a_factor_for_each_class():
     found = losses.pixel_cross_entropy(logits.log_softmax(dim=1), over(target), weight)
     expected = cross_entropy(logits, target, weight=weight, reduction="none").mean(dim=(1, 2))
     assert torch.allclose(found, expected)
+
+
+@pytest.mark.parametrize("factors", [[], [1.0, -1.0]])
+def test_factors_that_cannot_be_are_refused(factors):
+    with pytest.raises(
+        ValueError, match=rf"task\.class_weights: expected factors from 0; received {re.escape(str(factors))}\."
+    ):
+        losses.weights(factors, key="task.class_weights")
+    assert losses.weights(None, key="task.class_weights") is None
 
 
 def test_pixels_without_a_class_do_not_count():

@@ -1,9 +1,11 @@
 """Processes that share a network out among them: the same numbers as one process, and checkpoints like any other's."""
 
+import gc
 from collections.abc import Callable
 
 import pytest
 import torch
+from torch.distributed.tensor import DTensor
 
 from src.checkpoints import read
 from src.data.images import Images
@@ -52,6 +54,8 @@ def test_a_network_that_is_shared_out_trains_as_on_one_process(images: Callable[
     assert logged.keys() == points(tmp_path / "one").keys()
     for key, (epoch, value) in points(tmp_path / "one").items():
         assert logged[key] == (epoch, pytest.approx(value, rel=1e-4)), key
+    gc.collect()
+    assert not [one for one in gc.get_objects() if issubclass(type(one), DTensor)]  # what follows has the memory to itself
     shares = [int((tmp_path / "two" / f"shares-{rank}.txt").read_text()) for rank in (0, 1)]
     assert sum(shares) == sum(tensor.numel() for tensor in end(tmp_path / "one")["state_dict"].values())
     assert max(shares) < 0.7 * sum(shares)

@@ -12,6 +12,7 @@ import torch
 from src import checkpoints, weights
 from src.errors import InputError
 from src.runs import Run
+from tests.records import whole_store
 from tests.repository import ROOT, run
 
 SMALL = ("+experiment=cnn", "model.width=8", "trainer.max_epochs=2")
@@ -116,7 +117,7 @@ def test_evaluating_again_gives_exactly_the_numbers_of_training(finished):
 def test_the_record_in_mlflow(finished, monkeypatch, tmp_path):
     folder, run_, _ = finished
     monkeypatch.chdir(tmp_path)  # another folder than the run's
-    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    client = whole_store(folder)
     experiment = client.get_experiment_by_name("athanor")
     (found,) = [r for r in client.search_runs([experiment.experiment_id]) if r.info.run_name == run_.folder.name]
     assert found.info.status == "FINISHED"
@@ -149,8 +150,7 @@ def test_an_augmented_run_shows_what_it_was_trained_on(finished):
     assert "degrees: 20" in run_.config.read_text()
     assert (run_.figures / "augmentation.png").is_file()
     assert not (plain.figures / "augmentation.png").exists()
-    run(folder, "python", "-m", "pipelines.sync", PYTHONPATH=str(ROOT))  # on a busy machine the courier is still on its way
-    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    client = whole_store(folder)
     experiment = client.get_experiment_by_name("athanor")
     (found,) = [r for r in client.search_runs([experiment.experiment_id]) if r.info.run_name == run_.folder.name]
     assert "figures/augmentation.png" in {artifact.path for artifact in client.list_artifacts(found.info.run_id, "figures")}
@@ -164,6 +164,7 @@ def test_an_augmented_run_shows_what_it_was_trained_on(finished):
 def test_the_model_of_a_classical_estimator_gives_its_predictions(tmp_path, monkeypatch):
     printed = train(tmp_path, "+experiment=random_forest").stdout
     run_ = Run(tmp_path / printed.splitlines()[-1].removeprefix("run: "))
+    whole_store(tmp_path)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
@@ -194,9 +195,8 @@ def test_a_run_begins_with_the_weights_of_another_one(finished):
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred.*")
 def test_weights_that_mlflow_holds(finished):
     folder, run_, _ = finished
-    run(folder, "python", "-m", "pipelines.sync", PYTHONPATH=str(ROOT))
     uri = f"sqlite:///{folder / 'mlflow.db'}"
-    client = mlflow.MlflowClient(uri)
+    client = whole_store(folder)
     experiment = client.get_experiment_by_name("athanor")
     (found,) = [r for r in client.search_runs([experiment.experiment_id]) if r.info.run_name == run_.folder.name]
     mlflow.set_tracking_uri(uri)
@@ -209,6 +209,28 @@ def test_weights_that_mlflow_holds(finished):
     for name in ("models:/numbers/2", "models:/others/1", "runs:/0/model"):
         with pytest.raises(InputError, match=rf"{name}: expected something that sqlite:"):
             weights.read(name, runs=folder, tracking=uri)
+
+
+def test_a_finished_run_is_evaluated_by_other_settings(tmp_path):
+    command = ("+experiment=fnn", "trainer.max_epochs=1")
+    plain = Run(tmp_path / train(tmp_path, *command).stdout.splitlines()[-1].removeprefix("run: "))
+    weights_, numbers = plain.best.read_bytes(), json.loads(plain.metrics.read_text())
+    assert not (plain.figures / "explanation.png").exists()
+    printed = train(tmp_path, *command, "explanation=default").stdout.splitlines()
+    assert printed[0] == "This run exists; nothing is trained. Its evaluation has other settings, and is made anew."
+    assert printed[-1] == f"run: runs/{plain.folder.name}"
+    assert plain.best.read_bytes() == weights_
+    found = json.loads(plain.metrics.read_text())
+    assert found.items() > numbers.items()
+    assert (plain.figures / "explanation.png").is_file()
+    assert train(tmp_path, *command, "explanation=default").stdout.startswith("This run exists; nothing is trained. force=true")
+    run(tmp_path, "python", "-m", "pipelines.sync", PYTHONPATH=str(ROOT))
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("athanor")
+    (kept,) = client.search_runs([experiment.experiment_id])
+    assert kept.info.status == "FINISHED"
+    assert "figures/explanation.png" in {artifact.path for artifact in client.list_artifacts(kept.info.run_id, "figures")}
+    assert "test/saliency_randomised_correlation" in kept.data.metrics
 
 
 def test_a_finished_run_is_trained_further(finished):

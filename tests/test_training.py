@@ -35,6 +35,32 @@ def test_an_unknown_way_to_compile_is_refused(images):
 
 
 @pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"gradient_clip_val": 0}, r"trainer\.gradient_clip_val: expected null or more than 0; received 0"),
+        ({"gradient_clip_val": -1.0}, r"gradient_clip_val: expected null or more than 0; received -1"),
+        ({"limit_batches": 0}, r"trainer\.limit_batches: expected a whole number from 1; received 0"),
+        ({"limit_batches": 0.5}, r"trainer\.limit_batches: expected a whole number from 1; received 0\.5"),
+        ({"overfit_batches": -1}, r"trainer\.overfit_batches: expected a whole number from 0; received -1"),
+        ({"accumulate_grad_batches": 0}, r"trainer\.accumulate_grad_batches: expected a whole number from 1"),
+        ({"log_every_n_steps": 0}, r"trainer\.log_every_n_steps: expected a whole number from 1"),
+        (
+            {"gradient_clip_algorithm": "value"},
+            r"trainer\.gradient_clip_algorithm: expected none, for .* clipped by their norm",
+        ),
+        (
+            {"limit_train_batches": 3},
+            r"trainer\.limit_train_batches: expected none, for trainer\.limit_batches limits every part",
+        ),
+        ({"check_val_every_n_epoch": 2}, "expected none, for each epoch ends with a validation"),
+    ],
+)
+def test_settings_that_would_do_something_else_are_refused(images, settings, message):
+    with pytest.raises(ValueError, match=message):
+        network(images(), **settings)
+
+
+@pytest.mark.parametrize(
     ("limit", "accumulate", "expected"),
     [(2**20, 1, 5), (3 * 16 * 72, 1, 3), (100, 1, 1), (2**20, 2, 6), (5 * 16 * 72, 2, 4), (100, 4, 4)],
 )

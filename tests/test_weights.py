@@ -3,8 +3,10 @@
 import pytest
 import torch
 from safetensors.torch import save_file
+from sklearn.dummy import DummyClassifier
 
 from src import checkpoints, weights
+from src.baselines import Classical
 from src.errors import InputError, RunFailed
 from src.runs import Run, write_json
 from tests.nets import CNN_SMALL, fit, network
@@ -86,6 +88,20 @@ def test_a_damaged_checkpoint_is_refused(run, tmp_path):
     for place in (run.best, run.folder):
         with pytest.raises(RunFailed, match=r"best\.ckpt: expected a whole checkpoint"):
             weights.read(str(place), runs=tmp_path)
+
+
+def test_a_classical_estimator_has_no_weights_to_begin_with(images, tmp_path):
+    data, made = images(), Run(tmp_path / "runs" / "most_frequent-12345678")
+    objective = {"metric": "val/accuracy", "mode": "max"}
+    learner = Classical(model=DummyClassifier, data=data, objective=objective, seed=0)
+    made.folder.mkdir(parents=True)
+    learner.fit(data, folder=made.folder, log=lambda *_: None, flush=lambda: None)
+    write_json(made.metrics, {"epochs": 1})
+    learner.export(tmp_path / "exported")
+    for place in (made.folder, tmp_path / "exported"):
+        message = refused(place, tmp_path)
+        assert "this one is of a classical estimator, which has no weights to begin with" in message
+        assert "Remove" not in message
 
 
 @pytest.fixture

@@ -52,12 +52,13 @@ class Row:
 
     @property
     def whole(self) -> str:
-        """The command of all its runs, as a user types it."""
+        """The command of all its runs, as a user types it: the folder of a row's run stands in a variable of its name."""
         swept = [f"seed={','.join(map(str, self.seeds))}"] if len(self.seeds) > 1 else []
         if self.each:
             keys, values = zip(*(one.split("=", 1) for one in self.each), strict=True)
             swept.append(f"{keys[0]}={','.join(values)}")
-        return " ".join([COMMAND, *(["-m"] if swept else []), *self.arguments, *swept])
+        arguments = [re.sub(r"<(\w+)>", lambda match: f"${match[1].upper()}", argument) for argument in self.arguments]
+        return " ".join([COMMAND, *(["-m"] if swept else []), *arguments, *swept])
 
     @property
     def measured(self) -> Mapping[str, Any]:

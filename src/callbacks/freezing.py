@@ -7,8 +7,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from src import parts
 from src.errors import InputError
+from src.parts import inside, within
 
 
 class Freezing(Callback):
@@ -19,8 +19,8 @@ class Freezing(Callback):
 
     Args:
         parts: by how the names of their weights begin.
-        until: for so many epochs; None for all of them. By part, as {stem: 4, features: 2}, they thaw one after the other
-            (Howard and Ruder 2018, arXiv:1801.06146), and those that are not named there stay frozen.
+        until: for so many epochs; None for all of them. By part, as {features.4: 2, features: 4}, they thaw one after the
+            other (Howard and Ruder 2018, arXiv:1801.06146): the innermost counts, and what is not named stays frozen.
     """
 
     def __init__(self, *, parts: Sequence[str], until: int | Mapping[str, int] | None = None):
@@ -28,18 +28,18 @@ class Freezing(Callback):
             raise ValueError("parts: expected the beginnings of weights' names, as [features]; received none.")
         ends: Mapping[str, Any] = until if isinstance(until, Mapping) else dict.fromkeys(parts, until)
         for part, end in ends.items():
-            if part not in parts:
-                raise ValueError(f"until: expected parts of {list(parts)}; received {part}.")
+            if not any(inside(part, whole) for whole in parts):
+                raise ValueError(f"until: expected something in {list(parts)}; received {part}.")
             if not (type(end) is int and end >= 1) and (end is not None or isinstance(until, Mapping)):
                 raise ValueError(f"until: expected a number of epochs from 1, or null for all of them; received {end}.")
         self._until = until
-        self._ends = {part: ends.get(part) for part in parts}
+        self._ends = {**dict.fromkeys(parts), **ends}
         self._frozen: dict[str, nn.Parameter] = {}
 
     def check(self, task: Any, *, processes: int) -> None:
         """Refuses parts that the network lacks, and those that are all of it."""
         names = [name for name, _ in task.model.named_parameters()]
-        if len(parts.within(self._ends, names, key="callbacks.freeze.parts")) == len(names):
+        if len(within(self._ends, names, key="callbacks.freeze.parts")) == len(names):
             raise InputError(
                 f"callbacks.freeze.parts={[*self._ends]}: expected something that is left to train; these are all {len(names)} "
                 "weights. Leave the head out."
@@ -50,6 +50,11 @@ class Freezing(Callback):
                 "its beginning on the gradients that they share. Train the head first (until=null), then the whole from that "
                 "run's weights (initial.weights=...)."
             )
+
+    def still(self, network: nn.Module) -> list[str]:
+        """Names of the batch normalisations whose statistics never change."""
+        modules = [name for name, module in network.named_modules() if isinstance(module, _BatchNorm)]
+        return [name for name in modules if self._part(name) and self._ends[self._part(name) or ""] is None]
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Freezes here already: what joins the processes looks at which weights are trained when it is made."""
@@ -75,7 +80,7 @@ class Freezing(Callback):
 
     def _part(self, name: str) -> str | None:
         """The part that a name lies in, of several the innermost."""
-        return max((part for part in self._ends if parts.inside(name, part)), key=len, default=None)
+        return max((part for part in self._ends if inside(name, part)), key=len, default=None)
 
     def _holds(self, name: str, epoch: int) -> bool:
         end = self._ends[self._part(name) or ""]

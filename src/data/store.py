@@ -196,7 +196,13 @@ def _split(raw: Raw, group: np.ndarray, *, name: str, seed: int, val: float = 0,
     for part, size in (("test", test), ("val", val)):
         if part in parts:
             continue
-        wanted = round(size * count) if isinstance(size, float) and size < 1 else int(size)
+        share = isinstance(size, float)
+        if share and size >= 1:
+            raise InputError(
+                f"data.dataset.split.{part}: expected a share below 1, or a number of examples; received {size}. For "
+                f"{size:.0f} of them write {size:.0f}."
+            )
+        wanted = round(size * count) if share else int(size)
         if not 0 < wanted < len(rest):
             raise InputError(
                 f"{name}: expected a {part} part of 1 to {len(rest) - 1} examples; data.dataset.split.{part}={size} "

@@ -17,6 +17,9 @@ from src.evaluation.style import ACCENT, GREY, axes, sheet
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+ROOMY = 40  # classes that a figure of the confusion has 0.45 inches each for; more share the room of these
+NAMED = 100  # classes up to which their names do not cover one another there
+
 
 class Classification:
     """Scores for one class of several.
@@ -26,6 +29,8 @@ class Classification:
     """
 
     def __init__(self, *, data: Any, headline: Mapping[str, str | None], top_k: int = 3):
+        if top_k < 1:
+            raise ValueError(f"evaluation.top_k: expected a number of classes from 1; received {top_k}. Choose 1 or more.")
         self.headline = headline
         self.classes = list(data.classes)
         self.top_k = min(top_k, len(self.classes))
@@ -52,9 +57,7 @@ class Classification:
             **per_class,
         }
         drawn = bootstrap(len(table))
-        pairs = target * len(self.classes) + prediction
-        cells = np.stack([np.bincount(pairs, weights=row, minlength=len(self.classes) ** 2) for row in drawn])
-        resampled = metrics.from_confusion(cells.reshape(-1, len(self.classes), len(self.classes)))
+        resampled = metrics.from_totals(*metrics.totals(target, prediction, len(self.classes), drawn))
         intervals = {key: interval(value) for key, value in resampled.items() if value.ndim == 1}
         intervals["log_loss"] = interval(drawn @ losses / len(table))
         intervals[f"top_{self.top_k}_accuracy"] = interval(drawn @ top / len(table))
@@ -74,18 +77,18 @@ class Classification:
 
     def _confusion(self, counts: np.ndarray) -> Figure:
         size = len(self.classes)
-        figure, ax = axes(width=max(4.5, 0.45 * size + 1.5), height=max(4, 0.45 * size + 1))
+        side = 0.45 * min(size, ROOMY)
+        figure, ax = axes(width=max(4.5, side + 1.5), height=max(4, side + 1))
         ax.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
-        for row in range(size):
-            for column in range(size):
-                if counts[row, column] and size <= 20:
-                    dark = counts[row, column] > counts[row].sum() / 2
-                    ax.text(
-                        column, row, counts[row, column], ha="center", va="center", color="white" if dark else GREY, fontsize=8
-                    )
-        ax.set_xticks(range(size), self.classes, rotation=45 if max(map(len, self.classes)) > 2 else 0, ha="center")
-        ax.set_yticks(range(size), self.classes)
-        ax.set(xlabel="predicted", ylabel="true", title="Confusion (rows sum to 1 in colour)")
+        for row, column in np.argwhere(counts) if size <= 20 else ():
+            dark = counts[row, column] > counts[row].sum() / 2
+            ax.text(column, row, counts[row, column], ha="center", va="center", color="white" if dark else GREY, fontsize=8)
+        if size <= NAMED:
+            turned = 90 if size > ROOMY else 45 if max(map(len, self.classes)) > 2 else 0
+            ax.set_xticks(range(size), self.classes, rotation=turned, ha="center")
+            ax.set_yticks(range(size), self.classes)
+        of = "" if size <= NAMED else ", by the number of the class"
+        ax.set(xlabel=f"predicted{of}", ylabel=f"true{of}", title="Confusion (rows sum to 1 in colour)")
         return figure
 
     def examples(self, table: pd.DataFrame, *, mistakes: int, right: int) -> pd.DataFrame:

@@ -127,11 +127,11 @@ def _answers(table: pd.DataFrame, network: nn.Module, images: Tensor) -> Tensor:
 
 def _maps(attributions: Tensor) -> np.ndarray:
     """One map for each example, over all channels. Shape: (examples, height, width)."""
-    return attributions.detach().sum(dim=1).cpu().numpy()
+    return attributions.detach().float().sum(dim=1).cpu().numpy()  # numpy has no bfloat16
 
 
 def _rows(rows: Rows) -> list[tuple[str, np.ndarray]]:
-    return [(label, maps.cpu().numpy()) for label, maps in rows]
+    return [(label, maps.float().cpu().numpy()) for label, maps in rows]
 
 
 def _beside(stored: np.ndarray, captions: Sequence[str], rows: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Any:

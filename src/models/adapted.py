@@ -61,11 +61,21 @@ class Adapted(nn.Module):
             return False
         return True
 
+    def _answers(self, channels: int, height: int, width: int) -> bool:
+        """Whether it takes such images without its auxiliary heads, which are of the training alone."""
+        self.network.eval()
+        try:
+            return self._takes(channels, height, width)
+        finally:
+            self.network.train()
+
     def _too_small(self, channels: int, height: int, width: int, small_images: bool) -> str:
         smallest = bisect_left(range(LARGEST), True, lo=1, key=lambda size: self._takes(channels, size, size))
         remedies = [f"larger images (data.size={smallest} where they are your own)", "model=resnet_small"]
         if not small_images:
             remedies.insert(1, "model.small_images=true")
+        if getattr(self.network, "aux_logits", False) and self._answers(channels, height, width):
+            remedies.insert(1, "model.network.aux_logits=false")
         return (
             f"{type(self.network).__name__}: expected images of at least {smallest}x{smallest} pixels; received "
             f"{height}x{width}. Choose {', '.join(remedies[:-1])} or {remedies[-1]}."

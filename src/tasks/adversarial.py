@@ -62,6 +62,9 @@ class Adversarial(Task):
             "steps": (torch.tensor(count * self.global_step, device=real.device), count),
         }
 
+    def once(self, input: Tensor) -> Tensor:
+        return self._logits(self._made(input))
+
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
         return {"realness": self._logits(input)}
 

@@ -106,6 +106,10 @@ class Task(LightningModule):
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
         """Outputs by name for preprocessed input, `answer` among them; the first dimension is the example."""
 
+    def once(self, input: Tensor) -> Any:
+        """One pass of preprocessed input through the network, whose operations are its cost."""
+        return self.model(input)
+
     @property
     def scoring(self) -> nn.Module:
         """The network whose outputs the number of a predicted class counts, for what explains one of them."""

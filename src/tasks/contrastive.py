@@ -73,5 +73,8 @@ class Contrastive(Task):
         """How many views name the other one."""
         return {"matched": ((outcome.prediction.argmax(dim=1) == outcome.target).sum(), len(outcome.target))}
 
+    def once(self, input: Tensor) -> Tensor:
+        return self.model.encoder(input)
+
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
         return {"code": self.model.encoder(input).float()}

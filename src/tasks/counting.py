@@ -1,8 +1,11 @@
 """What one example costs a network, and whether the data suit it."""
 
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from src.errors import InputError
 from src.protocols import Batch
@@ -11,7 +14,7 @@ from src.tasks.base import Task
 
 
 def flops(task: Task, batch: Batch, *, name: str) -> int:
-    """Floating-point operations of one example's forward pass; the loss of the batch is tried as well.
+    """Floating-point operations of one example's pass; what is predicted and the loss of the batch are tried as well.
 
     Args:
         name: of the data set that the batch is of.
@@ -23,9 +26,11 @@ def flops(task: Task, batch: Batch, *, name: str) -> int:
 
     trained = task.augmented(batch)
     try:
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            task.predict(task.preprocess(batch.input[:1]))
         with torch.no_grad():
+            one = task.preprocess(batch.input[:1])
+            with FlopCounterMode(display=False) as counter, _attention_in_parts():
+                task.once(one)
+            task.predict(one)
             task.step(trained)
     except InputError:
         raise
@@ -38,13 +43,31 @@ def flops(task: Task, batch: Batch, *, name: str) -> int:
     return counter.get_total_flops()
 
 
-def alone(task: Task, batch: Batch) -> None:
+@contextmanager
+def _attention_in_parts() -> Iterator[None]:
+    """Attention as products of matrices: the counter knows none of the kernels that compute it in one go."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def alone(task: Task, batch: Batch, *, still: Collection[str] = ()) -> None:
     """Refuses a network that cannot be trained on a batch of one example, as batch normalisation of single values cannot.
+
+    Args:
+        still: names of modules of the network whose statistics the training leaves as they are.
 
     Raises:
         InputError: it fails.
     """
     random, tried = random_state(), deepcopy(task).train()
+    for name, module in tried.model.named_modules():
+        if name in still:
+            module.eval()
     single = Batch(batch.input[:1], batch.target[:1], batch.row[:1])
     try:
         with torch.no_grad():

@@ -117,12 +117,24 @@ def configured(
     given = getattr(scheduler, "keywords", {}).get("total_steps")
     needs_total = "total_steps" in inspect.signature(scheduler).parameters
     total = {"total_steps": given or total_steps} if needs_total else {}
+    kind = getattr(scheduler, "func", scheduler)
+    needed = {name for name, one in inspect.signature(kind).parameters.items() if one.default is one.empty}
+    for name, value in getattr(scheduler, "keywords", {}).items():
+        if name in needed and value is None:
+            raise InputError(
+                f"scheduler.{name}: expected a number; received null, as where it follows trainer.max_epochs and that is null. "
+                f"State it, or choose a schedule that goes by the step: scheduler=warm_up_cosine."
+            )
     try:
         schedule = scheduler(made, **total)
     except ZeroDivisionError as error:
         raise InputError(
             f"scheduler: expected a training long enough for its phases; it has {total_steps} steps in all. "
             "Train longer (trainer.max_epochs), or choose scheduler=constant."
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"scheduler: expected settings that {getattr(kind, '__name__', kind)} takes; it says: {error}."
         ) from error
     return {"optimizer": made, "lr_scheduler": {"scheduler": schedule, "interval": "step" if total else "epoch"}}
 

@@ -81,12 +81,13 @@ class Stepping:
         Args:
             last: of those that count as one; where one is left out, so are those after it.
         """
-        norm = None
-        fused = getattr(self._optimizer, "_step_supports_amp_scaling", False)  # else Lightning does it, before its hooks
-        if self._scaler is not None and (fused or self._clip is not None):
+        norm, scale = None, 1.0
+        if self._scaler is not None and getattr(self._optimizer, "_step_supports_amp_scaling", False):
             self._scaler.unscale_(self._optimizer)
+        elif self._scaler is not None and self._clip is not None:  # Lightning unscales before its hooks, and nobody may twice
+            scale = self._scaler.get_scale()
         if self._clip is not None:
-            norm = clip_grad_norm_(self.parameters, self._clip)
+            norm = clip_grad_norm_(self.parameters, scale * self._clip)
         if self._guard is not None:
             gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
             if self._guard.refuses(losses, get_total_norm(gradients) if norm is None else norm, last=last):

@@ -4,11 +4,13 @@ from functools import partial
 
 import pytest
 import torch
+from torch import nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import OneCycleLR
 
 from src.callbacks.freezing import Freezing
 from src.errors import InputError
+from src.models.fnn import FNN
 from src.tasks.averaging import SWA
 from src.tasks.divergence import RollBack
 from tests.nets import CNN_SMALL, end, fit, network, same, values
@@ -64,7 +66,7 @@ def test_parts_thaw_one_after_the_other(images, tmp_path):
     found = {}
     for epochs in (1, 2, 3):
         until = {"features": 2, "features.4": 1}  # the innermost part that names a weight is what counts
-        made = learner(data, frozen("features", "features.4", "classifier.1", until=until), scheduler=None, max_epochs=epochs)
+        made = learner(data, frozen("features", "classifier.1", until=until), scheduler=None, max_epochs=epochs)
         before = {name: tensor.clone() for name, tensor in made.task.model.named_parameters()}
         fit(made, data, tmp_path / str(epochs))
         after = weights(tmp_path / str(epochs))
@@ -144,12 +146,28 @@ def test_what_cannot_be_frozen_is_refused_before_the_training(images, callbacks,
 
 
 @pytest.mark.parametrize(
+    ("until", "refused"), [(None, False), (2, True), ({"layers.2": 2}, True)], ids=["for good", "for a time", "by part"]
+)
+def test_a_batch_of_one_suits_a_normalisation_that_stays_frozen(images, until, refused):
+    data = images(121)  # the last batch of sixteen has a single example
+    normalised = partial(FNN, input_shape=(1, 8, 8), hidden=[8], num_outputs=3, batch_norm=True)
+    made = network(data, model=normalised, callbacks=frozen("layers.1", "layers.2", until=until))
+    names = [name for name, module in made.task.model.named_modules() if isinstance(module, nn.BatchNorm1d)]
+    assert names == ["layers.2"]
+    if refused:
+        with pytest.raises(InputError, match="the last batch of an epoch has a single example"):
+            made.flops(data)
+    else:
+        assert made.flops(data) > 0
+
+
+@pytest.mark.parametrize(
     ("settings", "expected"),
     [
         ({"parts": []}, "parts: expected"),
         ({"parts": ["a"], "until": 0}, "until: expected a number of epochs from 1"),
         ({"parts": ["a"], "until": {"a": None}}, "until: expected a number of epochs from 1"),
-        ({"parts": ["a"], "until": {"b": 2}}, r"until: expected parts of \['a'\]; received b"),
+        ({"parts": ["a"], "until": {"b": 2}}, r"until: expected something in \['a'\]; received b"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, expected):

@@ -4,7 +4,7 @@ import hashlib
 import json
 import multiprocessing
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -37,29 +37,62 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.chaos.preloaded"])
 
 
-def start(folder: Path, *arguments: str) -> BaseProcess:
-    """Trains in a folder, in the background."""
+def start(folder: Path, *arguments: str, pause: Callable[[Path], bool] | None = None) -> BaseProcess:
+    """Trains in a folder, in the background.
+
+    Args:
+        pause: see `paused`.
+    """
     from tests.chaos import preloaded
 
     folder.mkdir(parents=True, exist_ok=True)
     phase = folder / "phase"
     phase.write_bytes(bytes([preloaded.START]))
-    process = _context.Process(target=preloaded.main, args=(folder, arguments, phase))
+    process = _context.Process(target=preloaded.main, args=(folder, arguments, phase, pause))
     process.start()
     return process
 
 
+def paused(folder: Path, *arguments: str, when: Callable[[Path], bool]) -> BaseProcess:
+    """Trains in a folder up to a moment, at which the process stops itself, so that no delay here can miss it.
+
+    Args:
+        when: whether it has come, asked of the folder after each write of a journal or a checkpoint; a module's own function.
+    """
+    process = start(folder, *arguments, pause=when)
+    while not _stopped(process):
+        assert process.is_alive(), output(folder)
+        time.sleep(0.01)
+    return process
+
+
+def couriers(process: BaseProcess) -> list[psutil.Process]:
+    """The couriers that a training has started."""
+    with suppress(psutil.NoSuchProcess):
+        return [child for child in psutil.Process(process.pid).children() if "src.tracking.courier" in child.cmdline()]
+    return []
+
+
+def resume(process: BaseProcess) -> None:
+    psutil.Process(process.pid).resume()
+
+
 def kill(process: BaseProcess, *, courier: bool) -> None:
-    """kill -9, also of the run's courier, as when the whole machine goes."""
-    children: list[psutil.Process] = []
-    if courier:
+    """kill -9, also of the run's courier, as when the whole machine goes: neither learns of the other's end."""
+    if courier and process.is_alive():
         with suppress(psutil.NoSuchProcess):
-            children = psutil.Process(process.pid).children(recursive=True)
+            kill_tree(psutil.Process(process.pid))
     process.kill()
-    for child in children:
-        with suppress(psutil.NoSuchProcess):
-            child.kill()
     process.join()
+
+
+def kill_tree(process: psutil.Process) -> None:
+    """kill -9 of a process and of all that it has started, which are stopped first, the one that starts them before all."""
+    process.suspend()
+    everything = [*process.children(recursive=True), process]
+    for one in everything:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
 
 
 def train(folder: Path, *arguments: str, code: int = 0) -> Path:
@@ -128,6 +161,12 @@ def check_store(folder: Path, uri: str | None = None) -> None:
 
 def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _stopped(process: BaseProcess) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
+    return False
 
 
 def _weights(path: Path) -> str:

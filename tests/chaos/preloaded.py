@@ -6,6 +6,7 @@ its death where it was.
 
 import mmap
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,14 +17,18 @@ import matplotlib.pyplot  # noqa: F401
 
 from src import assembly, checkpoints, command, train, training  # noqa: F401
 from src.evaluation import core, final
-from src.tracking import record
+from src.tracking import journal, record
 
 PHASES = ("start-up", "training", "checkpoint writing", "evaluation", "flush")
 START, TRAINING, WRITING, EVALUATION, FLUSH = range(len(PHASES))
 
 
-def main(folder: Path, arguments: Sequence[str], phase: Path) -> None:
-    """Trains in a folder, and exits with the verb's code; what it prints goes to output.txt there."""
+def main(folder: Path, arguments: Sequence[str], phase: Path, pause: Callable[[Path], bool] | None = None) -> None:
+    """Trains in a folder, and exits with the verb's code; what it prints goes to output.txt there.
+
+    Args:
+        pause: whether the moment has come at which the process stops itself, once.
+    """
     for name in [name for name in os.environ if name.startswith(("MLFLOW_", "DATA_CACHE", "DVC_"))]:
         del os.environ[name]
     os.chdir(folder)
@@ -31,6 +36,8 @@ def main(folder: Path, arguments: Sequence[str], phase: Path) -> None:
     for number in (1, 2):
         os.dup2(output, number)
     _show(phase)
+    if pause is not None:
+        _stop(folder, pause)
     sys.argv = ["src.train", *arguments]
     command.main(train.train, arguments)
 
@@ -62,3 +69,22 @@ def _show(path: Path) -> None:
     mark(core, "evaluate", EVALUATION)
     mark(final, "evaluate_test", EVALUATION)
     mark(record.Record, "__exit__", FLUSH)
+
+
+def _stop(folder: Path, pause: Callable[[Path], bool]) -> None:
+    due = True
+
+    def after(owner: Any, name: str) -> None:
+        inner: Callable[..., Any] = getattr(owner, name)
+
+        def stopping(*given: Any, **named: Any) -> None:
+            nonlocal due
+            inner(*given, **named)
+            if due and pause(folder):
+                due = False
+                os.kill(os.getpid(), signal.SIGSTOP)
+
+        setattr(owner, name, stopping)
+
+    after(journal.Journal, "write")
+    after(checkpoints, "write")

@@ -9,6 +9,7 @@ import pytest
 
 from tests import chaos, disks
 
+pytestmark = pytest.mark.timeout(900)
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "truncated": lambda data: data[: len(data) * 2 // 3],
     "a flipped bit": lambda data: data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 16]) + data[len(data) // 2 + 1 :],
@@ -21,12 +22,17 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return chaos.outcome(chaos.train(tmp_path_factory.mktemp("whole"), *chaos.NET, chaos.NOWHERE))
 
 
+def saved_twice(folder: Path) -> bool:
+    return any(folder.glob("runs/*/last.ckpt.prev"))
+
+
+def saved_on_the_disk(folder: Path) -> bool:
+    return any(folder.glob("disk/runs/*/last.ckpt"))
+
+
 def killed(folder: Path) -> Path:
     """The folder of a run that was killed when it had saved twice."""
-    process = chaos.start(folder, *chaos.NET, chaos.NOWHERE)
-    while not list(folder.glob("runs/*/last.ckpt.prev")):
-        assert process.is_alive(), chaos.output(folder)
-    chaos.kill(process, courier=False)
+    chaos.kill(chaos.paused(folder, *chaos.NET, chaos.NOWHERE, when=saved_twice), courier=False)
     return chaos.run(folder)
 
 
@@ -78,11 +84,12 @@ def test_a_disk_that_fills_up_in_mid_training_costs_no_more_than_the_time_until_
     """Another program takes the room; when it is there again, the same command goes on."""
     with disks.small(tmp_path / "disk", size="8m") as disk:
         command = (*chaos.NET, chaos.NOWHERE, f"paths.runs={disk}/runs")
-        process = chaos.start(tmp_path, *command)
-        while not list(disk.glob("runs/*/last.ckpt")):
-            assert process.is_alive(), chaos.output(tmp_path)
-        with pytest.raises(OSError, match="No space left"):
-            fill(disk / "another's")
+        process = chaos.paused(tmp_path, *command, when=saved_on_the_disk)
+        try:
+            with pytest.raises(OSError, match="No space left"):
+                fill(disk / "another's")
+        finally:
+            chaos.resume(process)
         process.join()
         assert process.exitcode == 1, chaos.output(tmp_path)
         assert "is full" in chaos.output(tmp_path)

@@ -1,13 +1,14 @@
 """A training that diverges and goes back, killed meanwhile: what MLflow shows of it."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from src.tracking.journal import read
 from tests import chaos
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 # With so high a rate the loss leaps up before long.
 DIVERGING = (
@@ -25,6 +26,10 @@ DIVERGING = (
 )
 
 
+def went_back(folder: Path) -> bool:
+    return any("rolled_back" in path.read_text() for path in folder.glob("runs/*/metrics.jsonl"))
+
+
 def test_no_point_of_a_training_that_went_back_is_lost_or_doubled(tmp_path):
     whole = chaos.train(tmp_path / "whole", *DIVERGING)
     told = [point for point in read(whole / "metrics.jsonl") if point["name"] == "train/rolled_back"]
@@ -35,9 +40,6 @@ def test_no_point_of_a_training_that_went_back_is_lost_or_doubled(tmp_path):
     chaos.check_store(tmp_path / "whole")
 
     killed = tmp_path / "killed"
-    process = chaos.start(killed, *DIVERGING)
-    while not any("rolled_back" in path.read_text() for path in killed.glob("runs/*/metrics.jsonl")):
-        assert process.is_alive(), chaos.output(killed)
-    chaos.kill(process, courier=True)
+    chaos.kill(chaos.paused(killed, *DIVERGING, when=went_back), courier=True)
     assert chaos.outcome(chaos.train(killed, *DIVERGING)) == chaos.outcome(whole)
     chaos.check_store(killed)

@@ -4,37 +4,40 @@ import json
 import os
 import signal
 import time
+from collections.abc import Sequence
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-import mlflow
 import pytest
 from mlflow.entities import Run
 
 from src.tracking.shipping import shipped
-from tests import chaos, repository
+from tests import chaos
+from tests.records import whole_store
 
 LONG = (*chaos.NET, "trainer.max_epochs=30")
+pytestmark = pytest.mark.timeout(900)
 
 
 def start(folder: Path, *arguments: str) -> BaseProcess:
-    """A run that trains, and has saved something since it was started."""
-    before = saved(folder)
-    process = chaos.start(folder, *LONG, *arguments)
-    while saved(folder) == before:
-        assert process.is_alive(), chaos.output(folder)
-        time.sleep(0.01)
-    return process
+    """A run that is stopped in its training, and has saved something since it was started."""
+    return chaos.paused(folder, *LONG, *arguments, when=partial(saved_since, before=saved(folder)))
 
 
 def saved(folder: Path) -> list[int]:
     return [path.stat().st_mtime_ns for path in folder.glob("runs/*/last.ckpt")]
 
 
+def saved_since(folder: Path, *, before: Sequence[int]) -> bool:
+    return saved(folder) != before
+
+
 def stop(process: BaseProcess, number: int) -> int | None:
-    """Sends a signal; the code that it comes to."""
+    """Sends a signal, with which the run goes on; the code that it comes to."""
     assert process.pid is not None
     os.kill(process.pid, number)
+    chaos.resume(process)
     process.join()
     return process.exitcode
 
@@ -63,10 +66,8 @@ def test_mlflow_tells_of_a_preemption_and_of_a_death_and_forgets_them_when_the_r
     found = stored(tmp_path)
     assert (found.info.status, found.data.tags["end"], found.data.tags["end.reason"]) == ("KILLED", "PREEMPTED", "SIGTERM")
 
-    process = start(tmp_path)
-    chaos.kill(process, courier=True)
+    chaos.kill(start(tmp_path), courier=True)
     assert record(tmp_path)["status"] == "RUNNING"
-    repository.run(tmp_path, "python", "-m", "pipelines.sync", PYTHONPATH=str(repository.ROOT))
     found = stored(tmp_path)
     assert (found.info.status, found.data.tags["end"]) == ("KILLED", "DIED")
     assert "its process was gone" in found.data.tags["end.reason"]
@@ -80,9 +81,15 @@ def test_mlflow_tells_of_a_preemption_and_of_a_death_and_forgets_them_when_the_r
 
 @pytest.mark.cluster
 def test_a_record_that_a_kill_has_kept_from_the_store_is_sent_by_the_same_command(tmp_path):
-    process = chaos.start(tmp_path, *chaos.NET)
-    while not any((tmp_path / "runs").glob("*/record.json")) or record(tmp_path)["status"] != "FINISHED":
+    process = chaos.start(tmp_path, *chaos.NET, "tracking.wait=600")
+    while not (couriers := chaos.couriers(process)):
+        assert process.is_alive(), chaos.output(tmp_path)
         time.sleep(0.001)
+    for courier in couriers:
+        courier.suspend()  # it would be as quick as the kill
+    while not any((tmp_path / "runs").glob("*/record.json")) or record(tmp_path)["status"] != "FINISHED":
+        assert process.is_alive(), chaos.output(tmp_path)
+        time.sleep(0.01)
     chaos.kill(process, courier=True)
     assert not shipped(chaos.run(tmp_path))
     chaos.train(tmp_path, *chaos.NET)
@@ -91,6 +98,6 @@ def test_a_record_that_a_kill_has_kept_from_the_store_is_sent_by_the_same_comman
 
 
 def stored(folder: Path) -> Run:
-    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    client = whole_store(folder)
     (found,) = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
     return found

@@ -74,6 +74,21 @@ def test_clipping_accumulation_and_early_stopping_are_settings_alike(digits, tmp
     assert (result.epochs, result.steps) == (2, 6)  # five batches are three steps; the second epoch is no better
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            ["scheduler=cosine", "trainer.max_epochs=null", "trainer.max_steps=9"],
+            r"scheduler\.T_max: expected a number; received",
+        ),
+        (["scheduler=one_cycle", "scheduler.pct_start=2.0"], "expected settings that OneCycleLR takes; it says: .*pct_start"),
+    ],
+)
+def test_what_a_schedule_cannot_do_is_said_before_the_first_step(digits, tmp_path, settings, message):
+    with pytest.raises(InputError, match=message):
+        trained(digits, tmp_path / "run", *settings)
+
+
 def test_a_share_that_makes_no_sense_is_refused(digits):
     config = assembly.complete(configuration.compose(["scheduler=warm_up_cosine", "scheduler.share=1.0"]), digits[1])
     with pytest.raises(InputError, match=r"scheduler: src.tasks.schedule.WarmUpCosine refuses its settings: share: .*1.0"):

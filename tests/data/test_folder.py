@@ -113,9 +113,26 @@ def test_a_hidden_folder_is_no_class(root):
     assert len(raw.arrays["image"]) == 8
 
 
-@pytest.mark.parametrize("setting", [{"channels": 2, "size": 8}, {"channels": 3, "size": 0}])
-def test_settings_that_make_no_picture_are_refused(tmp_path, setting):
-    with pytest.raises(InputError, match="expected channels=1 or 3 and size from 1"):
+@pytest.mark.parametrize("name", ["dark Äpfel/4.bmp", "only these/0.WEBP", "only these/0.tif"])
+def test_an_image_of_a_format_that_is_not_read_is_named(root, name):
+    picture(root / name)
+    (root / "dark Äpfel" / "Thumbs.db").write_bytes(b"what Windows leaves")
+    for ask in (Folder.read, Folder.state):
+        with pytest.raises(InputError) as caught:
+            ask(Folder(root=str(root), size=8, channels=3))
+        assert "expected images in files .png, .jpg, .jpeg; received 1 of other formats" in str(caught.value)
+        assert str(caught.value).endswith(f"\n  {root / name}")
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"channels": 5, "size": 8}, r"data\.channels: expected 1 \(grey\) or 3 \(colour\).*; received 5\."),
+        ({"channels": 3, "size": 0}, r"data\.size: expected a number of pixels from 1; received 0\."),
+    ],
+)
+def test_settings_that_make_no_picture_are_refused(tmp_path, setting, message):
+    with pytest.raises(InputError, match=message):
         Folder(root=str(tmp_path), **setting)
 
 

@@ -141,6 +141,11 @@ def twice(root: Path) -> None:
     Image.fromarray(np.zeros((40, 56), dtype=np.uint8)).save(root / "images" / "3.jpg")
 
 
+def of_a_format_that_is_not_read(root: Path) -> None:
+    for folder in ("images", "masks"):
+        Image.fromarray(np.zeros((40, 56), dtype=np.uint8)).save(root / folder / "12.tif")
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -152,6 +157,7 @@ def twice(root: Path) -> None:
         (broken, r"1 that cannot be used:\n  3: .*\nRepair or remove"),
         (too_small, r"3: expected pictures of at least 16x16 pixels; received 15x56"),
         (twice, r"expected one image 3; received two"),
+        (of_a_format_that_is_not_read, r"received 1 of other formats.*\n  images/12\.tif"),
     ],
 )
 def test_a_pair_that_cannot_be_used_is_named(root, spoil, message):
@@ -169,9 +175,17 @@ def test_a_folder_that_is_not_there(tmp_path):
         source(tmp_path).state()
 
 
-@pytest.mark.parametrize("settings", [{"channels": 2}, {"stride": 17}, {"stride": 0}, {"tile": 0}])
-def test_settings_that_cannot_be_are_refused(root, settings):
-    with pytest.raises(InputError, match="expected channels=1 or 3, tile from 1 and stride from 1 to tile"):
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"channels": 2}, r"data\.channels: expected 1 \(grey\) or 3 \(colour\).*; received 2\."),
+        ({"stride": 17}, r"data\.stride: expected a number of pixels from 1 to 16; received 17\."),
+        ({"stride": 0}, r"data\.stride: expected a number of pixels from 1 to 16; received 0\."),
+        ({"tile": 0}, r"data\.tile: expected a number of pixels from 1; received 0\."),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(root, settings, message):
+    with pytest.raises(InputError, match=message):
         source(root, **settings)
 
 

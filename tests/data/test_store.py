@@ -216,6 +216,7 @@ def test_data_that_cannot_be_right_is_refused(tmp_path, source, message):
         ({"val": 0.2, "test": 120}, "test part of 1 to 119 examples.*makes 120 of 120"),
         ({"val": 0.5, "test": 0.5}, "val part of 1 to 59"),
         ({"val": -5, "test": 5}, "makes -5 of 120"),
+        ({"val": 1.0, "test": 5}, r"split\.val: expected a share below 1, or .*; received 1\.0\. For 1 of them write 1\."),
     ],
 )
 def test_a_split_that_leaves_nothing_is_refused(tmp_path, split, message):
@@ -313,7 +314,7 @@ def test_a_failure_while_writing_leaves_nothing(tmp_path):
 
 def test_processes_at_once_make_one_folder(tmp_path):
     context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(3, timeout=20)
+    barrier = context.Barrier(3, timeout=120)
     processes = [context.Process(target=prepare_together, args=(tmp_path, barrier)) for _ in range(3)]
     for process in processes:
         process.start()

@@ -59,6 +59,16 @@ def test_it_is_the_same_every_time(found, trained, tmp_path):
         assert one == other
 
 
+def test_a_network_of_half_the_bits_is_explained_too(build):
+    """numpy has no bfloat16."""
+    experiment = build("+experiment=cnn", "model.width=8", "trainer.max_epochs=1", "trainer.precision=bf16-true")
+    result = core.evaluate(experiment, "val")
+    assert next(experiment.learner.task.scoring.parameters()).dtype == torch.bfloat16
+    found = experiment.examinations["explanation"].examine(result, experiment)
+    assert set(found.figures) == {"explanation", *VIEWS}
+    assert set(found.metrics) == {f"{name}_randomised_correlation" for name in (*ATTRIBUTIONS, *VIEWS)}
+
+
 class Copy:
     """An explanation that asks nothing of the network: the image itself."""
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -13,7 +14,7 @@ from src.runs import Run
 from tests.nets import end, points, same
 from tests.repository import ROOT, environment
 
-VERB = ("-m", "src.train", "+experiment=cnn", "trainer=ddp", "trainer.accelerator=cpu", "model.width=4", "tracking.wait=60")
+VERB = ("-m", "src.train", "+experiment=cnn", "trainer=ddp", "trainer.accelerator=cpu", "model.width=4", "tracking.wait=600")
 LONG = (*VERB, "trainer.max_epochs=12", "trainer.save_every_n_minutes=0.0", "trainer.steps_per_call=4")
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2")
 ALONE = (*TORCHRUN, "--standalone", "--max-restarts=3")
@@ -37,9 +38,22 @@ def process(command: subprocess.Popen[str], rank: int) -> psutil.Process:
         LookupError: there is none.
     """
     for found in psutil.Process(command.pid).children(recursive=True):
-        if found.environ().get("RANK") == str(rank) and re.search(r"src\.(train|launch)", " ".join(found.cmdline())):
-            return found
+        with suppress(psutil.Error):  # it has just ended
+            if found.environ().get("RANK") == str(rank) and re.search(r"src\.(train|launch)", " ".join(found.cmdline())):
+                return found
     raise LookupError(f"no process has the rank {rank}")
+
+
+def kill(command: subprocess.Popen[str], rank: int) -> None:
+    """kill -9 of the process of this rank; where torchrun is just starting it, once it is there."""
+
+    def killed() -> bool:
+        with suppress(LookupError):
+            process(command, rank).kill()
+            return True
+        return False
+
+    until(killed, command)
 
 
 def until(condition: Callable[[], bool], command: subprocess.Popen[str]) -> None:

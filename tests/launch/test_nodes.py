@@ -13,7 +13,7 @@ from tests.launch import LONG, agrees, reached, runs, until
 from tests.namespaces import Node, two_nodes
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
-BOTH = (*LONG, "trainer.devices=1", "trainer.num_nodes=2", "trainer.strategy.timeout.seconds=15")
+BOTH = (*LONG, "trainer.devices=1", "trainer.num_nodes=2", "trainer.strategy.timeout.seconds=40")
 PORT = "29400"  # in a network of the test's own
 
 

@@ -5,14 +5,15 @@ import re
 import signal
 import sys
 
-import mlflow
 import pandas as pd
 import pytest
 
 from src.runs import Run
-from tests.launch import ALONE, EXTRA, LONG, TORCHRUN, VERB, agrees, process, reached, runs, start, until
+from tests.launch import ALONE, EXTRA, LONG, TORCHRUN, VERB, agrees, kill, process, reached, runs, start, until
 from tests.nets import points
+from tests.records import whole_store
 from tests.repository import run
+from tests.servers import free_port
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -30,8 +31,7 @@ def undisturbed(tmp_path_factory) -> Run:
 
 
 def test_one_run_and_one_record_for_all_processes(undisturbed):
-    folder = undisturbed.folder.parents[1]
-    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    client = whole_store(undisturbed.folder.parents[1])
     (found,) = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
     assert found.info.status == "FINISHED"
     assert len(client.get_metric_history(found.info.run_id, "val/loss")) == 12
@@ -57,7 +57,7 @@ def test_torchrun_starts_again_where_a_process_was_killed(undisturbed, tmp_path,
     command = start(tmp_path, *ALONE, *LONG)
     for epoch in (3, 7):
         until(reached(tmp_path, epoch), command)
-        process(command, rank).send_signal(signal.SIGKILL)
+        kill(command, rank)
     printed, error = command.communicate()
     assert command.returncode == 0, error
     assert printed.count("run: ") == 1
@@ -68,7 +68,7 @@ def test_torchrun_starts_again_where_a_process_was_killed(undisturbed, tmp_path,
 def test_a_command_ends_where_a_further_process_was_killed_and_continues(undisturbed, tmp_path):
     command = start(tmp_path, sys.executable, *LONG)
     until(reached(tmp_path, 3), command)
-    process(command, 1).send_signal(signal.SIGKILL)
+    kill(command, 1)
     _, error = command.communicate()
     assert command.returncode == 1
     assert "error: Process 1 of 2 ended with code -9; the training cannot go on without it. The same command" in error
@@ -84,14 +84,14 @@ def test_the_further_processes_die_with_the_first(tmp_path):
     other = process(command, 1)
     os.kill(command.pid, signal.SIGKILL)
     command.communicate()
-    other.wait(30)
+    other.wait(120)
     assert not other.is_running()
 
 
 def test_two_nodes(tmp_path):
     """Two agents on one machine, which share a folder as nodes do."""
-    place = ("--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:29417", "--rdzv-id=two")
-    agent = (sys.executable, "-m", "torch.distributed.run", *place)
+    place = ("--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{free_port()}", "--rdzv-id=two")
+    agent = (sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", *place)
     settings = (*VERB, "trainer.max_epochs=2", "trainer.devices=1", "trainer.num_nodes=2")
     nodes = [start(tmp_path, *agent, *settings) for _ in range(2)]
     printed = [node.communicate() for node in nodes]
@@ -111,12 +111,16 @@ def test_what_is_refused_is_refused_once_and_nothing_is_written(tmp_path):
 
 
 def test_a_second_command_is_told_that_the_run_is_in_use(tmp_path):
-    command = start(tmp_path, sys.executable, *LONG)
-    until(reached(tmp_path, 2), command)
-    second = run(tmp_path, sys.executable, *LONG, code=3, **EXTRA)
-    assert f"{runs(tmp_path)[0].folder.relative_to(tmp_path)} is in use by process {command.pid}" in second.stderr
-    by_torchrun = run(tmp_path, *TORCHRUN, "--standalone", *LONG, code=1, **EXTRA)
-    assert by_torchrun.stderr.count("is in use by process") == 1
-    assert len(re.findall(r"exitcode\s*: 3", by_torchrun.stderr)) >= 1
-    command.kill()
-    command.communicate()
+    endless = (*LONG, "trainer.max_epochs=100000")
+    command = start(tmp_path, sys.executable, *endless)
+    try:
+        until(reached(tmp_path, 2), command)
+        second = run(tmp_path, sys.executable, *endless, code=3, **EXTRA)
+        assert f"{runs(tmp_path)[0].folder.relative_to(tmp_path)} is in use by process {command.pid}" in second.stderr
+        by_torchrun = run(tmp_path, *TORCHRUN, "--standalone", *endless, code=1, **EXTRA)
+        assert by_torchrun.stderr.count("is in use by process") == 1
+        assert len(re.findall(r"exitcode\s*: 3", by_torchrun.stderr)) >= 1
+        assert command.poll() is None
+    finally:
+        command.kill()
+        command.communicate()

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import mlflow
 import pytest
 
 from src.runs import Run
 from tests.launch import ends_alike
+from tests.records import whole_store
 from tests.repository import ROOT, clone, environment, repro, run
 from tests.slurm import ask, cluster
 
@@ -57,7 +57,7 @@ def facts(slurm: dict[str, str], number: str) -> dict[str, str]:
 
 
 def until(condition: Callable[[], object], folder: Path) -> None:
-    end = time.monotonic() + 300
+    end = time.monotonic() + 600
     while not condition():
         assert time.monotonic() < end, log(folder)
         time.sleep(0.1)
@@ -103,7 +103,7 @@ def test_whoever_requeues_a_job_it_ends_as_if_undisturbed(slurm, undisturbed, tm
     assert re.findall(r"attempt (\d)", log(tmp_path)) == ["1", "2", "3"]
     assert log(tmp_path).count(f"job {number} is queued again") == 1
     assert ends_alike(the_run(tmp_path), undisturbed)
-    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    client = whole_store(tmp_path)
     (found,) = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
     assert found.info.status == "FINISHED"
     assert {f"system/node{number}/cpu_utilization_percentage" for number in (1, 2)} <= {*found.data.metrics}
@@ -177,7 +177,8 @@ def test_what_is_edited_after_the_submission_changes_nothing(slurm, tmp_path):
     ) as waiting:
         assert waiting.stdout is not None
         assert waiting.stdout.readline() == f"job {number} has runs/{the_run(folder).folder.name} already.\n"
-        time.sleep(1)  # until it follows
+        (the_run(folder).folder / "job.log").write_text("a word of the job\n")
+        assert waiting.stdout.readline() == "a word of the job\n"  # it follows
         waiting.terminate()
         assert f"job {number} goes on." in waiting.communicate()[1]
     assert waiting.returncode == 75

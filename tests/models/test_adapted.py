@@ -82,6 +82,29 @@ def test_the_smallest_images_that_a_network_can_be_trained_on(settings, smallest
     assert network(torch.zeros(2, 3, smallest, smallest, device="meta")).shape == (2, 3)
 
 
+HEADLESS = "model.network.aux_logits=false"
+
+
+@pytest.mark.parametrize(
+    ("settings", "size", "offered"),
+    [
+        ("inception_v3", 75, True),
+        ("inception_v3", 74, False),  # too small without its head too
+        ("inception_v3 model.small_images=true", 28, True),
+        (f"inception_v3 {HEADLESS}", 74, False),
+        ("alexnet", 62, False),  # it has none
+    ],
+)
+def test_auxiliary_heads_are_left_out_where_that_is_enough(settings, size, offered):
+    with pytest.raises(InstantiationException) as caught:
+        only_shapes(settings, [1, size, size])
+    assert (HEADLESS in str(caught.value.__cause__)) == offered
+    if offered:
+        network = only_shapes(f"{settings} {HEADLESS}", [1, size, size])
+        assert network.network.training
+        assert network(torch.zeros(2, 1, size, size, device="meta")).shape == (2, 3)
+
+
 class Computed(TorchDispatchMode):
     """The names of all that torch computes, forward and backward."""
 

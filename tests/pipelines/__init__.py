@@ -35,6 +35,8 @@ def results(
     mode: str = "max",
     modes: dict[str, str | None] | None = None,
     evaluation: str = "made.up.Handling",
+    judged: dict[str, Any] | None = None,
+    keep: dict[str, list[int]] | None = None,
     card: dict[str, Any] | None = None,
     timings: dict[str, float] | None = None,
     parameters: int = 53_098,
@@ -45,16 +47,22 @@ def results(
     Args:
         values: metrics of the test part.
         modes: of those of which more is not the better.
+        judged: further settings of the evaluation.
+        keep: of the data, the classes that a part has alone.
         half: half the width of each interval.
     """
     folder = Path("results") / name
     write(folder / "card.json", {**CARD, **(card or {})})
     config = {
         "name": name,
-        "data": {"_target_": "made.up.Pebbles", "batch_size": 32},
+        "data": {"_target_": "made.up.Pebbles", "keep": keep or {}, "batch_size": 32},
         "model": {"_target_": "made.up.Hand", "fingers": 5},
         "objective": {"metric": f"val/{metric}", "mode": mode},
-        "evaluation": {"_target_": evaluation, "headline": {**dict.fromkeys(values, "max"), **(modes or {})}},
+        "evaluation": {
+            "_target_": evaluation,
+            "headline": {**dict.fromkeys(values, "max"), **(modes or {})},
+            **(judged or {}),
+        },
     }
     write(folder / "model" / "config.yaml", config)
     scores = {f"{part}/{key}": value for part in ("val", "test") for key, value in values.items()}

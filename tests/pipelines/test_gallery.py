@@ -25,9 +25,9 @@ def test_readme_shows_what_the_committed_rows_say():
 
 
 def test_a_committed_row_is_what_params_asks_for():
-    measured = {path.stem for path in (rows.HERE / "rows").glob("*.json")}
-    assert measured
-    assert measured <= {row.name for row in rows.read() if row.measured}
+    asked = rows.read()
+    assert {path.stem for path in (rows.HERE / "rows").glob("*.json")} == {row.name for row in asked} != set()
+    assert all(row.measured for row in asked)
 
 
 def test_a_row_is_measured_by_its_own_command_for_each_seed(row: Row, tmp_path: Path):

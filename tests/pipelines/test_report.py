@@ -1,5 +1,6 @@
 """The report of made-up results."""
 
+import json
 import re
 import threading
 import time
@@ -71,8 +72,14 @@ def test_the_best_of_each_column_is_marked():
 
 @pytest.mark.parametrize(
     "other",
-    [{"card": {"name": "pebbles", "content": "beef"}}, {"evaluation": "made.up.Throwing"}, {"metric": "reach"}],
-    ids=["data", "evaluation", "objective"],
+    [
+        {"card": {"name": "pebbles", "content": "beef"}},
+        {"evaluation": "made.up.Throwing"},
+        {"judged": {"judge": "runs/grown-up"}},
+        {"keep": {"train": [1]}},
+        {"metric": "reach"},
+    ],
+    ids=["data", "evaluation", "judge", "classes", "objective"],
 )
 def test_only_what_is_alike_is_compared(other):
     results("a", {"grip": 0.9, "reach": 1.0})
@@ -83,6 +90,26 @@ def test_only_what_is_alike_is_compared(other):
     assert rows(text.split("### ")[1]) == ["a", "b"]
     assert "c reaches" in text.split("### ")[2]
     assert text.count("\n## ") == (2 if "card" in other else 1)
+
+
+def test_what_tells_comparisons_of_one_title_apart_stands_in_it():
+    judged = {"strict": True}
+    results("a", {"grip": 0.9}, judged={"judge": "runs/child", **judged})
+    results("b", {"grip": 0.8}, judged={"judge": "runs/grown-up", **judged}, keep={"train": [1]})
+    results("c", {"grip": 0.7}, evaluation="made.up.Throwing")
+    titles = ["Handling by grip (data.keep={}, evaluation.judge=runs/child)"]
+    titles += ["Handling by grip (data.keep.train=[1], evaluation.judge=runs/grown-up)", "Throwing by grip"]
+    assert re.findall(r"^### (.*)", leaderboard(), re.MULTILINE) == titles
+    assert re.findall(r"<h3 .*>(.*)</h3>", index()) == titles
+
+
+def test_a_class_with_a_slash_in_its_name_has_its_row():
+    path = results("a", {"grip": 0.9}) / "metrics.json"
+    write(path, {**json.loads(path.read_text()), "test/grip/shell/left half": 0.125})
+    report.main()
+    page = Path("reports/experiments/a.html").read_text()
+    assert re.search(r"<th scope=\"row\">shell/left half</th>\s*<td>0.1250</td>", page)
+    assert re.search(r"<th scope=\"row\">round</th>\s*<td>0.2500</td>", page)
 
 
 @pytest.mark.parametrize(

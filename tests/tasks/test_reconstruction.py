@@ -36,6 +36,7 @@ def task(model: torch.nn.Module, **settings) -> Reconstruction:
 @torch.no_grad()
 @pytest.mark.parametrize("training", [True, False])
 def test_noise_is_on_the_input_and_not_on_the_target(training):
+    torch.manual_seed(0)
     made = task(Copying(), noise=0.5).train(training)
     x = torch.randn(50, 1, 8, 8)
     outcome = made.step(Batch(x, torch.zeros(50), torch.arange(50)))
@@ -48,6 +49,7 @@ def test_noise_is_on_the_input_and_not_on_the_target(training):
 
 @torch.no_grad()
 def test_the_error_is_that_of_the_noisy_input_and_the_answer_that_of_the_input_itself():
+    torch.manual_seed(0)
     made = task(Copying(), noise=0.5).eval()
     x = torch.randn(20, 1, 8, 8)
     outputs = made.predict(x)

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW
 
+from src import fitting
 from src.tasks.kernels import FusedAdam
 from tests.nets import CNN_SMALL, ONE_CYCLE, end, fit, network, points, same
 
@@ -125,3 +127,26 @@ def test_a_callback_that_watches_batches_gets_each_step(images, tmp_path, capsys
     fit(network(data, accumulate_grad_batches=accumulate), data, tmp_path / "blocks")
     assert capsys.readouterr().err == ""
     assert same(end(tmp_path / "watched")["state_dict"], end(tmp_path / "blocks")["state_dict"])
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_scaled_gradients_are_clipped_at_their_own_size(images, tmp_path, monkeypatch, fused):
+    """As on a GPU with 16-mixed: an optimizer of torch may unscale by itself in its step, or leave it to Lightning."""
+    made = fitting.trainer
+
+    def scaling(*arguments: Any, **keywords: Any) -> Trainer:
+        trainer = made(*arguments, **keywords)
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+        trainer.strategy.precision_plugin = MixedPrecision("16-mixed", "cpu", scaler=scaler)
+        return trainer
+
+    monkeypatch.setattr(fitting, "trainer", scaling)
+    data = images()
+    learner = network(
+        data, model=CNN_SMALL, optimizer=partial(SGD, lr=1.0, fused=fused), gradient_clip_val=0.05, max_steps=1, max_epochs=None
+    )
+    before = [parameter.detach().clone() for parameter in learner.task.parameters()]
+    fit(learner, data, tmp_path / "run")
+    after = end(tmp_path / "run")["state_dict"]
+    moved = [after[name] - tensor for (name, _), tensor in zip(learner.task.named_parameters(), before, strict=True)]
+    assert float(torch.cat([step.flatten() for step in moved]).norm()) == pytest.approx(0.05, rel=1e-2)

@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from src.errors import InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
+# Of images that are not read. What else lies among them is taken for no image: notes, tables, a system's own files.
+OTHERS = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
+
+
+def check_formats(paths: Iterable[PurePath], *, where: str) -> None:
+    """Refuses images of formats that are not read: left out silently, nobody would miss them."""
+    others = sorted(str(path) for path in paths if path.suffix.lower() in OTHERS)
+    if others:
+        raise InputError(
+            f"{where}: expected images in files {', '.join(SUFFIXES)}; received {len(others)} of other formats. Convert them "
+            "(to PNG nothing is lost), or put them elsewhere:\n  " + "\n  ".join(others[:10])
+        )
+
+
+def check_channels(channels: int) -> None:
+    if channels not in (1, 3):
+        raise InputError(
+            f"data.channels: expected 1 (grey) or 3 (colour), as PNG and JPEG have them; received {channels}. Choose one of "
+            "them, and every picture is brought to it; pictures with others need a source of their own in src/data/sources."
+        )
+
+
+def check_pixels(key: str, pixels: int, *, most: int | None = None) -> None:
+    """Refuses a length that is none, or is above the largest one."""
+    if pixels < 1 or (most is not None and pixels > most):
+        allowed = "from 1" if most is None else f"from 1 to {most}"
+        raise InputError(f"data.{key}: expected a number of pixels {allowed}; received {pixels}. Choose one of these.")
 
 
 def decoded(file: Path | bytes, *, channels: int) -> Image:

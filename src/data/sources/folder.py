@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from src.data.sources import files
-from src.data.sources.decoding import SUFFIXES, channelled, decoded
+from src.data.sources.decoding import SUFFIXES, channelled, check_channels, check_formats, check_pixels, decoded
 from src.data.store import Raw
 from src.errors import InputError
 
@@ -18,8 +18,8 @@ class Folder:
     """
 
     def __init__(self, *, root: str, size: int, channels: int):
-        if channels not in (1, 3) or size < 1:
-            raise InputError(f"expected channels=1 or 3 and size from 1; received channels={channels}, size={size}.")
+        check_channels(channels)
+        check_pixels("size", size)
         self.root = Path(root)
         self.size = size
         self.channels = channels
@@ -48,13 +48,15 @@ class Folder:
     def _paths(self) -> list[Path]:
         if not self.root.is_dir():
             raise InputError(f"data.root={self.root}: expected a folder with one folder of images a class; there is none.")
-        paths = sorted(path for path in self.root.glob("[!.]*/[!.]*") if path.suffix.lower() in SUFFIXES)
+        found = sorted(self.root.glob("[!.]*/[!.]*"))
+        check_formats(found, where=f"data.root={self.root}")
+        paths = [path for path in found if path.suffix.lower() in SUFFIXES]
         classes = {path.parent.name for path in paths}
         if len(classes) < 2:
-            found = f"one class, {classes.pop()}" if classes else "no image"
+            received = f"one class, {classes.pop()}" if classes else "no image"
             raise InputError(
                 f"data.root={self.root}: expected at least two folders with {', '.join(SUFFIXES)} files, one a class; "
-                f"received {found}."
+                f"received {received}."
             )
         return paths
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from src.data import tiles
-from src.data.sources.decoding import SUFFIXES, channelled, decoded, numbers
+from src.data.sources.decoding import SUFFIXES, channelled, check_channels, check_formats, check_pixels, decoded, numbers
 from src.data.store import Raw
 from src.errors import InputError
 
@@ -39,11 +39,9 @@ class Pairs:
         labels: Mapping[int, str] | None = None,
         parts: Mapping[str, Sequence[str | int]] | None = None,
     ):
-        if channels not in (1, 3) or not 1 <= stride <= tile:
-            raise InputError(
-                "expected channels=1 or 3, tile from 1 and stride from 1 to tile; received "
-                f"channels={channels}, tile={tile}, stride={stride}."
-            )
+        check_channels(channels)
+        check_pixels("tile", tile)
+        check_pixels("stride", stride, most=tile)
         self._files = files
         self._folders = {"image": images, "mask": masks}
         self._tile, self._stride, self._channels = tile, stride, channels
@@ -97,13 +95,14 @@ class Pairs:
         found: dict[str, dict[str, str]] = {}
         for kind, suffixes in (("image", SUFFIXES), ("mask", (".png",))):
             found[kind] = {}
-            for file in sorted(self._files.names(self._folders[kind])):
-                path = PurePosixPath(file)
+            paths = [PurePosixPath(file) for file in sorted(self._files.names(self._folders[kind]))]
+            check_formats(paths, where=self._where())
+            for path in paths:
                 if path.suffix.lower() not in suffixes:
                     continue
                 if path.stem in found[kind]:
-                    raise InputError(f"{self._where()}: expected one {kind} {path.stem}; received two, {file} among them.")
-                found[kind][path.stem] = file
+                    raise InputError(f"{self._where()}: expected one {kind} {path.stem}; received two, {path} among them.")
+                found[kind][path.stem] = str(path)
         image, mask = found["image"], found["mask"]
         alone = [f"{image[name]} has no mask {self._folders['mask']}/{name}.png" for name in image if name not in mask]
         alone += [f"{mask[name]} has no image of its name in {self._folders['image']}" for name in mask if name not in image]

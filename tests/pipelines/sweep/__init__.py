@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import optuna
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
+from tests.records import whole_store
 from tests.repository import ROOT, environment, run
 
 FNN = ("python", "-m", "pipelines.sweep", "+experiment=fnn")
@@ -63,9 +63,8 @@ def records(folder: Path, name: str = "fnn") -> dict[str, dict[str, Any]]:
 
 def tree(folder: Path, name: str = "fnn") -> dict[str, str]:
     """The nested runs by name, with the state that they are tagged with."""
-    run(folder, "python", "-m", "pipelines.sync", PYTHONPATH=str(ROOT))
     os.environ.pop("MLFLOW_TRACKING_URI", None)
-    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    client = whole_store(folder)
     found = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
     (parent,) = (one for one in found if one.info.run_name == name)
     assert parent.info.status == "FINISHED"
@@ -80,7 +79,7 @@ def kill(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> None:
     process.communicate()
 
 
-def until(condition: Any, *, seconds: float = 200) -> None:
+def until(condition: Any, *, seconds: float = 600) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"

@@ -4,11 +4,9 @@ import itertools
 import json
 import re
 import signal
-import socket
 import subprocess
 from urllib.request import urlopen
 
-import mlflow
 import psutil
 import pytest
 import yaml
@@ -16,9 +14,11 @@ from optuna.trial import TrialState
 
 from src.runs import Run
 from tests.pipelines.sweep import FNN, epochs, kill, records, start, study, sweep, until
+from tests.records import whole_store
 from tests.repository import ROOT, environment, run
+from tests.servers import free_port
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 OWN = {"optimizer.lr": 0.001, "model.hidden": "[128]", "model.dropout": 0.0}  # of conf/experiment/fnn.yaml: it comes first
 SMALL = ("sweep.n_trials=6", "trainer.max_epochs=3", "sweep.workers=2")
 
@@ -172,8 +172,7 @@ def test_weights_are_kept_of_the_best_alone(searched):
 
 def test_the_record_is_a_tree(searched):
     folder, _ = searched
-    run(folder, "python", "-m", "pipelines.sync", PYTHONPATH=str(ROOT))
-    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    client = whole_store(folder)
     found = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
     (parent,) = (one for one in found if one.info.run_name == "fnn")
     children = {one.info.run_name: one for one in found if one.data.tags.get("mlflow.parentRunId") == parent.info.run_id}
@@ -193,9 +192,7 @@ def test_the_record_is_a_tree(searched):
 
 def test_optuna_dashboard_opens_the_journal(searched):
     folder, _ = searched
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = ["optuna-dashboard", str(folder / "runs/sweeps/fnn/study.journal"), "--port", str(port)]
     server = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -288,7 +285,7 @@ def test_a_search_that_is_interrupted_goes_on_where_it_was(tmp_path, number, cod
     process = start(tmp_path, *settings)
     until(lambda: any(len(done) > 5 for done in epochs(tmp_path).values()))
     process.send_signal(number)
-    _, error = process.communicate(timeout=120)
+    _, error = process.communicate(timeout=240)
     assert process.returncode == code, error
     assert message in error
     assert "Traceback" not in error
