@@ -139,7 +139,7 @@ def points(folder: Path) -> list[tuple[str, int, int, float]]:
 
 def check_store(folder: Path, uri: str | None = None) -> None:
     """The store holds one run of a folder's one, ended, and every point of its journal once."""
-    until = time.monotonic() + 240
+    until = time.monotonic() + 400
     while not shipped(run(folder)):  # a courier may be busy still
         assert time.monotonic() < until, "the record never reached the store"
         time.sleep(0.1)

@@ -6,6 +6,8 @@ from tests import chaos
 from tests.chaos import preloaded
 from tests.chaos.kills import kills
 
+pytestmark = pytest.mark.timeout(900)
+
 
 def test_killed_runs_end_as_whole_ones(tmp_path):
     found = kills(tmp_path, 4, arguments=chaos.NET, store=False)

@@ -39,6 +39,7 @@ def test_a_run_is_recorded_by_a_server(database, tmp_path):
 
 def test_a_server_that_is_killed_in_mid_run_loses_nothing(database, tmp_path):
     port, command = free_port(), ["python", "-m", "src.train", "+experiment=fnn", "trainer.max_epochs=150", "name=outage"]
+    command.append("tracking.wait=600")  # on a busy machine the courier may begin when the training has ended
     with mlflow_server(tmp_path / "server", database, port) as (address, server):
         training = subprocess.Popen(
             [*command, f"tracking.uri={address}"],

@@ -30,7 +30,7 @@ def _journal() -> Iterator[None]:
         pytest.param(60, 60, "median", marks=pytest.mark.long),
     ],
 )
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3000)
 @pytest.mark.parametrize("server", [_journal, postgres], ids=["journal", "postgresql"])
 def test_exactly_the_budget_is_trained_whatever_is_killed(tmp_path, server, trials, length, pruner):
     with server() as url:
@@ -46,7 +46,7 @@ def test_exactly_the_budget_is_trained_whatever_is_killed(tmp_path, server, tria
             victim = start(tmp_path, *settings)
         assert any(in_training)
         for process in (patient, victim):
-            _, error = process.communicate(timeout=1200)
+            _, error = process.communicate(timeout=2400)
             assert process.returncode == 0, error
         _check(tmp_path, found_trials(tmp_path, url), trials, length)
 
