@@ -100,11 +100,11 @@ def train(config: DictConfig, *, test: bool = True, patience: float = locks.PATI
         if plan.finished(test=test):
             return run
         fitted = plan.fitted
-        if fitted and test:
-            run.forget_test()  # where this is killed, the same command evaluates it again
         with Record.of(run, plan.content, plan.prepared.card, code=code) as record:
             experiment = assembly.build(plan.config, plan.prepared)
             flops = experiment.learner.flops(experiment.data)  # refuses a model that does not fit the data
+            if fitted and test:
+                run.forget_test()  # where this is killed, the same command evaluates it again
             runs.write_atomic(run.config, OmegaConf.to_yaml(plan.config).encode())
             record.begin(device=experiment.learner.device)
             if fitted:

@@ -216,6 +216,8 @@ def test_a_finished_run_is_evaluated_by_other_settings(tmp_path):
     plain = Run(tmp_path / train(tmp_path, *command).stdout.splitlines()[-1].removeprefix("run: "))
     weights_, numbers = plain.best.read_bytes(), json.loads(plain.metrics.read_text())
     assert not (plain.figures / "explanation.png").exists()
+    train(tmp_path, *command, "evaluation.top_k=0", code=2)
+    assert json.loads(plain.metrics.read_text()) == numbers  # what is refused costs nothing
     printed = train(tmp_path, *command, "explanation=default").stdout.splitlines()
     assert printed[0] == "This run exists; nothing is trained. Its evaluation has other settings, and is made anew."
     assert printed[-1] == f"run: runs/{plain.folder.name}"

@@ -79,7 +79,7 @@ class Segmentation:
                 here = said[top : top + size, left : left + size]
                 wrong = here != truth
                 answer = int(np.bincount(here[wrong] if wrong.any() else here.ravel()).argmax())
-                caption = f"{self._data.names[number]} ({left}, {top})\n{wrong.mean():.1%} wrong: {self.classes[answer]}"
+                caption = f"{self._data.names[number]} ({left}, {top})\n{wrong.mean():.1%} wrong\n{self.classes[answer]}"
                 found.append((float(wrong.mean()), number, top, left, row, answer, caption))
         apart: list[tuple] = []
         for one in sorted(found, key=lambda tile: (-tile[0], *tile[1:4])):
