@@ -1,8 +1,11 @@
 """Fixtures that several suites share. A test that writes asks for `project`, a working folder of its own."""
 
 import os
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # nets are tiny here: two threads would mostly wait for each other
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells have it for what they start in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
