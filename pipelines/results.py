@@ -21,7 +21,14 @@ from src.tracking import shipping, store
 
 RESULTS = Path("results")
 ABOUT = ("study", "trial", "confirmed", "overrides", "nodes")  # of a best point, besides its values
-FILES = ("card.json", "metrics.json", "evaluation/intervals.json", "evaluation/timings.json", "evaluation/run.json")
+FILES = (
+    "card.json",
+    "metrics.json",
+    "evaluation/intervals.json",
+    "evaluation/timings.json",
+    "evaluation/judged.json",
+    "evaluation/run.json",
+)
 UI = "http://127.0.0.1:5000"  # where `make ui` serves a local store
 
 
@@ -69,8 +76,9 @@ def read(name: str) -> Entry:
     missing = [file for file in (*FILES, "model/config.yaml", "learning.csv") if not (folder / file).is_file()]
     if missing:
         raise InputError(f"{folder}: expected the results of {name}; there is no {', '.join(missing)}. Run: dvc repro")
-    card, metrics, intervals, timings, run = (runs.read_json(folder / file) for file in FILES)
+    card, metrics, intervals, timings, judged, run = (runs.read_json(folder / file) for file in FILES)
     config: Any = OmegaConf.to_container(OmegaConf.load(folder / "model/config.yaml"))
+    config |= judged  # the settings of an evaluation are no part of what was trained, whose file may state others
     return Entry(
         name=name,
         description=_description(Path("conf/experiment") / f"{name}.yaml"),

@@ -106,7 +106,7 @@ def evaluate(name: str) -> None:
     for old in (folder, RESULTS / name / "figures"):
         shutil.rmtree(old, ignore_errors=True)
     folder.mkdir(parents=True)
-    for path in (run.predictions, run.intervals, run.timings):
+    for path in (run.predictions, run.intervals, run.timings, run.judged):
         shutil.copy(path, folder)
     shutil.copytree(run.figures, RESULTS / name / "figures")
     if any(run.tables.glob("*.csv")):

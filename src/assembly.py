@@ -126,11 +126,16 @@ def restore(folder: Path, *, place: Mapping[str, Any] | None = None) -> Experime
     assert isinstance(config, DictConfig)
     OmegaConf.resolve(config)
     experiment = build(config, prepare(config), begin=False)
-    weights = [folder / name for name in ("best.ckpt", "weights.safetensors", "weights.joblib") if (folder / name).is_file()]
-    if not weights:
-        raise InputError(f"{folder}: expected a finished run with best.ckpt; there is none. Train it to its end first.")
-    experiment.learner.load(weights[0])
+    experiment.learner.load(weights(folder))
     return experiment
+
+
+def weights(folder: Path) -> Path:
+    """The file with the best weights of a finished run, or with those that a train stage exported."""
+    for name in ("best.ckpt", "weights.safetensors", "weights.joblib"):
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(f"{folder}: expected a finished run with best.ckpt; there is none. Train it to its end first.")
 
 
 def cluster(config: DictConfig) -> Any:

@@ -20,6 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 from src.checks import ADDED, CONF, EXTRA, check_left_over, check_types, leaves, nearest, unknown
 from src.errors import InputError
 
+LENGTHS = ("scheduler.T_max", "scheduler.total_steps")  # a run that is trained further goes on in a schedule of the new one
+
 
 def compose(overrides: Sequence[str], *, extra: Sequence[Path] = ()) -> DictConfig:
     """The configuration of one run, its interpolations still open.
@@ -112,17 +114,19 @@ def further(folder: Path, overrides: Sequence[str]) -> DictConfig:
 
 
 def _restored(override: Override, plain: DictConfig) -> bool:
-    """Whether an override changes what a checkpoint puts back: an optimizer's and a schedule's settings, and a callback's.
+    """Whether an override changes what a checkpoint puts back, or may: settings of an optimizer, a schedule or a callback.
 
-    A callback that is new, or goes, is no part of it.
+    The length of a schedule is no part of it, nor is a callback that is new, or goes.
     """
     key = override.get_key_element().lstrip("+~")
     group = key.partition(".")[0]
-    if group not in ("optimizer", "scheduler", "callbacks"):
+    if group not in ("optimizer", "scheduler", "callbacks") or key in LENGTHS:
         return False
     before = OmegaConf.select(plain, key, default=...)
-    if override.is_delete() or before is ...:
-        return group != "callbacks" and (override.is_add() or override.is_delete())
+    if override.is_delete():
+        return group != "callbacks" or key.count(".") > 1
+    if before is ...:
+        return group != "callbacks" and override.is_add()
     return bool(before != override.value())
 
 

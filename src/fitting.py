@@ -4,7 +4,7 @@ import logging
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from itertools import chain, islice
 from pathlib import Path
@@ -37,9 +37,10 @@ _LIMITS = "trainer.limit_batches limits every part"
 _VALIDATIONS = "each epoch ends with a validation, which schedules, checkpoints and early stopping go by"
 _OURS = "the run's own are used"
 OTHERWISE = {
-    **dict.fromkeys(("limit_train_batches", "limit_test_batches", "limit_predict_batches"), _LIMITS),
+    **dict.fromkeys(("limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches"), _LIMITS),
     **dict.fromkeys(("check_val_every_n_epoch", "val_check_interval", "num_sanity_val_steps"), _VALIDATIONS),
     **dict.fromkeys(("logger", "callbacks", "plugins", "default_root_dir", "enable_checkpointing"), _OURS),
+    **dict.fromkeys(("enable_model_summary", "use_distributed_sampler"), "it would do nothing here"),
     "gradient_clip_algorithm": "gradients are clipped by their norm",
     "fast_dev_run": "+debug=fdr does it",
     "enable_progress_bar": "trainer.progress_bar says it",
@@ -48,17 +49,21 @@ OTHERWISE = {
 PROFILERS = {"simple": "SimpleProfiler", "advanced": "AdvancedProfiler", "pytorch": "PyTorchProfiler"}
 
 
-def check_counts(*, least: int = 1, **counts: int | None) -> None:
-    """Refuses what is not null or a whole number of so many; the names are those of the trainer's settings."""
+def check_counts(*, least: int = 1, optional: bool = False, **counts: int | None) -> None:
+    """Refuses what is not a whole number of so many, or null where it may be; the names are those of the trainer's settings."""
     for name, count in counts.items():
-        if count is not None and (type(count) is not int or count < least):
-            raise ValueError(f"trainer.{name}: expected a whole number from {least}; received {count}.")
+        if not (optional and count is None) and (type(count) is not int or count < least):
+            null = ", or null" if optional else ""
+            raise ValueError(f"trainer.{name}: expected a whole number from {least}{null}; received {count}.")
 
 
-def check_arguments(arguments: Collection[str]) -> None:
-    """Refuses arguments of Lightning's Trainer that would have no effect here, or another one than its documentation says."""
-    for name in arguments:
-        if name in OTHERWISE:
+def check_arguments(arguments: Mapping[str, Any]) -> None:
+    """Refuses arguments of Lightning's Trainer that would have no effect here, or another one than its documentation says.
+
+    A training without validations, by `limit_val_batches` of 0, is for what keeps none of its weights.
+    """
+    for name, value in arguments.items():
+        if name in OTHERWISE and (name, value) != ("limit_val_batches", 0):
             raise ValueError(f"trainer.{name}: expected none, for {OTHERWISE[name]}. Leave it out.")
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from src import locks
 
+JUDGED = "judged.json"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -37,6 +39,11 @@ class Run:
     @property
     def intervals(self) -> Path:
         return self.folder / "intervals.json"
+
+    @property
+    def judged(self) -> Path:
+        """The settings of the evaluation that the numbers of the test part are of."""
+        return self.folder / JUDGED
 
     @property
     def timings(self) -> Path:
@@ -81,6 +88,11 @@ class Run:
     def recorded(self) -> bool:
         """Whether its record came to its end. One that was killed after its last number has still to tell of it."""
         return read_json(self.record).get("status") in (None, "FINISHED")
+
+    @property
+    def packaged(self) -> bool:
+        """Whether the record has the whole of the fit: it names the model once an attempt has closed its journal after it."""
+        return read_json(self.record).get("model") is not None
 
     @contextmanager
     def lock(self, *, patience: float = locks.PATIENCE) -> Iterator[None]:

@@ -39,20 +39,17 @@ class Plan:
 
     @property
     def fitted(self) -> bool:
-        return self.run.fitted and self.run.recorded  # else its numbers may not have reached the record
+        return self.run.fitted and (self.run.recorded or self.run.packaged)  # else its numbers may not be in the record
 
     @property
     def judged_otherwise(self) -> bool:
         """Whether the run was evaluated by other settings than these, which are no part of what it is."""
-        before: Any = OmegaConf.to_container(OmegaConf.load(self.run.config))
+        before = runs.read_json(self.run.judged)
         return any(before.get(key) != self.content.get(key) for key in identity.EVALUATION)
 
     def finished(self, *, test: bool) -> bool:
         """Whether there is nothing left to do, which is then said."""
-        if not self.fitted or (test and not self.run.evaluated):
-            return False
-        if test and self.judged_otherwise:
-            print("This run exists; nothing is trained. Its evaluation has other settings, and is made anew.")
+        if not (self.run.fitted and self.run.recorded) or (test and (not self.run.evaluated or self.judged_otherwise)):
             return False
         print(f"This run exists; nothing is trained. force=true trains it again beside it.\n{summary(self.run)}")
         from src.tracking import record
@@ -103,13 +100,15 @@ def train(config: DictConfig, *, test: bool = True, patience: float = locks.PATI
         with Record.of(run, plan.content, plan.prepared.card, code=code) as record:
             experiment = assembly.build(plan.config, plan.prepared)
             flops = experiment.learner.flops(experiment.data)  # refuses a model that does not fit the data
+            if fitted:
+                experiment.learner.load(assembly.weights(run.folder))
             if fitted and test:
+                if run.evaluated and plan.judged_otherwise:
+                    print("This run exists; nothing is trained. Its evaluation has other settings, and is made anew.")
                 run.forget_test()  # where this is killed, the same command evaluates it again
             runs.write_atomic(run.config, OmegaConf.to_yaml(plan.config).encode())
             record.begin(device=experiment.learner.device)
-            if fitted:
-                experiment.learner.load(run.best)
-            else:
+            if not fitted:
                 _fit(run, experiment, record, plan.start, flops)
             if test:
                 from src.evaluation.final import evaluate_test

@@ -92,9 +92,8 @@ class Network:
             accumulate_grad_batches=accumulate_grad_batches,
             steps_per_call=steps_per_call,
             log_every_n_steps=log_every_n_steps,
-            save_every_n_steps=save_every_n_steps,
-            limit_batches=limit_batches,
         )
+        fitting.check_counts(optional=True, save_every_n_steps=save_every_n_steps, limit_batches=limit_batches)
         fitting.check_counts(least=0, overfit_batches=overfit_batches)
         fitting.check_arguments(arguments)
         self._processes = processes.wanted(devices, num_nodes)

@@ -208,6 +208,12 @@ def test_a_run_is_trained_further_with_other_values(tmp_path):
     assert config.model == resolved.model
 
 
+def test_a_schedule_is_made_longer_with_the_training(tmp_path):
+    OmegaConf.save(resolve(compose(["scheduler=cosine", "trainer.max_epochs=5"])), tmp_path / "config.yaml")
+    longer = configuration.further(tmp_path, [f"resume={tmp_path}", "trainer.max_epochs=20", "scheduler.T_max=20"])
+    assert longer.scheduler.T_max == 20
+
+
 def test_a_run_is_trained_further_without_a_callback(tmp_path):
     OmegaConf.save(resolve(compose(["callbacks=early_stopping"])), tmp_path / "config.yaml")
     (name,) = OmegaConf.load(tmp_path / "config.yaml").callbacks
@@ -226,6 +232,7 @@ def test_a_run_is_trained_further_without_a_callback(tmp_path):
         ("optimizer.lr=0.5", r"expected optimizer\.lr as it was.*received optimizer\.lr=0\.5.*initial\.weights="),
         ("+optimizer.amsgrad=true", r"expected optimizer\.amsgrad as it was"),
         ("~optimizer.fused", r"expected optimizer\.fused as it was"),
+        ("~callbacks.early_stopping.patience", r"expected callbacks\.early_stopping\.patience as it was"),
         ("callbacks.early_stopping.patience=20", r"expected callbacks\.early_stopping\.patience as it was"),
     ],
 )

@@ -225,14 +225,33 @@ def test_a_finished_run_is_evaluated_by_other_settings(tmp_path):
     found = json.loads(plain.metrics.read_text())
     assert found.items() > numbers.items()
     assert (plain.figures / "explanation.png").is_file()
-    assert train(tmp_path, *command, "explanation=default").stdout.startswith("This run exists; nothing is trained. force=true")
-    run(tmp_path, "python", "-m", "pipelines.sync", PYTHONPATH=str(ROOT))
-    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("athanor")
-    (kept,) = client.search_runs([experiment.experiment_id])
+    train(tmp_path, *command, "explanation=default", "explanation.right=1")
+    changed = json.loads(plain.metrics.read_text())
+    assert changed["test/saliency_randomised_correlation"] != found["test/saliency_randomised_correlation"]
+    again = train(tmp_path, *command, "explanation=default", "explanation.right=1").stdout
+    assert again.startswith("This run exists; nothing is trained. force=true")
+    client = whole_store(tmp_path)
+    (kept,) = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
     assert kept.info.status == "FINISHED"
+    named = "test/saliency_randomised_correlation"
+    assert kept.data.metrics[named] == pytest.approx(changed[named])  # the later value
     assert "figures/explanation.png" in {artifact.path for artifact in client.list_artifacts(kept.info.run_id, "figures")}
-    assert "test/saliency_randomised_correlation" in kept.data.metrics
+    run(tmp_path, "python", "-m", "src.evaluate", f"run={plain.folder}", "explanation=none", PYTHONPATH=str(ROOT))
+    printed = train(tmp_path, *command, "explanation=default", "explanation.right=1").stdout
+    assert "made anew" in printed  # by whatever command it was evaluated last
+    assert json.loads(plain.metrics.read_text()) == changed
+
+
+def test_an_evaluation_that_is_killed_trains_nothing_again(tmp_path):
+    command = ("+experiment=most_frequent",)
+    made = Run(tmp_path / train(tmp_path, *command).stdout.splitlines()[-1].removeprefix("run: "))
+    before, record = made.best.stat(), json.loads(made.record.read_text())
+    made.record.write_text(json.dumps({**record, "status": "RUNNING", "ended": None}))  # as a kill in the midst of it leaves it
+    made.forget_test()
+    train(tmp_path, *command, "evaluation.top_k=2")
+    assert (made.best.stat().st_mtime_ns, made.best.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+    assert "test/top_2_accuracy" in json.loads(made.metrics.read_text())
+    assert json.loads(made.record.read_text())["status"] == "FINISHED"
 
 
 def test_a_finished_run_is_trained_further(finished):

@@ -39,8 +39,8 @@ def test_an_unknown_way_to_compile_is_refused(images):
     [
         ({"gradient_clip_val": 0}, r"trainer\.gradient_clip_val: expected null or more than 0; received 0"),
         ({"gradient_clip_val": -1.0}, r"gradient_clip_val: expected null or more than 0; received -1"),
-        ({"limit_batches": 0}, r"trainer\.limit_batches: expected a whole number from 1; received 0"),
-        ({"limit_batches": 0.5}, r"trainer\.limit_batches: expected a whole number from 1; received 0\.5"),
+        ({"limit_batches": 0}, r"trainer\.limit_batches: expected a whole number from 1, or null; received 0"),
+        ({"limit_batches": 0.5}, r"trainer\.limit_batches: expected a whole number from 1, or null; received 0\.5"),
         ({"overfit_batches": -1}, r"trainer\.overfit_batches: expected a whole number from 0; received -1"),
         ({"accumulate_grad_batches": 0}, r"trainer\.accumulate_grad_batches: expected a whole number from 1"),
         ({"log_every_n_steps": 0}, r"trainer\.log_every_n_steps: expected a whole number from 1"),
@@ -52,6 +52,8 @@ def test_an_unknown_way_to_compile_is_refused(images):
             {"limit_train_batches": 3},
             r"trainer\.limit_train_batches: expected none, for trainer\.limit_batches limits every part",
         ),
+        ({"limit_val_batches": 5}, r"trainer\.limit_val_batches: expected none"),
+        ({"enable_model_summary": True}, r"trainer\.enable_model_summary: expected none"),
         ({"check_val_every_n_epoch": 2}, "expected none, for each epoch ends with a validation"),
     ],
 )

@@ -29,21 +29,23 @@ class Freezing(Callback):
         ends: Mapping[str, Any] = until if isinstance(until, Mapping) else dict.fromkeys(parts, until)
         for part, end in ends.items():
             if not any(inside(part, whole) for whole in parts):
-                raise ValueError(f"until: expected something in {list(parts)}; received {part}.")
+                raise ValueError(f"until: expected something in {list(parts)}; received {part}. Name it in parts too.")
             if not (type(end) is int and end >= 1) and (end is not None or isinstance(until, Mapping)):
-                raise ValueError(f"until: expected a number of epochs from 1, or null for all of them; received {end}.")
-        self._until = until
+                rest = "" if isinstance(until, Mapping) else ", or null for all of them"
+                raise ValueError(f"until: expected a number of epochs from 1{rest}; received {end}.")
+        self._parts, self._until = list(parts), until
         self._ends = {**dict.fromkeys(parts), **ends}
         self._frozen: dict[str, nn.Parameter] = {}
 
     def check(self, task: Any, *, processes: int) -> None:
         """Refuses parts that the network lacks, and those that are all of it."""
         names = [name for name, _ in task.model.named_parameters()]
-        if len(within(self._ends, names, key="callbacks.freeze.parts")) == len(names):
+        if len(within(self._parts, names, key="callbacks.freeze.parts")) == len(names):
             raise InputError(
-                f"callbacks.freeze.parts={[*self._ends]}: expected something that is left to train; these are all {len(names)} "
+                f"callbacks.freeze.parts={self._parts}: expected something that is left to train; these are all {len(names)} "
                 "weights. Leave the head out."
             )
+        within(self._ends, names, key="callbacks.freeze.until")
         if any(self._ends.values()) and processes > 1:
             raise InputError(
                 f"callbacks.freeze.until={self._until}: expected null in a training of {processes} processes, which agree at "

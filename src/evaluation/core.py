@@ -11,8 +11,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from src import identity
 from src.assembly import Experiment
-from src.runs import atomic, read_json, write_atomic, write_json
+from src.runs import JUDGED, atomic, read_json, write_atomic, write_json
 
 PIECE = 16_384  # rows of a table of predictions that are written at once
 
@@ -120,7 +121,7 @@ def _stream(tables: Iterator[pa.Table], path: Path) -> None:
 
 
 def save(result: Result, folder: Path, experiment: Experiment, *, figures: bool = True) -> list[Path]:
-    """Writes the figures, and puts the numbers of this part into metrics.json and intervals.json."""
+    """Writes the figures, puts the numbers of this part into metrics.json and intervals.json, and says how they were found."""
     folder.mkdir(parents=True, exist_ok=True)
 
     def merge(path: Path, found: Mapping[str, Any]) -> None:
@@ -132,6 +133,7 @@ def save(result: Result, folder: Path, experiment: Experiment, *, figures: bool 
     if figures:
         for name, figure in experiment.evaluation.figures(result.table, experiment).items():
             written.append(draw(figure, folder / "figures" / f"{name}.png"))
+    write_json(folder / JUDGED, {key: experiment.config.get(key) for key in identity.EVALUATION})
     merge(folder / "metrics.json", result.metrics)
     return written
 

@@ -39,4 +39,5 @@ def evaluate_test(run: Run, experiment: Experiment, record: Record) -> None:
         record.artifact(path, "tables")
     for path in (run.predictions, run.metrics, run.intervals, run.timings):
         record.artifact(path)
+    record.reopen(f"{result.part}/")
     record.log({**result.metrics, **{f"timing/{name}": value for name, value in timings.items()}}, fit["steps"], fit["epochs"])

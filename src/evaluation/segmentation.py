@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -82,9 +82,12 @@ class Segmentation:
                 caption = f"{self._data.names[number]} ({left}, {top})\n{wrong.mean():.1%} wrong\n{self.classes[answer]}"
                 found.append((float(wrong.mean()), number, top, left, row, answer, caption))
         apart: list[tuple] = []
+        kept: dict[int, list[tuple[int, int]]] = {}  # corners by image
         for one in sorted(found, key=lambda tile: (-tile[0], *tile[1:4])):
-            if not any(_overlap(one[1:4], other[1:4], size) for other in apart):
+            beside = kept.setdefault(one[1], [])
+            if not any(max(abs(one[2] - top), abs(one[3] - left)) < size for top, left in beside):
                 apart.append(one)
+                beside.append((one[2], one[3]))
         rest = apart[mistakes:]
         places = np.linspace(0, len(rest) - 1, min(right, len(rest))).round().astype(int)
         chosen = [*apart[:mistakes], *(rest[place] for place in places)]
@@ -140,11 +143,6 @@ class Segmentation:
         ax.grid(axis="x", alpha=0.3)
         ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
         return figure
-
-
-def _overlap(one: Sequence[int], other: Sequence[int], size: int) -> bool:
-    """Whether two tiles, each by its image, top and left, share pixels."""
-    return one[0] == other[0] and abs(one[1] - other[1]) < size and abs(one[2] - other[2]) < size
 
 
 def _present(counts: np.ndarray) -> np.ndarray:

@@ -134,7 +134,8 @@ def configured(
         ) from error
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"scheduler: expected settings that {getattr(kind, '__name__', kind)} takes; it says: {error}."
+            f"scheduler: expected settings that {getattr(kind, '__name__', kind)} takes; it says: {error}. Correct them, or "
+            "choose scheduler=constant."
         ) from error
     return {"optimizer": made, "lr_scheduler": {"scheduler": schedule, "interval": "step" if total else "epoch"}}
 

@@ -14,13 +14,16 @@ SECONDS = 1.0  # ... or so long
 class Journal:
     """Appends points; a point that is there already, from before an interruption, is not written again.
 
+    Of what was `reopened` it is, where it has another value.
+
     `log` costs a few microseconds: values stay tensors until the buffer is written.
     """
 
     def __init__(self, path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
         mend(path)
-        self._seen = {(point["name"], point["step"]) for point in read(path)}
+        self._seen = {(point["name"], point["step"]): point["value"] for point in read(path)}
+        self._reopened: tuple[str, ...] = ()
         self._file = open(path, "a")  # noqa: SIM115 - it lives as long as the journal
         self._buffer: list[tuple[Mapping[str, Any], int, int, int]] = []
         self._written = time.monotonic()
@@ -30,13 +33,19 @@ class Journal:
         if len(self._buffer) >= BUFFERED or time.monotonic() - self._written > SECONDS:
             self.write()
 
+    def reopen(self, prefix: str) -> None:
+        """Lets points whose names begin so have other values: what is evaluated anew may come to some."""
+        self._reopened += (prefix,)
+
     def write(self) -> None:
         lines = []
         for metrics, step, epoch, at in self._buffer:
             for name, value in metrics.items():
-                if (name, step) not in self._seen:
-                    self._seen.add((name, step))
-                    point = {"name": name, "step": step, "epoch": epoch, "time": at, "value": float(value)}
+                if (name, step) in self._seen and not name.startswith(self._reopened):
+                    continue
+                point = {"name": name, "step": step, "epoch": epoch, "time": at, "value": float(value)}
+                if self._seen.get((name, step)) != point["value"]:
+                    self._seen[name, step] = point["value"]
                     lines.append(json.dumps(point) + "\n")
         self._buffer.clear()
         self._file.write("".join(lines))

@@ -137,6 +137,11 @@ class Record:
         assert self._journal is not None
         self._journal.log(metrics, step, epoch)
 
+    def reopen(self, prefix: str) -> None:
+        """Lets metrics whose names begin so have other values than an earlier evaluation gave them."""
+        assert self._journal is not None
+        self._journal.reopen(prefix)
+
     def flush(self) -> None:
         assert self._journal is not None
         self._journal.flush()

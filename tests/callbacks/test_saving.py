@@ -177,7 +177,7 @@ def test_a_checkpoint_every_so_many_steps(images, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fit(network(data, callbacks=lambda: [Interrupting("on_train_batch_end", 8)], **settings), data, tmp_path / "run")
     assert end(tmp_path / "run")["global_step"] == 6
-    with pytest.raises(ValueError, match=r"save_every_n_steps: expected a whole number from 1; received 0"):
+    with pytest.raises(ValueError, match=r"save_every_n_steps: expected a whole number from 1, or null; received 0"):
         network(data, **{**settings, "save_every_n_steps": 0})
 
 

@@ -134,7 +134,8 @@ def experiment(images):
     learner = Classical(model=lambda: KNeighborsClassifier(1), data=data, objective={}, seed=0)
     learner.estimator.fit(learner._features(data, data.rows("train")), data.targets(data.rows("train")))
     evaluation = Classification(data=data, headline=HEADLINE)
-    return SimpleNamespace(data=data, prepared=data.prepared, learner=learner, evaluation=evaluation)
+    config = {"evaluation": {"top_k": 3}, "robustness": None}
+    return SimpleNamespace(data=data, prepared=data.prepared, learner=learner, evaluation=evaluation, config=config)
 
 
 @pytest.mark.parametrize("part", ["train", "val", "test"])
@@ -158,6 +159,8 @@ def test_what_is_saved_can_be_read_and_does_not_change(experiment, tmp_path):
     assert metrics["val/accuracy"] == 0.25
     assert metrics["test/accuracy"] == result.metrics["test/accuracy"]
     assert set(core.read_json(tmp_path / "intervals.json")) == set(result.intervals)
+    judged = {"evaluation": {"top_k": 3}, "explanation": None, "robustness": None}
+    assert core.read_json(tmp_path / "judged.json") == judged
     assert {path.name for path in written} == {"confusion.png", "reliability.png", "mistakes.png"}
     before = {path.name: path.read_bytes() for path in (*written, tmp_path / "predictions.parquet")}
     core.save(core.evaluate(experiment, "test", tmp_path), tmp_path, experiment)

@@ -64,11 +64,16 @@ def results(
             **(judged or {}),
         },
     }
-    write(folder / "model" / "config.yaml", config)
+    trained = {
+        **config,
+        "evaluation": {"_target_": evaluation, "headline": {}},
+    }  # what the training was told, and judged by later
+    write(folder / "model" / "config.yaml", trained)
     scores = {f"{part}/{key}": value for part in ("val", "test") for key, value in values.items()}
     write(folder / "metrics.json", {"epochs": 3, "best_epoch": 2, "parameters": parameters, **scores, "test/grip/round": 0.25})
     write(folder / "evaluation" / "intervals.json", {key: [value - half, value + half] for key, value in scores.items()})
     write(folder / "evaluation" / "timings.json", {"fit_seconds": 2.5} if timings is None else timings)
+    write(folder / "evaluation" / "judged.json", {"evaluation": config["evaluation"]})
     write(folder / "evaluation" / "run.json", {"folder": f"runs/{name}-1"})
     (folder / "learning.csv").write_text("epoch,val/grip\n1,0.5\n2,0.75\n")
     (folder / "figures").mkdir()
