@@ -65,7 +65,9 @@ def experiment(images, tmp_path):
     learner = Projection(model=lambda: PCA(4), data=data, objective={}, seed=0)
     learner.fit(data, folder=tmp_path / "run", log=lambda *_: None, flush=lambda: None)
     evaluation = Anomaly(data=data, headline=HEADLINE, quantile=0.9)
-    return SimpleNamespace(data=data, prepared=data.prepared, learner=learner, evaluation=evaluation)
+    return SimpleNamespace(
+        data=data, prepared=data.prepared, learner=learner, evaluation=evaluation, config={"evaluation": {"quantile": 0.9}}
+    )
 
 
 def test_the_threshold_is_a_quantile_of_validation(experiment, tmp_path):
