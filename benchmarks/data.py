@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.store import Raw
+from src.data.raw import Raw
 
 CONF = Path(__file__).parent / "conf"
 

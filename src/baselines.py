@@ -82,7 +82,7 @@ class Estimator(ABC):
         log({f"val/{name}": value for name, value in self.measure(outputs, data.targets(rows)).items()}, 1, 1)
         flush()
         write_atomic(folder / "best.ckpt", _bytes(self.estimator))
-        return Fit(epochs=1, best_epoch=1, steps=1, seconds=seconds)
+        return Fit(epochs=1, best_epoch=1, steps=1, examples=len(data.rows("train")), seconds=seconds)
 
     def load(self, path: Path) -> None:
         """Takes the estimator from a file of this repository's own: unlike a network's checkpoint, it is a pickle."""
@@ -114,6 +114,12 @@ class Classical(Estimator):
     answer = "predict_proba"
 
     def check(self, data: Any) -> None:
+        if not hasattr(self.estimator, self.answer):
+            raise InputError(
+                f"trainer=classical: expected a classifier that gives probabilities; {type(self.estimator).__name__} has no "
+                f"{self.answer}. Choose another one, or a file in conf/model that has it as the estimator of a "
+                "sklearn.calibration.CalibratedClassifierCV."
+            )
         if data.num_classes is None:
             raise InputError("trainer=classical: expected data with classes; this data set has none. Choose a network.")
         if data.targets(data.rows("train")[:1]).ndim != 1:

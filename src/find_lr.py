@@ -1,7 +1,8 @@
 """A learning rate to begin with: `python -m src.find_lr +experiment=cnn`, with any Hydra override.
 
 It looks at one training whose rate grows from step to step, and leaves a figure and a table, but no run. The training is
-that of `src.train`, without what happens at the end of its epochs: validation, averages of weights, callbacks.
+that of `src.train`, without what happens at the end of its epochs: validation, averages of weights, and of its callbacks those
+that are no part of an optimizer step, such as early stopping.
 """
 
 import sys
@@ -81,7 +82,7 @@ def _grow(config: DictConfig, *, steps: int, first: float, last: float, **_: Any
     """Makes the configuration that of a training whose rate grows, which nothing interrupts."""
     config.optimizer.lr = first
     config.scheduler = {"_target_": "src.tasks.schedule.Growing", "times": last / first}
-    config.averaging, config.divergence, config.callbacks = None, None, {}
+    config.averaging, config.divergence = None, None
     config.trainer.update({"max_epochs": None, "max_steps": steps, "log_every_n_steps": 1, "limit_val_batches": 0})
 
 

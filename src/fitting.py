@@ -47,6 +47,17 @@ OTHERWISE = {
 }
 
 PROFILERS = {"simple": "SimpleProfiler", "advanced": "AdvancedProfiler", "pytorch": "PyTorchProfiler"}
+COMPILED = ("default", "reduce-overhead", "max-autotune")
+
+
+def check(*, compile: str | None, max_epochs: int | None, max_steps: int, gradient_clip_val: float | None) -> None:
+    """Refuses a mode that torch.compile lacks, a training without an end, and a clipping that takes all of a gradient."""
+    if compile not in (None, *COMPILED):
+        raise ValueError(f"trainer.compile: expected null or one of {', '.join(COMPILED)}; received {compile}.")
+    if not max_epochs and max_steps < 0:
+        raise ValueError(f"trainer: expected max_epochs or max_steps; received {max_epochs} and {max_steps}.")
+    if gradient_clip_val is not None and gradient_clip_val <= 0:
+        raise ValueError(f"trainer.gradient_clip_val: expected null or more than 0; received {gradient_clip_val}.")
 
 
 def check_counts(*, least: int = 1, optional: bool = False, **counts: int | None) -> None:
@@ -60,7 +71,7 @@ def check_counts(*, least: int = 1, optional: bool = False, **counts: int | None
 def check_arguments(arguments: Mapping[str, Any]) -> None:
     """Refuses arguments of Lightning's Trainer that would have no effect here, or another one than its documentation says.
 
-    A training without validations, by `limit_val_batches` of 0, is for what keeps none of its weights.
+    A training without validations, by `limit_val_batches` of 0, is for what keeps none of its weights and has no epochs' ends.
     """
     for name, value in arguments.items():
         if name in OTHERWISE and (name, value) != ("limit_val_batches", 0):

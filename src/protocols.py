@@ -83,12 +83,14 @@ class Fit:
     Args:
         best_epoch: counted from 1, the epoch of the checkpoint that the objective chose.
         steps: optimizer steps.
+        examples: that were trained on, each as often as it was.
         seconds: of the training alone, over all its interruptions.
     """
 
     epochs: int
     best_epoch: int
     steps: int
+    examples: int
     seconds: float
 
 

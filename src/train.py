@@ -52,9 +52,9 @@ class Plan:
         if not (self.run.fitted and self.run.recorded) or (test and (not self.run.evaluated or self.judged_otherwise)):
             return False
         print(f"This run exists; nothing is trained. force=true trains it again beside it.\n{summary(self.run)}")
-        from src.tracking import record
+        from src.tracking import handover
 
-        record.send(self.run)
+        handover.send(self.run)
         return True
 
 
@@ -176,8 +176,7 @@ def _fit(run: Run, experiment: "Experiment", record: "Record", start: Path | Non
     sizes = {"parameters": experiment.learner.parameters, **({"flops": flops} if flops is not None else {})}
     numbers = {"epochs": fit.epochs, "best_epoch": fit.best_epoch, "steps": fit.steps, **sizes}
     record.log({f"best/{name}": value for name, value in {**result.metrics, **numbers}.items()}, fit.steps, fit.epochs)
-    examples = len(experiment.data.rows("train")) * fit.epochs
-    runs.write_json(run.timings, {"fit_seconds": fit.seconds, "examples_per_second": examples / max(fit.seconds, 1e-9)})
+    runs.write_json(run.timings, {"fit_seconds": fit.seconds, "examples_per_second": fit.examples / max(fit.seconds, 1e-9)})
     runs.write_json(run.intervals, result.intervals)
     runs.write_json(run.metrics, {**numbers, **result.metrics})
 

@@ -1,7 +1,7 @@
 """A network as a learner: the task, and the Lightning Trainer that fits it."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,28 +10,25 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, seed_everything
 from lightning.pytorch.strategies import Strategy
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from src import checkpoints, fitting, hardware, packaging, processes, signals
+from src import fitting, hardware, processes, signals
 from src.callbacks.freezing import Freezing
 from src.callbacks.logging import Handing
 from src.callbacks.progress import Progress
 from src.callbacks.saving import Saving
-from src.data.loader import Batches, size, smallest
+from src.data.loader import Batches, batches, size, smallest
 from src.data.transforms import Normalise
+from src.inference import Inference
 from src.protocols import Checking, Fit, Mix, Move
 from src.tasks import counting
 from src.tasks.averaging import Average
 from src.tasks.divergence import Policy
 
 BLOCK = 32 * 2**20  # bytes of examples that one call of Lightning's loop may get
-PREDICTED = 512  # examples in one forward pass of a prediction, fewer where they are more than ...
-FORWARD = 2**20  # ... so many bytes: what a network makes of them takes hundreds of times as much
-COMPILED = ("default", "reduce-overhead", "max-autotune")
 
 
-class Network:
+class Network(Inference):
     """A task under a Trainer.
 
     Args:
@@ -82,12 +79,7 @@ class Network:
         strategy: Callable[[], Strategy] | None = None,
         **arguments: Any,
     ):
-        if compile not in (None, *COMPILED):
-            raise ValueError(f"trainer.compile: expected null or one of {', '.join(COMPILED)}; received {compile}.")
-        if not max_epochs and max_steps < 0:
-            raise ValueError(f"trainer: expected max_epochs or max_steps; received {max_epochs} and {max_steps}.")
-        if gradient_clip_val is not None and gradient_clip_val <= 0:
-            raise ValueError(f"trainer.gradient_clip_val: expected null or more than 0; received {gradient_clip_val}.")
+        fitting.check(compile=compile, max_epochs=max_epochs, max_steps=max_steps, gradient_clip_val=gradient_clip_val)
         fitting.check_counts(
             accumulate_grad_batches=accumulate_grad_batches,
             steps_per_call=steps_per_call,
@@ -97,13 +89,16 @@ class Network:
         fitting.check_counts(least=0, overfit_batches=overfit_batches)
         fitting.check_arguments(arguments)
         self._processes = processes.wanted(devices, num_nodes)
-        self._place = {"devices": devices, "num_nodes": num_nodes}
+        self._world = {"devices": devices, "num_nodes": num_nodes}
         self._strategy = strategy
+        self._ends = {"max_epochs": max_epochs or -1, "max_steps": max_steps}
+        self._accumulate = accumulate_grad_batches
+        self._limit, self._overfit = limit_batches, overfit_batches
         hardware.keep_freed_memory()
         # Deterministic algorithms would fill all new memory with NaN, in case something reads what it never wrote.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         seed_everything(seed, workers=True, verbose=False)
-        self.task = task(
+        ready = task(
             model=model(),
             preprocess=Normalise(mean=data.mean, std=data.std),
             objective=objective["metric"],
@@ -114,20 +109,17 @@ class Network:
             accumulate_grad_batches=accumulate_grad_batches,
             auto_micro_batch=auto_micro_batch,
             log_every_n_steps=log_every_n_steps,
+            total_steps=self._steps(data),
         )
+        super().__init__(ready, accelerator=arguments.get("accelerator", "auto"))
         for callback in callbacks():  # made here too, so that what is wrong with one is said before anything is written
             if isinstance(callback, Checking):
                 callback.check(self.task, processes=self._processes)
-        self._lay_out()
-        self.parameters = sum(parameter.numel() for parameter in self.task.parameters())
         self._objective = objective
         self._seed, self._callbacks = seed, callbacks
-        self._ends = {"max_epochs": max_epochs or -1, "max_steps": max_steps}
-        self._accumulate = accumulate_grad_batches
         self._steps_per_call, self._compile = steps_per_call, compile
         self._in_memory = in_memory_gib * 2**30
         self._minutes, self._save_steps = save_every_n_minutes, save_every_n_steps
-        self._limit, self._overfit = limit_batches, overfit_batches
         self._bar = sys.stderr.isatty() if progress_bar is None else progress_bar
         self._arguments = arguments
 
@@ -141,20 +133,16 @@ class Network:
         resume: Path | None = None,
     ) -> Fit:
         seed_everything((self._seed + 1_000_003 * processes.rank()) % 2**32, workers=True, verbose=False)
-        callbacks = self._callbacks()
+        callbacks = self._made()
         block = 1 if fitting.watching(callbacks) else self._steps_per_call
         train = self._batches(data, "train", block, shuffle=not self._overfit)
         val = self._batches(data, "train" if self._overfit else "val", block)
-        steps = -(-train.batches // self._accumulate) * max(self._ends["max_epochs"], 0)
-        if self._ends["max_steps"] >= 0:
-            steps = min(steps or self._ends["max_steps"], self._ends["max_steps"])
-        self.task.total_steps = steps
         self.task.examples = partial(fitting.sample, self.task, train)
         start = fitting.start(folder, resume) if processes.rank() == 0 else resume  # which the others are told
         if self._compile:
             self.task.model.compile(mode=self._compile)  # in place: the names of its weights stay what they are
         task = processes.fitting(folder, data.prepared.folder, start)
-        with signals.Postponed(say=processes.rank() == 0) as asked, processes.together(**self._place, task=task):
+        with signals.Postponed(say=processes.rank() == 0) as asked, processes.together(**self._world, task=task):
             saving = None
             while True:
                 self.task.train()  # a fit that a validation has ended left it as that wants it
@@ -171,60 +159,24 @@ class Network:
                 trainer = fitting.trainer(
                     folder,
                     strategy=self._strategy,
-                    callbacks=[saving, *([Progress(steps)] if self._bar else []), *callbacks],
+                    callbacks=[saving, *([Progress(self.task.total_steps)] if self._bar else []), *callbacks],
                     logger=Handing(log, lambda: self.task.current_epoch + 1),
-                    **{"deterministic": True, **self._place, **self._ends, **self._arguments},
+                    **{"deterministic": True, **self._world, **self._ends, **self._arguments},
                 )
                 if fitting.fit(trainer, self.task, train, val, ckpt_path=start, weights_only=True):
                     break
-                start, callbacks = saving.good_path, self._callbacks()
+                start, callbacks = saving.good_path, self._made()
         self.task.model._compiled_call_impl = None  # predictions and the export take the eager network
         if trainer.is_global_zero:
             self.load(folder / "best.ckpt")
         taken = trainer.global_step + self.task.divergence.lead
-        return Fit(epochs=trainer.current_epoch, best_epoch=saving.best_epoch, steps=taken, seconds=saving.elapsed)
-
-    def load(self, path: Path) -> None:
-        state = load_file(path) if path.suffix == ".safetensors" else checkpoints.read(path, exact=True)["state_dict"]
-        self.task.load_state_dict(state)
-
-    def export(self, folder: Path) -> Path:
-        path = folder / "weights.safetensors"
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file({name: tensor.contiguous() for name, tensor in self.task.state_dict().items()}, path)
-        return path
-
-    @property
-    def device(self) -> str:
-        return torch.cuda.get_device_name() if self._device().type == "cuda" else self._device().type
-
-    @torch.inference_mode()
-    def predict(self, data: Any, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
-        device = self._asked()
-        together = max(1, min(PREDICTED, FORWARD // size(data.arrays, rows[:1])))
-        for block in Batches(data.arrays, rows, batch_size=max(together, data.batch_size), in_memory=0, block=8):
-            for batch in block:
-                outputs = self.task.predict(self.task.preprocess(batch.input.to(device)))
-                yield {name: output.cpu().numpy() for name, output in outputs.items()}
-
-    @torch.inference_mode()
-    def generate(self, codes: np.ndarray, *, noise: bool = False) -> np.ndarray:
-        """What a generative task makes of codes, or of noise for codes: pixels from 0 to 1, the first dimension the example."""
-        make = self.task.sample if noise else self.task.generate
-        pieces = torch.from_numpy(codes).to(self._asked()).split(PREDICTED)
-        return np.concatenate([make(piece).cpu().numpy() for piece in pieces])
-
-    def _asked(self) -> torch.device:
-        """Where the network then lies, to be asked. Its weights are ordinary ones, by which an explanation takes gradients."""
-        device = self._device()
-        with torch.inference_mode(False):  # weights that are moved within inference mode could have no gradients any more
-            self.task.to(device).eval()
-        return device
-
-    def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
-        files = packaging.package(self.task.cpu(), folder, example)
-        self._lay_out()
-        return files
+        return Fit(
+            epochs=trainer.current_epoch,
+            best_epoch=saving.best_epoch,
+            steps=taken,
+            examples=self._seen(train, trainer.current_epoch, taken),
+            seconds=saving.elapsed,
+        )
 
     def flops(self, data: Any) -> int | None:
         self.task.cpu().eval()
@@ -239,14 +191,25 @@ class Network:
             counting.alone(self.task, batch, still=still)
         return found
 
-    def _lay_out(self) -> None:
-        """Lays weights of convolutions out as they are computed with on GPUs, and fast on CPUs: channels last."""
-        if any(isinstance(module, nn.Conv2d) for module in self.task.model.modules()):
-            self.task.model.to(memory_format=torch.channels_last)
+    def _made(self) -> list[Callback]:
+        """The callbacks; without validations those alone that are a part of an optimizer step."""
+        validated = self._arguments.get("limit_val_batches") != 0
+        return [callback for callback in self._callbacks() if validated or getattr(callback, "learning", False)]
 
-    def _device(self) -> torch.device:
-        wanted = self._arguments.get("accelerator", "auto")
-        return torch.device("cuda" if wanted in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu")
+    def _steps(self, data: Any) -> int:
+        """Optimizer steps of the whole training."""
+        count, end = len(data.rows("train")), self._ends["max_steps"]
+        together = {"batch_size": data.batch_size, "ranks": self._processes}
+        epoch = -(-batches(count, **together, limit=self._overfit or self._limit) // self._accumulate)
+        steps = epoch * max(self._ends["max_epochs"], 0)
+        return steps if end < 0 else min(steps or end, end)
+
+    def _seen(self, train: Batches, epochs: int, steps: int) -> int:
+        """Examples of so many epochs; the last one ends early where it came to `max_steps`."""
+        if steps != self._ends["max_steps"] or not steps:
+            return epochs * train.examples
+        last = (steps - 1) % -(-train.batches // self._accumulate) + 1
+        return (epochs - 1) * train.examples + min(last * self._accumulate * train.together, train.examples)
 
     def _batches(self, data: Any, part: str, block: int, *, shuffle: bool = False) -> Batches:
         rows = data.rows(part) if shuffle or not self.task.compares else np.random.default_rng(0).permutation(data.rows(part))
@@ -263,9 +226,9 @@ class Network:
             seed=self._seed,
             limit=self._overfit or self._limit,
             in_memory=self._in_memory,
-            device=self._device() if self._fits(size(data.arrays, rows)) else "cpu",
+            device=self.place if self._fits(size(data.arrays, rows)) else "cpu",
         )
 
     def _fits(self, size: int) -> bool:
         """Whether so many bytes of examples may lie on the accelerator, a quarter of whose free memory is theirs."""
-        return self._processes == 1 and self._device().type == "cuda" and size <= torch.cuda.mem_get_info()[0] / 4
+        return self._processes == 1 and self.place.type == "cuda" and size <= torch.cuda.mem_get_info()[0] / 4

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from src.data.store import Raw
+from src.data.raw import Raw
 
 
 class Arrays:

@@ -89,6 +89,14 @@ def test_an_optimizer_of_torch_by_its_name(tmp_path):
     assert len(runs(tmp_path)) == 1
 
 
+def test_a_schedule_that_does_not_suit_the_training(tmp_path):
+    message = refused(tmp_path, "+experiment=fnn", "scheduler=one_cycle", "scheduler.pct_start=3")
+    assert "scheduler: expected settings that OneCycleLR takes" in message
+    message = refused(tmp_path, "+experiment=fnn", "scheduler=cosine", "trainer.max_epochs=null", "trainer.max_steps=5")
+    assert "scheduler.T_max: expected a number; received null" in message
+    assert runs(tmp_path) == []
+
+
 def test_a_last_batch_of_one_example_that_a_network_cannot_be_trained_on(tmp_path):
     """1,168 examples are three batches of 389 and one example."""
     message = refused(tmp_path, "+experiment=fnn", "model.batch_norm=true", "data.batch_size=389")

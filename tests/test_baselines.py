@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA, FastICA
 from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
 
-from src.baselines import Projection
+from src.baselines import Classical, Projection
 from src.errors import InputError
 
 
@@ -50,3 +51,8 @@ def test_it_comes_back_from_its_files(images, tmp_path):
 def test_what_cannot_come_back_is_refused(images):
     with pytest.raises(InputError, match=r"LogisticRegression has no transform and no inverse_transform\. Choose model=pca"):
         projection(images, LogisticRegression)
+
+
+def test_a_classifier_without_probabilities_is_refused(images):
+    with pytest.raises(InputError, match=r"LinearSVC has no predict_proba\. Choose another one, or a file"):
+        Classical(model=LinearSVC, data=images(), objective={}, seed=0)

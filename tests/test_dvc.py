@@ -74,7 +74,7 @@ NETWORKS = ["dense", "pictures"]
 TABLE: dict[str, tuple[Callable[[Path], object], set[str]]] = {
     "nothing": (lambda folder: None, set()),
     "a comment in conf": (replace("conf/model/fnn.yaml", "_target_", "# a comment\n_target_"), {"compose"}),
-    "a docstring": (replace("src/tasks/base.py", "What every task shares", "All that every task shares"), {"compose"}),
+    "a docstring": (replace("src/tasks/base.py", "What every task says", "All that every task says"), {"compose"}),
     "one experiment's learning rate": (
         replace("conf/experiment/pictures.yaml", "lr: 1e-3", "lr: 2e-3"),
         {"compose", "report", *stages("train", "evaluate", of=["pictures"])},
@@ -92,7 +92,7 @@ TABLE: dict[str, tuple[Callable[[Path], object], set[str]]] = {
         {"compose", "report", *stages("train", "evaluate", of=NETWORKS)},
     ),
     "the base task": (
-        replace("src/tasks/base.py", "self.total_steps = 0", "self.total_steps = 1"),
+        replace("src/tasks/loop.py", "total_steps: int = 0", "total_steps: int = 1"),
         {"compose", "report", *stages("train", "evaluate", of=NETWORKS)},
     ),
     "a metric": (

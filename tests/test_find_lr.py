@@ -95,6 +95,17 @@ def test_what_else_a_training_has_is_no_hindrance(find, settings):
     assert table["rate"].iloc[-1] == pytest.approx(1e-2)
 
 
+def test_what_an_optimizer_step_does_belongs_to_the_search(find):
+    """With the first layer frozen, and with a heavy penalty, the same batches lose otherwise."""
+    losses = {}
+    for callbacks in ("default", "freeze", "l1"):
+        settings = {"freeze": ['callbacks.freeze.parts=["layers.1"]'], "l1": ["callbacks.l1.weight=0.1"]}.get(callbacks, [])
+        _, table = find(f"callbacks={callbacks}", *settings, "finder.steps=20", "finder.last=1e-1")
+        losses[callbacks] = table["loss"].round(6).tolist()
+    assert losses["default"][0] == losses["freeze"][0] == losses["l1"][0]
+    assert losses["default"][-1] not in (losses["freeze"][-1], losses["l1"][-1])
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -63,6 +63,24 @@ def test_settings_that_would_do_something_else_are_refused(images, settings, mes
 
 
 @pytest.mark.parametrize(
+    ("settings", "examples"),
+    [
+        ({"max_epochs": 2}, 144),
+        ({"max_epochs": 2, "limit_batches": 3}, 96),
+        ({"max_epochs": None, "max_steps": 5}, 72),
+        ({"max_epochs": None, "max_steps": 7}, 104),
+        ({"accumulate_grad_batches": 2}, 144),
+        ({"accumulate_grad_batches": 2, "max_epochs": None, "max_steps": 5}, 136),
+    ],
+)
+def test_the_examples_of_a_training_are_counted(images, tmp_path, settings, examples):
+    """72 examples in five batches, of which the last one has eight."""
+    data = images(90)
+    assert len(data.rows("train")) == 72
+    assert fit(network(data, **settings), data, tmp_path / "run").examples == examples
+
+
+@pytest.mark.parametrize(
     ("limit", "accumulate", "expected"),
     [(2**20, 1, 5), (3 * 16 * 72, 1, 3), (100, 1, 1), (2**20, 2, 6), (5 * 16 * 72, 2, 4), (100, 4, 4)],
 )

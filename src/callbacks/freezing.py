@@ -23,6 +23,8 @@ class Freezing(Callback):
             other (Howard and Ruder 2018, arXiv:1801.06146): the innermost counts, and what is not named stays frozen.
     """
 
+    learning = True  # a part of what an optimizer step does
+
     def __init__(self, *, parts: Sequence[str], until: int | Mapping[str, int] | None = None):
         if not parts:
             raise ValueError("parts: expected the beginnings of weights' names, as [features]; received none.")

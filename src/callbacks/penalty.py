@@ -13,6 +13,8 @@ class L1(Callback):
         weight: of the penalty beside the loss.
     """
 
+    learning = True  # a part of what an optimizer step does
+
     def __init__(self, *, weight: float):
         if weight < 0:
             raise ValueError(f"L1: expected a weight of at least 0; received {weight}.")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from src.data.pictures import Pictures
-from src.data.store import PARTS
+from src.data.splitting import PARTS
 
 
 class Images(Pictures):

@@ -26,6 +26,12 @@ def smallest(count: int, *, batch_size: int, ranks: int = 1, limit: int | None =
     return max(1, rest // ranks)
 
 
+def batches(count: int, *, batch_size: int, ranks: int = 1, limit: int | None = None) -> int:
+    """Batches of an epoch over so many examples, of so many batches at most."""
+    whole = -(-count // (batch_size * ranks))
+    return whole if limit is None else min(whole, limit)
+
+
 class Batches:
     """An epoch over some rows of a store, in blocks of up to `block` batches; of each batch, the share of one process.
 
@@ -67,9 +73,8 @@ class Batches:
         self.together = batch_size * ranks
         self.shuffle = shuffle
         self.seed = seed
-        self.batches = -(-len(rows) // self.together)
-        if limit is not None:
-            self.batches = min(self.batches, limit)
+        self.batches = batches(len(rows), batch_size=batch_size, ranks=ranks, limit=limit)
+        self.examples = min(len(rows), self.batches * self.together)  # of an epoch, over all processes
         self.epoch = 0
         self.position = 0
         self.sampler = self

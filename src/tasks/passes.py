@@ -1,4 +1,7 @@
-"""The forward and backward passes of one optimizer step: batch by batch, or in smaller pieces where memory is short."""
+"""The forward and backward passes of one optimizer step: batch by batch, or in smaller pieces where memory is short.
+
+The loss of a step is the mean of its batches' losses, also in an epoch's last step, which may have fewer of them.
+"""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -28,14 +31,10 @@ class Whole:
 
     Of several processes, DDP adds up the gradients of all parameters at once; where parts of a task learn in turn, each
     process computes those of the part alone, and they are added up here.
-
-    Args:
-        batches: that make a step.
     """
 
-    def __init__(self, task: Any, stepping: Stepping, batches: int):
+    def __init__(self, task: Any, stepping: Stepping):
         strategy: Any = task.trainer.strategy
-        self.batches = batches
         self.gradients = Gradients(strategy, stepping.parameters)
         self.forget = stepping.forget
         self._by_hand = len(task.parts) > 1 and self.gradients.several
@@ -48,9 +47,9 @@ class Whole:
     def __call__(self, learn: Learn, group: Sequence[Batch], step: int) -> list[Tensor]:
         *first, last = group
         with self.gradients.alone():
-            losses = [learn(batch, self.batches) for batch in first]
+            losses = [learn(batch, len(group)) for batch in first]
         with self.gradients.alone() if self._by_hand else nullcontext():
-            losses.append(learn(last, self.batches))
+            losses.append(learn(last, len(group)))
         if self._by_hand:
             self.gradients.add_up()
         return losses
@@ -80,7 +79,6 @@ class MicroBatches:
                 "trainer.auto_micro_batch=true: expected one device, or trainer=ddp without trainer.sync_batchnorm; processes "
                 "that speak to each other within a forward pass cannot agree on one that had no memory for it."
             )
-        self._batches = whole.batches
         self._gradients = whole.gradients
         self._forget = whole.forget
         self._strategy = strategy
@@ -103,7 +101,7 @@ class MicroBatches:
             exhausted = None
             try:
                 with self._gradients.alone():
-                    losses = [self._piecewise(learn, batch) for batch in group]
+                    losses = [self._piecewise(learn, batch, len(group)) for batch in group]
             except (RuntimeError, MemoryError) as error:
                 if not _out_of_memory(error):
                     raise
@@ -121,15 +119,15 @@ class MicroBatches:
             self._halve(min(self.size or largest, largest), step, exhausted or "in another process")
             set_random_state(random)
 
-    def _piecewise(self, learn: Learn, batch: Batch) -> Tensor:
+    def _piecewise(self, learn: Learn, batch: Batch, divisor: int) -> Tensor:
         count = len(batch.row)
         if self.size is None or count <= self.size:
-            return learn(batch, self._batches)
+            return learn(batch, divisor)
         pieces = -(-count // self.size)  # of equal sizes, but for one example
         parts = zip(*(field.tensor_split(pieces) for field in (batch.input, batch.target, batch.row)), strict=True)
         losses = []
         for input, target, row in parts:
-            loss = learn(Batch(input, target, row, batch.weight), self._batches * count / len(row))
+            loss = learn(Batch(input, target, row, batch.weight), divisor * count / len(row))
             losses.append(loss * (len(row) / count))
         return torch.stack(losses).sum()
 

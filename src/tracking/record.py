@@ -3,7 +3,6 @@
 import os
 import platform
 import subprocess
-import sys
 import time
 import traceback
 import uuid
@@ -12,15 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from src import locks, signals
-from src.errors import InputError
+from src import signals
 from src.runs import Run, flat, read_json, write_atomic, write_json
 from src.tracking import store
 from src.tracking.code import Code
+from src.tracking.handover import say, start
 from src.tracking.journal import Journal
-from src.tracking.shipping import shipped
 
-ROOT = Path(__file__).resolve().parents[2]
 COURIER = "src.tracking.courier"
 
 
@@ -106,7 +103,7 @@ class Record:
         )
 
     def __enter__(self) -> Self:
-        self._courier = _courier(self._by, self._flavour) if self._by and not self._unreachable else None
+        self._courier = start(self._by, self._flavour) if self._by and not self._unreachable else None
         return self
 
     def begin(self, *, device: str) -> None:
@@ -129,8 +126,8 @@ class Record:
             self._courier.stdin.write(f"{self.run.folder.resolve()}\n".encode())
             self._courier.stdin.flush()
         elif self._unreachable:
-            _say(f"{self._unreachable}. The run goes on; its record is kept in {self.run.folder}, and")
-            _say("`python -m pipelines.sync` ships it when the store is back.")
+            say(f"{self._unreachable}. The run goes on; its record is kept in {self.run.folder}, and")
+            say("`python -m pipelines.sync` ships it when the store is back.")
 
     def log(self, metrics: Mapping[str, Any], step: int, epoch: int) -> None:
         """Appends metrics to the journal; tensors are read later, off the step's path."""
@@ -180,7 +177,7 @@ class Record:
             self._journal.close()
             self._write("FINISHED" if error is None else "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         except OSError as full:  # the disk that stopped the run may have no room for its epitaph either
-            _say(f"the end of {self.run.folder} could not be recorded: {full}")
+            say(f"the end of {self.run.folder} could not be recorded: {full}")
 
     def _write(self, status: str) -> None:
         ended = None if status == "RUNNING" else time.time_ns() // 1_000_000
@@ -196,54 +193,13 @@ class Record:
             code = self._courier.wait(self._wait)
         except subprocess.TimeoutExpired:
             if self._wait:
-                _say(f"it is still on its way to {self._uri}, and goes on in the background.")
+                say(f"it is still on its way to {self._uri}, and goes on in the background.")
             return
         log = self.run.folder / "courier.log"
         if code and self._journal is not None:
             lines = log.read_text().strip().splitlines() if log.is_file() else []
-            _say(f"it did not reach {self._uri}: {lines[-1] if lines else f'exit code {code}'}")
-            _say(f"It is whole in {self.run.folder}; `python -m pipelines.sync` ships it.")
-
-
-def send(run: Run) -> None:
-    """Has a record that is over shipped, where its courier was killed on the way; nobody waits for it."""
-    record = read_json(run.record)
-    if record.get("status", "RUNNING") == "RUNNING" or shipped(run.folder) or locks.held(run.folder / ".courier.lock"):
-        return
-    try:
-        unreachable = store.check(record["uri"])
-    except InputError as error:
-        unreachable = str(error)
-    if unreachable:
-        _say(f"it is whole in {run.folder}, and `python -m pipelines.sync` ships it: {unreachable}")
-        return
-    courier = _courier("src.tracking.late")
-    assert courier.stdin is not None
-    courier.stdin.write(f"{run.folder.resolve()}\n".encode())
-    courier.stdin.close()
-    courier.returncode = 0  # it goes on in the background
-
-
-def _courier(module: str, *arguments: str) -> subprocess.Popen:
-    """A courier that waits for its folder. It outlives an interrupt of the run, and ends with the pipe."""
-    environment = {**os.environ, **store.ENVIRONMENT, "OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
-        environment.pop(name, None)  # they would send the run into another one
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-        # A Ctrl-C is for the run; the courier then ships its end. A session of its own would do that too, but Linux
-        # shares the processors out by session (sched_autogroup), and the courier's low priority would mean nothing.
-        process_group=0,
-    )
-
-
-def _say(text: str) -> None:
-    print(f"record: {text}", file=sys.stderr)
+            say(f"it did not reach {self._uri}: {lines[-1] if lines else f'exit code {code}'}")
+            say(f"It is whole in {self.run.folder}; `python -m pipelines.sync` ships it.")
 
 
 def _machine() -> dict[str, str]:

@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from src import assembly, checks, configuration
-from src.data.store import PARTS, Prepared
+from src.data.splitting import PARTS
+from src.data.store import Prepared
 from tests import discs
 
 DATA = checks.options("data")

@@ -18,7 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.data import store
-from src.data.store import PARTS, Prepared, Raw
+from src.data.raw import Raw
+from src.data.splitting import PARTS, stratified
+from src.data.store import Prepared
 from src.errors import InputError
 from tests.pictures import Arrays, noise
 from tests.repository import ROOT
@@ -48,7 +50,7 @@ def test_parts_have_exactly_the_size_that_is_asked_for(tmp_path, val, test):
 def test_every_class_has_its_share_to_within_one_example(counts, data):
     labels = np.repeat(np.arange(len(counts)), counts)
     wanted = data.draw(st.integers(1, len(labels) - 1))
-    chosen = store._stratified(np.random.default_rng(0), np.arange(len(labels)), labels, wanted)
+    chosen = stratified(np.random.default_rng(0), np.arange(len(labels)), labels, wanted)
     assert len(set(chosen)) == wanted
     for label, count in enumerate(counts):
         share = count * wanted / len(labels)

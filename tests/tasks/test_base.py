@@ -67,9 +67,11 @@ def test_a_step_is_one_of_the_optimizer(images, tmp_path, accumulate, block, ste
     assert end(tmp_path / "run")["lr_schedulers"][0]["last_epoch"] == 2 * steps
 
 
-def test_accumulating_is_a_bigger_batch(images, tmp_path):
-    small, big = images(160, batch_size=8), images(160, batch_size=16)
-    fit(network(small, accumulate_grad_batches=2), small, tmp_path / "small")
+@pytest.mark.parametrize("accumulate", [2, 3])
+def test_accumulating_is_a_bigger_batch(images, tmp_path, accumulate):
+    """Of the sixteen small batches of an epoch, three at a time leave one for the last step."""
+    small, big = images(160, batch_size=8), images(160, batch_size=8 * accumulate)
+    fit(network(small, accumulate_grad_batches=accumulate), small, tmp_path / "small")
     fit(network(big), big, tmp_path / "big")
     one, other = (end(tmp_path / name)["state_dict"] for name in ("small", "big"))
     for name in one:
@@ -110,11 +112,9 @@ def test_a_schedule_by_steps_is_stepped_after_each(images, tmp_path):
     assert end(tmp_path / "run")["lr_schedulers"][0]["last_epoch"] == 16
 
 
-def test_a_training_too_short_for_its_schedule_is_refused(images, tmp_path):
-    data = images()
-    learner = network(data, scheduler=partial(OneCycleLR, max_lr=0.02, pct_start=0.25), max_steps=4)
+def test_a_training_too_short_for_its_schedule_is_refused(images):
     with pytest.raises(InputError, match=r"long enough for its phases; it has 4 steps in all\. Train longer"):
-        fit(learner, data, tmp_path / "run")
+        network(images(), scheduler=partial(OneCycleLR, max_lr=0.02, pct_start=0.25), max_steps=4)
 
 
 def test_a_schedule_by_epochs_is_stepped_after_each(images, tmp_path):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from src.data.raw import Raw
 from src.data.sources.digits import Digits
-from src.data.store import Raw
 from src.errors import InputError
 
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from src.data.store import Raw
+from src.data.raw import Raw
 
 
 class Digits:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from src.data.raw import Raw
 from src.data.sources import files
 from src.data.sources.decoding import SUFFIXES, channelled, check_channels, check_formats, check_pixels, decoded
-from src.data.store import Raw
 from src.errors import InputError
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from src.data.raw import Raw
 from src.data.sources.files import Published
-from src.data.store import Raw
 from src.errors import InputError
 
 DTYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from src.data import tiles
+from src.data.raw import Raw
 from src.data.sources.decoding import SUFFIXES, channelled, check_channels, check_formats, check_pixels, decoded, numbers
-from src.data.store import Raw
 from src.errors import InputError
 
 
