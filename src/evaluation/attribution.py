@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from src.evaluation.layers import attention, last_with_maps, on_image, patch
+from src.evaluation.layers import attention, attention_gradients, last_with_maps, on_image, patch
 
 
 class Attribution(Protocol):
@@ -90,11 +90,27 @@ class Occlusion:
         )
 
 
+class AttentionRelevance:
+    """How much of each patch speaks for the answer through all layers of attention (Chefer et al. 2021, arXiv:2103.15679).
+
+    A layer adds to what stands at a place what its heads fetch, each by its attention times the answer's gradient by it, and
+    what speaks against the answer is left out; the layers are multiplied.
+    """
+
+    def attribute(self, network: nn.Module, images: Tensor, answers: Tensor) -> Tensor:
+        layers = attention_gradients(network, images, answers)
+        share = torch.eye(layers[0][0].shape[-1], device=images.device)
+        for weights, gradients in layers:
+            share = share + (weights * gradients).float().relu().mean(dim=1) @ share
+        return _on_patches(share, network, images)
+
+
 class AttentionRollout:
     """How much of each patch reaches the answer through all layers of attention (Abnar and Zuidema 2020, arXiv:2005.00928).
 
     A layer passes on half of what stands at a place and half of what its heads fetch, on their mean; the layers' shares are
-    multiplied. It sees the way of the answer, not which answer it is: the map of an image is the same for all.
+    multiplied. It sees the way of the answer, not which answer it is: the map of an image is the same for all, and not very
+    different with random weights.
     """
 
     def attribute(self, network: nn.Module, images: Tensor, answers: Tensor) -> Tensor:
@@ -103,8 +119,13 @@ class AttentionRollout:
         share = own
         for weights in layers:
             share = (weights.float().mean(dim=1) + own) / 2 @ share
-        maps = on_image(share, images)
-        shared = [-(-size // count) for size, count in zip(images.shape[2:], maps.shape[2:], strict=True)]
-        sides = patch(network, images) or (max(shared), max(shared))
-        patches = interpolate(maps, scale_factor=tuple(map(float, sides)), mode="nearest")
-        return patches[..., : images.shape[2], : images.shape[3]]  # without what the image was filled up by
+        return _on_patches(share, network, images)
+
+
+def _on_patches(share: Tensor, network: nn.Module, images: Tensor) -> Tensor:
+    """What the places have in the answer, on the pixels of their patches."""
+    maps = on_image(share, images)
+    shared = [-(-size // count) for size, count in zip(images.shape[2:], maps.shape[2:], strict=True)]
+    sides = patch(network, images) or (max(shared), max(shared))
+    patches = interpolate(maps, scale_factor=tuple(map(float, sides)), mode="nearest")
+    return patches[..., : images.shape[2], : images.shape[3]]  # without what the image was filled up by

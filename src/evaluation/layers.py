@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 COLUMNS = 8  # pictures in a row
 
@@ -106,27 +107,28 @@ class Attention:
 def attention(network: nn.Module, images: Tensor) -> list[Tensor]:
     """The weights of each layer's attention, (batch, heads, queries, keys), of torch's nn.MultiheadAttention.
 
-    It is asked for them by hooks, for they are not computed otherwise; the network stays as it is.
-
     Raises:
         Unsuited: there is none.
     """
-    found: list[Tensor] = []
+    return [weights.detach() for _, _, (_, weights) in _asked(network, images)[1]]
 
-    def ask(module: nn.Module, arguments: Any, keywords: dict[str, Any]) -> Any:
-        return arguments, {**keywords, "need_weights": True, "average_attn_weights": False}
 
-    def keep(module: nn.Module, arguments: Any, outputs: tuple[Tensor, Tensor]) -> None:
-        found.append(outputs[1].detach())
+def attention_gradients(network: nn.Module, images: Tensor, answers: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """The weights of each layer's attention, and the gradients of the answers by them: (batch, heads, queries, keys) both.
 
-    modules = [module for module in network.modules() if isinstance(module, nn.MultiheadAttention)]
-    hooks = [module.register_forward_pre_hook(ask, with_kwargs=True) for module in modules]
-    hooks += [module.register_forward_hook(keep) for module in modules]
-    with _hooked(hooks), torch.enable_grad():  # without gradients torch may take a path that passes the hooks by
-        network(images)
-    if not found:
-        raise Unsuited("it has no attention")
-    return found
+    torch gives the weights away and goes on with others; hence their gradients are computed from those of what the heads have
+    fetched by them.
+
+    Raises:
+        Unsuited: there is none, or it attends to more than the places that it is given.
+    """
+    scores, layers = _asked(network, images.clone().requires_grad_())
+    score = scores.gather(1, answers.unsqueeze(1)).sum()
+    gradients = torch.autograd.grad(score, [output for _, _, (output, _) in layers])
+    with torch.no_grad():
+        return [
+            (layer[2][1].detach(), _by_weights(*layer, gradient)) for layer, gradient in zip(layers, gradients, strict=True)
+        ]
 
 
 def on_image(weights: Tensor, image: Tensor) -> Tensor:
@@ -181,6 +183,47 @@ def _outputs(network: nn.Module, images: Tensor, kinds: tuple[type[nn.Module], .
     with _hooked([module.register_forward_hook(keep) for module in modules]), torch.no_grad():
         network(images)
     return found
+
+
+def _asked(network: nn.Module, images: Tensor) -> tuple[Tensor, list[tuple[Any, Tensor, tuple[Tensor, Tensor]]]]:
+    """What the network answers; of each attention itself, the values that it was given, and its outputs with the weights.
+
+    It is asked for these by hooks, for they are not computed otherwise; the network stays as it is.
+    """
+    found: list[tuple[Any, Tensor, tuple[Tensor, Tensor]]] = []
+
+    def ask(module: nn.Module, arguments: Any, keywords: dict[str, Any]) -> Any:
+        return arguments, {**keywords, "need_weights": True, "average_attn_weights": False}
+
+    def keep(module: nn.Module, arguments: Any, keywords: dict[str, Any], outputs: tuple[Tensor, Tensor]) -> None:
+        found.append((module, arguments[2] if len(arguments) > 2 else keywords["value"], outputs))
+
+    modules = [module for module in network.modules() if isinstance(module, nn.MultiheadAttention)]
+    hooks = [module.register_forward_pre_hook(ask, with_kwargs=True) for module in modules]
+    hooks += [module.register_forward_hook(keep, with_kwargs=True) for module in modules]
+    with _hooked(hooks), torch.enable_grad():  # without gradients torch may take a path that passes the hooks by
+        answer = network(images)
+    if not found:
+        raise Unsuited("it has no attention")
+    return answer, found
+
+
+def _by_weights(attention: Any, given: Tensor, outputs: tuple[Tensor, Tensor], gradient: Tensor) -> Tensor:
+    """Gradients by the weights of an attention, from those by its output."""
+    together = attention.in_proj_weight  # of queries, keys and values, where these are equally wide
+    weight = attention.v_proj_weight if together is None else together.chunk(3)[2]
+    bias = None if attention.in_proj_bias is None else attention.in_proj_bias.chunk(3)[2]
+    values, fetched = linear(given, weight, bias), gradient @ attention.out_proj.weight
+    if not attention.batch_first:
+        values, fetched = values.transpose(0, 1), fetched.transpose(0, 1)
+    if values.shape[1] != outputs[1].shape[3]:
+        raise Unsuited("its attention has keys besides the places")
+    return _heads(fetched, attention.num_heads) @ _heads(values, attention.num_heads).transpose(2, 3)
+
+
+def _heads(tokens: Tensor, count: int) -> Tensor:
+    """(batch, tokens, width) to (batch, heads, tokens, width / heads)."""
+    return tokens.unflatten(2, (count, -1)).transpose(1, 2)
 
 
 @contextmanager

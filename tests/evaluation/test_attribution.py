@@ -3,9 +3,10 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import linear
 
-from src.evaluation.attribution import AttentionRollout, GradCam, IntegratedGradients, Occlusion, Saliency
-from src.evaluation.layers import Unsuited, attention
+from src.evaluation.attribution import AttentionRelevance, AttentionRollout, GradCam, IntegratedGradients, Occlusion, Saliency
+from src.evaluation.layers import Unsuited, attention, attention_gradients
 from src.models.vit import ViT
 
 METHODS = [Saliency(), IntegratedGradients(), GradCam(), Occlusion()]
@@ -126,6 +127,7 @@ class Looking(nn.Module):
         query, key, value = torch.tensor([[0.0, 1.0], [0.0, 0.0]]), torch.tensor([[50.0, 0.0], [0.0, 0.0]]), torch.eye(2)
         with torch.no_grad():
             self.look.in_proj_weight.copy_(torch.cat([query, key, value]))
+            self.look.out_proj.weight.copy_(torch.eye(2))
 
     def forward(self, images):
         bright = self.pool(images).mean(dim=1).flatten(1)
@@ -134,9 +136,10 @@ class Looking(nn.Module):
         return self.look(tokens, tokens, tokens)[0][:, 0]
 
 
-def test_what_is_looked_at_reaches_the_answer():
+@pytest.mark.parametrize("method", [AttentionRollout(), AttentionRelevance()])
+def test_what_is_looked_at_reaches_the_answer(method):
     images, answers, near = squares(1)
-    maps = AttentionRollout().attribute(Looking().eval(), images, answers)
+    maps = method.attribute(Looking().eval(), images, torch.zeros_like(answers))  # of brightness
     assert maps.shape == images.shape
     assert ((maps[:, 0] * near).flatten(1).sum(dim=1) > 0.8 * maps.flatten(1).sum(dim=1)).all()
 
@@ -162,9 +165,71 @@ def test_the_shares_of_all_layers_are_multiplied(shape, patch):
         assert torch.equal(network(images), before)
 
 
-def test_a_network_without_attention_has_nothing_to_multiply():
+@pytest.mark.parametrize("method", [AttentionRollout(), AttentionRelevance()])
+def test_a_network_without_attention_has_nothing_to_multiply(method):
     with pytest.raises(Unsuited, match="no attention"):
-        AttentionRollout().attribute(Quadrants().eval(), *squares(1)[:2])
+        method.attribute(Quadrants().eval(), *squares(1)[:2])
+
+
+class Open(nn.Module):
+    """Attention between four places, written out, whose weights stand open; `shut` has the same weights in torch's own."""
+
+    def __init__(self, *, batch_first: bool, bias: bool):
+        super().__init__()
+        torch.manual_seed(0)
+        self.shut = nn.MultiheadAttention(6, 2, batch_first=batch_first, bias=bias)
+        self.batch_first = batch_first
+
+    def heads(self, tokens):
+        return tokens.unflatten(2, (2, 3)).transpose(1, 2)
+
+    def looked(self, tokens):
+        query, key, value = (
+            self.heads(part) for part in linear(tokens, self.shut.in_proj_weight, self.shut.in_proj_bias).chunk(3, 2)
+        )
+        return (query @ key.transpose(2, 3) / 3**0.5).softmax(dim=3), value
+
+    def answered(self, weights, value):
+        return self.shut.out_proj((weights @ value).transpose(1, 2).flatten(2)).square().sum(dim=1)
+
+    def forward(self, tokens):
+        tokens = tokens if self.batch_first else tokens.transpose(0, 1)
+        made = self.shut(tokens, tokens, tokens)[0]
+        return (made if self.batch_first else made.transpose(0, 1)).square().sum(dim=1)
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_gradients_by_the_attention_are_those_of_its_formula(batch_first, bias):
+    network, tokens, answers = Open(batch_first=batch_first, bias=bias).eval(), torch.randn(3, 4, 6), torch.tensor([0, 5, 2])
+    weights, value = network.looked(tokens)
+    weights = weights.detach().requires_grad_()
+    scores = network.answered(weights, value)
+    torch.testing.assert_close(scores, network(tokens))
+    (expected,) = torch.autograd.grad(scores.gather(1, answers.unsqueeze(1)).sum(), weights)
+    ((found, gradients),) = attention_gradients(network, tokens, answers)
+    torch.testing.assert_close(found, weights.detach())
+    torch.testing.assert_close(gradients, expected)
+    assert not gradients.requires_grad
+
+
+def test_attention_to_more_than_the_places_is_not_followed():
+    network = Looking().eval()
+    network.look = nn.MultiheadAttention(2, 1, add_zero_attn=True, batch_first=True)
+    with pytest.raises(Unsuited, match="keys besides the places"):
+        AttentionRelevance().attribute(network, squares(1)[0], torch.zeros(4, dtype=torch.int64))
+
+
+def test_the_relevance_asks_which_answer_it_is():
+    torch.manual_seed(0)
+    sizes = {"depth": 2, "width": 8, "heads": 2, "hidden": 16, "num_outputs": 3}
+    network = ViT(input_shape=(1, 8, 6), patch=4, **sizes).eval()
+    images = torch.randn(2, 1, 8, 6)
+    one, other = (AttentionRelevance().attribute(network, images, torch.tensor(answers)) for answers in ([0, 1], [2, 2]))
+    assert one.shape == images.shape
+    assert (one >= 0).all()
+    assert not torch.allclose(one, other)
+    assert all(parameter.grad is None for parameter in network.parameters())
 
 
 @pytest.mark.parametrize("window", [0.0, 1.5])

@@ -113,7 +113,7 @@ def test_what_a_network_does_not_have_is_left_out_and_said(build, capfd):
     capfd.readouterr()
     found = experiment.examinations["explanation"].examine(result, experiment)
     said = capfd.readouterr().err
-    for name in ("grad_cam", "activations", "attention", "attention_rollout"):
+    for name in ("grad_cam", "activations", "attention", "attention_relevance"):
         assert f"explanation.{name}: left out, for it has no " in said
         assert f"{name}_randomised_correlation" not in found.metrics
     assert {"saliency_randomised_correlation", "filters_randomised_correlation"} <= set(found.metrics)
