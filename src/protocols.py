@@ -182,3 +182,10 @@ class Checking(Protocol):
             processes: that train it together.
         """
         ...
+
+
+@runtime_checkable
+class Learning(Protocol):
+    """A callback that is a part of an optimizer step, and needs no epoch's end: a search for a learning rate keeps it."""
+
+    learning: bool

@@ -20,7 +20,7 @@ from src.callbacks.saving import Saving
 from src.data.loader import Batches, batches, size, smallest
 from src.data.transforms import Normalise
 from src.inference import Inference
-from src.protocols import Checking, Fit, Mix, Move
+from src.protocols import Checking, Fit, Learning, Mix, Move
 from src.tasks import counting
 from src.tasks.averaging import Average
 from src.tasks.divergence import Policy
@@ -174,7 +174,7 @@ class Network(Inference):
             epochs=trainer.current_epoch,
             best_epoch=saving.best_epoch,
             steps=taken,
-            examples=self._seen(train, trainer.current_epoch, taken),
+            examples=self._seen(train, taken),
             seconds=saving.elapsed,
         )
 
@@ -194,7 +194,7 @@ class Network(Inference):
     def _made(self) -> list[Callback]:
         """The callbacks; without validations those alone that are a part of an optimizer step."""
         validated = self._arguments.get("limit_val_batches") != 0
-        return [callback for callback in self._callbacks() if validated or getattr(callback, "learning", False)]
+        return [callback for callback in self._callbacks() if validated or isinstance(callback, Learning)]
 
     def _steps(self, data: Any) -> int:
         """Optimizer steps of the whole training."""
@@ -204,12 +204,10 @@ class Network(Inference):
         steps = epoch * max(self._ends["max_epochs"], 0)
         return steps if end < 0 else min(steps or end, end)
 
-    def _seen(self, train: Batches, epochs: int, steps: int) -> int:
-        """Examples of so many epochs; the last one ends early where it came to `max_steps`."""
-        if steps != self._ends["max_steps"] or not steps:
-            return epochs * train.examples
-        last = (steps - 1) % -(-train.batches // self._accumulate) + 1
-        return (epochs - 1) * train.examples + min(last * self._accumulate * train.together, train.examples)
+    def _seen(self, train: Batches, steps: int) -> int:
+        """Examples of so many optimizer steps."""
+        epochs, rest = divmod(steps, -(-train.batches // self._accumulate))
+        return epochs * train.examples + min(rest * self._accumulate * train.together, train.examples)
 
     def _batches(self, data: Any, part: str, block: int, *, shuffle: bool = False) -> Batches:
         rows = data.rows(part) if shuffle or not self.task.compares else np.random.default_rng(0).permutation(data.rows(part))

@@ -5,13 +5,14 @@ the images add to it. Shapes: (batch, channels, height, width) to (batch, channe
 of an image becomes 0, the training part's mean: against black, integrated gradients would mostly draw the image again.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from src.evaluation.layers import attention, attention_gradients, last_with_maps, on_image, patch
+from src.evaluation.layers import Unsuited, attention, attention_gradients, last_with_maps, on_image, patch
 
 
 class Attribution(Protocol):
@@ -98,10 +99,10 @@ class AttentionRelevance:
     """
 
     def attribute(self, network: nn.Module, images: Tensor, answers: Tensor) -> Tensor:
-        layers = attention_gradients(network, images, answers)
-        share = torch.eye(layers[0][0].shape[-1], device=images.device)
+        layers = [(weights.float(), gradients.float()) for weights, gradients in attention_gradients(network, images, answers)]
+        share = _each_itself([weights for weights, _ in layers])
         for weights, gradients in layers:
-            share = share + (weights * gradients).float().relu().mean(dim=1) @ share
+            share = share + (weights * gradients).relu().mean(dim=1) @ share
         return _on_patches(share, network, images)
 
 
@@ -115,11 +116,22 @@ class AttentionRollout:
 
     def attribute(self, network: nn.Module, images: Tensor, answers: Tensor) -> Tensor:
         layers = attention(network, images)
-        own = torch.eye(layers[0].shape[-1], device=images.device)
-        share = own
+        share = own = _each_itself(layers)
         for weights in layers:
             share = (weights.float().mean(dim=1) + own) / 2 @ share
         return _on_patches(share, network, images)
+
+
+def _each_itself(layers: Sequence[Tensor]) -> Tensor:
+    """What the places have of each other before any attention.
+
+    Raises:
+        Unsuited: not every layer's attention goes from the same places to the same ones.
+    """
+    sizes = {size for weights in layers for size in weights.shape[2:]}
+    if len(sizes) > 1:
+        raise Unsuited("its attention does not go from the same places to the same ones in every layer")
+    return torch.eye(*sizes, device=layers[0].device)
 
 
 def _on_patches(share: Tensor, network: nn.Module, images: Tensor) -> Tensor:

@@ -122,9 +122,10 @@ def attention_gradients(network: nn.Module, images: Tensor, answers: Tensor) -> 
     Raises:
         Unsuited: there is none, or it attends to more than the places that it is given.
     """
-    scores, layers = _asked(network, images.clone().requires_grad_())
-    score = scores.gather(1, answers.unsqueeze(1)).sum()
-    gradients = torch.autograd.grad(score, [output for _, _, (output, _) in layers])
+    with torch.enable_grad():
+        scores, layers = _asked(network, images.clone().requires_grad_())
+        score = scores.gather(1, answers.unsqueeze(1)).sum()
+        gradients = torch.autograd.grad(score, [output for _, _, (output, _) in layers], materialize_grads=True)
     with torch.no_grad():
         return [
             (layer[2][1].detach(), _by_weights(*layer, gradient)) for layer, gradient in zip(layers, gradients, strict=True)

@@ -241,3 +241,47 @@ def test_a_window_that_is_no_share_is_refused(window):
 def test_too_few_steps_are_refused():
     with pytest.raises(ValueError, match="at least 2 steps; received 1"):
         IntegratedGradients(steps=1)
+
+
+def test_the_relevance_of_all_layers_is_multiplied():
+    torch.manual_seed(0)
+    network = ViT(input_shape=(1, 8, 8), patch=4, depth=3, width=8, heads=2, hidden=16, num_outputs=3).eval()
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)  # as of a frozen network
+    images, answers = torch.randn(2, 1, 8, 8), torch.tensor([0, 2])
+    first, second, third = (
+        torch.eye(5) + (weights * gradients).relu().mean(dim=1)
+        for weights, gradients in attention_gradients(network, images, answers)
+    )
+    with torch.no_grad():
+        maps = AttentionRelevance().attribute(network, images, answers)
+    torch.testing.assert_close(maps[:, 0, ::4, ::4].flatten(1), (third @ second @ first)[:, 0, 1:])
+    assert not torch.allclose(third @ second @ first, first @ second @ third)
+    coarse = AttentionRelevance().attribute(network.bfloat16(), images.bfloat16(), answers)
+    torch.testing.assert_close(coarse, maps, rtol=0.1, atol=0.02)
+
+
+class Pooling(nn.Module):
+    """Attention between places, one token that fetches from them, and attention whose result nobody takes."""
+
+    def __init__(self, *, fetched: bool):
+        super().__init__()
+        self.fetched = fetched
+        self.between, self.pool, self.idle = (nn.MultiheadAttention(4, 1, batch_first=True) for _ in range(3))
+
+    def forward(self, images):
+        tokens = images.flatten(1).unflatten(1, (-1, 4))
+        tokens = tokens + self.between(tokens, tokens, tokens)[0]
+        self.idle(tokens, tokens, tokens)
+        return self.pool(tokens[:, :1], tokens, tokens)[0][:, 0] if self.fetched else tokens.mean(dim=1)
+
+
+@pytest.mark.parametrize("method", [AttentionRollout(), AttentionRelevance()])
+def test_attention_that_pools_is_not_followed_and_what_nobody_takes_adds_nothing(method):
+    images, answers = torch.randn(2, 1, 4, 4), torch.tensor([0, 3])
+    with pytest.raises(Unsuited, match="from the same places to the same ones in every layer"):
+        method.attribute(Pooling(fetched=True).eval(), images, answers)
+    network = Pooling(fetched=False).eval()
+    assert method.attribute(network, images, answers).isfinite().all()
+    _, (_, gradients) = attention_gradients(network, images, answers)
+    assert not gradients.any()
