@@ -8,8 +8,8 @@ from unittest.mock import patch
 from benchmarks import shares
 from benchmarks.problem import Platform
 from benchmarks.shares import Clock
-from src.callbacks.saving import Saving
 from src.tracking.journal import Journal
+from src.training.callbacks.saving import Saving
 
 HOOKS = ("on_train_batch_start", "on_validation_end", "on_train_end")
 

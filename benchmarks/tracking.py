@@ -11,8 +11,8 @@ from benchmarks import shares
 from benchmarks.pairs import alternate, repeat
 from benchmarks.problem import Platform
 from benchmarks.shares import Clock
-from src import runs
-from src.runs import Run
+from src.runs.files import write_json
+from src.runs.folder import Run
 from src.tracking.journal import Journal
 from src.tracking.record import Record
 
@@ -44,7 +44,7 @@ def recording(*, epochs: int = 24, rounds: int = 5) -> dict[str, Any]:
         )
         run = Run(folder / "run")
         run.folder.mkdir()
-        runs.write_json(run.config, dict(experiment.config))
+        write_json(run.config, dict(experiment.config))
         with Record.of(run, experiment.config, experiment.prepared.card) as record:
             log, flush = clock.watch(record.log), clock.watch(record.flush)
             began = time.perf_counter()

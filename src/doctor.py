@@ -15,7 +15,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src import command, processes, rendezvous
+from src.config import command_line
+from src.distributed import processes, rendezvous
 from src.errors import InputError, RunFailed
 from src.tracking import store
 
@@ -197,7 +198,7 @@ def _meet(backend: str, count: int) -> Finding:
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(held.port), "WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1"}
     place |= {rendezvous.AGENT: "True", "TORCHELASTIC_RESTART_COUNT": "0"}  # as torchrun has it: no process serves it again
     environment = {**os.environ, **place, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, "-m", "src.launch.meeting", backend]
+    command = [sys.executable, "-m", "src.launch.collective_check", backend]
     started = [
         subprocess.Popen(command, env={**environment, "RANK": str(n), "LOCAL_RANK": str(n)}, stderr=subprocess.PIPE, text=True)
         for n in range(count)
@@ -224,4 +225,4 @@ def _mounts() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    command.main(doctor)
+    command_line.main(doctor)

@@ -14,8 +14,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src import command, identity, processes
+from src.config import command_line
+from src.distributed import processes
 from src.errors import InputError
+from src.runs import identity
 
 GROUP = "+finder=default"
 
@@ -23,9 +25,9 @@ GROUP = "+finder=default"
 def find(config: DictConfig) -> None:
     """Tries the rates that the configuration's `finder` names, prints the proposals and where the figure lies."""
     _check(config)
-    from src import assembly
+    from src.config import assembly
     from src.evaluation import core, rates
-    from src.runs import write_atomic
+    from src.runs.files import write_atomic
 
     settings: Any = OmegaConf.to_container(config.pop("finder"), resolve=True)
     place = Path(settings.pop("folder"))
@@ -49,7 +51,7 @@ def find(config: DictConfig) -> None:
     proposals = search.proposals()
     write_atomic(folder / "rates.csv", search.table().to_csv(index=False).encode())
     core.draw(rates.figure(search), folder / "rates.png")
-    print(command.table({**{name: f"{rate:.2g}" for name, rate in proposals.items()}, "the search ended": search.end}))
+    print(command_line.table({**{name: f"{rate:.2g}" for name, rate in proposals.items()}, "the search ended": search.end}))
     print(f"rates: {folder}")
 
 
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str]) -> None:
     resumed = any(argument.startswith("resume=") for argument in arguments)  # then values alone are taken, and it is refused
     overrides = [place for place, argument in enumerate(arguments) if "=" in argument and not argument.startswith("-")]
     first = overrides[0] if overrides else 0  # Hydra's flags stand before all overrides or behind them
-    command.main(find, arguments if resumed else [*arguments[:first], GROUP, *arguments[first:]])
+    command_line.main(find, arguments if resumed else [*arguments[:first], GROUP, *arguments[first:]])
 
 
 def _check(config: DictConfig) -> None:
@@ -81,7 +83,7 @@ def _check(config: DictConfig) -> None:
 def _grow(config: DictConfig, *, steps: int, first: float, last: float, **_: Any) -> None:
     """Makes the configuration that of a training whose rate grows, which nothing interrupts."""
     config.optimizer.lr = first
-    config.scheduler = {"_target_": "src.tasks.schedule.Growing", "times": last / first}
+    config.scheduler = {"_target_": "src.optimization.schedule.Growing", "times": last / first}
     config.averaging, config.divergence = None, None
     config.trainer.update({"max_epochs": None, "max_steps": steps, "log_every_n_steps": 1, "limit_val_batches": 0})
 

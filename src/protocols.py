@@ -65,14 +65,14 @@ class Heads(NamedTuple):
 
 
 class Reconstruction(NamedTuple):
-    """What an autoencoder makes of its input: the input again, and the code that it went through.
+    """An autoencoder's output, and the latent that it was decoded from.
 
-    Where codes are random, the code is the mean of their distribution, whose divergence from the prior is in nats, (batch,);
-    a prior may estimate it by the code that the output is made of.
+    A variational autoencoder gives the mean of the latent's distribution, and that distribution's divergence from the prior
+    in nats, (batch,). A prior may estimate the divergence by the latent that was decoded.
     """
 
     output: Tensor
-    code: Tensor
+    latent: Tensor
     divergence: Tensor | None = None
 
 

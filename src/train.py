@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src import command, identity, locks, processes, rendezvous, runs
+from src.config import command_line
+from src.distributed import processes, rendezvous
 from src.errors import InputError
-from src.launch import rank
-from src.runs import Run
+from src.launch import worker
+from src.runs import identity, locks
+from src.runs.files import read_json, write_atomic, write_json
+from src.runs.folder import Run, choose
 
 if TYPE_CHECKING:  # heavy imports come after the configuration is known to be good
-    from src.assembly import Experiment
+    from src.config.assembly import Experiment
     from src.data.store import Prepared
     from src.tracking.code import Code
     from src.tracking.record import Record
@@ -44,7 +47,7 @@ class Plan:
     @property
     def judged_otherwise(self) -> bool:
         """Whether the run was evaluated by other settings than these, which are no part of what it is."""
-        before = runs.read_json(self.run.judged)
+        before = read_json(self.run.judged)
         return any(before.get(key) != self.content.get(key) for key in identity.EVALUATION)
 
     def finished(self, *, test: bool) -> bool:
@@ -62,7 +65,7 @@ def launch(config: DictConfig, *, test: bool = True, patience: float = locks.PAT
     """Trains what the configuration says, or has the cluster do so that it names, and gives the run."""
     if config.get("cluster") is None:
         return train(config, test=test, patience=patience)
-    from src import assembly
+    from src.config import assembly
     from src.launch import submission
 
     config = submission.settle(config)
@@ -87,7 +90,7 @@ def train(config: DictConfig, *, test: bool = True, patience: float = locks.PATI
         patience: seconds to wait for another command that holds the run.
         code: that the record states; as it is now where none is given.
     """
-    from src import assembly
+    from src.config import assembly
     from src.tracking.record import Record
 
     plan = _plan(config)
@@ -106,7 +109,7 @@ def train(config: DictConfig, *, test: bool = True, patience: float = locks.PATI
                 if run.evaluated and plan.judged_otherwise:
                     print("This run exists; nothing is trained. Its evaluation has other settings, and is made anew.")
                 run.forget_test()  # where this is killed, the same command evaluates it again
-            runs.write_atomic(run.config, OmegaConf.to_yaml(plan.config).encode())
+            write_atomic(run.config, OmegaConf.to_yaml(plan.config).encode())
             record.begin(device=experiment.learner.device)
             if not fitted:
                 _fit(run, experiment, record, plan.start, flops)
@@ -120,16 +123,16 @@ def train(config: DictConfig, *, test: bool = True, patience: float = locks.PATI
 
 def summary(run: Run) -> str:
     """The short table at the end of a run, and where the run lies."""
-    metrics, timings = runs.read_json(run.metrics), runs.read_json(run.timings)
+    metrics, timings = read_json(run.metrics), read_json(run.timings)
     rows = {"best epoch": f"{metrics['best_epoch']} of {metrics['epochs']}", **_headline(run, metrics)}
     if "fit_seconds" in timings:
         rows["training seconds"] = f"{timings['fit_seconds']:.1f}"
     rows["parameters"] = metrics["parameters"]
-    return f"{command.table(rows)}\nrun: {run.folder}"
+    return f"{command_line.table(rows)}\nrun: {run.folder}"
 
 
 def _headline(run: Run, metrics: dict[str, Any]) -> dict[str, str]:
-    intervals, shown = runs.read_json(run.intervals), {}
+    intervals, shown = read_json(run.intervals), {}
     for part in ("val", "test"):
         for name in OmegaConf.load(run.config).evaluation.headline:
             key = f"{part}/{name}"
@@ -140,7 +143,7 @@ def _headline(run: Run, metrics: dict[str, Any]) -> dict[str, str]:
 
 
 def _plan(config: DictConfig) -> Plan:
-    from src import assembly
+    from src.config import assembly
 
     config = config.copy()
     config.pop("cluster", None)  # where a run is trained does not belong to it
@@ -153,7 +156,7 @@ def _plan(config: DictConfig) -> Plan:
             f"resume={start}: expected a run with a last.ckpt; there is none. Repeat its own command to continue it."
         )
     name = identity.run_id(content, prepared.card["content"], start=start.name if start else None)
-    run = runs.choose(Path(content["paths"]["runs"]), content["name"], name, force=content["force"])
+    run = choose(Path(content["paths"]["runs"]), content["name"], name, force=content["force"])
     return Plan(config, prepared, start, run)
 
 
@@ -176,13 +179,13 @@ def _fit(run: Run, experiment: "Experiment", record: "Record", start: Path | Non
     sizes = {"parameters": experiment.learner.parameters, **({"flops": flops} if flops is not None else {})}
     numbers = {"epochs": fit.epochs, "best_epoch": fit.best_epoch, "steps": fit.steps, **sizes}
     record.log({f"best/{name}": value for name, value in {**result.metrics, **numbers}.items()}, fit.steps, fit.epochs)
-    runs.write_json(run.timings, {"fit_seconds": fit.seconds, "examples_per_second": fit.examples / max(fit.seconds, 1e-9)})
-    runs.write_json(run.intervals, result.intervals)
-    runs.write_json(run.metrics, {**numbers, **result.metrics})
+    write_json(run.timings, {"fit_seconds": fit.seconds, "examples_per_second": fit.examples / max(fit.seconds, 1e-9)})
+    write_json(run.intervals, result.intervals)
+    write_json(run.metrics, {**numbers, **result.metrics})
 
 
 if __name__ == "__main__":
     if processes.rank() > 0:  # one of several that torchrun has started
-        sys.exit(rank.main())
+        sys.exit(worker.main())
     with rendezvous.dismissing():
-        command.main(launch)
+        command_line.main(launch)

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from src import command, signals
+from src import signals
+from src.config import command_line
 
 PREEMPTING = [signal.SIGTERM, signal.SIGUSR1]
 
@@ -129,5 +130,5 @@ def test_another_thread_leaves_the_handlers_alone():
     ],
 )
 def test_a_command_says_why_it_left(number, code, message, capsys):
-    assert command.guard(lambda: come(number)) == code
+    assert command_line.guard(lambda: come(number)) == code
     assert message in capsys.readouterr().err

@@ -7,7 +7,7 @@ from pathlib import Path
 from pipelines import marked
 from pipelines.gallery import rows
 from pipelines.gallery.table import markdown
-from src import command
+from src.config import command_line
 from src.errors import InputError
 
 
@@ -22,4 +22,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command.guard(lambda: main(sys.argv[1:])))
+    sys.exit(command_line.guard(lambda: main(sys.argv[1:])))

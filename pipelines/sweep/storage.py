@@ -14,7 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
 
 from src.errors import InputError
-from src.locks import alone
+from src.runs.locks import alone
 from src.tracking.journal import mend
 
 

@@ -22,13 +22,15 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from pipelines.sweep.orders import End, Order, Training, Value
-from src import assembly, runs, signals
-from src.assembly import Experiment
+from pipelines.sweep.messages import End, Order, Training, Value
+from src import signals
+from src.config import assembly
+from src.config.assembly import Experiment
 from src.data.store import Prepared
 from src.errors import InputError, InUse, ProcessLost, RunFailed, Stop
 from src.evaluation import core
-from src.runs import Run
+from src.runs.files import read_json, write_atomic, write_json
+from src.runs.folder import Run
 from src.tracking.journal import read
 from src.tracking.record import Record
 
@@ -78,7 +80,7 @@ def _train(pipe: Connection, order: Order) -> End:
     """Trains with one seed after another; the parts that an interrupted trial has behind it are not repeated."""
     results: list[dict[str, Any]] = []
     for training in order.trainings:
-        result = runs.read_json(training.folder / RESULT)
+        result = read_json(training.folder / RESULT)
         if result.get("state") != "complete" or not Run(training.folder).recorded:
             result = _one(pipe, order, training, results)
         results.append(result)
@@ -113,7 +115,7 @@ def _one(pipe: Connection, order: Order, training: Training, before: list[dict[s
         Record.of(run, training.config, prepared.card, courier=None, tags=training.tags, code=order.code) as record,
     ):
         experiment = assembly.build(OmegaConf.create(training.config), prepared)
-        runs.write_atomic(run.config, OmegaConf.to_yaml(training.config).encode())
+        write_atomic(run.config, OmegaConf.to_yaml(training.config).encode())
         record.begin(device=experiment.learner.device)
 
         def log(metrics: Any, step: int, epoch: int) -> None:
@@ -143,7 +145,7 @@ def _one(pipe: Connection, order: Order, training: Training, before: list[dict[s
             "parameters": experiment.learner.parameters,
         }
         record.tag("trial.state", state.upper())
-        runs.write_json(run.folder / RESULT, result)
+        write_json(run.folder / RESULT, result)
         record.artifact(run.folder / RESULT)
     return result
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from src.assembly import Experiment
-from src.evaluation import codes, generation
-from src.evaluation.judge import Judge
+from src.config.assembly import Experiment
+from src.evaluation import generation, latents
+from src.evaluation.feature_extractor import Judge
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +25,7 @@ class Adversarial:
     """
 
     def __init__(self, *, data: Any, headline: Mapping[str, str | None], classifier: str | None = None, samples: int = 5000):
-        codes.check(data)
+        latents.check(data)
         self.headline = headline
         self._judge = Judge(classifier, data=data, samples=samples) if classifier else None
 

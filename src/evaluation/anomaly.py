@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from src import metrics
-from src.assembly import Experiment
-from src.evaluation import codes
+from src.config.assembly import Experiment
+from src.evaluation import latents
 from src.evaluation.core import bootstrap, interval
 from src.evaluation.style import ACCENT, GREY, SECOND, axes, sheet
 
@@ -34,7 +34,7 @@ class Anomaly:
             raise ValueError(f"evaluation.quantile: expected a number between 0 and 1; received {quantile}.")
         if not data.keep.get("train"):
             raise ValueError("data.keep.train: expected the classes that count as normal, such as [0]; it names none.")
-        codes.check(data)
+        latents.check(data)
         self.headline = headline
         self.classes = data.classes
         self.normal = list(data.keep["train"])
@@ -68,7 +68,7 @@ class Anomaly:
         threshold = self._threshold(experiment)
         figures = {
             "scores": self._histogram(table, threshold),
-            "reconstructions": codes.pairs(table, experiment, experiment.data.normalise),
+            "reconstructions": latents.pairs(table, experiment, experiment.data.normalise),
         }
         if table["anomalous"].nunique() > 1:
             figures |= {"roc": self._curve(table, threshold), "misses": self._misses(table, experiment)}

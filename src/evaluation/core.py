@@ -11,9 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from src import identity
-from src.assembly import Experiment
-from src.runs import JUDGED, atomic, read_json, write_atomic, write_json
+from src.config.assembly import Experiment
+from src.runs import identity
+from src.runs.files import atomic, read_json, write_atomic, write_json
+from src.runs.folder import JUDGED
 
 PIECE = 16_384  # rows of a table of predictions that are written at once
 

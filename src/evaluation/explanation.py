@@ -10,10 +10,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from src.assembly import Experiment
+from src.config.assembly import Experiment
 from src.evaluation import panels
+from src.evaluation.analysis import Findings
 from src.evaluation.core import Result
-from src.evaluation.examination import Findings
 from src.evaluation.layers import Rows, Unsuited
 from src.evaluation.randomisation import randomised, rank_correlation
 

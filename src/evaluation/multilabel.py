@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from src import metrics
-from src.assembly import Experiment
+from src.config.assembly import Experiment
 from src.evaluation import thresholds
 from src.evaluation.core import bootstrap, interval
 from src.evaluation.style import ACCENT, SECOND, axes

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from src.assembly import Experiment
+from src.config.assembly import Experiment
 from src.evaluation import core, panels
+from src.evaluation.analysis import Findings
 from src.evaluation.core import Result
 from src.evaluation.corruption import Corruption
-from src.evaluation.examination import Findings
 from src.evaluation.style import ACCENT, GREY, sheet
 
 if TYPE_CHECKING:

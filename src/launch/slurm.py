@@ -12,10 +12,12 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from src import locks, rendezvous, signals
+from src import signals
+from src.distributed import rendezvous
 from src.errors import InputError, InUse, RunFailed, Stop
 from src.launch.submission import Submission
-from src.runs import Run
+from src.runs import locks
+from src.runs.folder import Run
 
 BODY = Path(__file__).with_name("job.sh")
 LOOK = 3.0  # seconds between questions to the controller, which answers everybody's

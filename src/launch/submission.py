@@ -10,7 +10,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from src.errors import InputError
-from src.runs import Run, read_json, write_atomic, write_json
+from src.runs.files import read_json, write_atomic, write_json
+from src.runs.folder import Run
 from src.tracking.code import Code
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from src.errors import InputError
+from src.optimization.loop import Loop
 from src.protocols import Batch, Mix, Move
-from src.tasks.loop import Loop
 
 
 class Task(Loop):

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from src.errors import InputError
+from src.optimization import auxiliary_heads
 from src.protocols import Batch, Mix, Outcome
-from src.tasks import heads
 from src.tasks.base import Task
 
 
@@ -45,7 +45,7 @@ class Binary(Task):
         return nn.Sequential(self.model, _BothSides())
 
     def step(self, batch: Batch) -> Outcome:
-        return heads.judged(self.model(batch.input), partial(self._judged, target=batch.target))
+        return auxiliary_heads.judged(self.model(batch.input), partial(self._judged, target=batch.target))
 
     def _judged(self, logits: Tensor, target: Tensor) -> Outcome:
         if logits.shape[1] != 1:

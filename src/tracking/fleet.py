@@ -10,12 +10,13 @@ from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 
-from src import locks
-from src.locks import alone
-from src.runs import Run, read_json, write_json
+from src.runs import locks
+from src.runs.files import read_json, write_json
+from src.runs.folder import Run
+from src.runs.locks import alone
 from src.tracking.courier import PATIENCE, REFUSED, called
-from src.tracking.shipment import Shipment, ship
-from src.tracking.shipping import SEARCHING, died, shipped
+from src.tracking.mlflow_upload import Shipment, ship
+from src.tracking.upload_state import SEARCHING, died, shipped
 
 INTERVAL = 1.0  # seconds between looks for trials that have ended
 PARENT = "mlflow.parentRunId"  # the tag by which MLflow nests runs

@@ -5,11 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from src import locks
 from src.errors import InputError
-from src.runs import Run, read_json
+from src.runs import locks
+from src.runs.files import read_json
+from src.runs.folder import Run
 from src.tracking import store
-from src.tracking.shipping import shipped
+from src.tracking.upload_state import shipped
 
 ROOT = Path(__file__).resolve().parents[2]
 

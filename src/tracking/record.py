@@ -12,7 +12,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from src import signals
-from src.runs import Run, flat, read_json, write_atomic, write_json
+from src.runs.files import read_json, write_atomic, write_json
+from src.runs.folder import Run
+from src.runs.identity import flat
 from src.tracking import store
 from src.tracking.code import Code
 from src.tracking.handover import say, start

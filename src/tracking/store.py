@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from src.errors import InputError
-from src.locks import alone
+from src.runs.locks import alone
 
 ENVIRONMENT = {  # set before mlflow is imported
     "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hydra.utils import instantiate
 
-from src.baselines import Classical, Projection
 from src.data import store
 from src.data.images import Images
+from src.estimators.classical import Classical, Projection
 from tests.contracts.models import CLASSICAL, PROJECTIONS, small
 from tests.pictures import Arrays, noise
 
@@ -96,7 +96,7 @@ def test_a_projection_codes_and_comes_back_from_its_files(fitted, name):
     (found,) = learner.predict(data, rows)
     original = data.normalise(data.inputs(rows))
     assert found["reconstruction"].shape == original.shape
-    assert found["code"].shape == (len(rows), small(name)["model"]["n_components"])
+    assert found["latent"].shape == (len(rows), small(name)["model"]["n_components"])
     assert 0 < found["error"].mean() < original.var()
     for path in (folder / "best.ckpt", learner.export(folder / "exported")):
         learner.estimator = None

@@ -7,7 +7,8 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from src import assembly, checks, configuration, identity
+from src.config import assembly, checks, composition
+from src.runs import identity
 
 EXPERIMENTS = checks.options("experiment")
 
@@ -24,7 +25,7 @@ def name(request) -> str:
 @pytest.fixture(scope="module")
 def composed() -> dict[str, Any]:
     """Every experiment, composed once."""
-    return {name: configuration.compose([f"+experiment={name}"]) for name in EXPERIMENTS}
+    return {name: composition.compose([f"+experiment={name}"]) for name in EXPERIMENTS}
 
 
 def test_the_experiments_that_are_promised_are_there():
@@ -78,7 +79,7 @@ def test_it_builds_on_its_data(name, composed, project, request):
 
 
 def test_its_code_has_a_fingerprint(name, composed):
-    content: Any = OmegaConf.to_container(configuration.settled(composed[name]))
+    content: Any = OmegaConf.to_container(composition.settled(composed[name]))
     targets = identity.targets(identity.training_part(content))
     assert len(targets) >= 3
     code = identity.code(targets, verb="train")
@@ -90,7 +91,7 @@ def test_its_code_has_a_fingerprint(name, composed):
 def test_different_architectures_have_different_fingerprints(composed):
     codes = {}
     for name in ("fnn", "cnn", "autoencoder"):
-        content: Any = OmegaConf.to_container(configuration.settled(composed[name]))
+        content: Any = OmegaConf.to_container(composition.settled(composed[name]))
         codes[name] = identity.code(identity.targets(identity.training_part(content)), verb="train")
     assert len(set(codes.values())) == 3
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from sklearn.decomposition import PCA
 
-from src.baselines import Projection
 from src.data.images import Images
+from src.estimators.classical import Projection
 from src.evaluation import core
 from src.evaluation.anomaly import Anomaly
 from tests.evaluation import data as predicted

@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn import metrics as reference
 
-from src import assembly, configuration
-from src.assembly import Experiment
+from src.config import assembly, composition
+from src.config.assembly import Experiment
 from src.evaluation import core
 from src.evaluation.attribution import Saliency
 from src.evaluation.core import Result
@@ -17,7 +17,7 @@ from src.evaluation.explanation import Explanation
 def judged(tmp_path_factory) -> tuple[Experiment, Result]:
     """A small CNN that tells threes from eights, and its test part."""
     place = f"paths.prepared={tmp_path_factory.mktemp('binary')}"
-    config = configuration.compose(
+    config = composition.compose(
         ["+experiment=binary", place, "trainer.max_epochs=2", "trainer.accelerator=cpu", "model.width=4"]
     )
     prepared = assembly.prepare(config)

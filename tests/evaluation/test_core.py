@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from src.baselines import Classical
+from src.estimators.classical import Classical
 from src.evaluation import core
 from src.evaluation.classification import Classification
 from src.evaluation.core import bootstrap, interval
@@ -114,9 +114,9 @@ def test_there_are_at_most_as_many_top_places_as_classes():
 
 def test_reconstructions():
     evaluation = Reconstruction(data=predicted(CLASSES), headline={"error": "min"})
-    outputs = {"error": np.array([0.1, 0.3, 0.2]), "code": np.arange(6).reshape(3, 2)}  # the first number is zero
+    outputs = {"error": np.array([0.1, 0.3, 0.2]), "latent": np.arange(6).reshape(3, 2)}  # the first number is zero
     found = pd.DataFrame(evaluation.columns(outputs, np.array([0, 1, 2])))
-    assert list(found.columns) == ["target", "prediction", "code_0", "code_1"]
+    assert list(found.columns) == ["target", "prediction", "latent_0", "latent_1"]
     values, intervals = evaluation.scores(found)
     assert values.pop("active") == pytest.approx(5 / 6)
     assert values == {"error": pytest.approx(0.2), "error_worst": 0.3, "explained_variance": pytest.approx(0.8)}

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from src.evaluation import core
+from src.evaluation.analysis import examine
 from src.evaluation.attribution import GradCam, Saliency
-from src.evaluation.examination import examine
 from src.evaluation.explanation import ALIKE, Explanation
 from src.evaluation.layers import Attention
 

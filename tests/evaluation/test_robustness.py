@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from src.evaluation import core
+from src.evaluation.analysis import examine
 from src.evaluation.corruption import Blur, Contrast, Missing, Noise, Rotation
-from src.evaluation.examination import examine
 from src.evaluation.robustness import Robustness
 
 KINDS = {kind.__name__.lower(): kind for kind in (Noise, Blur, Rotation, Contrast, Missing)}

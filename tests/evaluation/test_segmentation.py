@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
-from src import assembly, configuration
-from src.assembly import Experiment
+from src.config import assembly, composition
+from src.config.assembly import Experiment
 from src.errors import InputError
-from src.evaluation import contact, core, thresholds
+from src.evaluation import augmentation_preview, core, thresholds
 from src.evaluation.segmentation import Segmentation, unpacked
 from src.protocols import Outcome
 from src.tasks import segmentation
@@ -40,7 +40,7 @@ def build(project) -> Callable[..., Experiment]:
     discs.write(project / "data/raw/masks", 2, height=33, width=70)
 
     def make(*overrides: str) -> Experiment:
-        config = configuration.compose([*SETTINGS, *overrides])
+        config = composition.compose([*SETTINGS, *overrides])
         prepared = assembly.prepare(config)
         return assembly.build(assembly.complete(config, prepared), prepared)
 
@@ -193,12 +193,12 @@ def test_the_scores_of_a_picture_are_the_means_over_its_pixels(build):
 
 
 def test_masks_lie_over_the_pictures_of_the_contact_sheet(build):
-    (ax,) = contact.sheet(build())["augmentation"].axes
+    (ax,) = augmentation_preview.sheet(build())["augmentation"].axes
     shown = np.array([image.get_array() for image in ax.images])
-    assert shown.shape == (contact.COLUMNS * contact.ROWS, 16, 16, 3)
+    assert shown.shape == (augmentation_preview.COLUMNS * augmentation_preview.ROWS, 16, 16, 3)
     coloured = np.ptp(shown, axis=-1) > 0.05
-    assert coloured[: contact.ROWS].any()
-    assert coloured[contact.ROWS :].any()
+    assert coloured[: augmentation_preview.ROWS].any()
+    assert coloured[augmentation_preview.ROWS :].any()
     assert not coloured.all()
 
 
@@ -230,7 +230,7 @@ def test_a_model_that_does_not_fit_is_refused(build, changed, message):
 
 
 def refused(*overrides: str) -> None:
-    config = configuration.compose(overrides)
+    config = composition.compose(overrides)
     prepared = assembly.prepare(config)
     experiment = assembly.build(assembly.complete(config, prepared), prepared)
     experiment.learner.flops(experiment.data)

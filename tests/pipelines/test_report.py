@@ -11,7 +11,7 @@ import pytest
 from pipelines import report
 from pipelines.wording import number
 from src.errors import InputError
-from src.locks import alone
+from src.runs.locks import alone
 from tests.pipelines import CARD, results, ship, write
 from tests.repository import ROOT
 

@@ -4,10 +4,10 @@ import json
 import os
 import time
 
-from src import locks
-from src.runs import write_json
+from src.runs import locks
+from src.runs.files import write_json
 from src.tracking.fleet import ship_study
-from src.tracking.shipping import SEARCHING
+from src.tracking.upload_state import SEARCHING
 from tests.tracking.test_shipment import record
 
 
