@@ -26,7 +26,7 @@ FILES = (
     "metrics.json",
     "evaluation/intervals.json",
     "evaluation/timings.json",
-    "evaluation/judged.json",
+    "evaluation/evaluation_settings.json",
     "evaluation/run.json",
 )
 UI = "http://127.0.0.1:5000"  # where `make ui` serves a local store

@@ -108,7 +108,7 @@ def evaluate(name: str) -> None:
     for old in (folder, RESULTS / name / "figures"):
         shutil.rmtree(old, ignore_errors=True)
     folder.mkdir(parents=True)
-    for path in (run.predictions, run.intervals, run.timings, run.judged):
+    for path in (run.predictions, run.intervals, run.timings, run.evaluation_settings):
         shutil.copy(path, folder)
     shutil.copytree(run.figures, RESULTS / name / "figures")
     if any(run.tables.glob("*.csv")):

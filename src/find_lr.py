@@ -40,7 +40,7 @@ def find(config: DictConfig) -> None:
     folder = place / f"{content['name']}-{identity.digest({'run': run, **settings})[:8]}"
     experiment = assembly.build(config, prepared)
     learner: Any = experiment.learner
-    if not learner.task.descends:
+    if not learner.task.loss_decreases:
         raise InputError(
             f"find_lr: expected a task whose loss falls while it learns; that of {type(learner.task).__name__} does not. "
             "Compare rates by what comes of them: `python -m src.train -m ... optimizer.lr=1e-4,1e-3`."

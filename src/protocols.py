@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,53 @@ class Fit:
     steps: int
     examples: int
     seconds: float
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The metric that chooses the best checkpoint, and what a search optimizes.
+
+    Args:
+        metric: as it is logged, `val/accuracy`.
+        mode: `min` or `max`.
+    """
+
+    metric: str
+    mode: str
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("min", "max"):
+            raise ValueError(f"objective.mode: expected min or max; received {self.mode}.")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one example costs a learner.
+
+    Args:
+        parameters: of the network or estimator.
+        flops: floating-point operations of one example's forward pass; None where they cannot be counted.
+    """
+
+    parameters: int
+    flops: int | None
+
+
+class Sink(ABC):
+    """Where a training sends its metrics, and what may ask it to stop."""
+
+    @abstractmethod
+    def log(self, metrics: Mapping[str, Any], step: int, epoch: int) -> None:
+        """Takes metrics by name, after so many optimizer steps, in the epoch counted from 1."""
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Makes everything logged so far survive a power failure."""
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the training is to end. It is asked after each validation, once its metrics were logged."""
+        return False
 
 
 class Data(Protocol):

@@ -45,14 +45,14 @@ class Plan:
         return self.run.fitted and (self.run.recorded or self.run.packaged)  # else its numbers may not be in the record
 
     @property
-    def judged_otherwise(self) -> bool:
+    def evaluated_otherwise(self) -> bool:
         """Whether the run was evaluated by other settings than these, which are no part of what it is."""
-        before = read_json(self.run.judged)
+        before = read_json(self.run.evaluation_settings)
         return any(before.get(key) != self.content.get(key) for key in identity.EVALUATION)
 
     def finished(self, *, test: bool) -> bool:
         """Whether there is nothing left to do, which is then said."""
-        if not (self.run.fitted and self.run.recorded) or (test and (not self.run.evaluated or self.judged_otherwise)):
+        if not (self.run.fitted and self.run.recorded) or (test and (not self.run.evaluated or self.evaluated_otherwise)):
             return False
         print(f"This run exists; nothing is trained. force=true trains it again beside it.\n{summary(self.run)}")
         from src.tracking import handover
@@ -106,7 +106,7 @@ def train(config: DictConfig, *, test: bool = True, patience: float = locks.PATI
             if fitted:
                 experiment.learner.load(assembly.weights(run.folder))
             if fitted and test:
-                if run.evaluated and plan.judged_otherwise:
+                if run.evaluated and plan.evaluated_otherwise:
                     print("This run exists; nothing is trained. Its evaluation has other settings, and is made anew.")
                 run.forget_test()  # where this is killed, the same command evaluates it again
             write_atomic(run.config, OmegaConf.to_yaml(plan.config).encode())

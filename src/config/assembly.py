@@ -28,7 +28,7 @@ class Experiment:
     Args:
         config: resolved, as a plain container.
         augmentation: what changes the training examples, None for nothing.
-        examinations: what else is looked at once a part is evaluated, by the key of the configuration.
+        analyses: what else is looked at once a part is evaluated, by the key of the configuration.
     """
 
     config: Mapping[str, Any]
@@ -37,7 +37,7 @@ class Experiment:
     learner: Learner
     evaluation: Any
     augmentation: Any = None
-    examinations: Mapping[str, Any] = field(default_factory=dict)
+    analyses: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -82,7 +82,7 @@ def build(config: DictConfig, prepared: Prepared, *, begin: bool = True) -> Expe
     data = _make({key: value for key, value in content["data"].items() if key not in PREPARING}, "data", prepared=prepared)
     evaluation = _make(content["evaluation"], "evaluation", data=data)
     augmentation = _with_steps(content.get("augmentation"), "augmentation")
-    examinations = {key: made for key in identity.EXAMINATIONS if (made := _with_steps(content.get(key), key))}
+    analyses = {key: made for key in identity.ANALYSES if (made := _with_steps(content.get(key), key))}
     learner = _make(
         content["trainer"],
         "trainer",
@@ -103,7 +103,7 @@ def build(config: DictConfig, prepared: Prepared, *, begin: bool = True) -> Expe
         learner=learner,
         evaluation=evaluation,
         augmentation=augmentation,
-        examinations=examinations,
+        analyses=analyses,
     )
 
 

@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Findings:
-    """What an examination found: numbers by name, and figures and tables by the names of their files."""
+    """What an analysis found: numbers by name, and figures and tables by the names of their files."""
 
     metrics: Mapping[str, float] = field(default_factory=dict)
     figures: Mapping[str, Figure] = field(default_factory=dict)
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
-class Examination(Protocol):
+class Analysis(Protocol):
     """A further look at a part that was evaluated; each group of conf that holds some is a field of the configuration.
 
     Where it does not apply to what was trained, it says so on the standard error and finds nothing.
     """
 
-    def examine(self, result: Result, experiment: Experiment) -> Findings: ...
+    def analyse(self, result: Result, experiment: Experiment) -> Findings: ...
 
 
-def examine(experiment: Experiment, result: Result, folder: Path) -> Result:
-    """The result with the numbers of the run's examinations, whose figures and tables are written."""
+def analyse(experiment: Experiment, result: Result, folder: Path) -> Result:
+    """The result with the numbers of the run's analyses, whose figures and tables are written."""
     metrics = dict(result.metrics)
-    for examination in experiment.examinations.values():
-        found = examination.examine(result, experiment)
+    for analysis in experiment.analyses.values():
+        found = analysis.analyse(result, experiment)
         for name, figure in found.figures.items():
             core.draw(figure, folder / "figures" / f"{name}.png")
         for name, table in found.tables.items():

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from src.config.assembly import Experiment
 from src.runs import identity
 from src.runs.files import atomic, read_json, write_atomic, write_json
-from src.runs.folder import JUDGED
+from src.runs.folder import EVALUATION_SETTINGS
 
 PIECE = 16_384  # rows of a table of predictions that are written at once
 
@@ -134,7 +134,7 @@ def save(result: Result, folder: Path, experiment: Experiment, *, figures: bool 
     if figures:
         for name, figure in experiment.evaluation.figures(result.table, experiment).items():
             written.append(draw(figure, folder / "figures" / f"{name}.png"))
-    write_json(folder / JUDGED, {key: experiment.config.get(key) for key in identity.EVALUATION})
+    write_json(folder / EVALUATION_SETTINGS, {key: experiment.config.get(key) for key in identity.EVALUATION})
     merge(folder / "metrics.json", result.metrics)
     return written
 

@@ -56,7 +56,7 @@ class Explanation:
         self._attributions = {name: method for name, method in methods.items() if hasattr(method, "attribute")}
         self._views = {name: method for name, method in methods.items() if hasattr(method, "view")}
 
-    def examine(self, result: Result, experiment: Experiment) -> Findings:
+    def analyse(self, result: Result, experiment: Experiment) -> Findings:
         metrics: dict[str, float] = {}
         figures: dict[str, Any] = {}
         rows: list[tuple[str, np.ndarray, np.ndarray]] = []

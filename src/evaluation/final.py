@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from src.config.assembly import Experiment
 from src.evaluation import augmentation_preview, core, curves
-from src.evaluation.analysis import examine
+from src.evaluation.analysis import analyse
 from src.runs.files import read_json, write_json
 from src.runs.folder import Run
 
@@ -24,7 +24,7 @@ def evaluate_test(run: Run, experiment: Experiment, record: Record) -> None:
     result = core.evaluate(experiment, "test", run.folder)
     for path in (*run.figures.glob("*.png"), *run.tables.glob("*.csv")):
         path.unlink()
-    result = examine(experiment, result, run.folder)
+    result = analyse(experiment, result, run.folder)
     timings = {**read_json(run.timings), **core.latency(experiment)}
     fit = read_json(run.metrics)
     drawn = curves.learning(run.journal, best_epoch=fit["best_epoch"], metric=experiment.config["objective"]["metric"])

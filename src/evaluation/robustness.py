@@ -40,7 +40,7 @@ class Robustness:
                 raise ValueError(f"expected {name} to have a _target_ that spoils images; received {corruption!r}.")
         self._examples, self._seed, self._corruptions = examples, seed, corruptions
 
-    def examine(self, result: Result, experiment: Experiment) -> Findings:
+    def analyse(self, result: Result, experiment: Experiment) -> Findings:
         metric = experiment.config["objective"]["metric"].partition("/")[2]
         if f"{result.part}/{metric}" not in result.metrics:
             print(f"robustness: left out, for the evaluation does not score {metric}.", file=sys.stderr)

@@ -41,7 +41,9 @@ class Loop(LightningModule):
         total_steps: of the whole training.
     """
 
-    compares = False  # whether the loss compares the examples of a batch: those of a class should not follow one another
+    needs_in_batch_negatives = (
+        False  # whether the loss compares the examples of a batch: those of a class should not follow one another
+    )
 
     def __init__(
         self,
@@ -62,7 +64,7 @@ class Loop(LightningModule):
         total_steps: int = 0,
     ):
         super().__init__()
-        if auto_micro_batch and self.compares:
+        if auto_micro_batch and self.needs_in_batch_negatives:
             raise InputError(
                 "trainer.auto_micro_batch=true: expected a task whose loss is a mean over examples; this one compares those "
                 "of a batch, and in pieces it would be another. Choose a smaller data.batch_size."

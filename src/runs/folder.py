@@ -9,7 +9,7 @@ from pathlib import Path
 from src.runs import locks
 from src.runs.files import read_json, write_json
 
-JUDGED = "judged.json"
+EVALUATION_SETTINGS = "evaluation_settings.json"
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Run:
         return self.folder / "intervals.json"
 
     @property
-    def judged(self) -> Path:
+    def evaluation_settings(self) -> Path:
         """The settings of the evaluation that the numbers of the test part are of."""
-        return self.folder / JUDGED
+        return self.folder / EVALUATION_SETTINGS
 
     @property
     def timings(self) -> Path:

@@ -30,8 +30,8 @@ TRAINING = (
     "seed",
 )
 # Those that decide what is found of a trained run: its evaluation, and what else is looked at then.
-EXAMINATIONS = ("explanation", "robustness")
-EVALUATION = ("evaluation", *EXAMINATIONS)
+ANALYSES = ("explanation", "robustness")
+EVALUATION = ("evaluation", *ANALYSES)
 PRESENTATION = (
     "data.dataset",  # the content of the prepared data stands in its place
     "data.root",

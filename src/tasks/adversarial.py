@@ -28,8 +28,8 @@ class Adversarial(Task):
     weights are best: `steps`, those taken so far, makes the last ones the best.
     """
 
-    answer = "realness"
-    descends = False  # what one network gains, the other one loses
+    primary_output = "realness"
+    loss_decreases = False  # what one network gains, the other one loses
     parts = ("model.discriminator", "model.generator")
     model: Any  # has a generator, a discriminator and the size of a latent
     preprocess: Any
@@ -62,7 +62,7 @@ class Adversarial(Task):
             "steps": (torch.tensor(count * self.global_step, device=real.device), count),
         }
 
-    def once(self, input: Tensor) -> Tensor:
+    def forward_for_flops(self, input: Tensor) -> Tensor:
         return self._logits(self._made(input))
 
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:

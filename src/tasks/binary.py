@@ -23,7 +23,7 @@ class Binary(Task):
         positive_weight: a factor in the loss of the second class's examples.
     """
 
-    answer = "probability"
+    primary_output = "probability"
 
     def __init__(self, *, num_classes: int, label_smoothing: float = 0.0, positive_weight: float = 1.0, **common):
         if num_classes != 2:

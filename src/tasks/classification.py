@@ -24,7 +24,7 @@ class Classification(Task):
         class_weights: a factor for each class in the loss, None for 1.
     """
 
-    answer = "probability"
+    primary_output = "probability"
 
     def __init__(
         self, *, label_smoothing: float = 0.0, focus: float = 0.0, class_weights: Sequence[float] | None = None, **common

@@ -25,8 +25,8 @@ class Contrastive(Task):
         temperature: that cosines are divided by.
     """
 
-    answer = "latent"
-    compares = True
+    primary_output = "latent"
+    needs_in_batch_negatives = True
     model: Any  # a head behind an encoder
 
     def __init__(self, *, temperature: float = 0.5, **common):
@@ -72,7 +72,7 @@ class Contrastive(Task):
         """How many views name the other one."""
         return {"matched": ((outcome.prediction.argmax(dim=1) == outcome.target).sum(), len(outcome.target))}
 
-    def once(self, input: Tensor) -> Tensor:
+    def forward_for_flops(self, input: Tensor) -> Tensor:
         return self.model.encoder(input)
 
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:

@@ -23,7 +23,7 @@ class MultiLabel(Task):
         positive_weights: a factor for each label in the loss of the examples that have it, None for 1.
     """
 
-    answer = "probability"
+    primary_output = "probability"
 
     def __init__(self, *, positive_weights: Sequence[float] | None = None, **common):
         super().__init__(**common)

@@ -21,7 +21,7 @@ class Reconstruction(Task):
         sparsity: weight of the mean absolute value of the latents in the loss.
     """
 
-    answer = "reconstruction"
+    primary_output = "reconstruction"
     model: Any  # gives a Reconstruction, and has a decoder
     preprocess: Any
 

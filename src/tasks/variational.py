@@ -23,7 +23,7 @@ class Variational(Task):
         warm_up: optimizer steps over which that weight rises from zero (Bowman et al. 2016, arXiv:1511.06349).
     """
 
-    answer = "reconstruction"
+    primary_output = "reconstruction"
     model: Any  # gives a Reconstruction, and has a decoder, a prior and the size of its latent
     preprocess: Any
 

@@ -29,7 +29,7 @@ def flops(task: Task, batch: Batch, *, name: str) -> int:
         with torch.no_grad():
             one = task.preprocess(batch.input[:1])
             with FlopCounterMode(display=False) as counter, _attention_in_parts():
-                task.once(one)
+                task.forward_for_flops(one)
             task.predict(one)
             task.step(trained)
     except InputError:

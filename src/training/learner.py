@@ -21,10 +21,10 @@ from src.optimization.averaging import Average
 from src.optimization.divergence import Policy
 from src.protocols import Checking, Fit, Learning, Mix, Move
 from src.training import cost, fitting
+from src.training.callbacks.checkpointing import Checkpointing
 from src.training.callbacks.freezing import Freezing
-from src.training.callbacks.logging import Handing
 from src.training.callbacks.progress import Progress
-from src.training.callbacks.saving import Saving
+from src.training.callbacks.record_logger import RecordLogger
 from src.training.inference import Inference
 
 BLOCK = 32 * 2**20  # bytes of examples that one call of Lightning's loop may get
@@ -145,39 +145,39 @@ class NetworkLearner(Inference):
             self.task.model.compile(mode=self._compile)  # in place: the names of its weights stay what they are
         task = processes.fitting(folder, data.prepared.folder, start)
         with signals.Postponed(say=processes.rank() == 0) as asked, processes.together(**self._world, task=task):
-            saving = None
+            checkpointing = None
             while True:
                 self.task.train()  # a fit that a validation has ended left it as that wants it
-                saving = Saving(
+                checkpointing = Checkpointing(
                     folder=folder,
                     minutes=self._minutes,
                     steps=self._save_steps,
                     flush=flush,
                     asked=lambda: asked.number,
                     good=self.task.divergence.returns,
-                    before=saving,
+                    before=checkpointing,
                     **self._objective,
                 )
                 trainer = fitting.trainer(
                     folder,
                     strategy=self._strategy,
-                    callbacks=[saving, *([Progress(self.task.total_steps)] if self._bar else []), *callbacks],
-                    logger=Handing(log, lambda: self.task.current_epoch + 1),
+                    callbacks=[checkpointing, *([Progress(self.task.total_steps)] if self._bar else []), *callbacks],
+                    logger=RecordLogger(log, lambda: self.task.current_epoch + 1),
                     **{"deterministic": True, **self._world, **self._ends, **self._arguments},
                 )
                 if fitting.fit(trainer, self.task, train, val, ckpt_path=start, weights_only=True):
                     break
-                start, callbacks = saving.good_path, self._made()
+                start, callbacks = checkpointing.good_path, self._made()
         self.task.model._compiled_call_impl = None  # predictions and the export take the eager network
         if trainer.is_global_zero:
             self.load(folder / "best.ckpt")
         taken = trainer.global_step + self.task.divergence.lead
         return Fit(
             epochs=trainer.current_epoch,
-            best_epoch=saving.best_epoch,
+            best_epoch=checkpointing.best_epoch,
             steps=taken,
             examples=self._seen(train, taken),
-            seconds=saving.elapsed,
+            seconds=checkpointing.elapsed,
         )
 
     def flops(self, data: Any) -> int | None:
@@ -212,7 +212,11 @@ class NetworkLearner(Inference):
         return epochs * train.examples + min(rest * self._accumulate * train.together, train.examples)
 
     def _batches(self, data: Any, part: str, block: int, *, shuffle: bool = False) -> Batches:
-        rows = data.rows(part) if shuffle or not self.task.compares else np.random.default_rng(0).permutation(data.rows(part))
+        rows = (
+            data.rows(part)
+            if shuffle or not self.task.needs_in_batch_negatives
+            else np.random.default_rng(0).permutation(data.rows(part))
+        )
         step = self._accumulate * size(data.arrays, rows[: data.batch_size])
         steps = -(-block // self._accumulate)
         return Batches(

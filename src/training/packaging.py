@@ -36,4 +36,4 @@ class Answer(nn.Module):
 
     def forward(self, examples: Tensor) -> Tensor:
         task = self._task[0]
-        return task.predict(self.preprocess(examples))[task.answer]
+        return task.predict(self.preprocess(examples))[task.primary_output]

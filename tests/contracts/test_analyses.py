@@ -9,10 +9,10 @@ from src.config import assembly, checks, composition
 from src.config.assembly import Experiment
 from src.errors import InputError
 from src.evaluation import core
-from src.evaluation.analysis import examine
+from src.evaluation.analysis import analyse
 from src.runs import identity
 
-OPTIONS = [(group, name) for group in identity.EXAMINATIONS for name in checks.options(group)]
+OPTIONS = [(group, name) for group in identity.ANALYSES for name in checks.options(group)]
 
 
 @pytest.fixture
@@ -27,11 +27,11 @@ def built(digits, project):
     return build
 
 
-@pytest.mark.parametrize("group", identity.EXAMINATIONS)
+@pytest.mark.parametrize("group", identity.ANALYSES)
 def test_nothing_is_looked_at_unless_an_experiment_asks_for_it(group, built):
     assert checks.options(group)
     assert composition.compose([])[group] is None
-    assert built().examinations == {}
+    assert built().analyses == {}
 
 
 @pytest.mark.parametrize(("group", "name"), OPTIONS)
@@ -44,7 +44,7 @@ def test_a_comment_says_what_it_does(group, name):
 def test_it_looks_at_a_network_and_leaves_numbers_and_figures(group, name, built, project):
     experiment = built(f"{group}={name}")
     plain = core.evaluate(experiment, "test")
-    result = examine(experiment, plain, project / "run")
+    result = analyse(experiment, plain, project / "run")
     if name == "none":
         assert result.metrics == plain.metrics
         assert not (project / "run").exists()
@@ -86,10 +86,10 @@ def test_a_run_is_looked_at_otherwise_than_it_asked_for(built, project):
         return assembly.restore(project / "run", place=place)
 
     assert "attention" in looked_at().config["explanation"]
-    assert looked_at(explanation=None).examinations == {}
+    assert looked_at(explanation=None).analyses == {}
     found = looked_at(explanation=other["explanation"], robustness=other["robustness"])
     assert found.config["explanation"] == other["explanation"], "nothing is left of the run's own"
-    assert list(found.examinations) == ["explanation", "robustness"]
+    assert list(found.analyses) == ["explanation", "robustness"]
     found = looked_at(explanation={"mistakes": 2}, evaluation={"top_k": 2})
     assert found.config["explanation"] == {**experiment.config["explanation"], "mistakes": 2}
     assert found.evaluation.top_k == 2

@@ -58,7 +58,7 @@ def test_both_classes_are_explained(judged):
     experiment, result = judged
     table = result.table
     both = pd.concat([table[table["prediction"] == answer][:2] for answer in (0, 1)])
-    found = Explanation(mistakes=0, right=4, saliency=Saliency()).examine(
+    found = Explanation(mistakes=0, right=4, saliency=Saliency()).analyse(
         Result(result.part, both, result.metrics, result.intervals), experiment
     )
     assert "saliency_randomised_correlation" in found.metrics

@@ -160,7 +160,7 @@ def test_what_is_saved_can_be_read_and_does_not_change(experiment, tmp_path):
     assert metrics["test/accuracy"] == result.metrics["test/accuracy"]
     assert set(core.read_json(tmp_path / "intervals.json")) == set(result.intervals)
     judged = {"evaluation": {"top_k": 3}, "explanation": None, "robustness": None}
-    assert core.read_json(tmp_path / "judged.json") == judged
+    assert core.read_json(tmp_path / "evaluation_settings.json") == judged
     assert {path.name for path in written} == {"confusion.png", "reliability.png", "mistakes.png"}
     before = {path.name: path.read_bytes() for path in (*written, tmp_path / "predictions.parquet")}
     core.save(core.evaluate(experiment, "test", tmp_path), tmp_path, experiment)

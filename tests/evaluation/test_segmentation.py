@@ -129,7 +129,7 @@ def test_masks_would_not_turn_with_spoilt_pictures(build, capfd):
     experiment = build("robustness=default")
     result = core.evaluate(experiment, "test")
     capfd.readouterr()
-    found = experiment.examinations["robustness"].examine(result, experiment)
+    found = experiment.analyses["robustness"].analyse(result, experiment)
     assert capfd.readouterr().err.startswith("robustness.rotation: left out, for the masks")
     assert "dice_macro_under_noise" in found.metrics
     assert "rotation" not in set(found.tables["robustness"]["corruption"])
@@ -180,7 +180,7 @@ def test_tiles_are_explained_those_with_most_errors_first(build):
     )
     apart = [abs(place[i, :2] - place[j, :2]).max() >= 16 for i in range(4) for j in range(i) if group[i] == group[j]]
     assert all(apart)
-    found = experiment.examinations["explanation"].examine(result, experiment)
+    found = experiment.analyses["explanation"].analyse(result, experiment)
     assert set(found.figures) == {"explanation", "filters", "activations"}
     assert {"saliency_randomised_correlation", "grad_cam_randomised_correlation"} <= set(found.metrics)
 

@@ -41,5 +41,5 @@ def test_an_adversarial_pair_makes_an_example_and_judges_it(digits):
     experiment = assembly.build(config, digits[1])
     pair = experiment.learner.task.model.eval()
     with FlopCounterMode(display=False) as counter:
-        pair.discriminator(pair.generator(torch.zeros(1, pair.latent)))
+        pair.discriminator(pair.generator(torch.zeros(1, pair.latent_size)))
     assert experiment.learner.flops(experiment.data) == counter.get_total_flops() > 0

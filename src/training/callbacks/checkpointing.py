@@ -16,7 +16,7 @@ from src.runs import checkpoints
 DUE = 1  # besides the numbers of signals, of which the least is 2
 
 
-class Saving(Callback):
+class Checkpointing(Callback):
     """Writes both checkpoints, and puts back what Lightning's own restoring leaves out.
 
     The first process writes; the checkpoint has the random state of each.
@@ -48,7 +48,7 @@ class Saving(Callback):
         steps: int | None = None,
         asked: Callable[[], int] = int,
         good: bool = False,
-        before: "Saving | None" = None,
+        before: "Checkpointing | None" = None,
     ):
         self.best_path, self.last_path = folder / "best.ckpt", folder / "last.ckpt"
         self.good_path = folder / "good.ckpt"

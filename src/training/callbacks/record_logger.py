@@ -6,7 +6,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 
 
-class Handing(Logger):
+class RecordLogger(Logger):
     """Hands metrics to `log`, which takes them by name, the optimizer step and the epoch."""
 
     def __init__(self, log: Callable[[Mapping[str, Any], int, int], None], epoch: Callable[[], int]):
