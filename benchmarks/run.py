@@ -1,4 +1,4 @@
-"""Every benchmark in one go: `make bench`, or `python -m benchmarks.run mlp_epoch`. Writes results.json and README's table."""
+"""Every benchmark: `make bench`, or one: `python -m benchmarks.run mlp_epoch`. Writes results.json and docs/benchmarks.md."""
 
 import json
 import platform
@@ -69,7 +69,7 @@ def main(names: list[str]) -> None:
         print(name, json.dumps(results[name]), flush=True)
         path.write_text(json.dumps(results, indent=2) + "\n")
     table = _table(results)
-    marked.replace(HERE.parent / "README.md", "benchmarks", table)
+    marked.replace(HERE.parent / "docs" / "benchmarks.md", "benchmarks", table)
     print(table)
 
 
