@@ -1,10 +1,12 @@
-"""README.md and docs/: links resolve, and their commands name modules, targets and options that exist."""
+"""README.md and docs/: links resolve, and every module, file, target and option that they name exists."""
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -25,7 +27,8 @@ def page(request) -> Path:
 
 def blocks(page: Path, language: str = "") -> list[str]:
     """The fenced blocks of a page that state this language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [text for stated, text in fenced if stated == language]
 
 
 def commands(page: Path) -> Iterator[tuple[list[str], str]]:
@@ -67,6 +70,29 @@ def refusal(*settings: str) -> str:
     return ""
 
 
+@cache
+def keys() -> set[str]:
+    """Every key that some file of conf/ states, with all that it lies in."""
+    known: set[str] = set()
+    for path in (ROOT / "conf").rglob("*.yaml"):
+        text = path.read_text()
+        group = path.parent.relative_to(ROOT / "conf").parts if "@package _global_" not in text else ()
+        nodes: list[tuple[tuple[str, ...], Any]] = [(group, yaml.safe_load(text))]
+        while nodes:
+            place, node = nodes.pop()
+            known.add(".".join(place))
+            if isinstance(node, dict):
+                nodes += [((*place, str(key)), inner) for key, inner in node.items()]
+    return known
+
+
+def resolves(name: str) -> bool:
+    """Whether a dotted path is a module of the repository, or a name that stands in one."""
+    path = ROOT.joinpath(*name.split("."))
+    inside = path.parent.with_suffix(".py")
+    return path.is_dir() or path.with_suffix(".py").is_file() or (inside.is_file() and path.name in inside.read_text())
+
+
 def slugs(page: Path) -> set[str]:
     """The anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
@@ -92,22 +118,38 @@ def test_relative_links_resolve(page):
         assert not anchor or anchor in slugs(target), link
 
 
-def test_modules_and_targets_of_commands_exist(page):
+def test_what_is_named_in_the_repository_exists(page):
     text = page.read_text()
-    for module in re.findall(r"-m ((?:src|pipelines|benchmarks|tests)\.\w+(?:\.\w+)*)", text):
-        path = ROOT.joinpath(*module.split("."))
-        assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), module
+    for name in re.findall(r"(?<![/\w])(?:src|pipelines|benchmarks|tests)(?:\.\w+)+", text):
+        assert resolves(name), name
+    for path in re.findall(r"`((?:src|pipelines|benchmarks|tests)/[\w./]+)`", text):
+        assert (ROOT / path).exists(), path
+
+
+def test_targets_of_make_exist(page):
     targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    for target in [words[1] for words, _ in commands(page) if words[0] == "make"]:
-        assert target in targets
-    for target in re.findall(r"`make ([\w-]+)`", text):
-        assert target in targets
+    named = [words[1] for words, _ in commands(page) if words[0] == "make"]
+    named += re.findall(r"`make ([\w-]+)`", page.read_text())
+    assert [target for target in named if target not in targets] == []
+
+
+def test_keys_in_the_text_exist(page):
+    known = keys()
+    groups = {key.partition(".")[0] for key in known}
+    named = re.findall(r"`\"?\+?((\w+)\.[\w.]*\w)", page.read_text())
+    assert [key for key, group in named if group in groups and key not in known] == []
 
 
 def test_options_of_commands_exist(page):
     for words, output in commands(page):
         if (settings := overrides(words)) is not None:
             assert refusal(*settings) in output  # a page may show what a mistyped option leads to
+
+
+def test_the_floors_are_those_of_the_import_rules():
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    floors = next(rule["layers"] for rule in rules if rule.get("containers") == ["src"])
+    assert any(block.splitlines() == floors for block in blocks(ROOT / "docs" / "design.md", "text"))
 
 
 def test_yaml_is_valid(page):
