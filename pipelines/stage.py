@@ -126,7 +126,7 @@ def load(name: str) -> DictConfig:
     config = OmegaConf.load(path)
     assert isinstance(config, DictConfig)
     del config.code, config.sweep
-    config.tracking.wait = 0.0  # the courier goes on beside the next stage; the report waits for it
+    config.tracking.wait = 0.0  # the uploader works beside the next stages; the report waits for it
     return config
 
 

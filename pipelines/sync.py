@@ -1,4 +1,4 @@
-"""Ships every record that the tracking store lacks: `python -m pipelines.sync`, or `... uri=http://tracking:5000`.
+"""Uploads every record that the tracking store lacks: `python -m pipelines.sync`, or `... uri=http://tracking:5000`.
 
 For records that were kept on this machine while the store was away, for a database that was deleted, and for runs
 whose process was killed, which are closed as that.
@@ -11,8 +11,7 @@ from pathlib import Path
 from src.config import command_line
 from src.errors import InputError, RunFailed
 from src.runs.files import read_json, write_json
-from src.runs.folder import Run
-from src.tracking import store
+from src.tracking import store, upload_state
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -30,19 +29,18 @@ def main(arguments: Sequence[str]) -> None:
         for folder in study.glob("trial-*"):
             if (folder / "record.json").is_file():
                 _move(folder, given["uri"])
-    from src.tracking.fleet import ship_study  # imports mlflow
-    from src.tracking.mlflow_upload import ship
+    from src.tracking.mlflow_upload import upload  # imports mlflow
 
     done, busy, failed = 0, 0, []
     for folder in [*folders, *studies]:
-        if Run(folder).locked():
+        if upload_state.living(folder):
             busy += 1
             continue
         try:
-            done += ship_study(folder) if folder in studies else ship(folder)
+            done += upload(folder)
         except Exception as error:  # one broken record does not hold up the others
             failed.append(f"{folder}: {error}")
-    print(f"sync: {done} records are whole in the store, {busy} runs are going on, {len(failed)} failed")
+    print(f"sync: {done} records are whole in the store, {busy} are going on, {len(failed)} failed")
     if failed:
         raise RunFailed("\n  ".join(failed))
 

@@ -134,7 +134,7 @@ def folder(name: str, path: Path, *, needed: int = FREE) -> Finding:
 
 
 def tracking(uri: str | None, mounts: Mapping[str, str]) -> Finding:
-    """Whether the record can be shipped.
+    """Whether the record can be uploaded.
 
     Args:
         mounts: the kinds of file systems by where they are mounted.
@@ -145,7 +145,7 @@ def tracking(uri: str | None, mounts: Mapping[str, str]) -> Finding:
     except InputError as error:
         return Finding("error", "tracking", str(error))
     if away:
-        return Finding("warning", "tracking", f"{away}. Runs go on without it; `python -m pipelines.sync` ships them later.")
+        return Finding("warning", "tracking", f"{away}. Runs go on without it; `python -m pipelines.sync` uploads them later.")
     path = store.database(address)
     if path and (kind := filesystem(path.absolute(), mounts)) in REMOTE:
         return Finding(

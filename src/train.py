@@ -55,9 +55,9 @@ class Plan:
         if not (self.run.fitted and self.run.recorded) or (test and (not self.run.evaluated or self.evaluated_otherwise)):
             return False
         print(f"This run exists; nothing is trained. force=true trains it again beside it.\n{summary(self.run)}")
-        from src.tracking import handover
+        from src.tracking import deferred_upload
 
-        handover.send(self.run)
+        deferred_upload.resume(self.run)
         return True
 
 

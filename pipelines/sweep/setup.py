@@ -156,7 +156,6 @@ class Setup:
             params=dict(flat(described)),
             dataset={key: self.prepared.card[key] for key in ("name", "content", "source", "counts")},
             tags={"experiment": str(self.base.name), "study": self.sweep["study"]},
-            courier="src.tracking.fleet",
         )
 
     def _sampler(self, seed: int) -> Any:

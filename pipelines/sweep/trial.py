@@ -112,7 +112,7 @@ def _one(pipe: Connection, order: Order, training: Training, before: list[dict[s
     first, passed = order.measures[0], sum(result["span"] for result in before)
     with (
         run.lock(),
-        Record.of(run, training.config, prepared.card, courier=None, tags=training.tags, code=order.code) as record,
+        Record.of(run, training.config, prepared.card, upload=False, tags=training.tags, code=order.code) as record,
     ):
         experiment = assembly.build(OmegaConf.create(training.config), prepared)
         write_atomic(run.config, OmegaConf.to_yaml(training.config).encode())

@@ -1,8 +1,10 @@
 """A classical estimator as a learner: the same data, files and record as a network's."""
 
+import pickle
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -97,9 +99,18 @@ class Estimator(ABC):
             yield self.outputs(self._features(data, chunk), data)
 
     def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
-        write_atomic(folder / "model.joblib", _bytes(make_pipeline(self._normalise, self.predictor())))
-        np.save(folder / "example.npy", example.reshape(len(example), -1))
-        return {"flavour": "sklearn", "file": "model.joblib", "example": "example.npy", "answer": self.answer}
+        pipeline, features = make_pipeline(self._normalise, self.predictor()), example.reshape(len(example), -1)
+        write_atomic(folder / "model.pkl", pickle.dumps(pipeline))
+        np.save(folder / "example.npy", features)
+        answer = getattr(pipeline, self.answer)(features)
+        return {
+            "flavour": "sklearn",
+            "file": "model.pkl",
+            "example": "example.npy",
+            "answer": self.answer,
+            "output": {"dtype": str(answer.dtype), "shape": [-1, *answer.shape[1:]]},
+            "requirements": {name: version(name) for name in ("scikit-learn", "numpy")},
+        }
 
     def flops(self, data: Any) -> int | None:
         return None

@@ -71,7 +71,7 @@ def _left(lost: ProcessLost) -> int:
 
 @contextmanager
 def _sampled(folder: str) -> Iterator[None]:
-    """Has the load of this machine sampled meanwhile by its first process; where that is the run's first, its courier does."""
+    """Has the load of this machine sampled meanwhile by its first process; where that is the run's first, the uploader does."""
     if os.environ.get("LOCAL_RANK") != "0":
         yield
         return

@@ -1,6 +1,7 @@
 """The whole predictor of a network, preprocessing included, as the record keeps it."""
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 
 def package(task: Any, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
-    """Writes what a task on the CPU answers as an exported program; gives the names of its files.
+    """Writes what a task on the CPU answers as an exported program; gives the names of its files, and what they need.
 
     The weights lie in the order of their shapes afterwards: else torch warns that it finds no whole tensor.
 
@@ -24,7 +25,13 @@ def package(task: Any, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     torch.export.save(program, folder / "model.pt2")
     np.save(folder / "example.npy", example)
-    return {"flavour": "pytorch", "file": "model.pt2", "example": "example.npy"}
+    return {
+        "flavour": "pytorch",
+        "file": "model.pt2",
+        "example": "example.npy",
+        "output": _output(program),
+        "requirements": {name: version(name) for name in ("torch", "numpy")},
+    }
 
 
 class Answer(nn.Module):
@@ -37,3 +44,10 @@ class Answer(nn.Module):
     def forward(self, examples: Tensor) -> Tensor:
         task = self._task[0]
         return task.predict(self.preprocess(examples))[task.primary_output]
+
+
+def _output(program: torch.export.ExportedProgram) -> dict[str, Any]:
+    """The type and shape of the answer; the number of examples is free, which MLflow writes as -1."""
+    (node,) = program.graph_module.graph.find_nodes(op="output")
+    answer = node.args[0][0].meta["val"]
+    return {"dtype": str(answer.dtype).removeprefix("torch."), "shape": [-1, *(int(size) for size in answer.shape[1:])]}
