@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -58,7 +59,8 @@ def doctor(config: DictConfig) -> None:
 
 
 def _all(content: Mapping[str, Any]) -> Iterator[Finding]:
-    yield versions((ROOT / "constraints.txt").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    yield versions([*project["dependencies"], *(ROOT / "constraints.txt").read_text().splitlines()])
     yield gpu([*Path("/dev").glob("nvidia[0-9]*")], str(content["trainer"].get("accelerator", "cpu")), os.environ)
     for name, place in content["paths"].items():
         yield folder(f"paths.{name}", Path(place))
@@ -67,23 +69,27 @@ def _all(content: Mapping[str, Any]) -> Iterator[Finding]:
     yield from meeting()
 
 
-def versions(constraints: str) -> Finding:
-    """Whether what is installed is what the project was tested with."""
+def versions(requirements: Sequence[str]) -> Finding:
+    """Whether what is installed is what the project was tested with.
+
+    Args:
+        requirements: one a line, as pip reads them; those without an exact version count for nothing.
+    """
+    wanted = {name: rest.split()[0] for name, pinned, rest in (line.partition("==") for line in requirements) if pinned}
     other = []
-    for line in constraints.splitlines():
-        name, pinned, wanted = line.partition("==")
+    for name, tested in wanted.items():
         try:
-            received = version(name) if pinned else wanted
+            received = version(name)
         except PackageNotFoundError:
-            continue  # of an extra that is not installed
-        if received.partition("+")[0] != wanted:
-            other.append(f"{name} {received} instead of {wanted}")
+            continue  # of another platform, or of an extra that is not installed
+        if received.partition("+")[0] != tested:
+            other.append(f"{name} {received} instead of {tested}")
     here = f"Python {sys.version_info.major}.{sys.version_info.minor}"
     if not (3, 11) <= sys.version_info < (3, 14):
         return Finding("error", "versions", f"{here}, expected 3.11, 3.12 or 3.13. Make a new .venv with one of them.")
     if other:
         shown = ", ".join(other[:5]) + (f" and {len(other) - 5} more" if len(other) > 5 else "")
-        return Finding("warning", "versions", f"{shown}. As tested: pip install -c constraints.txt -e '.[dev]'")
+        return Finding("warning", "versions", f"{shown}. As tested: make -B .venv/ready")
     return Finding("ok", "versions", f"{here}, and every package as tested")
 
 
