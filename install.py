@@ -4,6 +4,7 @@ uv installs. Where uv cannot be had, or fails, pip does. `make` calls this; it a
 """
 
 import ast
+import fcntl
 import os
 import re
 import subprocess
@@ -30,8 +31,8 @@ PIP_TO_UV = {
     "default-timeout": ("UV_HTTP_TIMEOUT", " "),
     "timeout": ("UV_HTTP_TIMEOUT", " "),
 }
-# Only a CUDA build of torch needs these, in the versions that it names. torch and torchvision themselves have no hash in
-# constraints.txt, for a CPU build of the same version is taken where pip's configuration offers one.
+# torch and torchvision do not stand in constraints.txt, for a CPU build of the same version, whose hash is another, is taken
+# where pip's configuration offers one. These packages do, but only a CUDA build of torch needs them.
 CUDA = re.compile("(nvidia|cuda)-|triton==")
 
 
@@ -90,52 +91,42 @@ def _install_by_uv(lock: list[str]) -> bool:
     (entry,) = (entry for entry in lock if entry.startswith("uv=="))
     # Without a wheel for this machine, pip would compile uv.
     if not _pip("--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", "/dev/stdin", given=entry):
-        print("No uv can be had here: pip gives the reason above", flush=True)
+        print("No uv can be had here. pip's reason stands above.", flush=True)
         return False
     listing = subprocess.run([*PIP, "config", "list"], stdout=subprocess.PIPE, text=True, check=True).stdout
-    command = [
-        "uv",
-        "pip",
-        "install",
-        "--python",
-        str(PYTHON),
-        "-r",
-        "pyproject.toml",
-        "--extra",
-        "dev",
-        "-c",
-        "constraints.txt",
-    ]
-    if not _run([str(VENV / "bin" / command[0]), *command[1:]], environment={**uv_environment(listing), **os.environ}):
-        print("uv has failed: it gives the reason above", flush=True)
+    quiet = [] if sys.stderr.isatty() else ["--quiet"]
+    command = [str(VENV / "bin" / "uv"), "pip", "install", *quiet, "--python", str(PYTHON)]
+    command += ["-r", "pyproject.toml", "--extra", "dev", "-c", "constraints.txt"]
+    if not _run(command, environment={**uv_environment(listing), **os.environ}):
+        print("uv has failed. Its reason stands above.", flush=True)
         return False
     return True
 
 
 def _install_by_pip(lock: list[str]) -> None:
     """In two steps, for pip asks for the hashes of all packages or of none."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    hashed = "\n".join(entry for entry in lock if not CUDA.match(entry))
+    hashed = "\n".join(entry for entry in lock if not CUDA.match(entry) and not entry.startswith("uv=="))
     pins = "\n".join(entry.partition(" \\")[0] for entry in lock)
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    torch = [dependency for dependency in dependencies if dependency.startswith(("torch==", "torchvision=="))]
     if not (
-        _pip("--no-deps", "--require-hashes", "-r", "/dev/stdin", given=hashed)
-        and _pip("-c", "/dev/stdin", *wanted, given=pins)
+        _pip("--no-deps", "--require-hashes", "-r", "/dev/stdin", given=hashed) and _pip("-c", "/dev/stdin", *torch, given=pins)
     ):
         sys.exit("error: neither uv nor pip could install what pyproject.toml asks for. Their reasons stand above.")
 
 
 def _pip(*arguments: str, given: str) -> bool:
-    return _run([*PIP, "install", "-q", *arguments], given=given)
+    return _run([*PIP, "install", "-qq", *arguments], given=given)
 
 
 def _run(command: list[str], *, environment: Mapping[str, str] | None = None, given: str = "") -> bool:
-    quiet = ["--quiet"] if Path(command[0]).name == "uv" and not sys.stderr.isatty() else []
-    return subprocess.run([*command, *quiet], cwd=ROOT, env=environment, input=given, text=True).returncode == 0
+    return subprocess.run(command, cwd=ROOT, env=environment, input=given, text=True).returncode == 0
 
 
 if __name__ == "__main__":
     try:
-        main()
+        with Path(__file__).open() as own:
+            fcntl.flock(own, fcntl.LOCK_EX)  # a second one waits
+            main()
     except KeyboardInterrupt:
         sys.exit(130)
