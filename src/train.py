@@ -11,6 +11,7 @@ from src.config import command_line
 from src.distributed import processes, rendezvous
 from src.errors import InputError
 from src.launch import worker
+from src.protocols import Cost
 from src.runs import identity, locks
 from src.runs.files import read_json, write_atomic, write_json
 from src.runs.folder import Run, choose
@@ -75,7 +76,7 @@ def launch(config: DictConfig, *, test: bool = True, patience: float = locks.PAT
     if plan.finished(test=test):
         return plan.run
     experiment = assembly.build(plan.config, plan.prepared)
-    experiment.learner.flops(experiment.data)  # refuses a model that does not fit the data
+    experiment.learner.check(experiment.data)
     cluster.submit(plan.run, plan.config, test=test, patience=patience)
     return plan.run
 
@@ -102,7 +103,7 @@ def train(config: DictConfig, *, test: bool = True, patience: float = locks.PATI
         fitted = plan.fitted
         with Record.of(run, plan.content, plan.prepared.card, code=code) as record:
             experiment = assembly.build(plan.config, plan.prepared)
-            flops = experiment.learner.flops(experiment.data)  # refuses a model that does not fit the data
+            cost = experiment.learner.check(experiment.data)
             if fitted:
                 experiment.learner.load(assembly.weights(run.folder))
             if fitted and test:
@@ -112,7 +113,7 @@ def train(config: DictConfig, *, test: bool = True, patience: float = locks.PATI
             write_atomic(run.config, OmegaConf.to_yaml(plan.config).encode())
             record.begin(device=experiment.learner.device)
             if not fitted:
-                _fit(run, experiment, record, plan.start, flops)
+                _fit(run, experiment, record, plan.start, cost)
             if test:
                 from src.evaluation.final import evaluate_test
 
@@ -160,14 +161,13 @@ def _plan(config: DictConfig) -> Plan:
     return Plan(config, prepared, start, run)
 
 
-def _fit(run: Run, experiment: "Experiment", record: "Record", start: Path | None, flops: int | None) -> None:
+def _fit(run: Run, experiment: "Experiment", record: "Record", start: Path | None, cost: Cost) -> None:
     from src.evaluation import core
 
     fit = experiment.learner.fit(
         experiment.data,
         folder=run.folder,
-        log=record.log,
-        flush=record.flush,
+        sink=record,
         resume=start / "last.ckpt" if start else None,
     )
     result = core.evaluate(experiment, "val")
@@ -176,7 +176,7 @@ def _fit(run: Run, experiment: "Experiment", record: "Record", start: Path | Non
     for path in (run.best, run.last):
         if path.is_file():
             record.artifact(path, "checkpoints")
-    sizes = {"parameters": experiment.learner.parameters, **({"flops": flops} if flops is not None else {})}
+    sizes = {"parameters": cost.parameters, **({"flops": cost.flops} if cost.flops is not None else {})}
     numbers = {"epochs": fit.epochs, "best_epoch": fit.best_epoch, "steps": fit.steps, **sizes}
     record.log({f"best/{name}": value for name, value in {**result.metrics, **numbers}.items()}, fit.steps, fit.epochs)
     write_json(run.timings, {"fit_seconds": fit.seconds, "examples_per_second": fit.examples / max(fit.seconds, 1e-9)})

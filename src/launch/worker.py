@@ -18,6 +18,7 @@ from typing import Any
 
 from src.distributed import processes, rendezvous
 from src.errors import InputError, ProcessLost, Stop
+from src.protocols import NullSink
 
 PR_SET_PDEATHSIG = 1  # of prctl, in sys/prctl.h
 
@@ -45,9 +46,7 @@ def main() -> int:
     try:
         start = Path(order["start"]) if order["start"] else None
         with _sampled(order["folder"]):
-            experiment.learner.fit(
-                experiment.data, folder=Path(order["folder"]), log=lambda *_: None, flush=lambda: None, resume=start
-            )
+            experiment.learner.fit(experiment.data, folder=Path(order["folder"]), sink=NullSink(), resume=start)
     except ProcessLost as lost:
         return _left(lost)
     except Stop as stop:  # every process meets it alike, and the first one says so
