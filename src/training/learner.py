@@ -143,8 +143,8 @@ class NetworkLearner(Inference):
         start = fitting.start(folder, resume) if processes.rank() == 0 else resume  # which the others are told
         if self._compile:
             self.task.model.compile(mode=self._compile)  # in place: the names of its weights stay what they are
-        task = processes.fitting(folder, data.prepared.folder, start)
-        with signals.Postponed(say=processes.rank() == 0) as asked, processes.together(**self._world, task=task):
+        message = processes.fit_message(folder, data.prepared.folder, start)
+        with signals.Postponed(announce=processes.rank() == 0) as asked, processes.together(**self._world, message=message):
             checkpointing = None
             while True:
                 self.task.train()  # a fit that a validation has ended left it as that wants it
