@@ -13,6 +13,8 @@ if TYPE_CHECKING:  # a classical baseline and the report run without importing t
     import torch
     from torch import Tensor
 
+    from src.data.base import Data
+
 
 class Batch(NamedTuple):
     """Examples and the rows of the store that they come from; the first dimension of each is the example.
@@ -140,30 +142,6 @@ class Sink(ABC):
     def should_stop(self) -> bool:
         """Whether the training is to end. It is asked after each validation, once its metrics were logged."""
         return False
-
-
-class Data(Protocol):
-    """A prepared data set in one modality."""
-
-    def __len__(self) -> int: ...
-
-    def inputs(self, rows: np.ndarray) -> np.ndarray:
-        """Rows of the store as a model gets them before normalisation, the first dimension the example."""
-        ...
-
-    def targets(self, rows: np.ndarray) -> np.ndarray: ...
-
-    def rows(self, part: str) -> np.ndarray: ...
-
-    def assembled(
-        self, rows: np.ndarray, predictions: Iterator[Mapping[str, np.ndarray]]
-    ) -> Iterator[tuple[np.ndarray, Mapping[str, np.ndarray], np.ndarray]]:
-        """What is scored: numbers, outputs and targets of examples or, where rows are pieces of them, of whole examples.
-
-        Args:
-            rows: those that were predicted; all the pieces of each example, one after the other.
-        """
-        ...
 
 
 class Learner(Protocol):

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from src.data.base import Data
 from src.data.loader import Batches, size
 from src.runs import checkpoints
 from src.training import packaging
@@ -47,7 +48,7 @@ class Inference:
         return path
 
     @torch.inference_mode()
-    def predict(self, data: Any, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
+    def predict(self, data: Data, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
         self._move()
         together = max(1, min(TOGETHER, FORWARD // size(data.arrays, rows[:1])))
         for block in Batches(data.arrays, rows, batch_size=max(together, data.batch_size), in_memory=0, block=8):

@@ -13,6 +13,7 @@ from lightning.pytorch.strategies import Strategy
 from torch import Tensor, nn
 
 from src import signals
+from src.data.base import Data
 from src.data.loader import Batches, batches, size, smallest
 from src.data.transforms import Normalise
 from src.distributed import processes
@@ -56,7 +57,7 @@ class NetworkLearner(Inference):
         model: Callable[[], nn.Module],
         task: Callable[..., Any],
         callbacks: Callable[[], list[Callback]],
-        data: Any,
+        data: Data,
         augmentation: Callable[[Tensor], tuple[Tensor, Sequence[Mix | Move]]] | None = None,
         averaging: Average | None = None,
         divergence: Policy | None = None,
@@ -127,7 +128,7 @@ class NetworkLearner(Inference):
 
     def fit(
         self,
-        data: Any,
+        data: Data,
         *,
         folder: Path,
         log: Callable[[Mapping[str, Any], int, int], None],
@@ -180,7 +181,7 @@ class NetworkLearner(Inference):
             seconds=checkpointing.elapsed,
         )
 
-    def flops(self, data: Any) -> int | None:
+    def flops(self, data: Data) -> int | None:
         self.task.cpu().eval()
         ((batch,),) = Batches(data.arrays, data.rows("train")[:32], batch_size=32)
         found = cost.flops(self.task, batch, name=data.prepared.card["name"])
@@ -198,7 +199,7 @@ class NetworkLearner(Inference):
         validated = self._arguments.get("limit_val_batches") != 0
         return [callback for callback in self._callbacks() if validated or isinstance(callback, Learning)]
 
-    def _steps(self, data: Any) -> int:
+    def _steps(self, data: Data) -> int:
         """Optimizer steps of the whole training."""
         count, end = len(data.rows("train")), self._ends["max_steps"]
         together = {"batch_size": data.batch_size, "ranks": self._processes}
@@ -211,7 +212,7 @@ class NetworkLearner(Inference):
         epochs, rest = divmod(steps, -(-train.batches // self._accumulate))
         return epochs * train.examples + min(rest * self._accumulate * train.together, train.examples)
 
-    def _batches(self, data: Any, part: str, block: int, *, shuffle: bool = False) -> Batches:
+    def _batches(self, data: Data, part: str, block: int, *, shuffle: bool = False) -> Batches:
         rows = (
             data.rows(part)
             if shuffle or not self.task.needs_in_batch_negatives
