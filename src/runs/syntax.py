@@ -1,8 +1,10 @@
 """What a module's text does: its syntax tree without what only speaks to a reader or to the user."""
 
 import ast
+from typing import Any
 
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}  # methods of a logger
+Scope = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef  # what may begin with a docstring
 # Calls that change nothing: where a message names a value by one of them, the call goes with the message.
 PURE = {"bool", "dict", "float", "format", "int", "len", "list", "max", "min", "repr", "round", "set", "sorted", "str", "sum",
         "tuple", "type"}  # fmt: skip
@@ -16,31 +18,35 @@ def tree(text: str) -> str:
     exception of its own would escape this rule: compare types.
     """
     module = ast.parse(text)
-    for node in ast.walk(module):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _docstring(node):
-            node.body = node.body[1:]
     return ast.dump(_Silenced(_loggers(module)).visit(module))
-
-
-def _docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    first = node.body[0] if node.body else None
-    return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
 
 
 def _loggers(module: ast.Module) -> set[str]:
     """The names of the module's loggers: whatever it assigns logging.getLogger(...) to."""
     names = {"logging"}
-    for node in ast.walk(module):
+    for node in module.body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and _name(node.value.func)[1] == "getLogger":
             names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
     return names
 
 
 class _Silenced(ast.NodeTransformer):
-    """Takes the wording of messages out of a tree."""
+    """Takes docstrings and the wording of messages out of a tree."""
 
     def __init__(self, loggers: set[str]):
         self._loggers = loggers
+
+    def visit(self, node: ast.AST) -> Any:
+        return node if isinstance(node, ast.expr) else super().visit(node)  # no expression holds a statement
+
+    def visit_Module(self, node: Scope) -> Scope:
+        first = node.body[0] if node.body else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            node.body = node.body[1:]
+        self.generic_visit(node)
+        return node
+
+    visit_ClassDef = visit_FunctionDef = visit_AsyncFunctionDef = visit_Module
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
         if isinstance(node.value, ast.Call) and self._speaks(node.value):
