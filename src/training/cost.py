@@ -34,7 +34,7 @@ def cost(task: Task, batch: Batch, *, name: str) -> Cost:
             task.step(trained)
     except InputError:
         raise
-    except (RuntimeError, IndexError, ValueError, TypeError, AttributeError) as error:
+    except (RuntimeError, IndexError, ValueError) as error:
         raise InputError(
             f"expected a model for examples of shape {list(batch.input.shape[1:])} and the targets of {name}; "
             f"{type(task.model).__name__} fails on them: {error}. Leave its sizes to the data (model.input_shape, "

@@ -20,7 +20,7 @@ from src.distributed import processes
 from src.optimization import hardware
 from src.optimization.averaging import Average
 from src.optimization.divergence import Policy
-from src.protocols import Cost, Data, Fit, Mix, Move, Sink
+from src.protocols import Cost, Fit, Mix, Move, Sink
 from src.training import cost, fitting
 from src.training.callbacks.base import TrainingCallback
 from src.training.callbacks.checkpointing import Checkpointing
@@ -142,8 +142,8 @@ class NetworkLearner(Inference):
         start = fitting.start(folder, resume) if processes.rank() == 0 else resume  # which the others are told
         if self._compile:
             self.task.model.compile(mode=self._compile)  # in place: the names of its weights stay what they are
-        task = processes.fitting(folder, data.prepared.folder, start)
-        with signals.Postponed(say=processes.rank() == 0) as asked, processes.together(**self._world, task=task):
+        message = processes.fit_message(folder, data.prepared.folder, start)
+        with signals.Postponed(announce=processes.rank() == 0) as asked, processes.together(**self._world, message=message):
             checkpointing = None
             progress = [Progress(self.task.total_steps)] if self._bar else []
             while True:
