@@ -21,7 +21,7 @@ def first_step() -> dict[str, Any]:
         "def stop(*_): print(time.time(), flush=True); os._exit(0)\n"
         "Adam.step = stop\n"
         "from src import command\nfrom src.train import train\n"
-        "train(command.configure(['+experiment=fnn', 'name=bench']))\n"
+        "train(command_line.configure(['+experiment=fnn', 'name=bench']))\n"
     )
 
     def by_platform(folder: str) -> float:

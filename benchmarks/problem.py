@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.data import usual
-from src import assembly, command
-from src.assembly import Experiment
+from src.config import assembly, command_line
+from src.config.assembly import Experiment
 from src.data.loader import Batches
-from src.runs import read_json
+from src.runs.files import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = {"mlp": ("model.hidden=[64,128,64]", "model.batch_norm=true"), "cnn": ("model=cnn", "model.dropout=0.0")}
@@ -69,7 +69,7 @@ class Platform:
 
     def build(self, *settings: str) -> Experiment:
         """The experiment, in this process."""
-        config = command.configure([*self.overrides, *settings])
+        config = command_line.configure([*self.overrides, *settings])
         prepared = assembly.prepare(config)
         return assembly.build(assembly.complete(config, prepared), prepared)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.data import synthetic
 from benchmarks.problem import ROOT, Platform
-from src.runs import read_json
+from src.runs.files import read_json
 
 EXAMPLES = 20_000  # in the training part, at x1
 LIMIT = 64 * 2**20  # bytes of examples that may be held in memory; 784 make an example

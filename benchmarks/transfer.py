@@ -10,14 +10,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from src import command, configuration, runs
+from src.config import command_line, composition
 from src.errors import InputError
-from src.runs import Run
+from src.runs.files import read_json
+from src.runs.folder import Run
 from src.train import train
 
 SEEDS = range(5)
 SMALL = ("model.width=16",)
-SIZES = ("model.channels=[32,64]", "model.hidden=[]", "model.code=128")
+SIZES = ("model.channels=[32,64]", "model.hidden=[]", "model.latent_size=128")
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,14 @@ class Study:
             first = _trained([*self.before, f"seed={seed}"])
             found.setdefault("from scratch", []).append(_accuracy(_trained([*self.after, f"seed={seed}"])))
             for way in self.ways:
-                run = _trained([*self.after, f"initial.weights={first.folder.name}", *way, f"seed={seed}"])
+                run = _trained([*self.after, f"pretrained.weights={first.folder.name}", *way, f"seed={seed}"])
                 found.setdefault(" ".join(["transferred", *way]), []).append(_accuracy(run))
         scratch = found["from scratch"]
         rows = {}
         for name, values in found.items():
             gains = [value - other for value, other in zip(values, scratch, strict=True)]
             rows[name] = f"{_said(values)}" + (f", gain {_said(gains)}" if values is not scratch else "")
-        print(command.table(rows, title=f"test accuracy of {self.after[0]}: mean (range) of {len(SEEDS)} seeds"))
+        print(command_line.table(rows, title=f"test accuracy of {self.after[0]}: mean (range) of {len(SEEDS)} seeds"))
 
 
 STUDIES = {
@@ -66,11 +67,11 @@ STUDIES = {
 
 def _trained(arguments: Sequence[str]) -> Run:
     print(f"$ python -m src.train {' '.join(arguments)}", flush=True)
-    return train(configuration.compose(arguments))
+    return train(composition.compose(arguments))
 
 
 def _accuracy(run: Run) -> float:
-    return float(runs.read_json(run.metrics)["test/accuracy"])
+    return float(read_json(run.metrics)["test/accuracy"])
 
 
 def _said(values: Sequence[float]) -> str:
@@ -86,4 +87,4 @@ def main(names: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command.guard(lambda: main(sys.argv[1:])))
+    sys.exit(command_line.guard(lambda: main(sys.argv[1:])))

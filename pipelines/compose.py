@@ -9,8 +9,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src import checks, command, configuration, identity, runs
+from src.config import checks, command_line, composition
 from src.errors import InputError
+from src.runs import identity
+from src.runs.files import write_atomic
 
 BUILD = Path("build")
 SWEEP = Path(__file__).with_name("sweep")
@@ -35,13 +37,13 @@ def main() -> None:
     for name, text in texts.items():
         path = BUILD / f"{name}.yaml"
         if not path.is_file() or path.read_text() != text:
-            runs.write_atomic(path, text.encode())
+            write_atomic(path, text.encode())
     Path("data/raw").mkdir(parents=True, exist_ok=True)  # where a user's own data lies; prepare depends on it
 
 
 def composed(name: str, sweep: list[str] | None) -> DictConfig:
     """The configuration of an experiment, resolved but for what the prepared data will fill in, `sweep` and `code`."""
-    config = configuration.settled(configuration.compose([f"+experiment={name}", *(sweep or [])]))
+    config = composition.settled(composition.compose([f"+experiment={name}", *(sweep or [])]))
     if sweep is None:
         config.sweep = None
     content: Any = OmegaConf.to_container(config)
@@ -66,4 +68,4 @@ def _search() -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(command.guard(main))
+    sys.exit(command_line.guard(main))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from src.errors import InputError
-from src.runs import write_atomic
+from src.runs.files import write_atomic
 
 
 def replace(path: Path, name: str, text: str) -> None:

@@ -20,7 +20,9 @@ from PIL import Image
 
 from pipelines.results import Entry, Point, read
 from pipelines.wording import brief, number, words
-from src import command, runs
+from src.config import command_line
+from src.runs.files import write_atomic
+from src.runs.identity import flat
 
 REPORTS = Path("reports")
 ROOM = 4_000_000  # characters of thumbnails in the index, which stays under 5 MB
@@ -91,7 +93,7 @@ def main() -> None:
         if f"experiments/{path.name}" not in texts:
             path.unlink()
     for name, text in texts.items():
-        runs.write_atomic(REPORTS / name, text.encode())
+        write_atomic(REPORTS / name, text.encode())
     print(f"report: {REPORTS / 'index.html'}")
 
 
@@ -122,7 +124,7 @@ def _kind(entry: Entry) -> Kind:
     kept = config["data"].get("keep") or {}
     shared = {"evaluation": evaluation, "data": {"keep": kept}, "objective": {"metric": config["objective"]["metric"]}}
     return frozenset(
-        (key, value if isinstance(value, str) else json.dumps(value, sort_keys=True)) for key, value in runs.flat(shared)
+        (key, value if isinstance(value, str) else json.dumps(value, sort_keys=True)) for key, value in flat(shared)
     )
 
 
@@ -183,4 +185,4 @@ def _templates() -> jinja2.Environment:
 
 
 if __name__ == "__main__":
-    sys.exit(command.guard(main))
+    sys.exit(command_line.guard(main))

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from omegaconf import OmegaConf
 
-from src import runs
 from src.errors import InputError
-from src.tracking import shipping, store
+from src.runs.files import read_json
+from src.tracking import store, upload_state
 
 RESULTS = Path("results")
 ABOUT = ("study", "trial", "confirmed", "overrides", "nodes")  # of a best point, besides its values
@@ -26,7 +26,7 @@ FILES = (
     "metrics.json",
     "evaluation/intervals.json",
     "evaluation/timings.json",
-    "evaluation/judged.json",
+    "evaluation/evaluation_settings.json",
     "evaluation/run.json",
 )
 UI = "http://127.0.0.1:5000"  # where `make ui` serves a local store
@@ -76,7 +76,7 @@ def read(name: str) -> Entry:
     missing = [file for file in (*FILES, "model/config.yaml", "learning.csv") if not (folder / file).is_file()]
     if missing:
         raise InputError(f"{folder}: expected the results of {name}; there is no {', '.join(missing)}. Run: dvc repro")
-    card, metrics, intervals, timings, judged, run = (runs.read_json(folder / file) for file in FILES)
+    card, metrics, intervals, timings, judged, run = (read_json(folder / file) for file in FILES)
     config: Any = OmegaConf.to_container(OmegaConf.load(folder / "model/config.yaml"))
     config |= judged  # the settings of an evaluation are no part of what was trained, whose file may state others
     return Entry(
@@ -101,14 +101,14 @@ def _search(folder: Path) -> Search | None:
     best: Any = OmegaConf.to_container(OmegaConf.load(folder / "best.yaml"))
     confirmed = {"with fresh seeds": best["confirmed"]["mean"]} if "confirmed" in best else {}
     trials = csv.DictReader((folder / "trials.csv").read_text().splitlines())
-    study = Path(runs.read_json(folder / "run.json")["folder"])
+    study = Path(read_json(folder / "run.json")["folder"])
     if study.is_dir():
-        shipping.settle(study)
+        upload_state.settle(study)
     return Search(
         best={**{key: value for key, value in best.items() if key not in ABOUT}, **confirmed, **best["overrides"]},
         states=Counter(row["state"].lower() for row in trials),
         figures=sorted((folder / "figures").glob("*.png")),
-        link=_link(runs.read_json(study / ".shipped.json")),
+        link=_link(read_json(study / ".shipped.json")),
     )
 
 
@@ -121,18 +121,18 @@ def _description(path: Path) -> str:
 
 def _shipped(folder: Path) -> dict[str, Any]:
     """What the store confirmed of a run's record, when its courier is done; a record that was left behind is shipped."""
-    record = runs.read_json(folder / "record.json")
-    if record and not shipping.settle(folder):
+    record = read_json(folder / "record.json")
+    if record and not upload_state.settle(folder):
         try:
             away = store.check(record["uri"])
             if away:
                 raise ConnectionError(away)
-            from src.tracking.shipment import ship  # imports mlflow
+            from src.tracking.mlflow_upload import ship  # imports mlflow
 
             ship(folder)
         except Exception as error:  # whatever keeps a record here does not hold up the report
             print(f"report: {folder} is not in the store: {error}. `python -m pipelines.sync` ships it.", file=sys.stderr)
-    return runs.read_json(folder / ".shipped.json")
+    return read_json(folder / ".shipped.json")
 
 
 def _link(state: Mapping[str, Any]) -> str | None:

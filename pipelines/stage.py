@@ -20,9 +20,11 @@ from typing import Any
 import psutil
 from omegaconf import DictConfig, OmegaConf
 
-from src import command, configuration, identity, runs
+from src.config import command_line, composition
 from src.errors import InputError
-from src.runs import Run
+from src.runs import identity
+from src.runs.files import read_json, write_atomic, write_json
+from src.runs.folder import Run, choose
 
 RESULTS = Path("results")
 MARK = "DVC_STAGE"  # in the environment of whatever dvc runs
@@ -30,12 +32,12 @@ MARK = "DVC_STAGE"  # in the environment of whatever dvc runs
 
 def prepare(name: str) -> None:
     """Prepares the data; leaves its card."""
-    from src import assembly
+    from src.config import assembly
 
     config = load(name)
     prepared = assembly.prepare(config)
     assembly.complete(config, prepared)
-    runs.write_json(RESULTS / name / "card.json", prepared.card)
+    write_json(RESULTS / name / "card.json", prepared.card)
 
 
 def sweep(name: str) -> None:
@@ -46,7 +48,7 @@ def sweep(name: str) -> None:
     params: Any = OmegaConf.to_container(OmegaConf.load("params.yaml"))
     settings = (params.get("sweeps") or {}).get(name)
     if settings is None:
-        runs.write_atomic(Path("tuned") / f"{name}.yaml", b"nodes: {}  # params.yaml asks for no search\n")
+        write_atomic(Path("tuned") / f"{name}.yaml", b"nodes: {}  # params.yaml asks for no search\n")
         return
     import pandas as pd
 
@@ -57,8 +59,8 @@ def sweep(name: str) -> None:
     shutil.copy(Path("tuned") / f"{name}.yaml", folder / "best.yaml")
     table = pd.read_csv(study / "trials.csv")
     own = [name for name in table if str(name).startswith(("number", "value", "params_", "state", "user_attrs_by_seed"))]
-    runs.write_atomic(folder / "trials.csv", table[own].to_csv(index=False).encode())
-    runs.write_json(folder / "run.json", {"folder": str(study)})
+    write_atomic(folder / "trials.csv", table[own].to_csv(index=False).encode())
+    write_json(folder / "run.json", {"folder": str(study)})
 
 
 def train(name: str) -> None:
@@ -66,27 +68,27 @@ def train(name: str) -> None:
 
     Where params.yaml names a cluster, a job trains the run, and the stage waits for it.
     """
-    from src import assembly
+    from src.config import assembly
     from src.train import launch
 
-    config = configuration.tune(load(name))
+    config = composition.tune(load(name))
     chosen = OmegaConf.select(OmegaConf.load("params.yaml"), "cluster") or "none"
-    if (cluster := configuration.compose([f"cluster={chosen}"]).cluster) is not None:
+    if (cluster := composition.compose([f"cluster={chosen}"]).cluster) is not None:
         config.cluster = {**cluster, "wait": True}
-    run = launch(config, test=False, patience=math.inf)
+    run = launch(config, test=False, timeout=math.inf)
     folder = RESULTS / name / "model"
     shutil.rmtree(folder, ignore_errors=True)
     experiment = assembly.restore(run.folder)
     experiment.learner.export(folder)
     kept = {key: value for key, value in experiment.config.items() if key not in ("paths", "tracking", "force", "resume")}
-    runs.write_atomic(folder / "config.yaml", OmegaConf.to_yaml(kept).encode())
-    metrics = {key: value for key, value in runs.read_json(run.metrics).items() if not key.startswith("test/")}
-    runs.write_json(folder / "metrics.json", metrics)
+    write_atomic(folder / "config.yaml", OmegaConf.to_yaml(kept).encode())
+    metrics = {key: value for key, value in read_json(run.metrics).items() if not key.startswith("test/")}
+    write_json(folder / "metrics.json", metrics)
 
 
 def evaluate(name: str) -> None:
     """Evaluates the test part with the weights that train left; leaves predictions, numbers and figures."""
-    from src import assembly
+    from src.config import assembly
     from src.evaluation.curves import table
     from src.evaluation.final import evaluate_test
     from src.tracking.record import Record
@@ -96,7 +98,7 @@ def evaluate(name: str) -> None:
     model = RESULTS / name / "model"
     experiment = assembly.restore(model, place={key: place[key] for key in ("paths", "tracking", *identity.EVALUATION)})
     run = _run(experiment.config, experiment.prepared.card["content"])
-    with run.lock(patience=math.inf):
+    with run.lock(timeout=math.inf):
         if not run.fitted:  # trained on another machine, and pulled from there
             shutil.copytree(model, run.folder, dirs_exist_ok=True)
         with Record.of(run, experiment.config, experiment.prepared.card) as record:
@@ -106,14 +108,14 @@ def evaluate(name: str) -> None:
     for old in (folder, RESULTS / name / "figures"):
         shutil.rmtree(old, ignore_errors=True)
     folder.mkdir(parents=True)
-    for path in (run.predictions, run.intervals, run.timings, run.judged):
+    for path in (run.predictions, run.intervals, run.timings, run.evaluation_settings):
         shutil.copy(path, folder)
     shutil.copytree(run.figures, RESULTS / name / "figures")
     if any(run.tables.glob("*.csv")):
         shutil.copytree(run.tables, folder / "tables")
-    runs.write_json(folder / "run.json", {"folder": str(run.folder)})
-    runs.write_json(RESULTS / name / "metrics.json", runs.read_json(run.metrics))
-    runs.write_atomic(RESULTS / name / "learning.csv", table(run.journal).to_csv(index=False).encode())
+    write_json(folder / "run.json", {"folder": str(run.folder)})
+    write_json(RESULTS / name / "metrics.json", read_json(run.metrics))
+    write_atomic(RESULTS / name / "learning.csv", table(run.journal).to_csv(index=False).encode())
 
 
 def load(name: str) -> DictConfig:
@@ -129,8 +131,8 @@ def load(name: str) -> DictConfig:
 
 
 def _run(config: Any, content: str) -> Run:
-    name = identity.run_id(config, content)
-    return Run(Path(config["paths"]["runs"]) / f"{config['name']}-{name}")
+    digest = identity.of(config, content).digest
+    return choose(Path(config["paths"]["runs"]), config["name"], digest, force=False)
 
 
 def _leave_with_pipeline() -> None:
@@ -171,4 +173,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command.guard(lambda: main(sys.argv[1:])))
+    sys.exit(command_line.guard(lambda: main(sys.argv[1:])))

@@ -8,13 +8,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from src import command, runs
+from src.config import command_line
 from src.errors import InputError, RunFailed
+from src.runs.files import read_json, write_json
+from src.runs.folder import Run
 from src.tracking import store
 
 
 def main(arguments: Sequence[str]) -> None:
-    given = command.keywords(arguments, runs="runs", uri="")
+    given = command_line.keywords(arguments, runs="runs", uri="")
     root = Path(given["runs"])
     folders = sorted(path.parent for path in root.glob("*/record.json"))
     studies = sorted(path.parent for path in root.glob("sweeps/*/record.json"))
@@ -29,11 +31,11 @@ def main(arguments: Sequence[str]) -> None:
             if (folder / "record.json").is_file():
                 _move(folder, given["uri"])
     from src.tracking.fleet import ship_study  # imports mlflow
-    from src.tracking.shipment import ship
+    from src.tracking.mlflow_upload import ship
 
     done, busy, failed = 0, 0, []
     for folder in [*folders, *studies]:
-        if runs.Run(folder).locked():
+        if Run(folder).locked():
             busy += 1
             continue
         try:
@@ -47,12 +49,12 @@ def main(arguments: Sequence[str]) -> None:
 
 def _move(folder: Path, uri: str) -> str:
     """The store of a record; another one where the command line names it."""
-    record = runs.read_json(folder / "record.json")
+    record = read_json(folder / "record.json")
     if uri and record["uri"] != uri:
         record["uri"] = uri
-        runs.write_json(folder / "record.json", record)
+        write_json(folder / "record.json", record)
     return record["uri"]
 
 
 if __name__ == "__main__":
-    sys.exit(command.guard(lambda: main(sys.argv[1:])))
+    sys.exit(command_line.guard(lambda: main(sys.argv[1:])))

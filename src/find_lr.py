@@ -7,15 +7,16 @@ that are no part of an optimizer step, such as early stopping.
 
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src import command, identity, processes
+from src.config import command_line
+from src.distributed import processes
 from src.errors import InputError
+from src.runs import identity
 
 GROUP = "+finder=default"
 
@@ -23,9 +24,9 @@ GROUP = "+finder=default"
 def find(config: DictConfig) -> None:
     """Tries the rates that the configuration's `finder` names, prints the proposals and where the figure lies."""
     _check(config)
-    from src import assembly
+    from src.config import assembly
     from src.evaluation import core, rates
-    from src.runs import write_atomic
+    from src.runs.files import write_atomic
 
     settings: Any = OmegaConf.to_container(config.pop("finder"), resolve=True)
     place = Path(settings.pop("folder"))
@@ -38,18 +39,18 @@ def find(config: DictConfig) -> None:
     folder = place / f"{content['name']}-{identity.digest({'run': run, **settings})[:8]}"
     experiment = assembly.build(config, prepared)
     learner: Any = experiment.learner
-    if not learner.task.descends:
+    if not learner.task.loss_decreases:
         raise InputError(
             f"find_lr: expected a task whose loss falls while it learns; that of {type(learner.task).__name__} does not. "
             "Compare rates by what comes of them: `python -m src.train -m ... optimizer.lr=1e-4,1e-3`."
         )
-    learner.flops(experiment.data)  # refuses a model that does not fit the data
-    with TemporaryDirectory() as nowhere, suppress(rates.Over):
-        learner.fit(experiment.data, folder=Path(nowhere), log=search.log, flush=lambda: None)
+    learner.check(experiment.data)
+    with TemporaryDirectory() as nowhere:
+        learner.fit(experiment.data, folder=Path(nowhere), sink=search)
     proposals = search.proposals()
     write_atomic(folder / "rates.csv", search.table().to_csv(index=False).encode())
     core.draw(rates.figure(search), folder / "rates.png")
-    print(command.table({**{name: f"{rate:.2g}" for name, rate in proposals.items()}, "the search ended": search.end}))
+    print(command_line.table({**{name: f"{rate:.2g}" for name, rate in proposals.items()}, "the search ended": search.end}))
     print(f"rates: {folder}")
 
 
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str]) -> None:
     resumed = any(argument.startswith("resume=") for argument in arguments)  # then values alone are taken, and it is refused
     overrides = [place for place, argument in enumerate(arguments) if "=" in argument and not argument.startswith("-")]
     first = overrides[0] if overrides else 0  # Hydra's flags stand before all overrides or behind them
-    command.main(find, arguments if resumed else [*arguments[:first], GROUP, *arguments[first:]])
+    command_line.main(find, arguments if resumed else [*arguments[:first], GROUP, *arguments[first:]])
 
 
 def _check(config: DictConfig) -> None:
@@ -81,9 +82,10 @@ def _check(config: DictConfig) -> None:
 def _grow(config: DictConfig, *, steps: int, first: float, last: float, **_: Any) -> None:
     """Makes the configuration that of a training whose rate grows, which nothing interrupts."""
     config.optimizer.lr = first
-    config.scheduler = {"_target_": "src.tasks.schedule.Growing", "times": last / first}
-    config.averaging, config.divergence = None, None
-    config.trainer.update({"max_epochs": None, "max_steps": steps, "log_every_n_steps": 1, "limit_val_batches": 0})
+    config.scheduler = {"_target_": "src.optimization.schedule.Growing", "times": last / first}
+    config.averaging, config.divergence = None, {"_target_": "src.optimization.divergence.Ignore"}
+    each_step = {"log_every_n_steps": 1, "steps_per_call": 1}  # the search looks at each loss, and may end after each step
+    config.trainer.update({"max_epochs": None, "max_steps": steps, "limit_val_batches": 0, **each_step})
 
 
 if __name__ == "__main__":

@@ -2,12 +2,12 @@
 
 from omegaconf import DictConfig
 
-from src import command
+from src.config import command_line
 
 
 def prepare(config: DictConfig) -> None:
     """Prepares the data set where it is not prepared yet, and prints what its card says."""
-    from src import assembly
+    from src.config import assembly
 
     prepared = assembly.prepare(config)
     assembly.complete(config, prepared)
@@ -18,9 +18,9 @@ def prepare(config: DictConfig) -> None:
         "duplicates": card["duplicates"],
         "content": card["content"][:16],
     }
-    print(command.table(rows, title=card["name"]))
+    print(command_line.table(rows, title=card["name"]))
     print(f"data: {prepared.folder}")
 
 
 if __name__ == "__main__":
-    command.main(prepare)
+    command_line.main(prepare)

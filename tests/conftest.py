@@ -21,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from omegaconf import DictConfig
 
-from src import assembly, configuration
+from src.config import assembly, composition
 from src.data import store
 from src.data.images import Images
 from src.data.store import Prepared
@@ -149,21 +149,21 @@ def isbi2012(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Dic
 @pytest.fixture(scope="session")
 def canvases(tmp_path_factory: pytest.TempPathFactory) -> tuple[DictConfig, Prepared]:
     """The configuration of canvases with digits, and the data, prepared once."""
-    config = configuration.compose(["data=canvases", f"paths.prepared={tmp_path_factory.mktemp('canvases')}"])
+    config = composition.compose(["data=canvases", f"paths.prepared={tmp_path_factory.mktemp('canvases')}"])
     return config, assembly.prepare(config)
 
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[DictConfig, Prepared]:
     """The configuration of scikit-learn's digits, and the data, prepared once."""
-    config = configuration.compose(["data=digits", f"paths.prepared={tmp_path_factory.mktemp('digits')}"])
+    config = composition.compose(["data=digits", f"paths.prepared={tmp_path_factory.mktemp('digits')}"])
     return config, assembly.prepare(config)
 
 
 def _prepared(data: str, raw: Path, place: Path) -> tuple[DictConfig, Prepared]:
     if not raw.is_dir():
         pytest.skip(f"{raw.parent} holds no {raw.name}")
-    config = configuration.compose([f"data={data}", f"paths.prepared={place}/prepared", f"paths.downloads={place}/none"])
+    config = composition.compose([f"data={data}", f"paths.prepared={place}/prepared", f"paths.downloads={place}/none"])
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("DATA_CACHE", str(raw.parent))
         return config, assembly.prepare(config)

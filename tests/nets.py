@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import OneCycleLR
 
-from src import checkpoints
 from src.data.augmentation import Augmentation
 from src.data.images import Images
 from src.data.mixing import Cutmix, Mixup
 from src.models.cnn import CNN
 from src.models.fnn import FNN
 from src.protocols import Fit
+from src.runs import checkpoints
 from src.tasks.classification import Classification
 from src.tracking.journal import Journal, read
-from src.training import Network
+from src.training.learner import NetworkLearner
 
 CNN_SMALL = partial(CNN, input_shape=(1, 8, 8), width=2, num_outputs=3, dropout=0.25)
 FNN_SMALL = partial(FNN, input_shape=(1, 8, 8), hidden=[8], num_outputs=3)
@@ -51,8 +51,8 @@ def network(
     metric: str = "val/accuracy",
     task: Callable[..., Any] = Classification,
     **settings: Any,
-) -> Network:
-    return Network(
+) -> NetworkLearner:
+    return NetworkLearner(
         model=model,
         task=partial(task, optimizer=optimizer, scheduler=scheduler),
         callbacks=callbacks,
@@ -62,11 +62,11 @@ def network(
     )
 
 
-def fit(learner: Network, data: Images, folder: Path, *, resume: Path | None = None) -> Fit:
+def fit(learner: NetworkLearner, data: Images, folder: Path, *, resume: Path | None = None) -> Fit:
     folder.mkdir(exist_ok=True)
     journal = Journal(folder / "metrics.jsonl")
     try:
-        result = learner.fit(data, folder=folder, log=journal.log, flush=journal.flush, resume=resume)
+        result = learner.fit(data, folder=folder, sink=journal, resume=resume)
     except BaseException:
         journal._file.close()  # what was not flushed is lost, as it is when the process is killed
         raise

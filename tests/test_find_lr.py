@@ -7,10 +7,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from src import assembly, command, configuration, find_lr
+from src import find_lr
+from src.config import assembly, command_line, composition
 from src.errors import InputError
 from src.evaluation import core
 from src.evaluation.rates import STEEPEST, TENTH
+from src.protocols import NullSink
 from tests.repository import ROOT, run
 
 SMALL = ("+experiment=fnn", "model.hidden=[32]", "trainer.accelerator=cpu", "trainer.progress_bar=false")
@@ -22,7 +24,7 @@ def find(digits, project, capsys):
 
     def search(*overrides: str) -> tuple[dict[str, Any], pd.DataFrame]:
         place = f"paths.prepared={digits[1].folder.parent}"
-        find_lr.find(command.configure([*SMALL, place, *overrides, find_lr.GROUP]))
+        find_lr.find(command_line.configure([*SMALL, place, *overrides, find_lr.GROUP]))
         *rows, last = capsys.readouterr().out.splitlines()
         said: dict[str, Any] = dict(re.split(r" {2,}", row.strip(), maxsplit=1) for row in rows)
         proposals = {name: value if "ended" in name else float(value) for name, value in said.items()}
@@ -50,10 +52,10 @@ def test_the_proposals_train_well_and_rates_ten_times_as_large_do_not(find, digi
     proposals, _ = find(*plain, "finder.first=1e-4", "finder.last=100.0", "finder.steps=80")
 
     def accuracy(rate: float) -> float:
-        config = assembly.complete(configuration.compose([*SMALL, *plain, f"optimizer.lr={rate}"]), digits[1])
+        config = assembly.complete(composition.compose([*SMALL, *plain, f"optimizer.lr={rate}"]), digits[1])
         experiment = assembly.build(config, digits[1])
         (place := project / str(rate)).mkdir()
-        experiment.learner.fit(experiment.data, folder=place, log=lambda *_: None, flush=lambda: None, resume=None)
+        experiment.learner.fit(experiment.data, folder=place, sink=NullSink())
         return core.evaluate(experiment, "val").metrics["val/accuracy"]
 
     assert set(proposals) >= {STEEPEST, TENTH}
@@ -120,7 +122,7 @@ def test_what_an_optimizer_step_does_belongs_to_the_search(find):
 )
 def test_what_has_no_rate_to_be_found_is_refused(digits, project, overrides, message):
     with pytest.raises(InputError, match=message):
-        find_lr.find(command.configure([f"paths.prepared={digits[1].folder.parent}", *overrides, find_lr.GROUP]))
+        find_lr.find(command_line.configure([f"paths.prepared={digits[1].folder.parent}", *overrides, find_lr.GROUP]))
     assert not list(project.iterdir())
 
 

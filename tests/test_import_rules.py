@@ -7,17 +7,17 @@ from tests.repository import clone, run
 # By what is planted: the contract that it must break, the file, and the line.
 ABOUT, DOWN = "pipelines know about many runs, src about one", "src imports downwards"
 PLANTED = {
-    "src knows pipelines": (ABOUT, "src/runs.py", "import pipelines.compose"),
-    "a model knows the assembly": (DOWN, "src/models/cnn.py", "import src.assembly"),
+    "src knows pipelines": (ABOUT, "src/runs/folder.py", "import pipelines.compose"),
+    "a model knows the assembly": (DOWN, "src/models/cnn.py", "import src.config.assembly"),
     "siblings know each other": (DOWN, "src/tasks/base.py", "import src.data.store"),
     "a module without a place": (DOWN, "src/utils.py", '"""A room for everything."""'),
     "a pipeline without a place": ("pipelines import downwards", "pipelines/misc.py", '"""A room for everything."""'),
     "a model knows a model": ("models do not import models", "src/models/cnn.py", "import src.models.fnn"),
-    "mlflow": ("mlflow only in tracking", "src/training.py", "import mlflow"),
-    "omegaconf": ("hydra and omegaconf not below assembly", "src/training.py", "import omegaconf"),
+    "mlflow": ("mlflow only in tracking", "src/training/learner.py", "import mlflow"),
+    "omegaconf": ("hydra and omegaconf not below config", "src/training/learner.py", "import omegaconf"),
     "optuna": ("optuna only in pipelines, dvc nowhere", "src/train.py", "import optuna"),
     "kornia": ("kornia is reached through conf alone", "src/data/augmentation.py", "import kornia"),
-    "captum": ("captum only in evaluation", "src/training.py", "import captum"),
+    "captum": ("captum only in evaluation", "src/training/learner.py", "import captum"),
     "dvc": ("pipelines leave dvc to dvc.yaml", "pipelines/stage.py", "import dvc"),
 }
 

@@ -42,8 +42,8 @@ def test_a_toy_task_goes_all_the_way(tmp_path):
 
 def test_nothing_that_runs_knows_a_task_a_model_or_data_by_name():
     names = {path.stem for group in ("task", "model", "data", "experiment") for path in (ROOT / "conf" / group).glob("*.yaml")}
-    verbs = [ROOT / "src" / f"{verb}.py" for verb in ("prepare", "train", "evaluate", "assembly")]
-    paths = [*ROOT.glob("pipelines/**/*.py"), *verbs, *ROOT.glob("src/tracking/*.py")]
+    verbs = [ROOT / "src" / f"{verb}.py" for verb in ("prepare", "train", "evaluate")]
+    paths = [*ROOT.glob("pipelines/**/*.py"), *verbs, *ROOT.glob("src/config/*.py"), *ROOT.glob("src/tracking/*.py")]
     assert len(names) > 40
     assert len(paths) > 30
     for path in paths:

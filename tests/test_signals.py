@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from src import command, signals
+from src import signals
+from src.config import command_line
 
 PREEMPTING = [signal.SIGTERM, signal.SIGUSR1]
 
@@ -25,13 +26,13 @@ def come(number: int) -> None:
 
 @pytest.mark.parametrize("number", PREEMPTING)
 def test_a_scheduler_preempts_at_once(number):
-    with pytest.raises(signals.Preempted) as caught, signals.heard():
+    with pytest.raises(signals.Preempted) as caught, signals.interrupting():
         come(number)
     assert signals.name(caught.value) == number.name
 
 
 def test_a_person_interrupts_at_once():
-    with pytest.raises(KeyboardInterrupt) as caught, signals.heard():
+    with pytest.raises(KeyboardInterrupt) as caught, signals.interrupting():
         come(signal.SIGINT)
     assert not isinstance(caught.value, signals.Preempted)
     assert signals.name(caught.value) == "SIGINT"
@@ -89,7 +90,7 @@ def test_a_scheduler_may_repeat_itself():
 def test_what_is_ignored_stays_ignored():
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        with signals.heard(), signals.Postponed() as asked:
+        with signals.interrupting(), signals.Postponed() as asked:
             come(signal.SIGTERM)
             assert asked.number == 0
     finally:
@@ -99,7 +100,7 @@ def test_what_is_ignored_stays_ignored():
 def test_what_must_be_whole_is_not_disturbed():
     before = [signal.getsignal(number) for number in signals.LEAVING]
     outlived = []
-    with signals.heard(), signals.ignored():
+    with signals.interrupting(), signals.ignored():
         for number in signals.LEAVING:
             come(number)
             outlived.append(number)
@@ -111,7 +112,7 @@ def test_another_thread_leaves_the_handlers_alone():
     found = []
 
     def work():
-        with signals.heard(), signals.Postponed() as asked:
+        with signals.interrupting(), signals.Postponed() as asked:
             found.append((signal.getsignal(signal.SIGTERM), asked.number))
 
     thread = threading.Thread(target=work)
@@ -129,5 +130,5 @@ def test_another_thread_leaves_the_handlers_alone():
     ],
 )
 def test_a_command_says_why_it_left(number, code, message, capsys):
-    assert command.guard(lambda: come(number)) == code
+    assert command_line.guard(lambda: come(number)) == code
     assert message in capsys.readouterr().err

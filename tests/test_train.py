@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 import torch
 
-from src import checkpoints, weights
 from src.errors import InputError
-from src.runs import Run
+from src.pretrained import weights
+from src.runs import checkpoints
+from src.runs.folder import Run
 from tests.records import whole_store
 from tests.repository import ROOT, run
 
@@ -178,8 +179,8 @@ def test_the_model_of_a_classical_estimator_gives_its_predictions(tmp_path, monk
 
 def test_a_run_begins_with_the_weights_of_another_one(finished):
     folder, run_, _ = finished
-    begun = (*SMALL, "trainer.max_epochs=1", f"initial.weights={run_.folder.name}")
-    frozen = ("initial.new=[classifier.4]", "callbacks=freeze", "callbacks.freeze.parts=[features]")
+    begun = (*SMALL, "trainer.max_epochs=1", f"pretrained.weights={run_.folder.name}")
+    frozen = ("pretrained.reinitialize=[classifier.4]", "callbacks=freeze", "callbacks.freeze.parts=[features]")
     second = Run(folder / train(folder, *begun, *frozen).stdout.splitlines()[-1].removeprefix("run: "))
     one, other = (checkpoints.read(path)["state_dict"] for path in (run_.best, second.best))
     kept = {name for name in one if torch.equal(one[name], other[name])}

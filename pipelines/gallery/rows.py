@@ -13,8 +13,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from src import runs
 from src.errors import InputError, RunFailed
+from src.runs.files import read_json, write_json
 
 HERE = Path(__file__).parent
 COMMAND = "python -m src.train"
@@ -63,7 +63,7 @@ class Row:
     @property
     def measured(self) -> Mapping[str, Any]:
         """What `measure` left; empty where nobody measured it, or something else than is asked for now."""
-        found = runs.read_json(self.path)
+        found = read_json(self.path)
         same = found and (found["command"], [*found["runs"]]) == (self.command, [*self._own])
         return found if same and all({*self.shown} <= {*run["test"]} for run in found["runs"].values()) else {}
 
@@ -85,13 +85,13 @@ class Row:
         for name, own in self._own.items():
             run = self.run(own)
             config: Any = OmegaConf.load(run / "config.yaml")
-            metrics, timings = runs.read_json(run / "metrics.json"), runs.read_json(run / "timings.json")
+            metrics, timings = read_json(run / "metrics.json"), read_json(run / "timings.json")
             tests = {name.removeprefix("test/"): value for name, value in metrics.items() if name.startswith("test/")}
             kept = {*self.shown, *config.evaluation.headline}  # of the figures of single classes
             tests = {name: value for name, value in tests.items() if "/" not in name or name in kept}
             found[name] = {"run": run.name, "test": tests, **{name: timings[name] for name in COSTS if name in timings}}
-        tags = runs.read_json(run / "record.json")["tags"]  # of the time when it was trained
-        runs.write_json(
+        tags = read_json(run / "record.json")["tags"]  # of the time when it was trained
+        write_json(
             self.path,
             {
                 "command": self.command,

@@ -16,9 +16,10 @@ from pipelines.sweep.confirm import confirm
 from pipelines.sweep.search import Search
 from pipelines.sweep.setup import Setup, named
 from pipelines.sweep.slots import Slots
-from src import command, locks
+from src.config import command_line
 from src.errors import InputError
-from src.tracking.shipping import SEARCHING
+from src.runs import locks
+from src.tracking.upload_state import SEARCHING
 
 
 def sweep(arguments: Sequence[str]) -> Path:
@@ -51,7 +52,7 @@ def sweep(arguments: Sequence[str]) -> Path:
 def main(arguments: Sequence[str]) -> int:
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    command.environment()
+    command_line.environment()
     flags = [argument for argument in arguments if argument.startswith("-") and not argument.startswith("--config-dir")]
 
     def work() -> None:
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
             raise InputError(f"expected overrides key=value; received {flags[0]}. `python -m src.train --help` lists the keys.")
         sweep(arguments)
 
-    return command.guard(work)
+    return command_line.guard(work)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,11 @@ from optuna.trial import FrozenTrial
 
 from pipelines.sweep.setup import Setup, named
 from pipelines.sweep.study import Worker
-from src import checks, command, identity, runs
+from src.config import checks, command_line
 from src.errors import InUse, RunFailed
-from src.runs import Run
+from src.runs import identity
+from src.runs.files import write_atomic
+from src.runs.folder import Run, choose
 from src.tracking.record import Record
 
 TUNED = Path("tuned")
@@ -67,8 +69,8 @@ def finish(setup: Setup, worker: Worker, confirmed: Mapping[int, Mapping[str, An
         _write(setup, worker.trials()[first], confirmed.get(first, {}))
     for trial in found[: setup.sweep["keep"]]:
         config = setup.config(setup.space.values(trial.params))
-        name = identity.run_id(config, setup.prepared.card["content"])
-        run = runs.choose(Path(config["paths"]["runs"]), config["name"], name, force=False)
+        digest = identity.of(config, setup.prepared.card["content"]).digest
+        run = choose(Path(config["paths"]["runs"]), config["name"], digest, force=False)
         try:
             with run.lock():
                 if not run.fitted and not run.last.is_file():
@@ -88,7 +90,7 @@ def summarise(setup: Setup, worker: Worker, record: Record, confirmed: Mapping[i
     for path in draw(worker.study, setup.folder / "figures", worker.objectives):
         record.artifact(path, "figures")
     table = setup.folder / "trials.csv"
-    runs.write_atomic(table, worker.study.trials_dataframe(multi_index=False).to_csv(index=False).encode())
+    write_atomic(table, worker.study.trials_dataframe(multi_index=False).to_csv(index=False).encode())
     record.artifact(table)
     for number, one in confirmed.items():
         print(f"trial {number} with {len(one['seeds'])} fresh seeds: {one['metric']} {one['mean']:.4f} (sd {one['sd']:.4f})")
@@ -96,7 +98,7 @@ def summarise(setup: Setup, worker: Worker, record: Record, confirmed: Mapping[i
         return
     if worker.several:
         rows = {f"trial {trial.number}": _shown(_values(setup, trial)) for trial in worker.front()}
-        print(command.table(rows, f"The {len(rows)} points that no other one beats in every objective:"))
+        print(command_line.table(rows, f"The {len(rows)} points that no other one beats in every objective:"))
     best = worker.trials()[next(iter(confirmed), found[0].number)]
     record.log({f"best/{name}": value for name, value in _values(setup, best).items()}, len(worker.trials()), 0)
     record.tag("best.trial", str(best.number))
@@ -120,7 +122,7 @@ def _write(setup: Setup, trial: FrozenTrial, confirmed: Mapping[str, Any]) -> No
         "nodes": nodes,
     }
     name = str(setup.base.name)
-    runs.write_atomic(TUNED / f"{name}.yaml", OmegaConf.to_yaml(OmegaConf.create(content)).encode())
+    write_atomic(TUNED / f"{name}.yaml", OmegaConf.to_yaml(OmegaConf.create(content)).encode())
     print(f"best point: {TUNED / name}.yaml; `tuned=true` trains with it")
 
 

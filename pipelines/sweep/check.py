@@ -8,10 +8,11 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.sweep.orders import End
+from pipelines.sweep.messages import End
 from pipelines.sweep.setup import Setup
 from pipelines.sweep.slots import Slots
-from src import command, processes
+from src.config import command_line
+from src.distributed import processes
 from src.errors import InputError
 
 EPOCHS, BATCHES = 2, 8  # of a check: the first epoch warms up
@@ -45,7 +46,7 @@ def points(setup: Setup, slots: Slots) -> None:
         list(slots.stop())  # an interrupted check leaves trials behind, which do not hear signals
         for order in orders:
             shutil.rmtree(order.folder, ignore_errors=True)
-    print(command.table(rows, "The extremes of the space:"))
+    print(command_line.table(rows, "The extremes of the space:"))
 
 
 def _time(setup: Setup, values: Mapping[str, Any], end: End) -> str:

@@ -10,9 +10,9 @@ from optuna.trial import FrozenTrial
 from pipelines.sweep.setup import Setup, named
 from pipelines.sweep.slots import Slots
 from pipelines.sweep.study import Worker
-from src import runs
 from src.errors import InUse, RunFailed
-from src.runs import Run
+from src.runs.files import write_json
+from src.runs.folder import Run
 
 
 def confirm(setup: Setup, worker: Worker, slots: Slots) -> dict[int, dict[str, Any]] | None:
@@ -31,7 +31,7 @@ def confirm(setup: Setup, worker: Worker, slots: Slots) -> dict[int, dict[str, A
     try:
         with Run(setup.folder / "confirm").lock():
             found = _train(setup, slots, chosen)
-            runs.write_json(setup.folder / "confirm" / "confirmed.json", {str(number): one for number, one in found.items()})
+            write_json(setup.folder / "confirm" / "confirmed.json", {str(number): one for number, one in found.items()})
     except InUse:
         print("sweep: another worker trains the best points with fresh seeds, and names the best one when it has.")
         return None

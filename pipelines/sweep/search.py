@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from pipelines.sweep.orders import End, Order, Value
+from pipelines.sweep.messages import End, Order, Value
 from pipelines.sweep.slots import Process, Slots
 from pipelines.sweep.study import OVER, WAIT, Worker
 from src import signals

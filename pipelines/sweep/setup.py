@@ -13,14 +13,16 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from pipelines.sweep.messages import Order, Training
 from pipelines.sweep.objectives import Objective, objectives
-from pipelines.sweep.orders import Order, Training
 from pipelines.sweep.space import Space
 from pipelines.sweep.study import CONSTANT, Worker
-from src import assembly, checks, command, identity
+from src.config import assembly, checks, command_line
 from src.data.store import Prepared
 from src.errors import InputError
-from src.runs import Run, flat
+from src.runs import identity
+from src.runs.folder import Run
+from src.runs.identity import flat
 from src.tracking.code import Code
 from src.tracking.record import Record
 
@@ -47,7 +49,7 @@ class Setup:
         Raises:
             InputError: no sweep is chosen, or its space names a key that is not there.
         """
-        base = command.configure(arguments)
+        base = command_line.configure(arguments)
         if "sweep" not in base:
             names = ", ".join(checks.options("sweep"))
             raise InputError(f"expected +sweep=NAME, the file of a space in conf/sweep; there are {names}.")
@@ -171,7 +173,7 @@ class Setup:
     def _points(self) -> list[dict[str, Any]]:
         """The points to start from: the experiment's own values, then the ones that the configuration lists."""
         own = {parameter.key: OmegaConf.select(self.base, parameter.key) for parameter in self.space.parameters}
-        chosen = command.choices(self.arguments)
+        chosen = command_line.choices(self.arguments)
         own |= {key: chosen.get(key) for key in own if (checks.CONF / key).is_dir()}
         points = [
             self.space.params({key: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for key, v in own.items()})
@@ -197,7 +199,7 @@ class Setup:
 
     @cache  # noqa: B019 - a search is one object of a process
     def _composed(self, groups: tuple[tuple[str, Any], ...]) -> DictConfig:
-        return command.configure([*self.arguments, *(f"{group}={option}" for group, option in groups)])
+        return command_line.configure([*self.arguments, *(f"{group}={option}" for group, option in groups)])
 
 
 def named(number: int) -> str:

@@ -12,8 +12,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.sweep.orders import End, Order, Value, work
-from src import processes
+from pipelines.sweep.messages import End, Order, Value, work
+from src.distributed import processes
 from src.errors import InputError
 
 if TYPE_CHECKING:

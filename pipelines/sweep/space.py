@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, RangeSw
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
-from src import configuration
+from src.config import composition
 from src.errors import InputError
 
 EXAMPLE = "optimizer.lr: tag(log, interval(1e-4, 1e-1)), model.width: choice(16, 32, 64), or range(1, 10, 2)"
@@ -149,7 +149,7 @@ def _parse(node: Mapping[str, Any], condition: tuple[str, str] | None = None) ->
 
 def _parameter(key: str, entry: Any, condition: tuple[str, str] | None) -> Parameter:
     name = key if condition is None else f"{'='.join(condition)}/{key}"
-    (override,) = configuration.parse([f"{key}={entry}"])
+    (override,) = composition.parse([f"{key}={entry}"])
     sweep = override.value()
     where = f"sweep.space: {key}: {entry}"
     if isinstance(sweep, ChoiceSweep):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from src.assembly import Experiment
-from src.evaluation import codes, generation
-from src.evaluation.judge import Judge
+from src.config.assembly import Experiment
+from src.data.base import Data
+from src.evaluation import generation, latents
+from src.evaluation.feature_extractor import Judge
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,8 +25,8 @@ class Adversarial:
         samples: how many are generated for it.
     """
 
-    def __init__(self, *, data: Any, headline: Mapping[str, str | None], classifier: str | None = None, samples: int = 5000):
-        codes.check(data)
+    def __init__(self, *, data: Data, headline: Mapping[str, str | None], classifier: str | None = None, samples: int = 5000):
+        latents.check(data)
         self.headline = headline
         self._judge = Judge(classifier, data=data, samples=samples) if classifier else None
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from src import metrics
-from src.assembly import Experiment
-from src.evaluation import codes
+from src.config.assembly import Experiment
+from src.data.base import Data
+from src.evaluation import latents
 from src.evaluation.core import bootstrap, interval
 from src.evaluation.style import ACCENT, GREY, SECOND, axes, sheet
 
@@ -29,12 +30,12 @@ class Anomaly:
 
     of_input = True  # an example is judged by what the network makes of itself
 
-    def __init__(self, *, data: Any, headline: Mapping[str, str | None], quantile: float = 0.95):
+    def __init__(self, *, data: Data, headline: Mapping[str, str | None], quantile: float = 0.95):
         if not 0 < quantile < 1:
             raise ValueError(f"evaluation.quantile: expected a number between 0 and 1; received {quantile}.")
         if not data.keep.get("train"):
             raise ValueError("data.keep.train: expected the classes that count as normal, such as [0]; it names none.")
-        codes.check(data)
+        latents.check(data)
         self.headline = headline
         self.classes = data.classes
         self.normal = list(data.keep["train"])
@@ -68,7 +69,7 @@ class Anomaly:
         threshold = self._threshold(experiment)
         figures = {
             "scores": self._histogram(table, threshold),
-            "reconstructions": codes.pairs(table, experiment, experiment.data.normalise),
+            "reconstructions": latents.pairs(table, experiment, experiment.data.normalise),
         }
         if table["anomalous"].nunique() > 1:
             figures |= {"roc": self._curve(table, threshold), "misses": self._misses(table, experiment)}

@@ -1,15 +1,16 @@
-"""What codes that were learned without labels are worth: how they are spread, what they know, and which lie together."""
+"""What latents that were learned without labels are worth: how they are spread, what they know, and which lie together."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from src.assembly import Experiment
-from src.evaluation import codes
+from src.config.assembly import Experiment
+from src.data.base import Data
+from src.evaluation import latents
 from src.evaluation.core import bootstrap, interval
 from src.evaluation.style import sheet
 
@@ -21,24 +22,24 @@ RESAMPLES = 100  # each of them weighs all pairs
 
 
 class Contrastive:
-    """How evenly codes are spread, and how many directions they use; a logistic regression says what they know of classes.
+    """How evenly latents are spread, and how many directions they use; a logistic regression says what they know of classes.
 
-    `uniformity` is the logarithm of the mean of exp(-2 d²) over the distances d of codes on the unit sphere (Wang and Isola
+    `uniformity` is the logarithm of the mean of exp(-2 d²) over the distances d of latents on the unit sphere (Wang and Isola
     2020, arXiv:2005.10242): 0 where all lie in one place. It is that of 4,096 examples at most. `effective_rank` is the
-    exponential of the entropy of the codes' singular values (Garrido et al. 2023, arXiv:2210.02885): 1 where all lie on one
-    line through the origin, at most the size of the code.
+    exponential of the entropy of the latents' singular values (Garrido et al. 2023, arXiv:2210.02885): 1 where all lie on one
+    line through the origin, at most the size of the latent.
     """
 
-    def __init__(self, *, data: Any, headline: Mapping[str, str | None]):
-        codes.check(data)
+    def __init__(self, *, data: Data, headline: Mapping[str, str | None]):
+        latents.check(data)
         self.headline = headline
         self.classes = data.classes
 
     def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]:
-        return {"target": target, **codes.columns(outputs["code"])}
+        return {"target": target, **latents.columns(outputs["latent"])}
 
     def scores(self, table: pd.DataFrame) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-        found = codes.of(table)
+        found = latents.of(table)
         unit = _unit(found[np.linspace(0, len(found) - 1, min(len(found), COMPARED)).astype(int)])
         near = np.exp(4 * (unit @ unit.T) - 4)  # the squared distance is 2 - 2 cosine
         np.fill_diagonal(near, 0)
@@ -52,10 +53,10 @@ class Contrastive:
         return {"uniformity": uniformity[0], **values}, {"uniformity": interval(uniformity[1:])}
 
     def ask(self, table: pd.DataFrame, experiment: Experiment) -> dict[str, float]:
-        return codes.probe(table, experiment)
+        return latents.probe(table, experiment)
 
     def figures(self, table: pd.DataFrame, experiment: Experiment) -> Mapping[str, Figure]:
-        return {"latent": codes.plane(table, self.classes), "neighbours": _neighbours(table, experiment)}
+        return {"latent": latents.plane(table, self.classes), "neighbours": _neighbours(table, experiment)}
 
 
 def _effective_rank(found: np.ndarray) -> float:
@@ -69,8 +70,8 @@ def _unit(found: np.ndarray) -> np.ndarray:
 
 
 def _neighbours(table: pd.DataFrame, experiment: Experiment, *, lines: int = 8, nearest: int = 9) -> Figure:
-    """Some examples, of different classes where there are some, each before those with the nearest codes (by cosine)."""
-    unit = _unit(codes.of(table))
+    """Some examples, of different classes where there are some, each before those with the nearest latents (by cosine)."""
+    unit = _unit(latents.of(table))
     _, firsts = np.unique(table["target"].to_numpy(), return_index=True)
     chosen = np.sort(firsts)[:lines] if len(firsts) > 1 else np.arange(min(lines, len(table)))
     cosines = unit[chosen] @ unit.T
@@ -83,5 +84,5 @@ def _neighbours(table: pd.DataFrame, experiment: Experiment, *, lines: int = 8, 
         shown = image.transpose(1, 2, 0).squeeze() / 255
         ax.imshow(shown, cmap="gray_r" if shown.ndim == 2 else None, vmin=0, vmax=1)
         ax.axis("off")
-    figure.suptitle("Left an example, beside it those with the nearest codes", fontsize=10)
+    figure.suptitle("Left an example, beside it those with the nearest latents", fontsize=10)
     return figure

@@ -11,9 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from src import identity
-from src.assembly import Experiment
-from src.runs import JUDGED, atomic, read_json, write_atomic, write_json
+from src.config.assembly import Experiment
+from src.runs import identity
+from src.runs.files import atomic, read_json, write_atomic, write_json
+from src.runs.folder import EVALUATION_SETTINGS
 
 PIECE = 16_384  # rows of a table of predictions that are written at once
 
@@ -102,7 +103,7 @@ def _tables(experiment: Experiment, rows: np.ndarray) -> Iterator[pa.Table]:
     """The table of predictions, in pieces of several batches."""
     chunks: list[pa.Table] = []
     predictions = experiment.learner.predict(experiment.data, rows)
-    for index, outputs, target in experiment.data.assembled(rows, predictions):
+    for index, outputs, target in experiment.data.assemble(rows, predictions):
         chunks.append(pa.table({"index": index, **experiment.evaluation.columns(outputs, target)}))
         if sum(map(len, chunks)) >= PIECE:
             yield pa.concat_tables(chunks).combine_chunks()
@@ -133,7 +134,7 @@ def save(result: Result, folder: Path, experiment: Experiment, *, figures: bool 
     if figures:
         for name, figure in experiment.evaluation.figures(result.table, experiment).items():
             written.append(draw(figure, folder / "figures" / f"{name}.png"))
-    write_json(folder / JUDGED, {key: experiment.config.get(key) for key in identity.EVALUATION})
+    write_json(folder / EVALUATION_SETTINGS, {key: experiment.config.get(key) for key in identity.EVALUATION})
     merge(folder / "metrics.json", result.metrics)
     return written
 

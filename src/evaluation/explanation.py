@@ -10,10 +10,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from src.assembly import Experiment
+from src.config.assembly import Experiment
 from src.evaluation import panels
+from src.evaluation.analysis import Findings
 from src.evaluation.core import Result
-from src.evaluation.examination import Findings
 from src.evaluation.layers import Rows, Unsuited
 from src.evaluation.randomisation import randomised, rank_correlation
 
@@ -56,7 +56,7 @@ class Explanation:
         self._attributions = {name: method for name, method in methods.items() if hasattr(method, "attribute")}
         self._views = {name: method for name, method in methods.items() if hasattr(method, "view")}
 
-    def examine(self, result: Result, experiment: Experiment) -> Findings:
+    def analyse(self, result: Result, experiment: Experiment) -> Findings:
         metrics: dict[str, float] = {}
         figures: dict[str, Any] = {}
         rows: list[tuple[str, np.ndarray, np.ndarray]] = []
@@ -95,8 +95,8 @@ class Explanation:
         Raises:
             Unsuited: what was trained is not such a network.
         """
-        task: Any = getattr(experiment.learner, "task", None)
-        if task is None:
+        network = experiment.learner.scoring_network
+        if network is None:
             raise Unsuited("what was trained is not a network")
         if isinstance(experiment.evaluation, Explainable):
             table = experiment.evaluation.examples(result.table, mistakes=self._mistakes, right=self._right)
@@ -105,11 +105,10 @@ class Explanation:
         stored = experiment.data.inputs(table["index"].to_numpy())
         if stored.ndim != 4:
             raise Unsuited(f"examples of shape {list(stored.shape[1:])} are no images [channels, height, width]")
-        network = task.scoring.eval()
+        network.eval()
         if type(network).forward is nn.Module.forward:
             raise Unsuited(f"{type(network).__name__} is several networks, none of which takes an image alone")
-        images = task.preprocess(torch.from_numpy(stored).to(next(network.parameters()).device))
-        return table, stored, images, network
+        return table, stored, experiment.learner.preprocess(stored), network
 
 
 def _answers(table: pd.DataFrame, network: nn.Module, images: Tensor) -> Tensor:

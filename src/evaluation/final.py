@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from src import runs
-from src.assembly import Experiment
-from src.evaluation import contact, core, curves
-from src.evaluation.examination import examine
-from src.runs import Run
+from src.config.assembly import Experiment
+from src.evaluation import augmentation_preview, core, curves
+from src.evaluation.analysis import analyse
+from src.runs.files import read_json, write_json
+from src.runs.folder import Run
 
 if TYPE_CHECKING:
     from src.tracking.record import Record
@@ -24,15 +24,15 @@ def evaluate_test(run: Run, experiment: Experiment, record: Record) -> None:
     result = core.evaluate(experiment, "test", run.folder)
     for path in (*run.figures.glob("*.png"), *run.tables.glob("*.csv")):
         path.unlink()
-    result = examine(experiment, result, run.folder)
-    timings = {**runs.read_json(run.timings), **core.latency(experiment)}
-    fit = runs.read_json(run.metrics)
+    result = analyse(experiment, result, run.folder)
+    timings = {**read_json(run.timings), **core.latency(experiment)}
+    fit = read_json(run.metrics)
     drawn = curves.learning(run.journal, best_epoch=fit["best_epoch"], metric=experiment.config["objective"]["metric"])
-    drawn |= contact.sheet(experiment)
+    drawn |= augmentation_preview.sheet(experiment)
     for title, figure in drawn.items():
         core.draw(figure, run.figures / f"{title}.png")
     core.save(result, run.folder, experiment)
-    runs.write_json(run.timings, {**timings, "evaluate_seconds": time.monotonic() - began})
+    write_json(run.timings, {**timings, "evaluate_seconds": time.monotonic() - began})
     for path in sorted(run.figures.rglob("*.png")):  # with those that the training drew, in a folder of their own
         record.artifact(path, path.parent.relative_to(run.folder).as_posix())
     for path in sorted(run.tables.glob("*.csv")):

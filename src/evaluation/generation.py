@@ -1,14 +1,14 @@
-"""What a learner makes of codes that no example gave: samples, traversals and interpolations."""
+"""What a learner makes of latents that no example gave: samples, traversals and interpolations."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from src.assembly import Experiment
-from src.evaluation import codes
+from src.config.assembly import Experiment
+from src.evaluation import latents
 from src.evaluation.style import sheet
 
 if TYPE_CHECKING:
@@ -17,45 +17,45 @@ if TYPE_CHECKING:
 SIDE = 10  # pictures in a line of a grid
 
 
-def made(experiment: Experiment, codes: np.ndarray) -> np.ndarray:
-    """What a learner makes of codes: pictures with pixels from 0 to 1. Only that of a generative task can."""
-    learner: Any = experiment.learner
-    return learner.generate(codes)
+def made(experiment: Experiment, latents: np.ndarray) -> np.ndarray:
+    """What a learner makes of latents: pictures with pixels from 0 to 1. Only that of a generative task can."""
+    return experiment.learner.generate(latents)
 
 
 def drawn(experiment: Experiment, count: int) -> np.ndarray:
-    """Pictures from codes of the prior, pixels from 0 to 1; the same ones every time."""
+    """Pictures from latents of the prior, pixels from 0 to 1; the same ones every time."""
     rng = np.random.default_rng(experiment.config["seed"])
-    learner: Any = experiment.learner
-    return learner.generate(rng.standard_normal((count, experiment.config["model"]["code"]), dtype=np.float32), noise=True)
+    return experiment.learner.generate(
+        rng.standard_normal((count, experiment.config["model"]["latent_size"]), dtype=np.float32), noise=True
+    )
 
 
 def samples(experiment: Experiment) -> Figure:
-    """Pictures from codes of the prior."""
+    """Pictures from latents of the prior."""
     return grid(drawn(experiment, 8 * SIDE), "Samples from the prior")
 
 
 def traversals(table: pd.DataFrame, experiment: Experiment, *, lines: int = 8) -> Figure:
-    """One number of the code after the other moved through its range, for those that vary most between examples."""
-    found = codes.of(table)
+    """One number of the latent after the other moved through its range, for those that vary most between examples."""
+    found = latents.of(table)
     spread = found.std(axis=0)
     chosen = np.argsort(-spread, kind="stable")[:lines]
     moved = np.tile(np.median(found, axis=0), (len(chosen), SIDE, 1))
     for line, number in zip(moved, chosen, strict=True):
         line[:, number] += np.linspace(-2.5, 2.5, SIDE) * spread[number]
     images = made(experiment, moved.reshape(-1, found.shape[1]).astype(np.float32))
-    return grid(images, "From the median code: a line for each number of the code, moved by -2.5 to 2.5 deviations")
+    return grid(images, "From the median latent: a line for each number of the latent, moved by -2.5 to 2.5 deviations")
 
 
 def interpolations(table: pd.DataFrame, experiment: Experiment, *, lines: int = 6) -> Figure:
-    """The way from the code of one example to that of another, in even steps; of different classes where there are some."""
-    found = codes.of(table)
+    """The way from the latent of one example to that of another, in even steps; of different classes where there are some."""
+    found = latents.of(table)
     _, firsts = np.unique(table["target"].to_numpy(), return_index=True)
     ends = np.resize(np.sort(firsts) if len(firsts) > 1 else np.arange(len(found)), lines + 1)
     steps = np.linspace(0, 1, SIDE)[None, :, None]
     one, other = found[ends[:-1], None], found[ends[1:], None]
     way = ((1 - steps) * one + steps * other).reshape(-1, found.shape[1])
-    return grid(made(experiment, way.astype(np.float32)), "From the code of one example to that of another")
+    return grid(made(experiment, way.astype(np.float32)), "From the latent of one example to that of another")
 
 
 def grid(images: np.ndarray, title: str) -> Figure:

@@ -1,15 +1,16 @@
-"""What reconstructions are worth: the error, originals beside reconstructions, and the codes in two dimensions."""
+"""What reconstructions are worth: the error, originals beside reconstructions, and the latents in two dimensions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from src.assembly import Experiment
-from src.evaluation import codes, generation
+from src.config.assembly import Experiment
+from src.data.base import Data
+from src.evaluation import generation, latents
 from src.evaluation.core import bootstrap, interval
 
 if TYPE_CHECKING:
@@ -19,34 +20,34 @@ if TYPE_CHECKING:
 class Reconstruction:
     """Mean squared error by example, in units of the normalised input (its variance is 1, so 1 - error is explained).
 
-    `active` is the share of the codes' numbers that are not zero.
+    `active` is the share of the latents' numbers that are not zero.
     """
 
     of_input = True  # an example is judged by what the network makes of itself
 
-    def __init__(self, *, data: Any, headline: Mapping[str, str | None]):
-        codes.check(data)
+    def __init__(self, *, data: Data, headline: Mapping[str, str | None]):
+        latents.check(data)
         self.headline = headline
         self.classes = data.classes
 
     def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]:
-        return {"target": target, "prediction": outputs["error"], **codes.columns(outputs["code"])}
+        return {"target": target, "prediction": outputs["error"], **latents.columns(outputs["latent"])}
 
     def scores(self, table: pd.DataFrame) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
         error = table["prediction"].to_numpy(np.float64)
         resampled = bootstrap(len(error)) @ error / len(error)
         low, high = interval(resampled)
         values = {"error": error.mean(), "error_worst": error.max(), "explained_variance": 1 - error.mean()}
-        values["active"] = (codes.of(table) != 0).mean()
+        values["active"] = (latents.of(table) != 0).mean()
         return values, {"error": (low, high), "explained_variance": (1 - high, 1 - low)}
 
     def ask(self, table: pd.DataFrame, experiment: Experiment) -> dict[str, float]:
-        return codes.probe(table, experiment)
+        return latents.probe(table, experiment)
 
     def figures(self, table: pd.DataFrame, experiment: Experiment) -> Mapping[str, Figure]:
         return {
-            "reconstructions": codes.pairs(table, experiment, experiment.data.normalise),
-            "latent": codes.plane(table, self.classes),
+            "reconstructions": latents.pairs(table, experiment, experiment.data.normalise),
+            "latent": latents.plane(table, self.classes),
             "traversals": generation.traversals(table, experiment),
             "interpolations": generation.interpolations(table, experiment),
         }

@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from src.assembly import Experiment
+from src.config.assembly import Experiment
+from src.data.base import Data
+from src.data.shown import Picture
 from src.evaluation import core, panels
+from src.evaluation.analysis import Findings
 from src.evaluation.core import Result
 from src.evaluation.corruption import Corruption
-from src.evaluation.examination import Findings
 from src.evaluation.style import ACCENT, GREY, sheet
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class Robustness:
                 raise ValueError(f"expected {name} to have a _target_ that spoils images; received {corruption!r}.")
         self._examples, self._seed, self._corruptions = examples, seed, corruptions
 
-    def examine(self, result: Result, experiment: Experiment) -> Findings:
+    def analyse(self, result: Result, experiment: Experiment) -> Findings:
         metric = experiment.config["objective"]["metric"].partition("/")[2]
         if f"{result.part}/{metric}" not in result.metrics:
             print(f"robustness: left out, for the evaluation does not score {metric}.", file=sys.stderr)
@@ -135,17 +137,16 @@ class Robustness:
         return panels.gallery(rows, title="An example, as it is and at each strength")
 
 
-class Spoilt:
+class Spoilt(Data):
     """Some rows of a data set with other images; all else is the data set's own."""
 
-    def __init__(self, data: Any, rows: np.ndarray, images: np.ndarray):
+    def __init__(self, data: Data, rows: np.ndarray, images: np.ndarray):
+        super().__init__(prepared=data.prepared, shape=data.shape, num_classes=data.num_classes, batch_size=data.batch_size)
+        self.mean, self.std = data.mean, data.std
         self._data = data
         self._rows = rows
         self._targets = data.targets(rows)
         self._images = images
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._data, name)
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -155,11 +156,11 @@ class Spoilt:
         """The rows of these arrays, whatever the part."""
         return np.arange(len(self._images))
 
-    def assembled(self, rows: np.ndarray, predictions: Iterator[Mapping[str, np.ndarray]]) -> Any:
-        return self._data.assembled(self._rows[rows], predictions)
+    def assemble(self, rows: np.ndarray, predictions: Iterator[Mapping[str, np.ndarray]]) -> Any:
+        return self._data.assemble(self._rows[rows], predictions)
 
-    def inputs(self, rows: np.ndarray) -> np.ndarray:
-        return self._images[rows]
+    def normalise(self, inputs: np.ndarray) -> np.ndarray:
+        return self._data.normalise(inputs)
 
-    def targets(self, rows: np.ndarray) -> np.ndarray:
-        return self._targets[rows]
+    def show(self, row: int) -> Picture:
+        return Picture.of(self._images[row])

@@ -9,8 +9,8 @@ from torch.nn.utils.parametrizations import spectral_norm as normalised_spectrum
 class DCGAN(nn.Module):
     """A generator and a discriminator of two strided convolutions each; they are called one by one, by a task.
 
-    Shapes: the generator takes codes, (batch, code), to logits of pixels, (batch, *input_shape); the discriminator takes
-    pictures to one logit each, (batch, 1).
+    Shapes: the generator takes latents, (batch, latent_size), to logits of pixels, (batch, *input_shape). The
+    discriminator takes pictures to one logit each, (batch, 1).
 
     Args:
         input_shape: channels, height and width; at least 4x4 pixels.
@@ -22,7 +22,7 @@ class DCGAN(nn.Module):
     generator: nn.Module
     discriminator: nn.Module
 
-    def __init__(self, *, input_shape: Sequence[int], code: int, width: int, spectral_norm: bool = False):
+    def __init__(self, *, input_shape: Sequence[int], latent_size: int, width: int, spectral_norm: bool = False):
         super().__init__()
         channels, height, rows = input_shape
         if min(height, rows) < 4:
@@ -30,10 +30,10 @@ class DCGAN(nn.Module):
                 f"DCGAN: expected images of at least 4x4 pixels for its two halvings; received {height}x{rows}. "
                 "Take larger images."
             )
-        self.code = code
+        self.latent_size = latent_size
         half, quarter = (height // 2, rows // 2), (height // 4, rows // 4)
         self.generator = nn.Sequential(
-            nn.Linear(code, 4 * width * quarter[0] * quarter[1], bias=False),
+            nn.Linear(latent_size, 4 * width * quarter[0] * quarter[1], bias=False),
             nn.Unflatten(1, (4 * width, *quarter)),
             nn.BatchNorm2d(4 * width),
             nn.ReLU(),

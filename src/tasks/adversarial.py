@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
+from src.optimization import deterministic_noise
 from src.protocols import Batch, Mix, Outcome
-from src.tasks import drawing
 from src.tasks.base import Task
 
 
@@ -28,10 +28,10 @@ class Adversarial(Task):
     weights are best: `steps`, those taken so far, makes the last ones the best.
     """
 
-    answer = "realness"
-    descends = False  # what one network gains, the other one loses
+    primary_output = "realness"
+    loss_decreases = False  # what one network gains, the other one loses
     parts = ("model.discriminator", "model.generator")
-    model: Any  # has a generator, a discriminator and the size of a code
+    model: Any  # has a generator, a discriminator and the size of a latent
     preprocess: Any
 
     def __init__(self, *, loss: Loss, **common):
@@ -62,25 +62,27 @@ class Adversarial(Task):
             "steps": (torch.tensor(count * self.global_step, device=real.device), count),
         }
 
-    def once(self, input: Tensor) -> Tensor:
+    def forward_for_flops(self, input: Tensor) -> Tensor:
         return self._logits(self._made(input))
 
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
         return {"realness": self._logits(input)}
 
-    def generate(self, codes: Tensor) -> Tensor:
-        """Pixels from 0 to 1 for codes, (batch, code)."""
-        return self.model.generator(codes).float().sigmoid()
+    def generate(self, latents: Tensor) -> Tensor:
+        """Pixels from 0 to 1 for latents, (batch, latent_size)."""
+        return self.model.generator(latents).float().sigmoid()
 
     def sample(self, noise: Tensor) -> Tensor:
-        """The same for standard normal numbers: they are the codes."""
+        """The same for standard normal numbers: they are the latents."""
         return self.generate(noise)
 
     def _made(self, examples: Tensor) -> Tensor:
-        """As many examples as are given: from random codes in training, and elsewhere from codes that depend on them alone."""
-        count, size = len(examples), self.model.code
-        codes = torch.randn(count, size, device=examples.device) if self.training else drawing.normal(examples, size)
-        return self.preprocess(255 * self.generate(codes))
+        """As many generated examples: from random latents in training, else from latents that depend on the examples alone."""
+        count, size = len(examples), self.model.latent_size
+        latents = (
+            torch.randn(count, size, device=examples.device) if self.training else deterministic_noise.normal(examples, size)
+        )
+        return self.preprocess(255 * self.generate(latents))
 
     def _logits(self, examples: Tensor) -> Tensor:
         return self.model.discriminator(examples).float().squeeze(1)

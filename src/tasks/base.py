@@ -7,22 +7,22 @@ from typing import Any
 from torch import Tensor, nn
 
 from src.errors import InputError
+from src.optimization.loop import Loop
 from src.protocols import Batch, Mix, Move
-from src.tasks.loop import Loop
 
 
 class Task(Loop):
     """A learning problem: what the loss is, what is measured, and what is predicted."""
 
-    answer: str  # the name of the output of `predict` that an exported model gives
-    descends = True  # whether the loss falls while the model becomes better
+    primary_output: str  # the name of the output of `predict` that an exported model gives
+    loss_decreases = True  # whether the loss falls while the model becomes better
     parts: Sequence[str] = ("",)  # that learn in turn within a training step, by the beginnings of their parameters' names
 
     @abstractmethod
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
-        """Outputs by name for preprocessed input, `answer` among them; the first dimension is the example."""
+        """Outputs by name for preprocessed input, `primary_output` among them; the first dimension is the example."""
 
-    def once(self, input: Tensor) -> Any:
+    def forward_for_flops(self, input: Tensor) -> Any:
         """One pass of preprocessed input through the network, whose operations are its cost."""
         return self.model(input)
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from src.errors import InputError
+from src.optimization import auxiliary_heads
 from src.protocols import Batch, Mix, Outcome
-from src.tasks import heads
 from src.tasks.base import Task
 
 
@@ -23,7 +23,7 @@ class Binary(Task):
         positive_weight: a factor in the loss of the second class's examples.
     """
 
-    answer = "probability"
+    primary_output = "probability"
 
     def __init__(self, *, num_classes: int, label_smoothing: float = 0.0, positive_weight: float = 1.0, **common):
         if num_classes != 2:
@@ -45,7 +45,7 @@ class Binary(Task):
         return nn.Sequential(self.model, _BothSides())
 
     def step(self, batch: Batch) -> Outcome:
-        return heads.judged(self.model(batch.input), partial(self._judged, target=batch.target))
+        return auxiliary_heads.judged(self.model(batch.input), partial(self._judged, target=batch.target))
 
     def _judged(self, logits: Tensor, target: Tensor) -> Outcome:
         if logits.shape[1] != 1:

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from src import losses
+from src.optimization import auxiliary_heads
 from src.protocols import Batch, Mix, Outcome
-from src.tasks import heads
 from src.tasks.base import Task
 
 
@@ -24,7 +24,7 @@ class Classification(Task):
         class_weights: a factor for each class in the loss, None for 1.
     """
 
-    answer = "probability"
+    primary_output = "probability"
 
     def __init__(
         self, *, label_smoothing: float = 0.0, focus: float = 0.0, class_weights: Sequence[float] | None = None, **common
@@ -39,7 +39,7 @@ class Classification(Task):
         self.register_buffer("_weights", losses.weights(class_weights, key="task.class_weights"), persistent=False)
 
     def step(self, batch: Batch) -> Outcome:
-        return heads.judged(self.model(batch.input), partial(self._judged, target=batch.target))
+        return auxiliary_heads.judged(self.model(batch.input), partial(self._judged, target=batch.target))
 
     def _judged(self, logits: Tensor, target: Any) -> Outcome:
         spread = target.over(logits.shape[1]) if isinstance(target, Mixed) else target

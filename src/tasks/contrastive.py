@@ -1,4 +1,4 @@
-"""Codes without labels: two random views of an example are to lie together, and apart from those of all others."""
+"""Latents without labels: two random views of an example are to lie together, and apart from those of all others."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from src.errors import InputError
+from src.optimization.random_state import random_state, set_random_state
 from src.protocols import Batch, Mix, Outcome
-from src.randomness import random_state, set_random_state
 from src.tasks.base import Task
 
 
@@ -17,17 +17,16 @@ class Contrastive(Task):
     """The normalised, temperature-scaled cross-entropy between views (Chen et al. 2020, arXiv:2002.05709).
 
     A view is the example as the run's augmentation changes it. Of all other views of the batch, each view is to name the
-    other one of its example, by the cosine between the outputs of the network's head. What is kept is the code before the head.
-    An example is compared with those of its own batch: the loss depends on the batch's size, on the temperature and on how far
-    views differ, and of several processes each compares its own part. Runs that differ in these are to be compared by what
-    their codes are worth in the evaluation.
+    other one of its example, by the cosine between the outputs of the network's head. The latent before the head is
+    kept. Each example is compared with those of its own batch, on each process apart. So the loss depends on the batch size,
+    the temperature and the strength of the augmentation: compare runs that differ in these by their evaluation.
 
     Args:
         temperature: that cosines are divided by.
     """
 
-    answer = "code"
-    compares = True
+    primary_output = "latent"
+    needs_in_batch_negatives = True
     model: Any  # a head behind an encoder
 
     def __init__(self, *, temperature: float = 0.5, **common):
@@ -73,8 +72,8 @@ class Contrastive(Task):
         """How many views name the other one."""
         return {"matched": ((outcome.prediction.argmax(dim=1) == outcome.target).sum(), len(outcome.target))}
 
-    def once(self, input: Tensor) -> Tensor:
+    def forward_for_flops(self, input: Tensor) -> Tensor:
         return self.model.encoder(input)
 
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
-        return {"code": self.model.encoder(input).float()}
+        return {"latent": self.model.encoder(input).float()}

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from src import losses
+from src.optimization import auxiliary_heads
 from src.protocols import Batch, Mix, Outcome
-from src.tasks import heads
 from src.tasks.base import Task
 
 
@@ -23,7 +23,7 @@ class MultiLabel(Task):
         positive_weights: a factor for each label in the loss of the examples that have it, None for 1.
     """
 
-    answer = "probability"
+    primary_output = "probability"
 
     def __init__(self, *, positive_weights: Sequence[float] | None = None, **common):
         super().__init__(**common)
@@ -31,7 +31,7 @@ class MultiLabel(Task):
         self.register_buffer("_weights", losses.weights(positive_weights, key="task.positive_weights"), persistent=False)
 
     def step(self, batch: Batch) -> Outcome:
-        return heads.judged(self.model(batch.input), partial(self._judged, target=batch.target))
+        return auxiliary_heads.judged(self.model(batch.input), partial(self._judged, target=batch.target))
 
     def _judged(self, logits: Tensor, target: Tensor) -> Outcome:
         weight = losses.fitting(self._weights, logits, key="task.positive_weights")

@@ -1,4 +1,4 @@
-"""The input itself, through a narrow code."""
+"""The input itself, through a narrow latent."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from src.optimization import deterministic_noise
 from src.protocols import Batch, Mix, Outcome
-from src.tasks import drawing
 from src.tasks.base import Task
 
 
@@ -18,10 +18,10 @@ class Reconstruction(Task):
     Args:
         noise: standard deviation, in those units, of normal noise on what the model is given; its target is the clean input
             (Vincent et al. 2008, doi:10.1145/1390156.1390294). Outside of training an example has always the same noise.
-        sparsity: weight of the mean absolute value of the codes in the loss.
+        sparsity: weight of the mean absolute value of the latents in the loss.
     """
 
-    answer = "reconstruction"
+    primary_output = "reconstruction"
     model: Any  # gives a Reconstruction, and has a decoder
     preprocess: Any
 
@@ -36,7 +36,7 @@ class Reconstruction(Task):
         made = self.model(self._noisy(batch.input) if self._noise else batch.input)
         loss = mse_loss(made.output, batch.input)
         if self._sparsity:
-            loss = loss + self._sparsity * made.code.abs().mean()
+            loss = loss + self._sparsity * made.latent.abs().mean()
         return Outcome(loss, made.output, batch.input)
 
     def mix(self, target: Any, mix: Mix) -> Any:
@@ -56,12 +56,14 @@ class Reconstruction(Task):
             judged = self.model(noisy).output.float()
             more = {"noisy": noisy, "restored": judged}
         error = (judged - input).flatten(1).square().mean(dim=1)
-        return {"reconstruction": output, "error": error, "code": made.code.float(), **more}
+        return {"reconstruction": output, "error": error, "latent": made.latent.float(), **more}
 
-    def generate(self, codes: Tensor) -> Tensor:
-        """Pixels from 0 to 1 for codes, (batch, code)."""
-        return self.preprocess.pixels(self.model.decoder(codes))
+    def generate(self, latents: Tensor) -> Tensor:
+        """Pixels from 0 to 1 for latents, (batch, latent_size)."""
+        return self.preprocess.pixels(self.model.decoder(latents))
 
     def _noisy(self, input: Tensor) -> Tensor:
-        numbers = torch.randn_like(input) if self.training else drawing.normal(input, input[0].numel()).view_as(input)
+        numbers = (
+            torch.randn_like(input) if self.training else deterministic_noise.normal(input, input[0].numel()).view_as(input)
+        )
         return input + self._noise * numbers

@@ -24,7 +24,7 @@ class Segmentation(Task):
         class_weights: a factor for each class in the cross-entropy, None for 1.
     """
 
-    answer = "probability"
+    primary_output = "probability"
 
     def __init__(
         self, *, cross_entropy: float = 1.0, dice: float = 1.0, class_weights: Sequence[float] | None = None, **common

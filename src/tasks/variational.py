@@ -1,4 +1,4 @@
-"""The input itself, through a random code: a model that can make new examples."""
+"""The input itself, through a random latent: a model that can make new examples."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from src.optimization import deterministic_noise
 from src.protocols import Batch, Mix, Outcome
-from src.tasks import drawing
 from src.tasks.base import Task
 
 
 class Variational(Task):
     """The negative evidence lower bound in nats for an example (Kingma and Welling 2014, arXiv:1312.6114).
 
-    It is the cross-entropy of the pixels, from 0 to 1, and the code's divergence from the model's prior. One code
+    It is the cross-entropy of the pixels, from 0 to 1, and the latent's divergence from the model's prior. One latent
     is drawn for each example: at random in training, and elsewhere one that depends on the example alone.
 
     Args:
@@ -23,8 +23,8 @@ class Variational(Task):
         warm_up: optimizer steps over which that weight rises from zero (Bowman et al. 2016, arXiv:1511.06349).
     """
 
-    answer = "reconstruction"
-    model: Any  # gives a Reconstruction, and has a decoder, a prior and the size of its code
+    primary_output = "reconstruction"
+    model: Any  # gives a Reconstruction, and has a decoder, a prior and the size of its latent
     preprocess: Any
 
     def __init__(self, *, beta: float = 1.0, warm_up: int = 0, **common):
@@ -35,8 +35,10 @@ class Variational(Task):
         self._warm_up = warm_up
 
     def step(self, batch: Batch) -> Outcome:
-        size = (len(batch.input), self.model.code)
-        noise = torch.randn(size, device=batch.input.device) if self.training else drawing.normal(batch.input, size[1])
+        size = (len(batch.input), self.model.latent_size)
+        noise = (
+            torch.randn(size, device=batch.input.device) if self.training else deterministic_noise.normal(batch.input, size[1])
+        )
         terms = self._terms(batch.input, noise)
         weight = self._beta
         if self.training and self.global_step < self._warm_up:
@@ -53,21 +55,21 @@ class Variational(Task):
 
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
         made = self.model(input)
-        terms = self._terms(input, drawing.normal(input, self.model.code))
+        terms = self._terms(input, deterministic_noise.normal(input, self.model.latent_size))
         return {
             "reconstruction": made.output.float().sigmoid(),
             "error": terms[:, 0],
             "kl": terms[:, 1],
-            "code": made.code.float(),
+            "latent": made.latent.float(),
         }
 
-    def generate(self, codes: Tensor) -> Tensor:
-        """Pixels from 0 to 1 for codes, (batch, code)."""
-        return self.model.decoder(codes).float().sigmoid()
+    def generate(self, latents: Tensor) -> Tensor:
+        """Pixels from 0 to 1 for latents, (batch, latent_size)."""
+        return self.model.decoder(latents).float().sigmoid()
 
     def sample(self, noise: Tensor) -> Tensor:
-        """Pixels from 0 to 1 for standard normal numbers, (batch, code), which are made into codes of the prior."""
-        return self.generate(self.model.prior.codes(noise))
+        """Pixels from 0 to 1 for standard normal numbers, (batch, latent_size), which are made into latents of the prior."""
+        return self.generate(self.model.prior.latents(noise))
 
     def _terms(self, input: Tensor, noise: Tensor) -> Tensor:
         """Cross-entropy and divergence of each example, (batch, 2)."""

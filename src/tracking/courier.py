@@ -17,10 +17,10 @@ from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 
-from src.locks import alone
-from src.runs import read_json
-from src.tracking import load
-from src.tracking.shipment import Shipment, ship
+from src.runs.files import read_json
+from src.runs.locks import mutex
+from src.tracking import system_metrics
+from src.tracking.mlflow_upload import Shipment, ship
 
 PATIENCE = 120  # seconds for which a courier tries to ship the end of a run
 FOR_THE_RUN = (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1)  # sent to all processes at once; the courier then tells its end
@@ -32,7 +32,7 @@ def main() -> None:
     folder = called("w", ready=lambda: importlib.import_module("src.tracking.models").get_ready(sys.argv[1]))
     if folder is None:
         return  # the run never began
-    with alone(folder / ".courier.lock"):  # the courier of the stage before may still be busy with the folder
+    with mutex(folder / ".courier.lock"):  # the courier of the stage before may still be busy with the folder
         killed = not _attend(folder)
     if killed:
         ship(folder)
@@ -68,13 +68,13 @@ def called(mode: str, *, ready: Callable[[], None] = lambda: None) -> Path | Non
 
 def _attend(folder: Path) -> bool:
     """Ships a run while its process lives, and then its end; False where it was killed before it could state one."""
-    monitors, sampled = load.monitors(), 0.0
+    monitors, sampled = system_metrics.monitors(), 0.0
     shipment: Shipment | None = None
     while not select.select([sys.stdin], [], [], 0.5)[0]:
         try:
             if shipment is None:
                 shipment = Shipment(folder)
-            if time.monotonic() - sampled > load.SAMPLING:
+            if time.monotonic() - sampled > system_metrics.SAMPLING:
                 shipment.sample(monitors)
                 sampled = time.monotonic()
             shipment.metrics()

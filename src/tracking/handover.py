@@ -5,11 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from src import locks
 from src.errors import InputError
-from src.runs import Run, read_json
+from src.runs import locks
+from src.runs.files import read_json
+from src.runs.folder import Run
 from src.tracking import store
-from src.tracking.shipping import shipped
+from src.tracking.upload_state import shipped
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def send(run: Run) -> None:
     """Has a record that is over shipped, where its courier was killed on the way; nobody waits for it."""
     record = read_json(run.record)
-    if record.get("status", "RUNNING") == "RUNNING" or shipped(run.folder) or locks.held(run.folder / ".courier.lock"):
+    if record.get("status", "RUNNING") == "RUNNING" or shipped(run.folder) or locks.is_locked(run.folder / ".courier.lock"):
         return
     try:
         unreachable = store.check(record["uri"])

@@ -3,9 +3,9 @@
 import sys
 import time
 
-from src.runs import Run
+from src.runs.folder import Run
 from src.tracking.courier import PATIENCE, called
-from src.tracking.shipment import ship
+from src.tracking.mlflow_upload import ship
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from benchmarks import transfer
 from src.errors import InputError
 from tests.repository import ROOT, run
 
-SIZES = ["model.channels=[4]", "model.hidden=[]", "model.code=4"]
+SIZES = ["model.channels=[4]", "model.hidden=[]", "model.latent_size=4"]
 SHORT = ["trainer.max_epochs=1", "trainer.limit_batches=3", "trainer.progress_bar=false", "trainer.accelerator=cpu"]
 AWAY = "tracking.uri=http://127.0.0.1:9"  # nothing answers there
 STUDY = """

@@ -13,9 +13,9 @@ from typing import Any
 import mlflow
 import psutil
 
-from src import checkpoints
+from src.runs import checkpoints
 from src.tracking.journal import read
-from src.tracking.shipping import shipped
+from src.tracking.upload_state import shipped
 
 # Dropout, batch normalisation, augmentation, averaged weights and a schedule by the step; several checkpoints an epoch, some
 # within a block of the log's.

@@ -15,9 +15,12 @@ from typing import Any
 import kornia.augmentation  # noqa: F401 - what the verb would import later is imported before the fork
 import matplotlib.pyplot  # noqa: F401
 
-from src import assembly, checkpoints, command, train, training  # noqa: F401
+from src import train
+from src.config import assembly, command_line  # noqa: F401
 from src.evaluation import core, final
+from src.runs import checkpoints
 from src.tracking import journal, record
+from src.training import learner
 
 PHASES = ("start-up", "training", "checkpoint writing", "evaluation", "flush")
 START, TRAINING, WRITING, EVALUATION, FLUSH = range(len(PHASES))
@@ -39,7 +42,7 @@ def main(folder: Path, arguments: Sequence[str], phase: Path, pause: Callable[[P
     if pause is not None:
         _stop(folder, pause)
     sys.argv = ["src.train", *arguments]
-    command.main(train.train, arguments)
+    command_line.main(train.train, arguments)
 
 
 def at(phase: Path) -> int:
@@ -64,7 +67,7 @@ def _show(path: Path) -> None:
 
         setattr(owner, name, marked)
 
-    mark(training.Network, "fit", TRAINING, then=EVALUATION)
+    mark(learner.NetworkLearner, "fit", TRAINING, then=EVALUATION)
     mark(checkpoints, "write", WRITING)
     mark(core, "evaluate", EVALUATION)
     mark(final, "evaluate_test", EVALUATION)

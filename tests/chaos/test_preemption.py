@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Run
 
-from src.tracking.shipping import shipped
+from src.tracking.upload_state import shipped
 from tests import chaos
 from tests.records import whole_store
 

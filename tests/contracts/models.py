@@ -12,7 +12,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from src import checks, configuration
+from src.config import checks, composition
 
 MODELS = checks.options("model")
 
@@ -22,7 +22,7 @@ def composed(name: str) -> DictConfig:
     """The configuration of a model at the size of its contract."""
     found = contracts(name)
     assert len(found) == 1, f"conf/model/{name}.yaml: expected one line `# contract: data.shape=[...] ...`"
-    return configuration.compose([f"model={name}", "optimizer.lr=5e-3", *found[0][1].split()])
+    return composition.compose([f"model={name}", "optimizer.lr=5e-3", *found[0][1].split()])
 
 
 def contracts(name: str) -> list[tuple[str, str]]:
@@ -40,7 +40,7 @@ def small(name: str, shape: list[int] | None = None) -> dict[str, Any]:
     config = composed(name).copy()
     if shape:
         config.data.shape = shape
-    content: Any = OmegaConf.to_container(configuration.resolve(config))
+    content: Any = OmegaConf.to_container(composition.resolve(config))
     return content
 
 

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from src import assembly, checks, configuration
+from src.config import assembly, checks, composition
 from src.errors import InputError
 from src.protocols import Mix, Move
 
@@ -16,7 +16,7 @@ NAMES = [name for name in checks.options("augmentation") if name != "none"]
 
 
 def made(*overrides: str) -> Any:
-    content: Any = OmegaConf.to_container(configuration.resolve(configuration.compose(overrides)))
+    content: Any = OmegaConf.to_container(composition.resolve(composition.compose(overrides)))
     return assembly._with_steps(content["augmentation"], "augmentation")
 
 
@@ -95,7 +95,7 @@ def test_nothing_is_done_example_by_example(name, pixels):
 
 def test_a_classical_estimator_refuses_it(name, digits):
     _, prepared = digits
-    config = assembly.complete(configuration.compose(["+experiment=most_frequent", f"augmentation={name}"]), prepared)
+    config = assembly.complete(composition.compose(["+experiment=most_frequent", f"augmentation={name}"]), prepared)
     with pytest.raises(InputError, match="trainer=classical: expected augmentation=none"):
         assembly.build(config, prepared)
 

@@ -10,7 +10,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 
-from src import assembly, checks, configuration
+from src.config import assembly, checks, composition
+from src.data.base import Data
 from src.data.splitting import PARTS
 from src.data.store import Prepared
 from tests import discs
@@ -43,10 +44,10 @@ def test_the_data_sets_that_are_promised_are_there():
 
 @pytest.mark.parametrize("name", DATA)
 def test_it_composes_with_the_defaults(name):
-    config = configuration.compose([f"data={name}"])
+    config = composition.compose([f"data={name}"])
     assert config.data.dataset.name == name
     facts = {"shape": [3, 16, 16], "num_classes": 5} if config.data.shape is None else {}
-    resolved = configuration.resolve(config, facts=facts)
+    resolved = composition.resolve(config, facts=facts)
     assert resolved.model.input_shape == resolved.data.shape
     assert resolved.model.num_outputs == resolved.data.num_classes
     assert resolved.data.batch_size >= 1
@@ -61,7 +62,7 @@ def test_a_comment_says_what_it_is(name):
 
 @pytest.mark.parametrize("name", DATA)
 def test_its_source_has_a_stable_state(name, pictures, masks):
-    node = assembly.plain(configuration.compose([f"data={name}"]), "data.dataset.source")
+    node = assembly.plain(composition.compose([f"data={name}"]), "data.dataset.source")
     states = [instantiate(node).state() for _ in range(2)]
     assert states[0] == states[1]
     assert states[0]
@@ -69,7 +70,7 @@ def test_its_source_has_a_stable_state(name, pictures, masks):
 
 @pytest.mark.parametrize("name", DATA)
 def test_what_is_downloaded_has_its_hash(name):
-    source = assembly.plain(configuration.compose([f"data={name}"]), "data.dataset.source")
+    source = assembly.plain(composition.compose([f"data={name}"]), "data.dataset.source")
     source = source["files"] if "_target_" in source.get("files", {}) else source
     for file, digest in source.get("files", {}).items():
         assert re.fullmatch(r"[0-9a-f]{64}", digest), file
@@ -99,17 +100,19 @@ def check_prepared(config: Any, prepared: Prepared) -> None:
     everything = data.normalise(data.inputs(data.rows("train")[:2000]))
     assert abs(everything.mean()) < 0.1
     assert everything.std() == pytest.approx(1, abs=0.1)
-    check_assembled(data, data.rows("val"), content["data"]["num_classes"])
+    shown = data.show(int(chosen[0])).pixels
+    assert (shown.dtype, shown.shape[:2]) == (np.uint8, data.shape[1:])
+    check_assemble(data, data.rows("val"), content["data"]["num_classes"])
 
 
-def check_assembled(data: Any, rows: np.ndarray, num_classes: int) -> None:
+def check_assemble(data: Data, rows: np.ndarray, num_classes: int) -> None:
     """What is predicted in batches is scored example by example, each once, in any size of batch."""
     truth = data.targets(rows)
     flags = truth.ndim == 2
     truth = truth if flags else np.moveaxis(np.eye(num_classes, dtype=np.float32)[truth], -1, 1)
     for together in (3, len(rows)):
         batches = ({"answer": truth[i : i + together]} for i in range(0, len(rows), together))
-        found = list(data.assembled(rows, batches))
+        found = list(data.assemble(rows, batches))
         numbers = np.concatenate([index for index, _, _ in found])
         assert len(set(numbers)) == len(numbers)
         for index, outputs, target in found:
@@ -127,7 +130,7 @@ def test_fashion_mnist_is_prepared(fashion_mnist, data_cache):
 
 @pytest.mark.parametrize("settings", [[], ["data.size=8", "data.channels=1"]])
 def test_a_folder_of_pictures_is_prepared(pictures, settings):
-    config = configuration.compose(["data=image_folder", *settings])
+    config = composition.compose(["data=image_folder", *settings])
     prepared = assembly.prepare(config)
     assert prepared.card["classes"] == ["dark", "light"]
     assert prepared.facts["shape"] == ([1, 8, 8] if settings else [3, 32, 32])
@@ -156,7 +159,7 @@ def test_membranes_are_prepared(isbi2012, data_cache):
 
 @pytest.mark.parametrize("settings", [[], ["data.labels={0:ground,100:disc,200:square}", "data.parts={test:[3,11]}"]])
 def test_a_folder_of_pictures_with_masks_is_prepared(masks, settings):
-    config = configuration.compose(["data=mask_folder", "data.tile=16", "data.stride=16", "data.channels=1", *settings])
+    config = composition.compose(["data=mask_folder", "data.tile=16", "data.stride=16", "data.channels=1", *settings])
     prepared = assembly.prepare(config)
     check_prepared(config, prepared)
     assert prepared.card["classes"] == (["ground", "disc", "square"] if settings else ["0", "100", "200"])
@@ -167,7 +170,7 @@ def test_a_folder_of_pictures_with_masks_is_prepared(masks, settings):
 
 
 def test_an_edit_of_the_pictures_makes_another_folder(pictures):
-    config = configuration.compose(["data=image_folder"])
+    config = composition.compose(["data=image_folder"])
     before = assembly.prepare(config)
     path = pictures / "data/raw/images/dark/0.png"
     Image.new("RGB", (16, 16), "white").save(path)
@@ -179,10 +182,10 @@ def test_an_edit_of_the_pictures_makes_another_folder(pictures):
 
 @pytest.mark.parametrize("override", ["data.dataset.split.seed=1", "data.dataset.split.val=0.1", "data.size=16"])
 def test_another_way_of_preparing_makes_another_folder(pictures, override):
-    folders = {assembly.prepare(configuration.compose(["data=image_folder", *more])).folder for more in ([], [override])}
+    folders = {assembly.prepare(composition.compose(["data=image_folder", *more])).folder for more in ([], [override])}
     assert len(folders) == 2
 
 
 def test_the_batch_size_does_not(pictures):
     sizes = ([], ["data.batch_size=4"])
-    assert len({assembly.prepare(configuration.compose(["data=image_folder", *more])).folder for more in sizes}) == 1
+    assert len({assembly.prepare(composition.compose(["data=image_folder", *more])).folder for more in sizes}) == 1

@@ -58,8 +58,8 @@ def test_the_shape_of_the_answer(name):
     answer = build(name).eval()(x)
     if isinstance(answer, Reconstruction):
         assert answer.output.shape == x.shape
-        assert answer.code.shape[0] == len(x)
-        assert answer.code[0].numel() < x[0].numel()
+        assert answer.latent.shape[0] == len(x)
+        assert answer.latent[0].numel() < x[0].numel()
     else:
         assert answer.shape[:2] == (len(x), small(name)["data"]["num_classes"])
         assert answer.shape[2:] in ((), x.shape[2:])  # one for an example, or one for each of its pixels

@@ -17,7 +17,7 @@ def name(request) -> str:
 
 
 def noise(name: str, count: int = 6) -> Tensor:
-    return torch.randn(count, small(name)["model"]["code"], generator=torch.Generator().manual_seed(1))
+    return torch.randn(count, small(name)["model"]["latent_size"], generator=torch.Generator().manual_seed(1))
 
 
 def test_one_makes_what_the_other_takes(name):

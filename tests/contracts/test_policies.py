@@ -5,15 +5,15 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from src import assembly, checks, configuration
+from src.config import assembly, checks, composition
 from src.errors import InputError
-from src.tasks.divergence import Policy
+from src.optimization.divergence import Policy
 
 AVERAGING = [name for name in checks.options("averaging") if name != "none"]
 
 
 def built(prepared: Any, *overrides: str) -> Any:
-    config = assembly.complete(configuration.compose(overrides), prepared)
+    config = assembly.complete(composition.compose(overrides), prepared)
     return assembly.build(config, prepared).learner
 
 
@@ -44,9 +44,11 @@ def test_a_comment_says_what_it_is(group, name):
 
 
 def test_settings_out_of_range_are_refused_by_name(digits):
-    with pytest.raises(InputError, match=r"averaging: src.tasks.averaging.EMA refuses its settings: decay: .* received 2.0"):
+    with pytest.raises(
+        InputError, match=r"averaging: src.optimization.averaging.EMA refuses its settings: decay: .* received 2.0"
+    ):
         built(digits[1], "averaging=ema", "averaging.decay=2.0")
-    with pytest.raises(InputError, match=r"divergence: src.tasks.divergence.RollBack refuses its settings: factor: "):
+    with pytest.raises(InputError, match=r"divergence: src.optimization.divergence.RollBack refuses its settings: factor: "):
         built(digits[1], "divergence=roll_back", "divergence.factor=0.0")
 
 
@@ -57,5 +59,5 @@ def test_a_classical_estimator_refuses_an_average(name, digits):
 
 
 def test_a_classical_estimator_has_no_policy(digits):
-    config: Any = OmegaConf.to_container(assembly.complete(configuration.compose(["+experiment=most_frequent"]), digits[1]))
+    config: Any = OmegaConf.to_container(assembly.complete(composition.compose(["+experiment=most_frequent"]), digits[1]))
     assert config["divergence"] is None

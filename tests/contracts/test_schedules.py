@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig
 
-from src import assembly, checks, configuration
+from src.config import assembly, checks, composition
 from src.data.store import Prepared
 from src.errors import InputError
 from tests.nets import end, fit, values
@@ -24,7 +24,7 @@ OPTIMIZERS, SCHEDULERS = checks.options("optimizer"), checks.options("scheduler"
 
 
 def trained(digits: tuple[DictConfig, Prepared], folder: Path, *overrides: str) -> Any:
-    experiment = assembly.build(assembly.complete(configuration.compose([*SHORT, *overrides]), digits[1]), digits[1])
+    experiment = assembly.build(assembly.complete(composition.compose([*SHORT, *overrides]), digits[1]), digits[1])
     return fit(experiment.learner, experiment.data, folder)
 
 
@@ -90,6 +90,8 @@ def test_what_a_schedule_cannot_do_is_said_before_the_first_step(digits, tmp_pat
 
 
 def test_a_share_that_makes_no_sense_is_refused(digits):
-    config = assembly.complete(configuration.compose(["scheduler=warm_up_cosine", "scheduler.share=1.0"]), digits[1])
-    with pytest.raises(InputError, match=r"scheduler: src.tasks.schedule.WarmUpCosine refuses its settings: share: .*1.0"):
+    config = assembly.complete(composition.compose(["scheduler=warm_up_cosine", "scheduler.share=1.0"]), digits[1])
+    with pytest.raises(
+        InputError, match=r"scheduler: src.optimization.schedule.WarmUpCosine refuses its settings: share: .*1.0"
+    ):
         assembly.build(config, digits[1])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from src import assembly, configuration
+from src.config import assembly, composition
 from src.data.augmentation import Augmentation
 from src.errors import InputError
 from src.protocols import Mix
@@ -114,7 +114,7 @@ def test_classes_are_moved_by_the_nearest_value_and_0_comes_in_from_outside():
 def test_no_class_comes_about_between_two_others():
     """By the elastic step as it ships, which bends pictures by interpolation."""
     torch.manual_seed(0)
-    content = OmegaConf.to_container(configuration.compose(["augmentation=elastic"]).augmentation)
+    content = OmegaConf.to_container(composition.compose(["augmentation=elastic"]).augmentation)
     _, changes = assembly._with_steps(content, "augmentation")(torch.zeros(4, 1, 64, 64, dtype=torch.uint8))
     maps = torch.zeros(4, 1, 64, 64)
     maps[:, :, 16:48, 16:48] = 2

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from src import assembly, configuration
+from src.config import assembly, composition
 from src.data.sources import idx
 from src.data.sources.digits import Digits
 from src.data.sources.files import Published
@@ -254,7 +254,7 @@ def test_the_real_fashion_mnist(fashion_mnist):
     statistics = card["statistics"]["image"]
     assert statistics["mean"] == pytest.approx([0.2860], abs=2e-3)
     assert statistics["std"] == pytest.approx([0.3530], abs=2e-3)
-    resolved = configuration.resolve(config, facts=prepared.facts)
+    resolved = composition.resolve(config, facts=prepared.facts)
     assert resolved.data.shape == [1, 28, 28]
 
 

@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from src import assembly, configuration
-from src.assembly import Experiment
+from src.config import assembly, composition
+from src.config.assembly import Experiment
 from src.evaluation import core
 from src.evaluation.core import Result
+from src.protocols import NullSink
 
 
 @pytest.fixture(scope="session")
@@ -16,11 +17,11 @@ def build(digits, tmp_path_factory) -> Callable[..., Experiment]:
     _, prepared = digits
 
     def make(*overrides: str, fit: bool = True) -> Experiment:
-        config = configuration.compose(overrides)
+        config = composition.compose(overrides)
         experiment = assembly.build(assembly.complete(config, prepared), prepared)
         if fit:
             folder = tmp_path_factory.mktemp("fit")
-            experiment.learner.fit(experiment.data, folder=folder, log=lambda *_: None, flush=lambda: None, resume=None)
+            experiment.learner.fit(experiment.data, folder=folder, sink=NullSink())
         return experiment
 
     return make

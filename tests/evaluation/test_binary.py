@@ -5,25 +5,26 @@ import pytest
 import torch
 from sklearn import metrics as reference
 
-from src import assembly, configuration
-from src.assembly import Experiment
+from src.config import assembly, composition
+from src.config.assembly import Experiment
 from src.evaluation import core
 from src.evaluation.attribution import Saliency
 from src.evaluation.core import Result
 from src.evaluation.explanation import Explanation
+from src.protocols import NullSink
 
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory) -> tuple[Experiment, Result]:
     """A small CNN that tells threes from eights, and its test part."""
     place = f"paths.prepared={tmp_path_factory.mktemp('binary')}"
-    config = configuration.compose(
+    config = composition.compose(
         ["+experiment=binary", place, "trainer.max_epochs=2", "trainer.accelerator=cpu", "model.width=4"]
     )
     prepared = assembly.prepare(config)
     experiment = assembly.build(assembly.complete(config, prepared), prepared)
     folder = tmp_path_factory.mktemp("fit")
-    experiment.learner.fit(experiment.data, folder=folder, log=lambda *_: None, flush=lambda: None, resume=None)
+    experiment.learner.fit(experiment.data, folder=folder, sink=NullSink())
     return experiment, core.evaluate(experiment, "test")
 
 
@@ -58,7 +59,7 @@ def test_both_classes_are_explained(judged):
     experiment, result = judged
     table = result.table
     both = pd.concat([table[table["prediction"] == answer][:2] for answer in (0, 1)])
-    found = Explanation(mistakes=0, right=4, saliency=Saliency()).examine(
+    found = Explanation(mistakes=0, right=4, saliency=Saliency()).analyse(
         Result(result.part, both, result.metrics, result.intervals), experiment
     )
     assert "saliency_randomised_correlation" in found.metrics

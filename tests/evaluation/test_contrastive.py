@@ -1,4 +1,4 @@
-"""How codes are spread, and which lie together."""
+"""How latents are spread, and which lie together."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from src.evaluation import codes, core
+from src.evaluation import core, latents
 from src.evaluation.contrastive import Contrastive
 from src.models.encoded import Encoded
 from src.tasks import contrastive
@@ -17,14 +17,14 @@ from tests.nets import everything, network
 @pytest.fixture
 def experiment(images):
     data = images()
-    model = partial(Encoded, input_shape=(1, 8, 8), hidden=[16], code=6, num_outputs=4)
+    model = partial(Encoded, input_shape=(1, 8, 8), hidden=[16], latent_size=6, num_outputs=4)
     learner = network(data, model=model, task=contrastive.Contrastive, metric="val/loss", augmentation=everything())
     evaluation = Contrastive(data=data, headline={"probe_accuracy": "max"})
     return SimpleNamespace(data=data, prepared=data.prepared, learner=learner, evaluation=evaluation)
 
 
 def scores(experiment: SimpleNamespace, found: np.ndarray) -> tuple[dict, dict]:
-    return experiment.evaluation.scores(pd.DataFrame({"target": 0, **codes.columns(found)}))
+    return experiment.evaluation.scores(pd.DataFrame({"target": 0, **latents.columns(found)}))
 
 
 def test_codes_in_one_place_are_not_spread_at_all(experiment):
@@ -54,7 +54,7 @@ def test_a_part_of_few_examples_has_what_can_be_said_of_it(experiment, count):
 
 def test_an_evaluation_says_how_codes_are_spread_and_what_they_know(experiment):
     result = core.evaluate(experiment, "test")
-    assert list(result.table.columns) == ["index", "target", *(f"code_{number}" for number in range(6))]
+    assert list(result.table.columns) == ["index", "target", *(f"latent_{number}" for number in range(6))]
     assert set(result.metrics) == {"test/uniformity", "test/effective_rank", "test/probe_accuracy"}
     assert 1 <= result.metrics["test/effective_rank"] <= 6
     assert core.evaluate(experiment, "test").metrics == result.metrics
@@ -68,7 +68,7 @@ def test_beside_an_example_stand_those_with_the_nearest_codes(experiment):
     (_, firsts) = np.unique(table["target"], return_index=True)
     lines = np.sort(firsts)
     assert len(shown) == 10 * len(lines)
-    found = codes.of(table)
+    found = latents.of(table)
     unit = found / np.linalg.norm(found, axis=1, keepdims=True)
     images = experiment.data.inputs(table["index"].to_numpy())[:, 0] / 255
     for line, own in enumerate(lines):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from src.baselines import Classical
+from src.estimators.classical import Classical
 from src.evaluation import core
 from src.evaluation.classification import Classification
 from src.evaluation.core import bootstrap, interval
@@ -114,9 +114,9 @@ def test_there_are_at_most_as_many_top_places_as_classes():
 
 def test_reconstructions():
     evaluation = Reconstruction(data=predicted(CLASSES), headline={"error": "min"})
-    outputs = {"error": np.array([0.1, 0.3, 0.2]), "code": np.arange(6).reshape(3, 2)}  # the first number is zero
+    outputs = {"error": np.array([0.1, 0.3, 0.2]), "latent": np.arange(6).reshape(3, 2)}  # the first number is zero
     found = pd.DataFrame(evaluation.columns(outputs, np.array([0, 1, 2])))
-    assert list(found.columns) == ["target", "prediction", "code_0", "code_1"]
+    assert list(found.columns) == ["target", "prediction", "latent_0", "latent_1"]
     values, intervals = evaluation.scores(found)
     assert values.pop("active") == pytest.approx(5 / 6)
     assert values == {"error": pytest.approx(0.2), "error_worst": 0.3, "explained_variance": pytest.approx(0.8)}
@@ -160,7 +160,7 @@ def test_what_is_saved_can_be_read_and_does_not_change(experiment, tmp_path):
     assert metrics["test/accuracy"] == result.metrics["test/accuracy"]
     assert set(core.read_json(tmp_path / "intervals.json")) == set(result.intervals)
     judged = {"evaluation": {"top_k": 3}, "explanation": None, "robustness": None}
-    assert core.read_json(tmp_path / "judged.json") == judged
+    assert core.read_json(tmp_path / "evaluation_settings.json") == judged
     assert {path.name for path in written} == {"confusion.png", "reliability.png", "mistakes.png"}
     before = {path.name: path.read_bytes() for path in (*written, tmp_path / "predictions.parquet")}
     core.save(core.evaluate(experiment, "test", tmp_path), tmp_path, experiment)

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from src.evaluation import core
+from src.evaluation.analysis import analyse
 from src.evaluation.attribution import GradCam, Saliency
-from src.evaluation.examination import examine
 from src.evaluation.explanation import ALIKE, Explanation
 from src.evaluation.layers import Attention
 
@@ -17,7 +17,7 @@ VIEWS = ["filters", "activations"]
 @pytest.fixture(scope="module")
 def found(trained):
     experiment, result = trained
-    return experiment.examinations["explanation"].examine(result, experiment)
+    return experiment.analyses["explanation"].analyse(result, experiment)
 
 
 def labels(figure) -> list[str]:
@@ -52,7 +52,7 @@ def test_the_worst_mistakes_stand_first_each_above_its_maps(found, trained):
 
 def test_it_is_the_same_every_time(found, trained, tmp_path):
     experiment, result = trained
-    again = experiment.examinations["explanation"].examine(result, experiment)
+    again = experiment.analyses["explanation"].analyse(result, experiment)
     assert again.metrics == found.metrics
     for name, figure in again.figures.items():
         one, other = (core.draw(drawn, tmp_path / f"{name}.png").read_bytes() for drawn in (figure, found.figures[name]))
@@ -64,7 +64,7 @@ def test_a_network_of_half_the_bits_is_explained_too(build):
     experiment = build("+experiment=cnn", "model.width=8", "trainer.max_epochs=1", "trainer.precision=bf16-true")
     result = core.evaluate(experiment, "val")
     assert next(experiment.learner.task.scoring.parameters()).dtype == torch.bfloat16
-    found = experiment.examinations["explanation"].examine(result, experiment)
+    found = experiment.analyses["explanation"].analyse(result, experiment)
     assert set(found.figures) == {"explanation", *VIEWS}
     assert set(found.metrics) == {f"{name}_randomised_correlation" for name in (*ATTRIBUTIONS, *VIEWS)}
 
@@ -85,7 +85,7 @@ class Nothing:
 
 def test_an_explanation_that_does_not_depend_on_the_network_is_warned_of(trained):
     experiment, result = trained
-    found = Explanation(copy=Copy(), nothing=Nothing(), saliency=Saliency()).examine(result, experiment)
+    found = Explanation(copy=Copy(), nothing=Nothing(), saliency=Saliency()).analyse(result, experiment)
     assert found.metrics["copy_randomised_correlation"] == pytest.approx(1)
     assert "nothing_randomised_correlation" not in found.metrics
     copy, nothing, saliency = (
@@ -111,7 +111,7 @@ def test_what_a_network_does_not_have_is_left_out_and_said(build, capfd):
     experiment = build("+experiment=fnn", "explanation=transformer", fit=False)
     result = core.evaluate(experiment, "test")
     capfd.readouterr()
-    found = experiment.examinations["explanation"].examine(result, experiment)
+    found = experiment.analyses["explanation"].analyse(result, experiment)
     said = capfd.readouterr().err
     for name in ("grad_cam", "activations", "attention", "attention_relevance"):
         assert f"explanation.{name}: left out, for it has no " in said
@@ -131,7 +131,7 @@ def test_what_takes_no_image_is_not_explained(build, capfd, tmp_path, experiment
     experiment = build(experiment, "explanation=default", fit="neighbours" in experiment)
     result = core.evaluate(experiment, "test")
     capfd.readouterr()
-    assert examine(experiment, result, tmp_path).metrics == result.metrics
+    assert analyse(experiment, result, tmp_path).metrics == result.metrics
     assert capfd.readouterr().err.startswith(f"explanation: left out, for {reason}")
     assert list(tmp_path.iterdir()) == []
 
@@ -140,7 +140,7 @@ def test_a_network_without_answers_shows_its_inside(build, capfd):
     experiment = build("+experiment=autoencoder", "model.channels=[4,8]", "explanation=default", fit=False)
     result = core.evaluate(experiment, "test")
     capfd.readouterr()
-    found = experiment.examinations["explanation"].examine(result, experiment)
+    found = experiment.analyses["explanation"].analyse(result, experiment)
     assert set(found.figures) == {"filters", "activations"}
     assert set(found.metrics) == {"filters_randomised_correlation", "activations_randomised_correlation"}
     said = "explanation of answers: left out, for Autoencoder does not give a vector of scores for an image.\n"
@@ -152,7 +152,7 @@ def test_a_network_that_gives_no_vector_is_not_explained(trained, capfd):
     task = experiment.learner.task
     network, task.model = task.model, nn.Conv2d(1, 2, 3)
     try:
-        assert Explanation(saliency=Saliency()).examine(result, experiment).figures == {}
+        assert Explanation(saliency=Saliency()).analyse(result, experiment).figures == {}
     finally:
         task.model = network
     assert "Conv2d does not give a vector of scores" in capfd.readouterr().err
@@ -180,5 +180,5 @@ def test_weights_that_are_moved_to_be_asked_can_have_gradients(build, monkeypatc
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_network_on_a_gpu_is_explained(build, tmp_path):
     experiment = build("+experiment=cnn", "trainer.accelerator=gpu", "trainer.max_epochs=1", "robustness=default")
-    result = examine(experiment, core.evaluate(experiment, "test"), tmp_path)
+    result = analyse(experiment, core.evaluate(experiment, "test"), tmp_path)
     assert {"test/saliency_randomised_correlation", "test/accuracy_corrupted"} <= set(result.metrics)

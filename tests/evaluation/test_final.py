@@ -2,7 +2,7 @@
 
 import json
 
-from src.runs import Run
+from src.runs.folder import Run
 from tests.repository import ROOT, run
 
 

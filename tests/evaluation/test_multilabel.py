@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from sklearn import metrics as reference
 
-from src import assembly, configuration, metrics
+from src import metrics
+from src.config import assembly, composition
 from src.evaluation import core
-from src.evaluation.examination import examine
+from src.evaluation.analysis import analyse
 from src.evaluation.multilabel import MultiLabel
 
 CLASSES = ["cat", "dog", "fish"]
@@ -82,9 +83,9 @@ def test_the_surest_mistakes_are_worth_a_closer_look(predicted):
 
 def test_its_answers_are_explained(canvases, tmp_path):
     config, prepared = canvases
-    config = configuration.compose(["+experiment=multilabel", "explanation=default", "trainer.accelerator=cpu"])
+    config = composition.compose(["+experiment=multilabel", "explanation=default", "trainer.accelerator=cpu"])
     experiment = assembly.build(assembly.complete(config, prepared), prepared)
-    result = examine(experiment, core.evaluate(experiment, "test"), tmp_path)
+    result = analyse(experiment, core.evaluate(experiment, "test"), tmp_path)
     assert {"saliency_randomised_correlation", "grad_cam_randomised_correlation"} <= {
         name.partition("/")[2] for name in result.metrics
     }

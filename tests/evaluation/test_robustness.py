@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from src.evaluation import core
+from src.evaluation.analysis import analyse
 from src.evaluation.corruption import Blur, Contrast, Missing, Noise, Rotation
-from src.evaluation.examination import examine
 from src.evaluation.robustness import Robustness
 
 KINDS = {kind.__name__.lower(): kind for kind in (Noise, Blur, Rotation, Contrast, Missing)}
@@ -95,7 +95,7 @@ def test_a_step_that_spoils_nothing_is_refused():
 
 def test_accuracy_falls_with_the_strength_from_that_of_the_images_as_they_are(trained):
     experiment, result = trained
-    found = experiment.examinations["robustness"].examine(result, experiment)
+    found = experiment.analyses["robustness"].analyse(result, experiment)
     (table,) = found.tables.values()
     assert list(table.columns) == ["corruption", "strength", "value", "low", "high"]
     assert set(table["corruption"]) == set(KINDS)
@@ -109,7 +109,7 @@ def test_accuracy_falls_with_the_strength_from_that_of_the_images_as_they_are(tr
         assert last["value"] < clean - 0.1, name
         assert found.metrics[f"accuracy_under_{name}"] == pytest.approx(points["value"][1:].mean())
     assert found.metrics["accuracy_corrupted"] == pytest.approx(table[table["strength"] > 0]["value"].mean())
-    again = experiment.examinations["robustness"].examine(result, experiment)
+    again = experiment.analyses["robustness"].analyse(result, experiment)
     assert again.metrics == found.metrics
     curves = found.figures["robustness"]
     assert [ax.get_title() for ax in curves.axes if ax.get_visible()] == list(KINDS)
@@ -118,20 +118,20 @@ def test_accuracy_falls_with_the_strength_from_that_of_the_images_as_they_are(tr
 def test_a_strength_that_is_next_to_nothing_gives_exactly_the_numbers_of_the_images_as_they_are(trained):
     experiment, result = trained
     kinds = {name: kind(strengths=[1e-9]) for name, kind in KINDS.items()}
-    found = Robustness(**kinds).examine(result, experiment)
+    found = Robustness(**kinds).analyse(result, experiment)
     assert set(found.tables["robustness"]["value"]) == {result.metrics["test/accuracy"]}
 
 
 def test_only_so_many_examples_are_spoilt(trained):
     experiment, result = trained
-    found = Robustness(examples=50, noise=Noise(strengths=[0.1])).examine(result, experiment)
+    found = Robustness(examples=50, noise=Noise(strengths=[0.1])).analyse(result, experiment)
     right = (result.table["target"] == result.table["prediction"])[:50].mean()
     assert found.tables["robustness"]["value"][0] == pytest.approx(right, abs=1e-12)
 
 
 def test_a_classical_estimator_is_tried_alike(build, tmp_path):
     experiment = build("+experiment=k_nearest_neighbours", "robustness=default")
-    result = examine(experiment, core.evaluate(experiment, "test"), tmp_path)
+    result = analyse(experiment, core.evaluate(experiment, "test"), tmp_path)
     assert 0.1 < result.metrics["test/accuracy_corrupted"] < result.metrics["test/accuracy"]
     lines = (tmp_path / "tables/robustness.csv").read_text().splitlines()
     assert len(lines) == 1 + 5 * 6
@@ -142,6 +142,6 @@ def test_what_is_judged_by_itself_is_left_out(build, capfd):
     experiment = build("+experiment=autoencoder", "robustness=default", fit=False)
     result = core.evaluate(experiment, "test")
     capfd.readouterr()
-    found = experiment.examinations["robustness"].examine(result, experiment)
+    found = experiment.analyses["robustness"].analyse(result, experiment)
     assert (found.metrics, found.figures) == ({}, {})
     assert capfd.readouterr().err == "robustness: left out, for a spoilt image would be judged by itself.\n"

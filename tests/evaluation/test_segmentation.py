@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 import torch
 
-from src import assembly, configuration
-from src.assembly import Experiment
+from src.config import assembly, composition
+from src.config.assembly import Experiment
+from src.data.masks import Masks
 from src.errors import InputError
-from src.evaluation import contact, core, thresholds
+from src.evaluation import augmentation_preview, core, thresholds
 from src.evaluation.segmentation import Segmentation, unpacked
 from src.protocols import Outcome
 from src.tasks import segmentation
@@ -40,7 +41,7 @@ def build(project) -> Callable[..., Experiment]:
     discs.write(project / "data/raw/masks", 2, height=33, width=70)
 
     def make(*overrides: str) -> Experiment:
-        config = configuration.compose([*SETTINGS, *overrides])
+        config = composition.compose([*SETTINGS, *overrides])
         prepared = assembly.prepare(config)
         return assembly.build(assembly.complete(config, prepared), prepared)
 
@@ -65,9 +66,15 @@ def blended(experiment: Experiment, rows: np.ndarray) -> dict[int, np.ndarray]:
     return found
 
 
+def named_classes(*classes: str) -> Masks:
+    """Masks without a store, of which scores ask the classes alone."""
+    data = object.__new__(Masks)
+    data.classes = [*classes]
+    return data
+
+
 def test_a_class_that_is_said_but_not_there_counts_as_in_training():
-    data = SimpleNamespace(classes=["ground", "disc", "square"], whole=None)
-    evaluation = Segmentation(data=data, headline={"dice_macro": "max"})
+    evaluation = Segmentation(data=named_classes("ground", "disc", "square"), headline={"dice_macro": "max"})
     truth = np.array([[[0, 0], [1, 1]]], dtype=np.uint8)
     logits = torch.eye(3)[torch.tensor([[[0, 2], [1, 1]]])].permute(0, 3, 1, 2)
     table = pd.DataFrame({"index": [0], **evaluation.columns({"probability": logits.numpy()}, truth)})
@@ -129,14 +136,14 @@ def test_masks_would_not_turn_with_spoilt_pictures(build, capfd):
     experiment = build("robustness=default")
     result = core.evaluate(experiment, "test")
     capfd.readouterr()
-    found = experiment.examinations["robustness"].examine(result, experiment)
+    found = experiment.analyses["robustness"].analyse(result, experiment)
     assert capfd.readouterr().err.startswith("robustness.rotation: left out, for the masks")
     assert "dice_macro_under_noise" in found.metrics
     assert "rotation" not in set(found.tables["robustness"]["corruption"])
 
 
 def test_a_class_that_is_neither_there_nor_said_has_no_score():
-    evaluation = Segmentation(data=SimpleNamespace(classes=["a", "b", "c"], whole=None), headline={})
+    evaluation = Segmentation(data=named_classes("a", "b", "c"), headline={})
     truth = np.zeros((1, 4, 4), dtype=np.uint8)
     truth[:, 1:] = 1
     probability = np.zeros((1, 3, 4, 4), dtype=np.float32)
@@ -180,7 +187,7 @@ def test_tiles_are_explained_those_with_most_errors_first(build):
     )
     apart = [abs(place[i, :2] - place[j, :2]).max() >= 16 for i in range(4) for j in range(i) if group[i] == group[j]]
     assert all(apart)
-    found = experiment.examinations["explanation"].examine(result, experiment)
+    found = experiment.analyses["explanation"].analyse(result, experiment)
     assert set(found.figures) == {"explanation", "filters", "activations"}
     assert {"saliency_randomised_correlation", "grad_cam_randomised_correlation"} <= set(found.metrics)
 
@@ -193,12 +200,12 @@ def test_the_scores_of_a_picture_are_the_means_over_its_pixels(build):
 
 
 def test_masks_lie_over_the_pictures_of_the_contact_sheet(build):
-    (ax,) = contact.sheet(build())["augmentation"].axes
+    (ax,) = augmentation_preview.sheet(build())["augmentation"].axes
     shown = np.array([image.get_array() for image in ax.images])
-    assert shown.shape == (contact.COLUMNS * contact.ROWS, 16, 16, 3)
+    assert shown.shape == (augmentation_preview.COLUMNS * augmentation_preview.ROWS, 16, 16, 3)
     coloured = np.ptp(shown, axis=-1) > 0.05
-    assert coloured[: contact.ROWS].any()
-    assert coloured[contact.ROWS :].any()
+    assert coloured[: augmentation_preview.ROWS].any()
+    assert coloured[augmentation_preview.ROWS :].any()
     assert not coloured.all()
 
 
@@ -213,7 +220,7 @@ def test_the_packaged_predictor_answers_for_each_pixel(build, project):
     assert found.shape == (5, 3, 16, 16)
     assert np.allclose(found, expected, atol=1e-5)
     assert core.latency(experiment, budget=0.01)["latency_one_ms"] > 0
-    assert experiment.learner.flops(experiment.data) > 0
+    assert experiment.learner.check(experiment.data).flops
 
 
 @pytest.mark.parametrize(
@@ -230,10 +237,10 @@ def test_a_model_that_does_not_fit_is_refused(build, changed, message):
 
 
 def refused(*overrides: str) -> None:
-    config = configuration.compose(overrides)
+    config = composition.compose(overrides)
     prepared = assembly.prepare(config)
     experiment = assembly.build(assembly.complete(config, prepared), prepared)
-    experiment.learner.flops(experiment.data)
+    experiment.learner.check(experiment.data)
 
 
 def test_images_without_masks_are_refused(build):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.optim import Adam
 
-from src.evaluation import codes, core, generation
+from src.evaluation import core, generation, latents
 from src.evaluation.variational import Variational
 from src.layers.priors import Mixture
 from src.models.vae import VAE
@@ -20,18 +20,18 @@ from tests.nets import network
 @pytest.fixture
 def experiment(images):
     data = images()
-    model = partial(VAE, input_shape=(1, 8, 8), channels=[4], hidden=[], code=3)
+    model = partial(VAE, input_shape=(1, 8, 8), channels=[4], hidden=[], latent_size=3)
     learner = network(
         data, model=model, task=variational.Variational, metric="val/negative_elbo", optimizer=partial(Adam, lr=0.01)
     )
     evaluation = Variational(data=data, headline={"negative_elbo": "min", "kl": None})
-    config = {"seed": 0, "model": {"code": 3}}
+    config = {"seed": 0, "model": {"latent_size": 3}}
     return SimpleNamespace(data=data, prepared=data.prepared, learner=learner, evaluation=evaluation, config=config)
 
 
 def test_the_bound_is_the_sum_of_its_terms(experiment):
     result = core.evaluate(experiment, "test")
-    assert list(result.table.columns) == ["index", "target", "prediction", "kl", "code_0", "code_1", "code_2"]
+    assert list(result.table.columns) == ["index", "target", "prediction", "kl", "latent_0", "latent_1", "latent_2"]
     metrics = result.metrics
     assert metrics["test/negative_elbo"] == pytest.approx(metrics["test/kl"] + metrics["test/cross_entropy"])
     low, high = result.intervals["test/negative_elbo"]
@@ -46,11 +46,11 @@ def test_codes_that_tell_classes_are_good_features(experiment, monkeypatch):
 
         def predict(data, rows, size=size):
             rng = np.random.default_rng(0)
-            yield {"code": size * np.eye(3)[data.targets(rows)] + 0.01 * rng.normal(size=(len(rows), 3))}
+            yield {"latent": size * np.eye(3)[data.targets(rows)] + 0.01 * rng.normal(size=(len(rows), 3))}
 
         monkeypatch.setattr(experiment.learner, "predict", predict)
         (outputs,) = predict(experiment.data, rows)
-        assert codes.probe(told.assign(**codes.columns(outputs["code"])), experiment) == {"probe_accuracy": expected}
+        assert latents.probe(told.assign(**latents.columns(outputs["latent"])), experiment) == {"probe_accuracy": expected}
 
 
 def test_one_class_alone_has_no_features(experiment):
@@ -78,12 +78,12 @@ def test_samples_are_those_of_the_prior(experiment):
 
 def test_samples_of_a_learned_prior_are_made_of_its_codes(images):
     data = images()
-    model = partial(VAE, input_shape=(1, 8, 8), channels=[], hidden=[], code=3, prior=partial(Mixture, components=4))
+    model = partial(VAE, input_shape=(1, 8, 8), channels=[], hidden=[], latent_size=3, prior=partial(Mixture, components=4))
     learner = network(data, model=model, task=variational.Variational, metric="val/negative_elbo")
     noise = np.random.default_rng(0).standard_normal((5, 3), dtype=np.float32)
-    made = generation.drawn(SimpleNamespace(learner=learner, config={"seed": 0, "model": {"code": 3}}), 5)
-    codes = learner.task.model.prior.codes(torch.from_numpy(noise)).detach().numpy()
-    assert np.array_equal(made, learner.generate(codes))
+    made = generation.drawn(SimpleNamespace(learner=learner, config={"seed": 0, "model": {"latent_size": 3}}), 5)
+    latents = learner.task.model.prior.latents(torch.from_numpy(noise)).detach().numpy()
+    assert np.array_equal(made, learner.generate(latents))
     assert not np.allclose(made, learner.generate(noise))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from src.runs import Run
+from src.runs.folder import Run
 from tests.nets import end, points, same
 from tests.repository import ROOT, environment
 

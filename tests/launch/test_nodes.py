@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from src.runs import Run
+from src.runs.folder import Run
 from tests.launch import LONG, agrees, reached, runs, until
 from tests.namespaces import Node, two_nodes
 
@@ -54,7 +54,7 @@ def undisturbed(nodes, tmp_path_factory) -> Run:
 
 
 def test_the_nodes_can_compute_together(nodes, tmp_path):
-    commands = start(nodes, tmp_path, "-m", "src.launch.meeting", "gloo")
+    commands = start(nodes, tmp_path, "-m", "src.launch.collective_check", "gloo")
     assert all("Traceback" not in error for _, error in finish(commands))
     assert [command.returncode for command in commands] == [0, 0]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from src.runs import Run
+from src.runs.folder import Run
 from tests.launch import ends_alike
 from tests.records import whole_store
 from tests.repository import ROOT, clone, environment, repro, run

@@ -1,4 +1,4 @@
-"""Divergences from priors, and codes that are drawn from them."""
+"""Divergences from priors, and latents that are drawn from them."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from src.layers.priors import Mixture, Normal
 @pytest.fixture
 def mixture() -> Mixture:
     torch.manual_seed(0)
-    made = Mixture(code=2, components=3)
+    made = Mixture(latent_size=2, components=3)
     with torch.no_grad():
         made.means.copy_(torch.tensor([[-4.0, 0.0], [0.0, 3.0], [5.0, 5.0]]))
         made.log_variances.copy_(torch.tensor([[0.0, 0.0], [-2.0, 0.0], [0.5, -1.0]]))
@@ -30,50 +30,50 @@ def test_the_divergence_from_the_standard_normal_is_the_exact_one():
     mean, log_variance = torch.randn(7, 4), torch.randn(7, 4)
     posterior = Distribution(mean, (log_variance / 2).exp())
     expected = kl_divergence(posterior, Distribution(0.0, 1.0)).sum(dim=1)
-    assert torch.allclose(Normal(code=4).divergence(mean, log_variance, posterior.sample()), expected, rtol=1e-5)
+    assert torch.allclose(Normal(latent_size=4).divergence(mean, log_variance, posterior.sample()), expected, rtol=1e-5)
 
 
 @torch.no_grad()
 def test_the_divergence_from_a_mixture_is_that_of_the_code_that_was_drawn(mixture):
     mean, log_variance = torch.randn(7, 2), torch.randn(7, 2)
     posterior = Independent(Distribution(mean, (log_variance / 2).exp()), 1)
-    code = posterior.sample()
-    expected = posterior.log_prob(code) - distribution(mixture).log_prob(code)
-    assert torch.allclose(mixture.divergence(mean, log_variance, code), expected, atol=1e-4)
+    latent = posterior.sample()
+    expected = posterior.log_prob(latent) - distribution(mixture).log_prob(latent)
+    assert torch.allclose(mixture.divergence(mean, log_variance, latent), expected, atol=1e-4)
 
 
 @torch.no_grad()
 def test_one_component_at_the_origin_is_the_standard_normal_on_average():
     torch.manual_seed(0)
-    one = Mixture(code=3, components=1)
+    one = Mixture(latent_size=3, components=1)
     nn.init.zeros_(one.means)
     mean, log_variance = torch.full((200_000, 3), 0.5), torch.full((200_000, 3), -1.0)
-    code = mean + torch.randn_like(mean) * (log_variance / 2).exp()
-    expected = Normal(code=3).divergence(mean[:1], log_variance[:1], code[:1])
-    assert float(one.divergence(mean, log_variance, code).mean()) == pytest.approx(float(expected), abs=0.01)
+    latent = mean + torch.randn_like(mean) * (log_variance / 2).exp()
+    expected = Normal(latent_size=3).divergence(mean[:1], log_variance[:1], latent[:1])
+    assert float(one.divergence(mean, log_variance, latent).mean()) == pytest.approx(float(expected), abs=0.01)
 
 
 @torch.no_grad()
 def test_codes_are_those_of_the_distribution(mixture):
     noise = torch.randn(30_000, 2, generator=torch.Generator().manual_seed(1))
-    codes = mixture.codes(noise)
-    assert torch.equal(codes, mixture.codes(noise))
-    assert codes.dtype == torch.float32
-    place = torch.cdist(codes, mixture.means).argmin(dim=1)
-    assert torch.allclose(place.bincount() / len(codes), torch.full((3,), 1 / 3), atol=0.02)
+    latents = mixture.latents(noise)
+    assert torch.equal(latents, mixture.latents(noise))
+    assert latents.dtype == torch.float32
+    place = torch.cdist(latents, mixture.means).argmin(dim=1)
+    assert torch.allclose(place.bincount() / len(latents), torch.full((3,), 1 / 3), atol=0.02)
     for axis in (0, 1):
         parts = Distribution(mixture.means[:, axis], (mixture.log_variances[:, axis] / 2).exp())
         marginal = MixtureSameFamily(Categorical(torch.ones(3)), parts)
-        assert kstest(codes[:, axis].numpy(), lambda x, of=marginal: of.cdf(torch.from_numpy(x)).numpy()).pvalue > 0.01
-    assert torch.equal(Normal(code=2).codes(noise), noise)
+        assert kstest(latents[:, axis].numpy(), lambda x, of=marginal: of.cdf(torch.from_numpy(x)).numpy()).pvalue > 0.01
+    assert torch.equal(Normal(latent_size=2).latents(noise), noise)
 
 
 @torch.no_grad()
 def test_numbers_far_out_give_codes_all_the_same(mixture):
     noise = torch.tensor([[-40.0, 0.0], [40.0, 0.0], [0.0, 40.0]])
-    assert mixture.codes(noise).isfinite().all()
+    assert mixture.latents(noise).isfinite().all()
 
 
 def test_a_mixture_of_nothing_is_refused():
     with pytest.raises(ValueError, match=r"model\.prior\.components: expected 1 or more; received 0"):
-        Mixture(code=2, components=0)
+        Mixture(latent_size=2, components=0)

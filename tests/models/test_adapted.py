@@ -14,8 +14,9 @@ from torch.nn.functional import cross_entropy
 from torch.optim import SGD
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from src import configuration, hardware
+from src.config import composition
 from src.models.adapted import Adapted
+from src.optimization import hardware
 from src.protocols import Batch, Heads
 from src.tasks.classification import Classification
 
@@ -34,8 +35,8 @@ PAPERS = {
 
 
 def composed(settings: str, shape: list[int], classes: int = 3) -> Any:
-    config = configuration.compose([f"data.shape={shape}", f"data.num_classes={classes}", *f"model={settings}".split()])
-    return instantiate(OmegaConf.to_container(configuration.resolve(config))["model"])  # type: ignore[index]
+    config = composition.compose([f"data.shape={shape}", f"data.num_classes={classes}", *f"model={settings}".split()])
+    return instantiate(OmegaConf.to_container(composition.resolve(config))["model"])  # type: ignore[index]
 
 
 def only_shapes(settings: str, shape: list[int], classes: int = 3) -> Any:

@@ -8,7 +8,7 @@ from src.models.dcgan import DCGAN
 
 def pair(shape=(1, 8, 8), **settings) -> DCGAN:
     torch.manual_seed(0)
-    return DCGAN(input_shape=shape, code=5, width=3, **settings)
+    return DCGAN(input_shape=shape, latent_size=5, width=3, **settings)
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 4), (1, 28, 28), (3, 9, 14), (2, 7, 5)])
@@ -40,13 +40,13 @@ def test_the_spectral_norm_bounds_the_discriminator():
 
 
 def test_its_state_goes_there_and_back():
-    one, other = pair(), DCGAN(input_shape=(1, 8, 8), code=5, width=3)
+    one, other = pair(), DCGAN(input_shape=(1, 8, 8), latent_size=5, width=3)
     one.discriminator(one.generator(torch.randn(6, 5)))
     other.load_state_dict(one.state_dict())
-    codes = torch.randn(2, 5)
+    latents = torch.randn(2, 5)
     one.eval()
     other.eval()
-    assert torch.equal(one.discriminator(one.generator(codes)), other.discriminator(other.generator(codes)))
+    assert torch.equal(one.discriminator(one.generator(latents)), other.discriminator(other.generator(latents)))
 
 
 def test_too_small_a_picture_is_refused():

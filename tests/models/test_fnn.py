@@ -6,12 +6,12 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
 
-from src import configuration
+from src.config import composition
 
 
 def composed(*settings: str) -> nn.Module:
-    config = configuration.compose(["model=fnn", "data.shape=[1,4,4]", *settings])
-    model = instantiate(OmegaConf.to_container(configuration.resolve(config))["model"])  # type: ignore[index]
+    config = composition.compose(["model=fnn", "data.shape=[1,4,4]", *settings])
+    model = instantiate(OmegaConf.to_container(composition.resolve(config))["model"])  # type: ignore[index]
     assert isinstance(model, nn.Module)
     return model
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from src import assembly, configuration
+from src.config import assembly, composition
 from src.data.loader import Batches
 from tests.nets import fit, values
 
@@ -40,7 +40,7 @@ def pictures(project: Path) -> Path:
 @pytest.mark.parametrize("model", SIZES)
 def test_a_step_at_native_resolution(pictures, model):
     size = SIZES[model]
-    config = configuration.compose(
+    config = composition.compose(
         [
             f"+experiment={model}",
             f"data.root={pictures}",
@@ -96,7 +96,7 @@ def learned_by_heart(model: str, pictures: Path, folder: Path, accelerator: str)
         "trainer.max_epochs=40",
         "trainer.progress_bar=false",
     ]
-    config = configuration.compose(
+    config = composition.compose(
         [f"+experiment={model}", f"data.root={pictures}", f"trainer.accelerator={accelerator}", *settings]
     )
     prepared = assembly.prepare(config)

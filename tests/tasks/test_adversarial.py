@@ -12,17 +12,17 @@ from lightning.pytorch import Callback
 from torch import Tensor
 from torch.optim import Adam
 
-from src.callbacks.freezing import Freezing
-from src.callbacks.snapshots import Snapshots
 from src.errors import InputError, RunFailed
 from src.models.dcgan import DCGAN
+from src.optimization.averaging import EMA
+from src.optimization.divergence import Skip
 from src.protocols import Batch
 from src.tasks.adversarial import Adversarial, Hinge, Loss, NonSaturating
-from src.tasks.averaging import EMA
-from src.tasks.divergence import Skip
+from src.training.callbacks.freezing import Freezing
+from src.training.callbacks.snapshots import Snapshots
 from tests.nets import end, fit, network, points, same, values
 
-SMALL = partial(DCGAN, input_shape=(1, 8, 8), code=4, width=3)
+SMALL = partial(DCGAN, input_shape=(1, 8, 8), latent_size=4, width=3)
 SETTINGS = {"model": SMALL, "metric": "val/steps", "optimizer": partial(Adam, lr=2e-3, betas=(0.5, 0.999), fused=True)}
 
 
@@ -188,8 +188,8 @@ def test_it_learns_what_is_bright_and_goes_on_exactly(images, tmp_path, averagin
     assert values(tmp_path / "whole", "val/steps") == [8.0 * epoch for epoch in range(1, 7)]
     fresh = network(data, **settings)
     real = float(data.inputs(data.rows("train")).mean() / 255)
-    codes = np.random.default_rng(0).standard_normal((200, 4), dtype=np.float32)
-    before, after = (abs(float(made.generate(codes).mean()) - real) for made in (fresh, learner))
+    latents = np.random.default_rng(0).standard_normal((200, 4), dtype=np.float32)
+    before, after = (abs(float(made.generate(latents).mean()) - real) for made in (fresh, learner))
     assert after < before
 
 
@@ -222,7 +222,7 @@ def test_snapshots_of_what_makes_no_examples_are_refused(images):
     with pytest.raises(
         InputError, match=r"callbacks=snapshots: expected a task that makes examples .*; Classification does not"
     ):
-        network(images(), callbacks=lambda: [Snapshots(every=1)])
+        network(data := images(), callbacks=lambda: [Snapshots(every=1)]).check(data)
 
 
 @pytest.mark.parametrize("part", ["generator", "discriminator"])

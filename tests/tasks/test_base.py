@@ -215,7 +215,7 @@ def test_early_stopping_sees_the_metrics(images, tmp_path):
 
 def test_a_reconstruction_learns(images, tmp_path):
     data = images()
-    model = partial(Autoencoder, input_shape=(1, 8, 8), hidden=[16], code=4)
+    model = partial(Autoencoder, input_shape=(1, 8, 8), hidden=[16], latent_size=4)
     learner = network(
         data, model=model, task=Reconstruction, metric="val/error", optimizer=partial(Adam, lr=0.01), max_epochs=5
     )
@@ -257,12 +257,12 @@ def test_a_task_whose_targets_cannot_be_mixed_says_so_before_it_trains(images):
     data = images()
     learner = network(data, task=Brightness, metric="val/distance", augmentation=everything())
     with pytest.raises(InputError, match=r"augmentation: .*targets can be mixed; Brightness does not.*mixup, cutmix"):
-        learner.flops(data)
+        learner.check(data)
 
 
 def test_a_reconstruction_learns_from_augmented_examples(images, tmp_path):
     data = images()
-    model = partial(Autoencoder, input_shape=(1, 8, 8), hidden=[16], code=4)
+    model = partial(Autoencoder, input_shape=(1, 8, 8), hidden=[16], latent_size=4)
     settings = {"task": Reconstruction, "metric": "val/error", "optimizer": partial(Adam, lr=0.01), "max_epochs": 5}
     fit(network(data, model=model, augmentation=everything(), **settings), data, tmp_path / "run")
     errors = values(tmp_path / "run", "val/error")

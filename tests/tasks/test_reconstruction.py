@@ -1,4 +1,4 @@
-"""Clean targets of noisy inputs, and few numbers in a code."""
+"""Clean targets of noisy inputs, and few numbers in a latent."""
 
 from functools import partial
 
@@ -14,8 +14,8 @@ from src.protocols import Batch
 from src.tasks.reconstruction import Reconstruction
 from tests.nets import end, fit, network, same, values
 
-DENSE = partial(Autoencoder, input_shape=(1, 8, 8), hidden=[16], code=4)
-SPARSE = partial(SparseAutoencoder, input_shape=(1, 8, 8), hidden=[], code=40)
+DENSE = partial(Autoencoder, input_shape=(1, 8, 8), hidden=[16], latent_size=4)
+SPARSE = partial(SparseAutoencoder, input_shape=(1, 8, 8), hidden=[], latent_size=40)
 SETTINGS = {"metric": "val/error", "optimizer": partial(Adam, lr=0.01)}
 
 
@@ -56,7 +56,7 @@ def test_the_error_is_that_of_the_noisy_input_and_the_answer_that_of_the_input_i
     assert torch.equal(outputs["reconstruction"], x)
     assert torch.equal(outputs["restored"], outputs["noisy"])
     assert float(outputs["error"].mean()) == pytest.approx(0.25, abs=0.04)
-    assert set(task(Copying()).eval().predict(x)) == {"reconstruction", "error", "code"}
+    assert set(task(Copying()).eval().predict(x)) == {"reconstruction", "error", "latent"}
 
 
 @torch.no_grad()
@@ -66,7 +66,7 @@ def test_sparsity_is_in_the_loss_alone():
     batch = Batch(x, torch.zeros(6), torch.arange(6))
     plain, sparse = (task(model, sparsity=weight).eval() for weight in (0.0, 2.0))
     one, other = plain.step(batch), sparse.step(batch)
-    assert float(other.loss - one.loss) == pytest.approx(2 * float(model(x).code.abs().mean()), rel=1e-4)
+    assert float(other.loss - one.loss) == pytest.approx(2 * float(model(x).latent.abs().mean()), rel=1e-4)
     assert torch.equal(plain.measure(one)["error"][0], sparse.measure(other)["error"][0])
 
 
@@ -83,9 +83,9 @@ def test_a_penalty_makes_codes_sparse(images, tmp_path):
         learner = network(data, model=SPARSE, task=partial(Reconstruction, sparsity=weight), max_epochs=8, **SETTINGS)
         fit(learner, data, tmp_path / f"{weight}")
         learner.load(tmp_path / f"{weight}" / "last.ckpt")
-        codes = np.concatenate([part["code"] for part in learner.predict(data, data.rows("val"))])
-        assert codes.min() >= 0
-        active.append((codes > 0).mean())
+        latents = np.concatenate([part["latent"] for part in learner.predict(data, data.rows("val"))])
+        assert latents.min() >= 0
+        active.append((latents > 0).mean())
     assert active[1] < 0.5 * active[0]
 
 

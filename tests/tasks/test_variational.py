@@ -12,12 +12,12 @@ from torch.optim import Adam
 from src.data.transforms import Normalise
 from src.layers import priors
 from src.models.vae import VAE
+from src.optimization import deterministic_noise
 from src.protocols import Batch
-from src.tasks import drawing
 from src.tasks.variational import Variational
 from tests.nets import end, fit, network, same, values
 
-SMALL = partial(VAE, input_shape=(1, 8, 8), channels=[], hidden=[16], code=3)
+SMALL = partial(VAE, input_shape=(1, 8, 8), channels=[], hidden=[16], latent_size=3)
 SETTINGS = {"model": SMALL, "metric": "val/negative_elbo", "optimizer": partial(Adam, lr=0.01)}
 
 
@@ -45,10 +45,10 @@ def test_it_is_the_bound_of_the_paper():
     given, pixels = batch(made)
     answer = made.model(given.input)
     mean, log_variance = made.model.encoder(given.input).chunk(2, dim=1)
-    assert torch.equal(answer.code, mean)
+    assert torch.equal(answer.latent, mean)
     posterior = Normal(mean, (log_variance / 2).exp())
-    code = posterior.mean + posterior.stddev * drawing.normal(given.input, 3)
-    likelihood = Bernoulli(logits=made.model.decoder(code), validate_args=False).log_prob(pixels).sum(dim=(1, 2, 3))
+    latent = posterior.mean + posterior.stddev * deterministic_noise.normal(given.input, 3)
+    likelihood = Bernoulli(logits=made.model.decoder(latent), validate_args=False).log_prob(pixels).sum(dim=(1, 2, 3))
     divergence = kl_divergence(posterior, Normal(0.0, 1.0)).sum(dim=1)
     outcome = made.step(given)
     assert float(outcome.loss) == pytest.approx(float((divergence - likelihood).mean()), rel=1e-5)
@@ -57,7 +57,7 @@ def test_it_is_the_bound_of_the_paper():
     assert float(kl / count) == pytest.approx(float(divergence.mean()), rel=1e-5)
     outputs = made.predict(given.input)
     assert torch.allclose(outputs["error"] + outputs["kl"], divergence - likelihood, rtol=1e-4)
-    assert torch.allclose(outputs["reconstruction"], made.generate(outputs["code"]))
+    assert torch.allclose(outputs["reconstruction"], made.generate(outputs["latent"]))
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
-from src.runs import Run
+from src.runs.folder import Run
 from tests.pipelines.sweep import FNN, epochs, kill, records, start, study, sweep, until
 from tests.records import whole_store
 from tests.repository import ROOT, environment, run
@@ -161,7 +161,7 @@ def test_trials_of_two_processes_have_equal_parameters_and_are_pruned_as_a_whole
         config = yaml.safe_load((folder / "config.yaml").read_text())
         assert config["optimizer"]["lr"] == trial.params["optimizer.lr"]
     here = [process for process in psutil.process_iter(["cwd", "cmdline"]) if process.info["cwd"] == str(tmp_path)]
-    assert not [process for process in here if "src.launch.rank" in (process.info["cmdline"] or [])]
+    assert not [process for process in here if "src.launch.worker" in (process.info["cmdline"] or [])]
 
 
 def test_weights_are_kept_of_the_best_alone(searched):

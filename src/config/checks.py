@@ -1,0 +1,158 @@
+"""What can be wrong with a configuration, said so that its user can mend it: types, spelling, left-over keys."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from hydra.core.override_parser.types import Override
+from hydra.errors import ConfigCompositionException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.errors import InputError
+from src.runs.identity import flat
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+ADDED = ("experiment", "debug")  # groups that the defaults list leaves out, so that `+experiment=` works
+EXTRA = ("sweep", "finder")  # ... and those whose keys are their own
+
+
+def check_types(plain: DictConfig, config: DictConfig, overrides: Sequence[Override]) -> None:
+    """Refuses a value of another type than the one it replaces.
+
+    An integer may become a float; null takes anything, and anything may become null or auto.
+    """
+    for override in overrides:
+        key = override.get_key_element().lstrip("+~")
+        if override.is_delete() or override.is_add() or "@" in key:
+            continue
+        was, now = (_resolved(node, key) for node in (plain, config))
+        if was is None or now is None or _kind(was) == _kind(now) or now == "auto":
+            continue
+        expected = f"{_kind(was)}, as in {key}={was}"
+        raise InputError(f"{key}: expected {expected}; received {now!r}, {_kind(now)}.")
+
+
+def check_left_over(
+    plain: DictConfig,
+    config: DictConfig,
+    overrides: Sequence[Override],
+    choices: Mapping[str, Any],
+    extra: Sequence[Path],
+) -> None:
+    """Refuses a key that an experiment sets and the chosen groups do not have.
+
+    Such a key would be passed to whatever model, optimizer or trainer the command line chose instead.
+    """
+    added = tuple(override.get_key_element().lstrip("+~") for override in overrides if override.is_add())
+    known = dict(leaves(plain))
+    for key, _ in leaves(config):
+        group = key.partition(".")[0]
+        if key in known or group not in choices or any(key == new or key.startswith(f"{new}.") for new in added):
+            continue
+        inside = any(name.startswith(f"{key}.") for name in known)
+        parents = [key[:i] for i, char in enumerate(key) if char == "."]
+        if inside or any(parent in known for parent in parents):
+            continue  # a whole node replaced by another, as in model.hidden=[]
+        source = _source(key, choices, extra)
+        if source is None:
+            continue
+        inner = [name for name in known if name.startswith(f"{group}.")]
+        raise InputError(
+            f"{source} sets {key}, which {group}={choices[group]} does not have ({nearest(key, inner)}). "
+            f"Give that key its own file in conf/{group}, or choose the {group} that the file was written for."
+        )
+
+
+def unknown(error: ConfigCompositionException, parsed: Sequence[Override]) -> str:
+    """The message for an override that fits nothing: the nearest keys and groups."""
+    groups = [path.name for path in CONF.iterdir() if path.is_dir()]
+    chosen = [str(override.input_line) for override in parsed if override.get_key_element().lstrip("+~") in groups]
+    try:
+        plain = compose("train", overrides=chosen)  # with the keys of what is chosen here
+    except ConfigCompositionException:
+        plain = compose("train", overrides=[])
+    names = list(dict.fromkeys([key for key, _ in leaves(plain)] + _inner(plain) + groups))
+    for override in parsed:
+        key = override.get_key_element().lstrip("+~")
+        if override.is_add() and f"Multiple values for {key}." in str(error):
+            return f"{key} is chosen already: write {str(override.input_line).lstrip('+')}, without the +."
+        if f"'{key}'" in str(error) or f"'{override.input_line}'" in str(error) or str(override.input_line) in str(error):
+            if key in (*ADDED, *EXTRA) and not override.is_add():
+                return f"{key} is added to the defaults: write +{override.input_line}."
+            if new := _new(plain, key, override.value()):
+                return f"{key}: {new} is none of its keys so far; a new one is added by a +: '+{override.input_line}'."
+            if key in names:
+                return f"{key}: what is chosen here has no such option (`--cfg job` shows what it has); leave it out."
+            return f"{key}: there is no such option; {nearest(key, names)}. A new key is added by +{key}=..."
+    return str(error)
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    """The names that a mistyped one may have meant, or all of them when they are few."""
+    leaf: dict[str, str] = {}
+    for full in names:
+        leaf.setdefault(full.rpartition(".")[2], full)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    close += [leaf[match] for match in difflib.get_close_matches(name.rpartition(".")[2], list(leaf), n=3, cutoff=0.7)]
+    if close:
+        return "nearest: " + ", ".join(dict.fromkeys(close))
+    return "one of: " + ", ".join(sorted(names)) if len(names) <= 30 else "see --help for all of them"
+
+
+def options(group: str) -> list[str]:
+    """The names that can be chosen in a group of conf/."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def leaves(node: DictConfig) -> Iterator[tuple[str, Any]]:
+    """Every leaf as (dotted key, value), interpolations still open."""
+    return flat(OmegaConf.to_container(node, resolve=False))
+
+
+def _new(plain: DictConfig, key: str, value: Any) -> str | None:
+    """The first key that a group of keys is given and does not have; None where there is none, or no such group."""
+    node = OmegaConf.select(plain, key)
+    if not isinstance(value, Mapping) or not isinstance(node, DictConfig):
+        return None
+    return next((str(inner) for inner in value if inner not in node), None)
+
+
+def _inner(config: DictConfig, prefix: str = "") -> list[str]:
+    found = []
+    for key in map(str, config):
+        node = config._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
+            found += [f"{prefix}{key}", *_inner(node, f"{prefix}{key}.")]
+    return found
+
+
+def _source(key: str, choices: Mapping[str, Any], extra: Sequence[Path]) -> str | None:
+    """The file among the chosen experiments and debug settings that sets the key."""
+    for group in ADDED:
+        for option in str(choices.get(group) or "").strip("[]").split(","):
+            for folder in (CONF, *extra):
+                path = folder / group / f"{option.strip()}.yaml"
+                if path.is_file() and OmegaConf.select(OmegaConf.load(path), key, default=...) is not ...:
+                    return str(path.relative_to(CONF.parent) if folder == CONF else path)
+    return None
+
+
+def _resolved(config: DictConfig, key: str) -> Any:
+    try:
+        value = OmegaConf.select(config, key)
+    except OmegaConfBaseException:
+        return None  # an interpolation that only the prepared data can fill in
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "text"
+    return "a list" if isinstance(value, list) else "a group of keys"

@@ -1,0 +1,168 @@
+"""What every verb's command line shares: Hydra's flags, messages instead of tracebacks, exit codes.
+
+0 done, 1 failed, 2 wrong input, 3 in use elsewhere, 75 preempted by SIGTERM or SIGUSR1, 130 interrupted by SIGINT. After the
+last two the same command continues. 75 is EX_TEMPFAIL of sysexits.h, "try again later", by which a scheduler can requeue; the
+shell's 143 would say as well that a signal killed the process before it could save anything.
+"""
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from src import signals
+from src.config import checks, composition
+from src.config.defects import origin
+from src.errors import InputError, Stop
+
+PREEMPTED = 75
+FULL = {errno.ENOSPC: "is full", errno.EDQUOT: "has no quota left", errno.EROFS: "is read-only"}
+
+
+def main(verb: Callable[[DictConfig], Any], arguments: Sequence[str] | None = None) -> None:
+    """Composes the configuration from the command line, calls the verb, and exits with its code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    environment()
+    if any(argument.startswith("-") and not argument.startswith("--config-dir") for argument in arguments):
+        sys.exit(guard(lambda: _by_hydra(verb, arguments)))
+    sys.exit(guard(lambda: verb(configure(arguments))))
+
+
+def guard(work: Callable[[], Any]) -> int:
+    """Runs the work; gives the exit code, after the message that its user needs."""
+    try:
+        with signals.interrupting():
+            work()
+    except Stop as stop:
+        print(f"error: {stop}", file=sys.stderr)
+        return stop.code
+    except signals.Preempted as preempted:
+        print(f"preempted by {preempted}; the same command continues.", file=sys.stderr)
+        return PREEMPTED
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues.", file=sys.stderr)
+        return 130
+    except OSError as error:
+        if error.errno not in FULL and not isinstance(error, PermissionError):
+            raise
+        reason = FULL.get(error.errno or 0, "cannot be written")
+        where = error.filename or Path.cwd()
+        print(f"error: expected a disk with room and leave to write at {where}; it {reason}. ", end="", file=sys.stderr)
+        print("Make room or name another place (paths.runs=...); the same command then continues.", file=sys.stderr)
+        return 1
+    except Exception as defect:
+        print(origin(defect), file=sys.stderr)
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def configure(arguments: Sequence[str]) -> DictConfig:
+    """The configuration for a command line of overrides, or of a run to be trained further and overrides."""
+    extra, overrides = _split(arguments)
+    resumed = [override.partition("=")[2].strip("'\"") for override in overrides if override.startswith("resume=")]
+    if resumed and resumed[-1] not in ("", "null"):
+        place = [override for override in overrides if override.lstrip("+~").startswith(("cluster=", "cluster."))]
+        config = composition.further(Path(resumed[-1]), [override for override in overrides if override not in place])
+        if place:  # which no run states
+            config.cluster = composition.compose(place, extra=extra).cluster
+        return config
+    config = composition.compose(overrides, extra=extra)
+    if not config.get("tuned"):
+        return config
+    return composition.tune(config, [override.get_key_element().lstrip("+~") for override in composition.parse(overrides)])
+
+
+def choices(arguments: Sequence[str]) -> dict[str, Any]:
+    """The option that a command line, and the experiment on it, choose of each group."""
+    extra, overrides = _split(arguments)
+    return composition.choices(overrides, extra=extra)
+
+
+def keywords(arguments: Sequence[str], **defaults: str | None) -> dict[str, str]:
+    """The arguments key=value of a verb that reads its configuration from a run.
+
+    Args:
+        defaults: every key; one without a default must be given.
+    """
+    found: dict[str, Any] = dict(defaults)
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals or key not in defaults:
+            expected = ", ".join(f"{name}=..." for name in defaults)
+            raise InputError(f"{argument}: expected {expected}; {checks.nearest(key, list(defaults))}.")
+        found[key] = value
+    missing = [key for key, value in found.items() if value is None]
+    if missing:
+        raise InputError(f"expected {missing[0]}=..., which is not given.")
+    return found
+
+
+def table(rows: Mapping[str, Any], title: str = "") -> str:
+    """A short table of names and values for a terminal."""
+    width = max(map(len, rows), default=0)
+    lines = [title] if title else []
+    for name, value in rows.items():
+        shown = f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+        lines.append(f"  {name:<{width}}  {shown}")
+    return "\n".join(lines)
+
+
+def environment() -> None:
+    """Reads .env, and keeps every tool from phoning home."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    if Path(".env").is_file():
+        from dotenv import load_dotenv
+
+        load_dotenv(".env")
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Further configuration folders, which must be there, and overrides."""
+    extra, overrides, rest = [], [], iter(arguments)
+    for argument in rest:
+        if argument.startswith("--config-dir"):
+            extra.append(Path(argument.partition("=")[2] or next(rest, "")))
+        else:
+            overrides.append(argument)
+    missing = [str(path) for path in extra if not path.is_dir()]
+    if missing:
+        raise InputError(f"--config-dir: expected a folder of configuration groups; there is no {', '.join(missing)}.")
+    return extra, overrides
+
+
+def _by_hydra(verb: Callable[[DictConfig], Any], arguments: Sequence[str]) -> None:
+    """Help, --cfg, shell completion and grids are Hydra's own; each job of a grid is checked like a single run."""
+    import hydra
+
+    if "install=bash" in arguments:
+        print((Path(__file__).parent / "completion.bash").read_text())
+        return
+    grid = "-m" in arguments or "--multirun" in arguments
+    if grid:
+        _check_grid([argument for argument in arguments if not argument.startswith("-")])
+
+    def job(config: DictConfig) -> None:
+        from hydra.core.hydra_config import HydraConfig
+
+        code = guard(lambda: verb(configure(list(HydraConfig.get().overrides.task))))
+        if code:
+            sys.exit(code)
+
+    sys.argv[1:] = arguments
+    hydra.main(version_base="1.3", config_path=str(checks.CONF), config_name="train")(job)()
+
+
+def _check_grid(overrides: Sequence[str]) -> None:
+    fixed = [override for override in composition.parse(overrides) if not override.is_sweep_override()]
+    config = composition.compose([str(override.input_line) for override in fixed])
+    if config.trainer.get("devices", 1) not in (1, "auto") or config.trainer.get("num_nodes", 1) != 1:
+        raise InputError(
+            "-m: expected trainer.devices=1. Each job of a grid is of one process; run trainings on several one by one."
+        )

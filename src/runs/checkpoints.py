@@ -1,0 +1,98 @@
+"""The one writer and reader of checkpoints: atomic, with a checksum, and without pickled objects."""
+
+import hashlib
+import io
+import logging
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
+
+from src.errors import RunFailed
+from src.runs.files import atomic
+
+MARK = b"sha256:"  # then 32 bytes; torch's own reader does not mind what follows the archive
+TRAILER = len(MARK) + 32
+log = logging.getLogger(__name__)
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Writes tensors and plain containers. The file that was there stays beside it as `<name>.prev`."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    data = buffer.getbuffer()  # as it lies: a copy of a large network's would need its memory twice
+    for left in path.parent.glob(f".{path.name}.*"):  # by a process that was killed while it wrote
+        left.unlink()
+    with atomic(path) as temporary:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.write(MARK + hashlib.sha256(data).digest())
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():  # only now that the new one is whole: there are never fewer than two
+            spare = path.with_name(f".{path.name}.prev")
+            os.link(path, spare)
+            os.replace(spare, path.with_name(f"{path.name}.prev"))
+
+
+def read(path: Path, *, exact: bool = False) -> dict[str, Any]:
+    """Reads a checkpoint; where it is damaged, the one before it, and says so.
+
+    Args:
+        exact: whether the one before it will not do, as for the best one, which nothing makes again.
+
+    Raises:
+        RunFailed: neither is whole.
+    """
+    content, before = _whole(path), path.with_name(f"{path.name}.prev")
+    if content is None and not exact:
+        content = _whole(before)
+        if content is not None and path.is_file():
+            log.warning("%s is taken, the one before it; what was trained since is trained again.", before)
+            with suppress(OSError):  # the next write would put it in the place of the whole one
+                path.rename(path.with_name(f"{path.name}.damaged"))
+    if content is None:
+        wanted = "a whole checkpoint" if exact else f"a whole checkpoint, there or in {before.name}; neither is"
+        raise RunFailed(f"{path}: expected {wanted}. Remove {path.parent}, and the same command trains from the start.")
+    return content
+
+
+def exists(path: Path) -> bool:
+    return path.is_file() or path.with_name(f"{path.name}.prev").is_file()
+
+
+def own(path: Path) -> bool:
+    """Whether a file ends as those do that are written here."""
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - TRAILER))
+        return file.read(len(MARK)) == MARK
+
+
+class AtomicIO(CheckpointIO):
+    """Lets Lightning's own savers go through the writer above."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | os.PathLike, storage_options: Any = None) -> None:
+        write(Path(path), checkpoint)
+
+    def load_checkpoint(
+        self, path: str | os.PathLike, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return read(Path(path))
+
+    def remove_checkpoint(self, path: str | os.PathLike) -> None:
+        Path(path).unlink(missing_ok=True)
+
+
+def _whole(path: Path) -> dict[str, Any] | None:
+    """What a file holds; None where there is none, or a damaged one."""
+    if not path.is_file():
+        return None
+    data = path.read_bytes()
+    body, trailer = data[:-TRAILER], data[-TRAILER:]
+    if trailer == MARK + hashlib.sha256(body).digest():
+        return torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+    log.warning("%s is damaged: its checksum does not fit its %d bytes.", path, len(data))
+    return None

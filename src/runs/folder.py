@@ -1,0 +1,147 @@
+"""Run folders: their names, their files, and the lock that keeps a second identical command out."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from src.errors import InputError
+from src.runs import locks
+from src.runs.files import read_json, write_json
+
+DIGITS = 8  # of the digest of a run's identity, in the name of its folder
+EVALUATION_SETTINGS = "evaluation_settings.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one run and the names of the files in it."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.yaml"
+
+    @property
+    def identity(self) -> Path:
+        """The digests of configuration, data and code, as `changes` writes them; a run of an earlier time has none."""
+        return self.folder / "identity.json"
+
+    @property
+    def best(self) -> Path:
+        return self.folder / "best.ckpt"
+
+    @property
+    def last(self) -> Path:
+        return self.folder / "last.ckpt"
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "metrics.json"
+
+    @property
+    def intervals(self) -> Path:
+        return self.folder / "intervals.json"
+
+    @property
+    def evaluation_settings(self) -> Path:
+        """The settings of the evaluation that the numbers of the test part are of."""
+        return self.folder / EVALUATION_SETTINGS
+
+    @property
+    def timings(self) -> Path:
+        return self.folder / "timings.json"
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def record(self) -> Path:
+        return self.folder / "record.json"
+
+    @property
+    def predictions(self) -> Path:
+        return self.folder / "predictions.parquet"
+
+    @property
+    def figures(self) -> Path:
+        return self.folder / "figures"
+
+    @property
+    def tables(self) -> Path:
+        return self.folder / "tables"
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the fit came to its end: metrics.json is written after it."""
+        return self.metrics.is_file()
+
+    @property
+    def evaluated(self) -> bool:
+        return self.fitted and any(name.startswith("test/") for name in read_json(self.metrics))
+
+    def forget_test(self) -> None:
+        """Takes the numbers of the test part out, which then counts as not evaluated."""
+        write_json(
+            self.metrics, {name: value for name, value in read_json(self.metrics).items() if not name.startswith("test/")}
+        )
+
+    @property
+    def recorded(self) -> bool:
+        """Whether its record came to its end. One that was killed after its last number has still to tell of it."""
+        return read_json(self.record).get("status") in (None, "FINISHED")
+
+    @property
+    def packaged(self) -> bool:
+        """Whether the record has the whole of the fit: it names the model once an attempt has closed its journal after it."""
+        return read_json(self.record).get("model") is not None
+
+    @contextmanager
+    def lock(self, *, timeout: float = locks.TIMEOUT) -> Iterator[None]:
+        """Holds the folder for this process.
+
+        Args:
+            timeout: seconds to wait for another process that holds it.
+
+        Raises:
+            InUse: another living process holds it.
+        """
+        with locks.exclusive(self.folder / ".lock", timeout=timeout):
+            try:
+                yield
+            finally:
+                if [path.name for path in self.folder.iterdir()] == [".lock"]:  # refused before anything was written
+                    shutil.rmtree(self.folder)
+
+    def locked(self) -> bool:
+        """Whether a living process holds the folder."""
+        return locks.is_locked(self.folder / ".lock")
+
+
+def choose(root: Path, name: str, digest: str, *, force: bool) -> Run:
+    """The folder of a run; with force, the one with the next free suffix.
+
+    A forced run that was interrupted is the next one: it is continued, not left behind.
+
+    Args:
+        digest: of the run's identity.
+
+    Raises:
+        InputError: the folder is of another identity, whose digest begins alike.
+    """
+    base = f"{name}-{digest[:DIGITS]}"
+    run = Run(root / base)
+    suffix = 2
+    while force and run.evaluated and run.recorded:
+        run = Run(root / f"{base}.{suffix}")
+        suffix += 1
+    stated = read_json(run.identity).get("digest", digest)  # runs of an earlier time state none
+    if stated != digest:
+        raise InputError(
+            f"{run.folder}: expected the run with the identity {digest}; received one with {stated}, which begins alike. Name "
+            f"this run otherwise: name={name}_2."
+        )
+    return run

@@ -1,0 +1,83 @@
+"""What one example costs a network, and whether the data suit it."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from src.errors import InputError
+from src.optimization.random_state import random_state, set_random_state
+from src.protocols import Batch, Cost
+from src.tasks.base import Task
+
+
+def cost(task: Task, batch: Batch, *, name: str) -> Cost:
+    """Parameters of a task, and floating-point operations of one example. It also tries a prediction and the batch's loss.
+
+    Args:
+        name: of the data set that the batch is of.
+
+    Raises:
+        InputError: the model does not fit the data.
+    """
+    from torch.utils.flop_counter import FlopCounterMode  # only once a run
+
+    trained = task.augmented(batch)
+    try:
+        with torch.no_grad():
+            one = task.preprocess(batch.input[:1])
+            with FlopCounterMode(display=False) as counter, _attention_in_parts():
+                task.forward_for_flops(one)
+            task.predict(one)
+            task.step(trained)
+    except InputError:
+        raise
+    except (RuntimeError, IndexError, ValueError) as error:
+        raise InputError(
+            f"expected a model for examples of shape {list(batch.input.shape[1:])} and the targets of {name}; "
+            f"{type(task.model).__name__} fails on them: {error}. Leave its sizes to the data (model.input_shape, "
+            "model.num_outputs), or choose another model."
+        ) from error
+    return Cost(parameters=sum(parameter.numel() for parameter in task.parameters()), flops=counter.get_total_flops())
+
+
+@contextmanager
+def _attention_in_parts() -> Iterator[None]:
+    """Attention as products of matrices: the counter knows none of the kernels that compute it in one go."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def check_single_example_batch(task: Task, batch: Batch, *, frozen: Collection[str] = ()) -> None:
+    """Refuses a network that cannot be trained on a batch of one example. Batch normalisation of single values cannot.
+
+    Args:
+        frozen: names of the network's modules that stay in evaluation mode during the training.
+
+    Raises:
+        InputError: it fails.
+    """
+    random, tried = random_state(), deepcopy(task).train()
+    for name, module in tried.model.named_modules():
+        if name in frozen:
+            module.eval()
+    single = Batch(batch.input[:1], batch.target[:1], batch.row[:1])
+    try:
+        with torch.no_grad():
+            tried.step(tried.augmented(single))
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(
+            f"expected a network that can be trained on one example; {type(task.model).__name__} cannot: {error}. With this "
+            "data.batch_size the last batch of an epoch has a single example for a process: choose another one."
+        ) from error
+    finally:
+        set_random_state(random)

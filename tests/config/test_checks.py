@@ -1,0 +1,29 @@
+"""What is said of an override that fits nothing does not lead astray."""
+
+import re
+
+import pytest
+
+from src.config.composition import compose
+from src.errors import InputError
+from tests.repository import ROOT
+
+
+def test_a_new_key_of_a_group_of_keys_is_added():
+    with pytest.raises(InputError) as caught:
+        compose(["+experiment=fnn", "data.keep={train: [3]}"])
+    message = str(caught.value)
+    assert "data.keep: train is none of its keys so far" in message
+    (remedy,) = re.findall(r"'(.+)'", message)
+    assert compose(["+experiment=fnn", remedy]).data.keep == {"train": [3]}
+
+
+def test_the_files_of_data_say_how_classes_are_kept():
+    stated = [
+        (path.name, match.group())
+        for path in sorted((ROOT / "conf/data").glob("*.yaml"))
+        for match in re.finditer(r"\S*keep\.\S+", path.read_text())
+    ]
+    assert {name for name, _ in stated} == {"digits.yaml", "fashion_mnist.yaml", "image_folder.yaml", "mnist.yaml"}
+    for name, override in stated:
+        assert compose([f"data={name.removesuffix('.yaml')}", override]).data.keep == {"train": [0]}, name

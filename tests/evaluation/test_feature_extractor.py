@@ -1,0 +1,99 @@
+"""Generated pictures under the eyes of a classifier, with real runs of small networks."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from src import evaluate
+from src.config import assembly, composition
+from src.errors import InputError
+from src.evaluation import core, generation
+from src.protocols import NullSink
+from src.runs.files import read_json, write_atomic
+from src.runs.folder import Run
+
+
+def left(name: str, *overrides: str) -> Run:
+    """The folder that a training of an experiment leaves, with its test part evaluated."""
+    config = composition.compose([f"+experiment={name}", "paths.prepared=prepared", *overrides])
+    prepared = assembly.prepare(config)
+    config = assembly.complete(config, prepared)
+    run = Run(Path("runs") / f"{name}-{len(list(Path('runs').glob('*')))}")
+    run.folder.mkdir(parents=True)
+    experiment = assembly.build(config, prepared)
+    experiment.learner.fit(experiment.data, folder=run.folder, sink=NullSink())
+    write_atomic(run.config, OmegaConf.to_yaml(config).encode())
+    core.save(core.evaluate(experiment, "test"), run.folder, experiment, figures=False)
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Any:
+    """A classifier and a variational autoencoder of the digits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("project"))
+        quick = ["trainer.progress_bar=false", "trainer.accelerator=cpu"]
+        yield {
+            "fnn": left("fnn", "trainer.max_epochs=5", *quick),
+            "vae": left("vae", "trainer.max_epochs=3", "evaluation.samples=300", *quick),
+        }
+
+
+def scores(run: Run, judge: Any, monkeypatch, made: np.ndarray | None = None) -> dict[str, float]:
+    experiment = assembly.restore(run.folder, place={"evaluation": {"classifier": str(judge)}})
+    if made is not None:
+        monkeypatch.setattr(generation, "drawn", lambda experiment, count: made[:count])
+    return core.evaluate(experiment, "test").metrics
+
+
+def test_real_examples_are_near_and_noise_is_far(trained, monkeypatch):
+    judge = trained["fnn"].folder.absolute()
+    data = assembly.restore(judge).data
+    train_part = data.inputs(data.rows("train"))[:300] / np.float32(255)
+    real = scores(trained["vae"], judge, monkeypatch, train_part)
+    noise = scores(trained["vae"], judge, monkeypatch, np.random.default_rng(0).random((300, 1, 8, 8), dtype=np.float32))
+    assert real["test/frechet"] < 0.2 * noise["test/frechet"]
+    assert real["test/precision"] > 0.7 > 0.3 > noise["test/precision"]
+    assert real["test/recall"] > 0.7
+    assert real["test/smallest_class_share"] > 0.05
+    assert real["test/frechet"] < real["test/frechet_of_normal_pixels"]
+    assert real["test/frechet_of_training_examples"] < 0.2 * noise["test/frechet"]
+    shares = {name: value for name, value in real.items() if name.startswith("test/class_share/")}
+    assert [*shares] == [f"test/class_share/{name}" for name in data.classes]
+    assert sum(shares.values()) == pytest.approx(1)
+    assert min(shares.values()) == real["test/smallest_class_share"]
+    assert real["test/classifier_accuracy"] == read_json(trained["fnn"].metrics)["test/accuracy"]
+
+
+def test_a_run_is_judged_afterwards(trained, monkeypatch, capsys):
+    own = read_json(trained["vae"].metrics)
+    assert "test/frechet" not in own
+    judge = trained["fnn"].folder
+    assert evaluate.main([f"run={trained['vae'].folder}", f"evaluation.classifier={judge}"]) == 0
+    assert "test/frechet" in capsys.readouterr().out
+    after = read_json(trained["vae"].metrics)
+    assert after["test/negative_elbo"] == own["test/negative_elbo"]
+    assert after["test/frechet"] > 0
+
+
+@pytest.mark.parametrize("name", ["vae", "nothing"])
+def test_what_is_no_classifier_is_refused(trained, name, monkeypatch):
+    judge = trained[name].folder if name in trained else Path("runs/nothing")
+    with pytest.raises(InputError, match=r"evaluation\.classifier=runs/\S+: expected .*classifier"):
+        scores(trained["vae"], judge, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.dataset.split.seed=1", r"expected a classifier of digits-\w+; this one learned digits-\w+"),
+        ("seed=0", r"expected a network, which has features; received Classical"),
+    ],
+)
+def test_a_classifier_that_cannot_judge_is_refused(trained, monkeypatch, override, message):
+    other = left("most_frequent", override)
+    with pytest.raises(InputError, match=message):
+        scores(trained["vae"], other.folder, monkeypatch)

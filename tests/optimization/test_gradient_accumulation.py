@@ -1,0 +1,190 @@
+"""Batches in smaller pieces where memory is short: the same mean loss, the size kept, and real failures of the allocator."""
+
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch.strategies import DDPStrategy
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from src.errors import InputError, RunFailed
+from src.models.fnn import FNN
+from src.optimization.gradient_accumulation import Whole
+from src.runs import checkpoints
+from tests.nets import CNN_SMALL, PLAIN_SGD, end, everything, fit, network, points, same, values
+from tests.repository import ROOT, environment
+
+
+class Greedy(nn.Module):
+    """A net that asks for more memory than there is, at more examples than a number, in its forward or backward pass."""
+
+    def __init__(self, model: Any, *, limit: int, backward: bool = False, first: int = 1):
+        super().__init__()
+        self.inner, self.limit, self.backward, self.left = model(), limit, backward, first
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer = self.inner(x)
+        if self.training and len(x) > self.limit:
+            self.left -= 1
+            if self.left <= 0 and self.backward:
+                answer.register_hook(lambda _: exhaust())
+            elif self.left <= 0:
+                exhaust()
+        return answer
+
+
+def exhaust() -> None:
+    torch.empty(2**50, dtype=torch.uint8)  # a pebibyte: the allocator itself says no
+
+
+@pytest.mark.parametrize("backward", [False, True], ids=["forward", "backward"])
+@pytest.mark.parametrize(("limit", "size"), [(8, 8), (7, 4), (1, 1)])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_batch_stays_what_it_is(images, tmp_path, backward, limit, size, accumulate):
+    data = images(150)
+    common = {"accumulate_grad_batches": accumulate, "max_epochs": 3}
+    plain = partial(FNN, input_shape=(1, 8, 8), hidden=[8], num_outputs=3)
+    greedy = partial(Greedy, plain, limit=limit, backward=backward, first=4)
+    fit(network(data, model=greedy, auto_micro_batch=True, **common), data, tmp_path / "pieces")
+    fit(network(data, model=partial(Greedy, plain, limit=99), **common), data, tmp_path / "whole")
+    one, other = (end(tmp_path / name) for name in ("pieces", "whole"))
+    assert one["global_step"] == other["global_step"]
+    for name, tensor in one["state_dict"].items():
+        assert torch.allclose(tensor, other["state_dict"][name], atol=1e-6), name
+    for name in ("train/loss", "train/loss_epoch", "val/loss"):
+        assert values(tmp_path / "pieces", name) == pytest.approx(values(tmp_path / "whole", name), rel=1e-5)
+    assert values(tmp_path / "pieces", "train/micro_batch")[-1] == size
+    assert checkpoints.read(tmp_path / "pieces" / "last.ckpt")["micro_batch"] == size
+
+
+def test_a_step_that_ran_out_of_memory_begins_again_as_if_it_had_not(images, tmp_path, capsys):
+    """Dropout, augmentation and the averages of batch normalisation: as if the size had been known from the start."""
+    data = images()
+    common = {"augmentation": everything(), "optimizer": partial(Adam, lr=0.01), "auto_micro_batch": True}
+    greedy = partial(Greedy, CNN_SMALL, limit=8)
+    fit(network(data, model=greedy, **common), data, tmp_path / "found")
+    assert capsys.readouterr().err.count("memory: too short for a batch at once; 8 examples at a time from here on.") == 1
+    known = network(data, model=greedy, **common)
+    known.task._micro_size = 8
+    fit(known, data, tmp_path / "known")
+    assert same(end(tmp_path / "found"), end(tmp_path / "known"))
+    found = points(tmp_path / "found")
+    assert found.pop(("train/micro_batch", 0)) == (1, 8)
+    assert found == points(tmp_path / "known")
+
+
+def test_memory_that_suffices_changes_nothing(images, tmp_path):
+    data = images()
+    fit(network(data, model=CNN_SMALL), data, tmp_path / "off")
+    fit(network(data, model=CNN_SMALL, auto_micro_batch=True), data, tmp_path / "on")
+    assert same(end(tmp_path / "on"), end(tmp_path / "off"))
+    assert points(tmp_path / "on") == points(tmp_path / "off")
+
+
+def test_the_size_is_kept_when_a_training_goes_on(images, tmp_path, capsys):
+    data = images()
+    settings = {"model": partial(Greedy, CNN_SMALL, limit=4), "auto_micro_batch": True}
+    fit(network(data, max_epochs=1, **settings), data, tmp_path / "first")
+    fit(network(data, max_epochs=2, **settings), data, tmp_path / "whole")
+    capsys.readouterr()
+    fit(network(data, max_epochs=2, **settings), data, tmp_path / "further", resume=tmp_path / "first" / "last.ckpt")
+    assert capsys.readouterr().err == ""  # it did not have to be found again
+    assert same(end(tmp_path / "further"), end(tmp_path / "whole"))
+
+
+def test_without_memory_for_one_example_the_run_ends(images, tmp_path):
+    data = images()
+    learner = network(data, model=partial(Greedy, CNN_SMALL, limit=0), auto_micro_batch=True)
+    with pytest.raises(RunFailed, match=r"Out of memory in step 1, even with one example at a time: .*allocate.*smaller model"):
+        fit(learner, data, tmp_path / "run")
+
+
+def test_other_errors_and_runs_that_did_not_ask_for_it_are_left_alone(images, tmp_path):
+    data = images()
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        fit(network(data, model=partial(Greedy, CNN_SMALL, limit=8)), data, tmp_path / "off")
+    wrong = partial(FNN, input_shape=(1, 9, 9), hidden=[8], num_outputs=3)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        fit(network(data, model=wrong, auto_micro_batch=True), data, tmp_path / "wrong")
+
+
+def test_networks_whose_forward_pass_speaks_to_others_are_refused(images, tmp_path):
+    data = images()
+
+    def model() -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.SyncBatchNorm(3))
+
+    with pytest.raises(InputError, match="auto_micro_batch=true: expected one device, or trainer=ddp without"):
+        fit(network(data, model=model, auto_micro_batch=True), data, tmp_path / "run")
+
+
+class Hungry(nn.Module):
+    """A net that takes some five megabytes an example, in the forward pass, until the backward pass is over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        copies = x.flatten(1).repeat(1, 5_000).requires_grad_(self.training)
+        return self.layer(x) + 1e-9 * copies.square().mean(dim=1, keepdim=True)
+
+
+def main(folder: Path, limit: int) -> None:
+    """Trains in a process that may take so many megabytes more than it has after its imports."""
+    import resource
+
+    import psutil
+
+    from src.data import store
+    from src.data.images import Images
+    from tests.pictures import Arrays, noise
+
+    source = Arrays(*noise(300, shape=(1, 8, 8), num_classes=3), num_classes=3)
+    split = {"val": 0.1, "test": 0.1, "seed": 0}
+    prepared = store.prepare(folder / "data", source, name="noise", split=split, max_duplicates=0.0)
+    data = Images(prepared=prepared, shape=[1, 8, 8], num_classes=3, batch_size=64)
+    settings = {"model": Hungry, "optimizer": PLAIN_SGD, "max_epochs": 1, "limit_batches": 2}
+    fit(network(data, **settings), data, folder / "whole")
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + limit * 2**20, resource.RLIM_INFINITY))
+    fit(network(data, auto_micro_batch=True, **settings), data, folder / "short")
+
+
+def test_parts_that_learn_in_turn_are_refused_where_a_strategy_adds_gradients_up_in_its_own_way():
+    class Other(DDPStrategy):
+        world_size = 2
+
+    task = SimpleNamespace(trainer=SimpleNamespace(strategy=Other()), parts=("one", "other"))
+    stepping: Any = SimpleNamespace(parameters=[], forget=None)
+    with pytest.raises(InputError, match="or trainer=ddp; SimpleNamespace has parts that learn in turn, which Other does not"):
+        Whole(task, stepping)
+    task.parts = ("",)
+    Whole(task, stepping)  # what learns at once is shared out by any strategy
+
+
+@pytest.mark.cluster
+def test_a_process_that_may_not_have_more_memory_takes_smaller_pieces(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "tests.tasks.test_passes", str(tmp_path), "150"],
+        cwd=ROOT,
+        env=environment(PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "memory: too short for a batch at once" in done.stderr
+    size = values(tmp_path / "short", "train/micro_batch")[-1]
+    assert size < 64
+    assert values(tmp_path / "short", "train/loss") == pytest.approx(values(tmp_path / "whole", "train/loss"), rel=1e-5)
+    assert values(tmp_path / "short", "val/loss") == pytest.approx(values(tmp_path / "whole", "val/loss"), rel=1e-5)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,77 @@
+"""The load of several machines: sampled by each, and shipped under its name."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from src.runs.files import write_json
+from src.tracking import system_metrics
+from src.tracking.journal import read
+from src.tracking.mlflow_upload import Shipment
+from tests.repository import ROOT, environment
+from tests.tracking.test_shipment import record
+
+
+def test_a_machine_beside_the_first_samples_until_its_process_is_gone(tmp_path, monkeypatch):
+    """And once more in the next attempt: a step is there once."""
+    monkeypatch.setattr(system_metrics, "SAMPLING", 0.05)
+    monkeypatch.setenv("SLURMD_NODENAME", "node2")
+    monkeypatch.setattr(system_metrics.os, "nice", lambda _: 0)  # it is the test's own process
+    path = system_metrics.file(tmp_path, "node2")
+    for before in (0, 2):
+        reader, writer = os.pipe()
+        parent = threading.Thread(target=leave, args=(path, before + 2, writer))
+        parent.start()
+        with open(reader) as standard_input:
+            monkeypatch.setattr(sys, "stdin", standard_input)
+            system_metrics.main(tmp_path)
+        parent.join()
+        steps = taken(path)
+        assert steps == list(range(len(steps)))
+        assert len(steps) >= before + 2
+
+
+def taken(path: Path) -> list[int]:
+    return [point["step"] for point in read(path) if point["name"] == "system/node2/cpu_utilization_percentage"]
+
+
+def leave(path: Path, count: int, pipe: int) -> None:
+    """Closes a pipe once so many samples have been taken."""
+    while len(taken(path)) < count:
+        time.sleep(0.01)
+    os.close(pipe)
+
+
+def test_it_is_a_program(tmp_path):
+    command = [sys.executable, "-m", "src.tracking.system_metrics", str(tmp_path)]
+    place = environment(PYTHONPATH=str(ROOT), SLURMD_NODENAME="node2")
+    subprocess.run(command, stdin=subprocess.DEVNULL, env=place, cwd=tmp_path, check=True)
+    assert system_metrics.file(tmp_path, "node2").is_file()
+
+
+@pytest.mark.parametrize(("nodes", "own"), [("2", "system/node1/"), ("1", "system/cpu")])
+def test_what_they_sampled_is_shipped_under_their_names(tmp_path, monkeypatch, nodes, own):
+    monkeypatch.setenv("SLURMD_NODENAME", "node1")
+    folder = tmp_path / "cnn-1"
+    write_json(folder / "record.json", record(tmp_path, params={"trainer.num_nodes": nodes}, artifacts=[]))
+    points = "".join(
+        f'{{"name": "system/node2/cpu", "step": {step}, "epoch": 0, "time": {10**12 + step}, "value": 1.5}}\n'
+        for step in range(1200)
+    )
+    system_metrics.file(folder, "node2").write_text(points)
+    shipment = Shipment(folder)
+    shipment.sample(system_metrics.monitors())
+    shipment.close()
+    again = Shipment(folder)
+    again.sample([])
+    again.close()
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    run = shipment.state["run"]
+    assert len(client.get_metric_history(run, "system/node2/cpu")) == 1200
+    assert any(name.startswith(own) for name in client.get_run(run).data.metrics)

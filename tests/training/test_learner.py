@@ -1,0 +1,91 @@
+"""The learner's own settings: compiled networks, and how many steps a call of the loop gets."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch.optim import Adam
+
+from tests.nets import FNN_SMALL, end, fit, network, points
+
+
+@pytest.mark.filterwarnings("ignore:.*jit.script_method.*:DeprecationWarning")  # torch's compiler imports it
+def test_a_compiled_network_learns_the_same_under_the_same_names(images, tmp_path):
+    data = images()
+    settings = {"model": FNN_SMALL, "optimizer": partial(Adam, lr=0.01)}
+    fit(network(data, **settings), data, tmp_path / "eager")
+    learner = network(data, compile="default", **settings)
+    fit(learner, data, tmp_path / "compiled")
+    one, other = (end(tmp_path / name)["state_dict"] for name in ("eager", "compiled"))
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.allclose(one[name], other[name], atol=1e-5), name
+    losses, compiled = points(tmp_path / "eager"), points(tmp_path / "compiled")
+    assert losses.keys() == compiled.keys()
+    for key in losses:
+        assert compiled[key] == pytest.approx(losses[key], rel=1e-4), key
+    example = data.inputs(data.rows("test")[:3]).astype("float32")
+    learner.package(tmp_path / "model", example)  # of the eager network
+
+
+def test_an_unknown_way_to_compile_is_refused(images):
+    with pytest.raises(ValueError, match=r"trainer\.compile: expected null or one of default.*; received fast"):
+        network(images(), compile="fast")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"gradient_clip_val": 0}, r"trainer\.gradient_clip_val: expected null or more than 0; received 0"),
+        ({"gradient_clip_val": -1.0}, r"gradient_clip_val: expected null or more than 0; received -1"),
+        ({"limit_batches": 0}, r"trainer\.limit_batches: expected a whole number from 1, or null; received 0"),
+        ({"limit_batches": 0.5}, r"trainer\.limit_batches: expected a whole number from 1, or null; received 0\.5"),
+        ({"overfit_batches": -1}, r"trainer\.overfit_batches: expected a whole number from 0; received -1"),
+        ({"accumulate_grad_batches": 0}, r"trainer\.accumulate_grad_batches: expected a whole number from 1"),
+        ({"log_every_n_steps": 0}, r"trainer\.log_every_n_steps: expected a whole number from 1"),
+        (
+            {"gradient_clip_algorithm": "value"},
+            r"trainer\.gradient_clip_algorithm: expected none, for .* clipped by their norm",
+        ),
+        (
+            {"limit_train_batches": 3},
+            r"trainer\.limit_train_batches: expected none, for trainer\.limit_batches limits every part",
+        ),
+        ({"limit_val_batches": 5}, r"trainer\.limit_val_batches: expected none"),
+        ({"enable_model_summary": True}, r"trainer\.enable_model_summary: expected none"),
+        ({"check_val_every_n_epoch": 2}, "expected none, for each epoch ends with a validation"),
+    ],
+)
+def test_settings_that_would_do_something_else_are_refused(images, settings, message):
+    with pytest.raises(ValueError, match=message):
+        network(images(), **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "examples"),
+    [
+        ({"max_epochs": 2}, 144),
+        ({"max_epochs": 2, "limit_batches": 3}, 96),
+        ({"max_epochs": None, "max_steps": 5}, 72),
+        ({"max_epochs": None, "max_steps": 7}, 104),
+        ({"accumulate_grad_batches": 2}, 144),
+        ({"accumulate_grad_batches": 2, "max_epochs": None, "max_steps": 5}, 136),
+    ],
+)
+def test_the_examples_of_a_training_are_counted(images, tmp_path, settings, examples):
+    """72 examples in five batches, of which the last one has eight."""
+    data = images(90)
+    assert len(data.rows("train")) == 72
+    assert fit(network(data, **settings), data, tmp_path / "run").examples == examples
+
+
+@pytest.mark.parametrize(
+    ("limit", "accumulate", "expected"),
+    [(2**20, 1, 5), (3 * 16 * 72, 1, 3), (100, 1, 1), (2**20, 2, 6), (5 * 16 * 72, 2, 4), (100, 4, 4)],
+)
+def test_a_block_of_steps_is_bounded_in_bytes(images, monkeypatch, limit, accumulate, expected):
+    """Sixteen examples a batch, each 64 bytes of pixels and 8 of target."""
+    monkeypatch.setattr("src.training.learner.BLOCK", limit)
+    data = images(200)
+    learner = network(data, accumulate_grad_batches=accumulate)
+    assert learner._batches(data, "train", 5).block == expected
