@@ -17,7 +17,7 @@ help:
 	@echo "make chaos     runs and processes killed at random moments, damaged checkpoints, a full disk, a failing server"
 	@echo "make ui        the MLflow UI, on port 5000 or the next free one"
 	@echo "make lock      constraints.txt anew, after an edit of the dependencies in pyproject.toml"
-	@echo "Each of them sets up .venv by itself: less than a minute, once. Other machines' Python: make PYTHON=/path/to/python3 ..."
+	@echo "Each sets up .venv by itself, in about a minute, once. With a Python of your choice: make PYTHON=/path/to/python3 test"
 
 .venv/ready: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: expected Python 3.11, 3.12 or 3.13 on the PATH; found none. Install one, or: make PYTHON=/path/to/python3"; exit 2; }
