@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from benchmarks import commands, epochs, saving, scaling, sweeps, tracking
-from pipelines import marked
+from pipelines import generated_text
 
 HERE = Path(__file__).parent
 BENCHMARKS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
@@ -69,7 +69,7 @@ def main(names: list[str]) -> None:
         print(name, json.dumps(results[name]), flush=True)
         path.write_text(json.dumps(results, indent=2) + "\n")
     table = _table(results)
-    marked.replace(HERE.parent / "README.md", "benchmarks", table)
+    generated_text.replace(HERE.parent / "README.md", "benchmarks", table)
     print(table)
 
 
