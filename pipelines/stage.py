@@ -22,7 +22,7 @@ from src.config import command_line, composition
 from src.errors import InputError
 from src.runs import identity
 from src.runs.files import read_json, write_atomic, write_json
-from src.runs.folder import Run
+from src.runs.folder import Run, choose
 
 if TYPE_CHECKING:  # heavy imports come after the configuration is known to be good
     from src.config.assembly import Experiment
@@ -78,7 +78,7 @@ def train(name: str) -> None:
     chosen = OmegaConf.select(OmegaConf.load("params.yaml"), "cluster") or "none"
     if (cluster := composition.compose([f"cluster={chosen}"]).cluster) is not None:
         config.cluster = {**cluster, "wait": True}
-    run = launch(config, test=False, patience=math.inf)
+    run = launch(config, test=False, timeout=math.inf)
     model = _model(name)
     shutil.rmtree(model, ignore_errors=True)
     experiment = assembly.restore(run.folder, place=_place(name))
@@ -150,14 +150,14 @@ def _run(name: str) -> Run:
     """The run whose model the train stage wrote."""
     config: Any = OmegaConf.to_container(OmegaConf.load(_model(name) / "config.yaml"))
     content = read_json(_inputs(name) / "card.json")["content"]
-    return Run(Path(load(name).paths.runs) / f"{config['name']}-{identity.run_id(config, content)}")
+    return choose(Path(load(name).paths.runs), config["name"], identity.of(config, content).digest, force=False)
 
 
 def _evaluate(name: str, run: Run, experiment: "Experiment") -> None:
     from src.evaluation.final import evaluate_test
     from src.tracking.record import Record
 
-    with run.lock(patience=math.inf):
+    with run.lock(timeout=math.inf):
         if not run.fitted:  # trained on another machine, and pulled from there
             shutil.copytree(_model(name), run.folder, dirs_exist_ok=True)
         (run.folder / EVALUATED).unlink(missing_ok=True)

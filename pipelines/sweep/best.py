@@ -84,8 +84,8 @@ def make_runs(setup: Setup, worker: Worker, *, train: bool) -> None:
     _first(worker)
     for trial in worker.ranked()[: setup.sweep["keep"]]:
         config = setup.config(setup.space.overrides(trial.params))
-        name = identity.run_id(config, setup.prepared.card["content"])
-        run = choose(Path(config["paths"]["runs"]), config["name"], name, force=False)
+        digest = identity.of(config, setup.prepared.card["content"]).digest
+        run = choose(Path(config["paths"]["runs"]), config["name"], digest, force=False)
         print(f"trial {trial.number}: {_shown(_values(setup, trial))}")
         try:
             with run.lock():

@@ -14,7 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
 
 from src.errors import InputError
-from src.runs.locks import alone
+from src.runs.locks import mutex
 from src.tracking.journal import mend
 
 Lock = Callable[[], AbstractContextManager[None]]
@@ -32,7 +32,7 @@ def open_storage(url: str | None, folder: Path, name: str) -> tuple[BaseStorage,
         InputError: a journal that is damaged or none, or a database that cannot be used.
     """
     if url is None:
-        return _journal(folder / "study.journal"), lambda: alone(folder / ".claim")
+        return _journal(folder / "study.journal"), lambda: mutex(folder / ".claim")
     if not url.startswith("postgresql"):
         raise InputError(
             f"sweep.storage={url}: expected null, for a journal in the study's folder, or postgresql+psycopg://user@host/database."

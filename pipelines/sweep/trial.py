@@ -174,10 +174,10 @@ def _train(pipe: Connection, spec: TrialSpec, training: Training, finished: Sequ
     ):
         experiment = assembly.build(OmegaConf.create(training.config), prepared)
         write_atomic(run.config, OmegaConf.to_yaml(training.config).encode())
-        cost = Cost(experiment.learner.parameters, experiment.learner.flops(experiment.data))
+        cost = experiment.learner.check(experiment.data)
         record.begin(device=experiment.learner.device)
         sink = TrialSink(record, pipe, objective=spec.metrics[0], finished=finished)
-        fit = experiment.learner.fit(experiment.data, folder=run.folder, log=sink.log, flush=sink.flush, resume=None)
+        fit = experiment.learner.fit(experiment.data, folder=run.folder, sink=sink)
         values, epochs = _values(experiment, run, spec.metrics, cost=cost, seconds=fit.seconds)
         result = TrainingResult(
             state="pruned" if sink.pruned else "complete",
