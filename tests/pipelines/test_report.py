@@ -116,8 +116,8 @@ def test_a_class_with_a_slash_in_its_name_has_its_row():
     [
         (0.89, "a is best with grip 0.9000, 0.0100 ahead of b with 0.8900. Their 95 % intervals overlap (0.8900–0.9100 and "
                "0.8800–0.9000), so the order of these two may be chance."),
-        (0.5, "a is best with grip 0.9000, 0.4000 ahead of b with 0.5000. Their 95 % intervals do not overlap (0.8900–0.9100 and "
-              "0.4900–0.5100)."),
+        (0.5, "a is best with grip 0.9000, 0.4000 ahead of b with 0.5000. Their 95 % intervals do not overlap "
+              "(0.8900–0.9100 and 0.4900–0.5100)."),
         (0.9, "a and b are equally good, with grip 0.9000. Their 95 % intervals overlap"),
         (float("nan"), "a reaches grip 0.9000 (95 % interval 0.8900–0.9100). There is no other experiment to compare it with."),
     ],
