@@ -43,13 +43,14 @@ def compose(overrides: Sequence[str], *, extra: Sequence[Path] = ()) -> DictConf
     return config
 
 
-def tune(config: DictConfig, keys: Sequence[str] = ()) -> DictConfig:
-    """The configuration with the best point that a search found, of tuned/NAME.yaml.
+def tune(config: DictConfig, keys: Sequence[str] = (), *, path: Path | None = None) -> DictConfig:
+    """The configuration with the best values that a search found.
 
     Args:
         keys: that are kept as they are, for the command line states them.
+        path: the file that a search wrote; tuned/NAME.yaml if none is stated.
     """
-    path = Path("tuned") / f"{config.name}.yaml"
+    path = path or Path("tuned") / f"{config.name}.yaml"
     if not path.is_file():
         raise InputError(
             f"tuned=true: expected {path}; there is none. `python -m pipelines.sweep +experiment={config.name} +sweep=...` "
