@@ -43,7 +43,7 @@ def main() -> None:
 
 def composed(name: str, sweep: list[str] | None) -> DictConfig:
     """The configuration of an experiment, resolved but for what the prepared data will fill in, `sweep` and `code`."""
-    config = composition.settled(composition.compose([f"+experiment={name}", *(sweep or [])]))
+    config = composition.resolve_without_facts(composition.compose([f"+experiment={name}", *(sweep or [])]))
     if sweep is None:
         config.sweep = None
     content: Any = OmegaConf.to_container(config)

@@ -96,7 +96,7 @@ def evaluate(name: str) -> None:
     place = OmegaConf.to_container(load(name), resolve=False)
     assert isinstance(place, dict)
     model = RESULTS / name / "model"
-    experiment = assembly.restore(model, place={key: place[key] for key in ("paths", "tracking", *identity.EVALUATION)})
+    experiment = assembly.restore(model, overrides={key: place[key] for key in ("paths", "tracking", *identity.EVALUATION)})
     run = _run(experiment.config, experiment.prepared.card["content"])
     with run.lock(timeout=math.inf):
         if not run.fitted:  # trained on another machine, and pulled from there
