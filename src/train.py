@@ -11,6 +11,7 @@ from src.config.plan import Plan
 from src.config.summary import summary
 from src.distributed import processes, rendezvous
 from src.launch import worker
+from src.protocols import Cost
 from src.runs import locks
 from src.runs.files import write_json
 from src.runs.folder import Run
@@ -38,7 +39,7 @@ def launch(config: DictConfig, *, test: bool = True, timeout: float = locks.TIME
     if plan.finished(test=test):
         return plan.run
     experiment = assembly.build(plan.config, plan.prepared)
-    experiment.learner.flops(experiment.data)  # refuses a model that does not fit the data
+    experiment.learner.check(experiment.data)
     submitter.submit(plan.run, plan.config, test=test, timeout=timeout)
     return plan.run
 
@@ -65,7 +66,7 @@ def train(config: DictConfig, *, test: bool = True, timeout: float = locks.TIMEO
         fitted = plan.fitted
         with Record.of(run, plan.content, plan.prepared.card, code=code) as record:
             experiment = assembly.build(plan.config, plan.prepared)
-            flops = experiment.learner.flops(experiment.data)  # refuses a model that does not fit the data
+            cost = experiment.learner.check(experiment.data)
             if fitted:
                 experiment.learner.load(assembly.weights(run.folder))
             if fitted and test:
@@ -75,7 +76,7 @@ def train(config: DictConfig, *, test: bool = True, timeout: float = locks.TIMEO
             plan.begin()
             record.begin(device=experiment.learner.device)
             if not fitted:
-                _fit(run, experiment, record, plan.start, flops)
+                _fit(run, experiment, record, plan.start, cost)
             if test:
                 from src.evaluation.final import evaluate_test
 
@@ -84,14 +85,13 @@ def train(config: DictConfig, *, test: bool = True, timeout: float = locks.TIMEO
     return run
 
 
-def _fit(run: Run, experiment: "Experiment", record: "Record", start: Path | None, flops: int | None) -> None:
+def _fit(run: Run, experiment: "Experiment", record: "Record", start: Path | None, cost: Cost) -> None:
     from src.evaluation import core
 
     fit = experiment.learner.fit(
         experiment.data,
         folder=run.folder,
-        log=record.log,
-        flush=record.flush,
+        sink=record,
         resume=start / "last.ckpt" if start else None,
     )
     result = core.evaluate(experiment, "val")
@@ -100,7 +100,7 @@ def _fit(run: Run, experiment: "Experiment", record: "Record", start: Path | Non
     for path in (run.best, run.last):
         if path.is_file():
             record.artifact(path, "checkpoints")
-    sizes = {"parameters": experiment.learner.parameters, **({"flops": flops} if flops is not None else {})}
+    sizes = {"parameters": cost.parameters, **({"flops": cost.flops} if cost.flops is not None else {})}
     numbers = {"epochs": fit.epochs, "best_epoch": fit.best_epoch, "steps": fit.steps, **sizes}
     record.log({f"best/{name}": value for name, value in {**result.metrics, **numbers}.items()}, fit.steps, fit.epochs)
     write_json(run.timings, {"fit_seconds": fit.seconds, "examples_per_second": fit.examples / max(fit.seconds, 1e-9)})

@@ -12,7 +12,7 @@ import pytest
 
 from src.runs.folder import Run
 from tests import chaos, disks
-from tests.repository import ROOT, environment, run
+from tests.repository import ROOT, run, start
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -34,7 +34,7 @@ def runs(folder: Path) -> list[Path]:
 def test_the_same_run_started_twice(tmp_path):
     """The first command is stopped while it trains; the second is turned away, and leaves the first alone."""
     command = ["python", "-m", "src.train", "+experiment=fnn", "trainer.max_epochs=100000"]
-    first = subprocess.Popen(command, cwd=tmp_path, env=environment(PYTHONPATH=str(ROOT)), stderr=subprocess.DEVNULL)
+    first = start(tmp_path, *command, stdout=None, stderr=subprocess.DEVNULL, PYTHONPATH=str(ROOT))
     try:
         while not list(tmp_path.glob("runs/*/record.json")):
             assert first.poll() is None
@@ -81,7 +81,7 @@ def test_a_full_disk_and_a_read_only_folder(tmp_path):
 def test_a_killed_run_does_not_stay_running(tmp_path):
     """kill -9 of run and courier at once, as a reboot would; the next command closes the record truthfully."""
     command = ["python", "-m", "src.train", "+experiment=fnn", "trainer.max_epochs=100000"]
-    started = subprocess.Popen(command, cwd=tmp_path, env=environment(PYTHONPATH=str(ROOT)), stderr=subprocess.DEVNULL)
+    started = start(tmp_path, *command, stdout=None, stderr=subprocess.DEVNULL, PYTHONPATH=str(ROOT))
     try:
         while not list(tmp_path.glob("runs/*/.shipped.json")):
             assert started.poll() is None

@@ -18,7 +18,7 @@ from src.protocols import Learner
 from src.runs import identity
 
 # keys of data that only its preparation reads
-PREPARING = ("dataset", "root", "size", "channels", "tile", "stride", "labels", "parts", "count")
+PREPARING = ("dataset", "root", "size", "channels", "tile", "stride", "labels", "splits", "count")
 
 
 @dataclass(frozen=True)

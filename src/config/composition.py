@@ -38,13 +38,14 @@ def compose(overrides: Sequence[str], *, extra: Sequence[Path] = ()) -> DictConf
     return config
 
 
-def tune(config: DictConfig, keys: Sequence[str] = ()) -> DictConfig:
-    """A copy of the configuration with the best point of a search, from tuned/NAME.yaml.
+def tune(config: DictConfig, keys: Sequence[str] = (), *, path: Path | None = None) -> DictConfig:
+    """A copy of the configuration with the best point of a search.
 
     Args:
         keys: stated by the command line; they keep their values.
+        path: the file that the search wrote; tuned/NAME.yaml if none is stated.
     """
-    path = Path("tuned") / f"{config.name}.yaml"
+    path = path or Path("tuned") / f"{config.name}.yaml"
     if not path.is_file():
         raise InputError(
             f"tuned=true: expected {path}; there is none. `python -m pipelines.sweep +experiment={config.name} +sweep=...` "

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from src.config.defects import origin
 from src.distributed import processes, rendezvous
 from src.errors import InputError, ProcessLost, Stop
+from src.protocols import NullSink
 
 if TYPE_CHECKING:  # it imports Hydra and torch, which the message may spare this process
     from src.config.assembly import Experiment
@@ -49,9 +50,7 @@ def main() -> int:
     try:
         start = Path(message["start"]) if message["start"] else None
         with _system_metrics(message["folder"]):
-            experiment.learner.fit(
-                experiment.data, folder=Path(message["folder"]), log=lambda *_: None, flush=lambda: None, resume=start
-            )
+            experiment.learner.fit(experiment.data, folder=Path(message["folder"]), sink=NullSink(), resume=start)
     except ProcessLost as lost:
         return _report(lost)
     except Stop as stop:  # every process raises it alike, and the first one prints it

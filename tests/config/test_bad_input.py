@@ -30,7 +30,7 @@ def assembled(digits, project) -> Callable[..., Experiment]:
         prepared = [] if own else [f"paths.prepared={digits[1].folder.parent}"]
         plan = Plan.of(command_line.configure([*overrides, *prepared]))
         experiment = assembly.build(plan.config, plan.prepared)
-        experiment.learner.flops(experiment.data)
+        experiment.learner.check(experiment.data)
         return experiment
 
     return assemble
