@@ -81,7 +81,7 @@ def train(name: str) -> None:
     run = launch(config, test=False, timeout=math.inf)
     model = _model(name)
     shutil.rmtree(model, ignore_errors=True)
-    experiment = assembly.restore(run.folder, place=_place(name))
+    experiment = assembly.restore(run.folder, overrides=_place(name))
     experiment.learner.export(model)
     kept = {key: value for key, value in experiment.config.items() if key not in ("paths", "tracking", "force", "resume")}
     write_atomic(model / "config.yaml", OmegaConf.to_yaml(kept).encode())
@@ -99,7 +99,7 @@ def evaluate(name: str) -> None:
     if not _is_evaluated(name, run):
         from src.config import assembly
 
-        _evaluate(name, run, assembly.restore(_model(name), place=_place(name)))
+        _evaluate(name, run, assembly.restore(_model(name), overrides=_place(name)))
     folder = RESULTS / name / "evaluation"
     for old in (folder, RESULTS / name / "figures"):
         shutil.rmtree(old, ignore_errors=True)

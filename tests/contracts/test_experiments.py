@@ -83,7 +83,7 @@ def test_it_builds_on_its_data(name, composed, project, request):
 
 
 def test_its_code_has_a_fingerprint(name, composed):
-    content: Any = OmegaConf.to_container(composition.settled(composed[name]))
+    content: Any = OmegaConf.to_container(composition.resolve_without_facts(composed[name]))
     targets = identity.targets(identity.training_part(content))
     assert len(targets) >= 3
     code = identity.code(targets, verb="train")
@@ -95,7 +95,7 @@ def test_its_code_has_a_fingerprint(name, composed):
 def test_different_architectures_have_different_fingerprints(composed):
     codes = {}
     for name in ("fnn", "cnn", "autoencoder"):
-        content: Any = OmegaConf.to_container(composition.settled(composed[name]))
+        content: Any = OmegaConf.to_container(composition.resolve_without_facts(composed[name]))
         codes[name] = identity.code(identity.targets(identity.training_part(content)), verb="train")
     assert len(set(codes.values())) == 3
 

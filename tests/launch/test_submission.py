@@ -7,11 +7,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from pipelines.sweep.setup import Setup
-from src.config import assembly, command_line
+from src.config import command_line
 from src.errors import InputError
-from src.launch import slurm, submission
+from src.launch import cluster, slurm, submission
+from src.launch.cluster import agreed
 from src.launch.slurm import Slurm
-from src.launch.submission import Submission, agreed
+from src.launch.submission import Submission
 from src.runs import identity
 from src.runs.folder import Run
 from src.train import launch
@@ -33,7 +34,7 @@ DDP = (*SUBMITTED, "trainer=ddp")
 )
 def test_the_cluster_and_the_trainer_agree(overrides, nodes, processes):
     config = agreed(command_line.configure(overrides))
-    made = assembly.cluster(config)
+    made = cluster.of(config)
     assert (made.nodes, made.processes_per_node) == (nodes, processes)
     if "trainer=ddp" in overrides:
         assert (config.trainer.num_nodes, config.trainer.devices) == (nodes, processes)
