@@ -15,20 +15,20 @@ from src.tracking import store, upload_state
 
 
 def main(arguments: Sequence[str]) -> None:
-    given = command_line.keywords(arguments, runs="runs", uri="")
-    root = Path(given["runs"])
+    options = command_line.keywords(arguments, runs="runs", uri="")
+    root = Path(options["runs"])
     folders = sorted(path.parent for path in root.glob("*/record.json"))
     studies = sorted(path.parent for path in root.glob("sweeps/*/record.json"))
     if not folders and not studies:
         raise InputError(f"runs={root}: expected a folder of runs with their records; there is none. Train something first.")
-    reasons = {uri: store.check(uri) for uri in {_move(folder, given["uri"]) for folder in [*folders, *studies]}}
+    reasons = {uri: store.check(uri) for uri in {_move(folder, options["uri"]) for folder in [*folders, *studies]}}
     away = [reason for reason in reasons.values() if reason]
     if away:
         raise RunFailed(f"{away[0]}. Nothing is lost; call this again when it is back.")
     for study in studies:
         for folder in study.glob("trial-*"):
             if (folder / "record.json").is_file():
-                _move(folder, given["uri"])
+                _move(folder, options["uri"])
     from src.tracking.mlflow_upload import upload  # imports mlflow
 
     done, busy, failed = 0, 0, []

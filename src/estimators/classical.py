@@ -2,7 +2,7 @@
 
 import pickle
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from io import BytesIO
@@ -15,22 +15,22 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from src.data.base import Data
 from src.errors import InputError
-from src.protocols import Fit
+from src.protocols import Cost, Fit, Learner, Sink
 from src.runs.files import write_atomic
 
 
-class Estimator(ABC):
+class Estimator(Learner):
     """An estimator with scikit-learn's interface, fitted once on the training part, to normalised, flattened examples."""
 
-    device = "cpu"
     answer: str  # the predictor's method that gives its answer
 
     def __init__(
         self,
         *,
         model: Callable[[], Any],
-        data: Any,
+        data: Data,
         objective: Mapping[str, str],
         seed: int,
         augmentation: Any = None,
@@ -38,10 +38,8 @@ class Estimator(ABC):
         **_: Any,
     ):
         self.estimator = model()
-        self.parameters = 0
         self._normalise = _normaliser(data)
         self._shape = tuple(data.shape)
-        self.check(data)
         for name, given in (("augmentation", augmentation), ("averaging", averaging)):
             if given is not None:
                 raise InputError(
@@ -49,12 +47,16 @@ class Estimator(ABC):
                     "Choose a network."
                 )
 
+    def check(self, data: Data) -> Cost:
+        self.refuse(data)
+        return Cost(parameters=0, flops=None)
+
     @abstractmethod
-    def check(self, data: Any) -> None:
+    def refuse(self, data: Data) -> None:
         """Refuses an estimator or data that it cannot learn from."""
 
     @abstractmethod
-    def outputs(self, features: np.ndarray, data: Any) -> Mapping[str, np.ndarray]:
+    def outputs(self, features: np.ndarray, data: Data) -> Mapping[str, np.ndarray]:
         """Outputs by name for some examples."""
 
     @abstractmethod
@@ -67,11 +69,10 @@ class Estimator(ABC):
 
     def fit(
         self,
-        data: Any,
+        data: Data,
         *,
         folder: Path,
-        log: Callable[[Mapping[str, Any], int, int], None],
-        flush: Callable[[], None],
+        sink: Sink,
         resume: Path | None = None,
     ) -> Fit:
         rows = data.rows("train")
@@ -81,8 +82,8 @@ class Estimator(ABC):
         rows = data.rows("val")
         parts = list(self.predict(data, rows))
         outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        log({f"val/{name}": value for name, value in self.measure(outputs, data.targets(rows)).items()}, 1, 1)
-        flush()
+        sink.log({f"val/{name}": value for name, value in self.measure(outputs, data.targets(rows)).items()}, 1, 1)
+        sink.flush()
         write_atomic(folder / "best.ckpt", _bytes(self.estimator))
         return Fit(epochs=1, best_epoch=1, steps=1, examples=len(data.rows("train")), seconds=seconds)
 
@@ -94,7 +95,7 @@ class Estimator(ABC):
         write_atomic(folder / "weights.joblib", _bytes(self.estimator))
         return folder / "weights.joblib"
 
-    def predict(self, data: Any, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
+    def predict(self, data: Data, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
         for chunk in np.array_split(rows, max(1, len(rows) // 1024)):
             yield self.outputs(self._features(data, chunk), data)
 
@@ -112,10 +113,7 @@ class Estimator(ABC):
             "requirements": {name: version(name) for name in ("scikit-learn", "numpy")},
         }
 
-    def flops(self, data: Any) -> int | None:
-        return None
-
-    def _features(self, data: Any, rows: np.ndarray) -> np.ndarray:
+    def _features(self, data: Data, rows: np.ndarray) -> np.ndarray:
         return self._normalise.transform(data.inputs(rows).astype(np.float32).reshape(len(rows), -1))
 
 
@@ -124,23 +122,23 @@ class Classical(Estimator):
 
     answer = "predict_proba"
 
-    def check(self, data: Any) -> None:
+    def refuse(self, data: Data) -> None:
         if not hasattr(self.estimator, self.answer):
             raise InputError(
                 f"trainer=classical: expected a classifier that gives probabilities; {type(self.estimator).__name__} has no "
                 f"{self.answer}. Choose another one, or a file in conf/model that has it as the estimator of a "
                 "sklearn.calibration.CalibratedClassifierCV."
             )
-        if data.num_classes is None:
+        if not data.classes:
             raise InputError("trainer=classical: expected data with classes; this data set has none. Choose a network.")
         if data.targets(data.rows("train")[:1]).ndim != 1:
             raise InputError(
                 "trainer=classical: expected data with one class for each example; this one has more. Choose a network."
             )
 
-    def outputs(self, features: np.ndarray, data: Any) -> Mapping[str, np.ndarray]:
+    def outputs(self, features: np.ndarray, data: Data) -> Mapping[str, np.ndarray]:
         given = self.estimator.predict_proba(features)
-        probability = np.zeros((len(features), data.num_classes), dtype=np.float64)
+        probability = np.zeros((len(features), len(data.classes)), dtype=np.float64)
         probability[:, self.estimator.classes_] = given
         return {"probability": probability}
 
@@ -156,7 +154,7 @@ class Projection(Estimator):
 
     answer = "predict"
 
-    def check(self, data: Any) -> None:
+    def refuse(self, data: Data) -> None:
         lacking = [name for name in ("transform", "inverse_transform") if not hasattr(self.estimator, name)]
         if lacking:
             raise InputError(
@@ -164,7 +162,7 @@ class Projection(Estimator):
                 f"{type(self.estimator).__name__} has no {' and no '.join(lacking)}. Choose model=pca."
             )
 
-    def outputs(self, features: np.ndarray, data: Any) -> Mapping[str, np.ndarray]:
+    def outputs(self, features: np.ndarray, data: Data) -> Mapping[str, np.ndarray]:
         latent = self.estimator.transform(features)
         made = self.estimator.inverse_transform(latent)
         error = np.square(made - features).mean(axis=1)
@@ -181,13 +179,13 @@ class Projection(Estimator):
         linear.coef_, linear.intercept_, linear.n_features_in_ = (np.array(rows) - shift).T, shift, size
         return linear
 
-    def generate(self, latents: np.ndarray) -> np.ndarray:
+    def generate(self, latents: np.ndarray, *, noise: bool = False) -> np.ndarray:
         """Pixels from 0 to 1 for latents, (count, latent_size)."""
         made = self._normalise.inverse_transform(self.estimator.inverse_transform(latents.astype(np.float64)))
         return (made / 255).clip(0, 1).astype(np.float32).reshape(-1, *self._shape)
 
 
-def _normaliser(data: Any) -> StandardScaler:
+def _normaliser(data: Data) -> StandardScaler:
     """The data's own normalisation as a step of a pipeline.
 
     Training and the packaged predictor share its arithmetic to the bit: a threshold of a tree between two grey

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from src import metrics
 from src.config import assembly
 from src.config.assembly import Experiment
+from src.data.base import Data
 from src.errors import InputError
 from src.evaluation import generation
 from src.runs.files import read_json
@@ -33,7 +34,7 @@ class Judge:
         samples: how many generated pictures are compared with as many real ones, at most.
     """
 
-    def __init__(self, folder: str, *, data: Any, samples: int):
+    def __init__(self, folder: str, *, data: Data, samples: int):
         if samples < 2:
             raise ValueError(f"evaluation.samples: expected at least 2; received {samples}.")
         self._run = Run(Path(folder))
@@ -59,7 +60,7 @@ class Judge:
         A normal distribution of pixels has learnt nothing of shapes; training examples are as near as a generator can come.
         """
         judge = assembly.restore(self._run.folder)
-        if not hasattr(judge.learner, "task"):
+        if judge.learner.network is None:
             raise InputError(
                 f"evaluation.classifier={self._run.folder}: expected a network, which has features; received "
                 f"{type(judge.learner).__name__}."
@@ -70,7 +71,7 @@ class Judge:
         made, classes = _seen(judge, _stored(generation.drawn(experiment, count)))
         blurred, _ = _seen(judge, _stored(_normal(experiment, count)))
         learnt, _ = _seen(judge, experiment.data.inputs(_some(experiment, count)))
-        shares = np.bincount(classes, minlength=judge.data.num_classes) / len(classes)
+        shares = np.bincount(classes, minlength=len(judge.data.classes)) / len(classes)
         precision, recall = metrics.precision_recall(real, made)
         return {
             "frechet": metrics.frechet_distance(real, made),
@@ -88,13 +89,13 @@ def _seen(judge: Experiment, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """What the last linear layer is given for each picture, and the most probable class."""
     import torch
 
-    network: Any = judge.learner
-    last = [module for module in network.task.model.modules() if isinstance(module, torch.nn.Linear)][-1]
+    assert judge.learner.network is not None
+    last = [module for module in judge.learner.network.modules() if isinstance(module, torch.nn.Linear)][-1]
     found: list[np.ndarray] = []
     handle = last.register_forward_pre_hook(lambda _, given: found.append(given[0].flatten(1).float().cpu().numpy()))
     try:
-        pile = Pictures({"input": pictures, "target": np.zeros(len(pictures), dtype=np.int64)})
-        classes = [part["probability"].argmax(axis=1) for part in network.predict(pile, np.arange(len(pictures)))]
+        pile: Any = Pictures({"input": pictures, "target": np.zeros(len(pictures), dtype=np.int64)})
+        classes = [part["probability"].argmax(axis=1) for part in judge.learner.predict(pile, np.arange(len(pictures)))]
     finally:
         handle.remove()
     return np.concatenate(found).astype(np.float64), np.concatenate(classes)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from src.runs.locks import alone
+from src.runs.locks import mutex
 from src.tracking import store
 
 os.environ.update(store.ENVIRONMENT)
@@ -59,7 +59,7 @@ def _opening(uri: str) -> Iterator[None]:
     if path is None:
         yield
         return
-    with alone(store.lock(path)):
+    with mutex(store.lock(path)):
         if not path.is_file():
             _create(path)
         yield

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from src.runs.files import read_json
-from src.runs.locks import alone
+from src.runs.locks import mutex
 from src.tracking import upload_state
 from src.tracking.mlflow_store import Store
 from src.tracking.run_upload import RunUpload
@@ -31,7 +31,7 @@ def upload(folder: Path) -> bool:
     record = read_json(folder / "record.json")
     if record["status"] == "RUNNING":  # its own command goes on with it just now
         return False
-    with alone(folder / upload_state.LOCK):
+    with mutex(folder / upload_state.LOCK):
         for _ in of(Store(record["uri"]), folder).finish():
             pass
     return True

@@ -154,7 +154,7 @@ class Record(Sink):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._journal is None:
             return
-        with signals.Postponed(say=False):
+        with signals.Postponed(announce=False):
             self._end(error)
         self._start_uploader()  # it may have been killed meanwhile
         self._wait_for_uploader()

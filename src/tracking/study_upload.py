@@ -5,7 +5,7 @@ from pathlib import Path
 
 from src.runs.files import read_json
 from src.runs.folder import Run
-from src.runs.locks import alone
+from src.runs.locks import mutex
 from src.tracking import upload_state
 from src.tracking.mlflow_store import Store
 from src.tracking.run_upload import RunUpload
@@ -41,5 +41,5 @@ class StudyUpload:
         yield from self._parent.finish()
 
     def _trial(self, folder: Path) -> Iterator[None]:
-        with alone(folder / upload_state.LOCK):
+        with mutex(folder / upload_state.LOCK):
             yield from RunUpload(self._store, folder, tags={PARENT: self._parent.state["run"]}).finish()

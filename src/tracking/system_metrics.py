@@ -1,6 +1,6 @@
 """The load of a machine. One that trains beside the first process's: `python -m src.tracking.system_metrics runs/cnn-1a2b3c4d`.
 
-It samples its own into the run folder until standard input ends, from where the first machine's uploader ships it.
+It samples its own into the run folder until standard input ends, from where the first machine's uploader takes it.
 """
 
 import os

@@ -23,7 +23,7 @@ def is_study(folder: Path) -> bool:
 
 def living(folder: Path) -> bool:
     """Whether a living process trains the run or searches the study."""
-    return locks.held(folder / SEARCHING) if is_study(folder) else Run(folder).locked()
+    return locks.is_locked(folder / SEARCHING) if is_study(folder) else Run(folder).locked()
 
 
 def uploaded(folder: Path) -> bool:
@@ -47,7 +47,7 @@ def close(folder: Path) -> bool:
     run = Run(folder)
     beat = (folder / ".lock").stat().st_mtime_ns // 1_000_000 if (folder / ".lock").is_file() else 0
     try:
-        with run.lock(patience=0):
+        with run.lock(timeout=0):
             record = read_json(path)
             if record["status"] != "RUNNING":
                 return False

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from src.runs.locks import alone
+from src.runs.locks import mutex
 from src.tracking import store, upload_state
 from src.tracking.queue import Queue, try_lock
 from src.tracking.system_metrics import SAMPLING, Monitor, name
@@ -145,7 +145,7 @@ class Uploader:
             self.outdated = True
             return
         yield
-        with alone(one.folder / upload_state.LOCK):
+        with mutex(one.folder / upload_state.LOCK):
             if one.training:
                 one.upload = one.upload or mlflow_upload.of(self._store, one.folder, one.samples)
                 yield from one.upload.live()
@@ -157,7 +157,8 @@ class Uploader:
     def _end(self, one: Watched) -> None:
         one.steps, self._current = None, None
         one.failing, one.refused = None, False
-        one.due = time.monotonic() + LIVE
+        ended = one.upload is not None and not one.training  # while its live values were uploaded
+        one.due = time.monotonic() + (0.0 if ended else LIVE)
 
     def _fail(self, one: Watched, error: Exception) -> None:
         now = time.monotonic()
