@@ -45,11 +45,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run, str]:
 @pytest.fixture
 def inside(finished, monkeypatch) -> Path:
     """That folder, as the working folder."""
-    folder, _, _ = finished
     for name in AMBIENT:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(folder)
-    return folder
+    monkeypatch.chdir(finished[0])
+    return finished[0]
 
 
 def test_the_last_line_names_the_run_folder(finished):
@@ -205,11 +204,8 @@ def test_weights_that_mlflow_holds(finished):
     mlflow.set_tracking_uri(uri)
     mlflow.register_model(f"runs:/{recorded.info.run_id}/model", "numbers")
     expected = weights.read(str(run_.folder), runs=folder)
-    for name in (
-        "models:/numbers/1",
-        f"runs:/{recorded.info.run_id}/model",
-        f"runs:/{recorded.info.run_id}/checkpoints/best.ckpt",
-    ):
+    own = f"runs:/{recorded.info.run_id}"
+    for name in ("models:/numbers/1", f"{own}/model", f"{own}/checkpoints/best.ckpt"):
         held = weights.read(name, runs=folder, tracking=uri)
         assert {key for key in expected if "num_batches" not in key} <= held.keys() <= expected.keys(), name
         assert all(torch.equal(tensor, expected[key]) for key, tensor in held.items()), name

@@ -10,7 +10,7 @@ from src.errors import InputError
 
 @pytest.fixture
 def start(monkeypatch):
-    """Sets the start of this process as torchrun would."""
+    """Sets rank and world size of this process as torchrun does."""
 
     def set_(rank: int, count: int) -> None:
         monkeypatch.setenv("RANK", str(rank))

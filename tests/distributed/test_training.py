@@ -66,12 +66,12 @@ def test_two_processes_train_as_one_with_the_doubled_batch(images: Callable[...,
 def test_gradients_are_added_up_once_a_step(images, tmp_path):
     settings = (
         "trainer.accumulate_grad_batches=3",
-        "+callbacks.reductions._target_=tests.ranks.Reductions",
+        "+callbacks.sums._target_=tests.ranks.Sums",
         "data.batch_size=4",
     )
     result = trained(images(151), tmp_path / "run", *TWO, *FNN, *settings)
     assert result.steps == 3 * 6  # of 16 batches an epoch
-    assert [int((tmp_path / "run" / f"reductions-{rank}.txt").read_text()) for rank in (0, 1)] == [result.steps] * 2
+    assert [int((tmp_path / "run" / f"sums-{rank}.txt").read_text()) for rank in (0, 1)] == [result.steps] * 2
 
 
 def test_a_part_with_fewer_examples_than_processes(images, tmp_path):
