@@ -124,7 +124,7 @@ def test_an_augmentation_that_does_not_fit(tmp_path):
 def test_a_raw_file_that_is_missing_truncated_or_altered(tmp_path):
     mirror = "data.dataset.source.mirrors=[http://127.0.0.1:9/]"
     message = refused(tmp_path, "+experiment=fnn", "data=mnist", mirror)
-    assert "could not be fetched" in message
+    assert "could not be downloaded" in message
     assert "$DATA_CACHE/mnist/" in message
     (tmp_path / "cache/mnist").mkdir(parents=True)
     (tmp_path / "cache/mnist/train-images-idx3-ubyte.gz").write_bytes(b"\x1f\x8b short")

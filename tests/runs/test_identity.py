@@ -201,7 +201,7 @@ def test_a_string_that_is_no_docstring_is_code(copy):
 
 def test_a_closure_holds_no_other_model():
     found = identity._closure("src.models.autoencoder")
-    assert found == {"src.models.autoencoder", "src.layers.autoencoding", "src.protocols"}
+    assert found == {"src.models.autoencoder", "src.layers.encoder_decoder", "src.protocols"}
     assert identity._closure("src.models.cnn") == {"src.models.cnn"}
     assert not {name for name in identity._closure("src.tasks.classification") if name.startswith("src.models")}
     assert {"src.tasks.base", "src.protocols", "src.errors"} <= identity._closure("src.tasks.classification")
@@ -222,7 +222,7 @@ def test_the_code_of_several_targets_does_not_depend_on_their_order():
         ("from src.models.cnn import CNN\n", {"src.models.cnn"}),
         ("from src.models import cnn\n", {"src.models.cnn"}),
         ("from src import metrics\n", {"src.metrics"}),
-        ("import src.models.autoencoder as one\n", {"src.models.autoencoder", "src.layers.autoencoding", "src.protocols"}),
+        ("import src.models.autoencoder as one\n", {"src.models.autoencoder", "src.layers.encoder_decoder", "src.protocols"}),
         ("def late():\n    import src.models.lenet\n", {"src.models.lenet"}),
         ("from mine.blocks import Block\n", {"mine.blocks", "src.models.fnn"}),
         ("from .blocks import Block\n", {"mine.blocks", "src.models.fnn"}),
