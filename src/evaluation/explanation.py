@@ -95,8 +95,8 @@ class Explanation:
         Raises:
             Unsuited: what was trained is not such a network.
         """
-        task: Any = getattr(experiment.learner, "task", None)
-        if task is None:
+        network = experiment.learner.scoring_network
+        if network is None:
             raise Unsuited("what was trained is not a network")
         if isinstance(experiment.evaluation, Explainable):
             table = experiment.evaluation.examples(result.table, mistakes=self._mistakes, right=self._right)
@@ -105,11 +105,10 @@ class Explanation:
         stored = experiment.data.inputs(table["index"].to_numpy())
         if stored.ndim != 4:
             raise Unsuited(f"examples of shape {list(stored.shape[1:])} are no images [channels, height, width]")
-        network = task.scoring.eval()
+        network.eval()
         if type(network).forward is nn.Module.forward:
             raise Unsuited(f"{type(network).__name__} is several networks, none of which takes an image alone")
-        images = task.preprocess(torch.from_numpy(stored).to(next(network.parameters()).device))
-        return table, stored, images, network
+        return table, stored, experiment.learner.preprocess(stored), network
 
 
 def _answers(table: pd.DataFrame, network: nn.Module, images: Tensor) -> Tensor:

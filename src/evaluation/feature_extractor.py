@@ -60,7 +60,7 @@ class Judge:
         A normal distribution of pixels has learnt nothing of shapes; training examples are as near as a generator can come.
         """
         judge = assembly.restore(self._run.folder)
-        if not hasattr(judge.learner, "task"):
+        if judge.learner.network is None:
             raise InputError(
                 f"evaluation.classifier={self._run.folder}: expected a network, which has features; received "
                 f"{type(judge.learner).__name__}."
@@ -89,13 +89,13 @@ def _seen(judge: Experiment, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """What the last linear layer is given for each picture, and the most probable class."""
     import torch
 
-    network: Any = judge.learner
-    last = [module for module in network.task.model.modules() if isinstance(module, torch.nn.Linear)][-1]
+    assert judge.learner.network is not None
+    last = [module for module in judge.learner.network.modules() if isinstance(module, torch.nn.Linear)][-1]
     found: list[np.ndarray] = []
     handle = last.register_forward_pre_hook(lambda _, given: found.append(given[0].flatten(1).float().cpu().numpy()))
     try:
-        pile = Pictures({"input": pictures, "target": np.zeros(len(pictures), dtype=np.int64)})
-        classes = [part["probability"].argmax(axis=1) for part in network.predict(pile, np.arange(len(pictures)))]
+        pile: Any = Pictures({"input": pictures, "target": np.zeros(len(pictures), dtype=np.int64)})
+        classes = [part["probability"].argmax(axis=1) for part in judge.learner.predict(pile, np.arange(len(pictures)))]
     finally:
         handle.remove()
     return np.concatenate(found).astype(np.float64), np.concatenate(classes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,15 +19,13 @@ SIDE = 10  # pictures in a line of a grid
 
 def made(experiment: Experiment, latents: np.ndarray) -> np.ndarray:
     """What a learner makes of latents: pictures with pixels from 0 to 1. Only that of a generative task can."""
-    learner: Any = experiment.learner
-    return learner.generate(latents)
+    return experiment.learner.generate(latents)
 
 
 def drawn(experiment: Experiment, count: int) -> np.ndarray:
     """Pictures from latents of the prior, pixels from 0 to 1; the same ones every time."""
     rng = np.random.default_rng(experiment.config["seed"])
-    learner: Any = experiment.learner
-    return learner.generate(
+    return experiment.learner.generate(
         rng.standard_normal((count, experiment.config["model"]["latent_size"]), dtype=np.float32), noise=True
     )
 

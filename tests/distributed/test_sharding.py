@@ -80,7 +80,7 @@ def test_it_goes_on_exactly_and_anything_else_goes_on_from_its_checkpoint(images
 
 @pytest.mark.filterwarnings("ignore:.*jit.script_method.*:DeprecationWarning")  # torch's compiler imports it
 def test_a_compiled_network_is_refused(images, tmp_path):
-    with pytest.raises(InputError, match=r"trainer\.compile: expected null where a network is shared out"):
+    with pytest.raises(InputError, match=r"trainer\.compile: expected null for a sharded network"):
         trained(images(151), tmp_path / "run", *TWO, *FNN, "trainer.compile=default")
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 
 from src.runs.folder import Run
+from tests import repository
 from tests.nets import end, points, same
-from tests.repository import ROOT, environment
+from tests.repository import ROOT
 
 VERB = ("-m", "src.train", "+experiment=cnn", "trainer=ddp", "trainer.accelerator=cpu", "model.width=4", "tracking.wait=600")
 LONG = (*VERB, "trainer.max_epochs=12", "trainer.save_every_n_minutes=0.0", "trainer.steps_per_call=4")
@@ -27,8 +28,7 @@ def runs(folder: Path) -> list[Run]:
 
 def start(folder: Path, *command: str, **extra: str) -> subprocess.Popen[str]:
     folder.mkdir(exist_ok=True)
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=folder, env=environment(**EXTRA, **extra), stdout=pipe, stderr=pipe, text=True)
+    return repository.start(folder, *command, **EXTRA, **extra)
 
 
 def process(command: subprocess.Popen[str], rank: int) -> psutil.Process:

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import save_file
 from torch import nn
 
-from src.config import assembly, composition
+from src.config import assembly, composition, resuming
 from src.errors import InputError
 from src.models.adapted_classifier import AdaptedClassifier
 from src.models.autoencoder import Autoencoder
@@ -139,13 +139,13 @@ def test_an_experiment_starts_with_them_and_its_run_does_not_read_them_again(com
     restored = assembly.restore(tmp_path / "run")
     best = end(tmp_path / "run", "best.ckpt")["state_dict"]
     assert all(torch.equal(tensor, best[f"model.{name}"]) for name, tensor in restored.learner.task.model.state_dict().items())
-    further = composition.further(tmp_path / "run", ["trainer.max_epochs=2"])
+    further = resuming.resumed(tmp_path / "run", ["trainer.max_epochs=2"])
     assert assembly.complete(further, digits[1]).pretrained.content == config.pretrained.content
     assembly.build(further, digits[1])
     with pytest.raises(
         InputError, match=r"expected no pretrained weights, because the training continues with its own; received pretrained\."
     ):
-        composition.further(tmp_path / "run", ["pretrained.weights=others.safetensors"])
+        resuming.resumed(tmp_path / "run", ["pretrained.weights=others.safetensors"])
     with pytest.raises(InputError, match="there is none"):
         assembly.build(config, digits[1])
 
