@@ -174,7 +174,7 @@ def _network(content: Mapping[str, Any], *, begin: bool) -> Any:
     node = _pretrained(content) if begin else None
     if node is not None:
         settings = {key: value for key, value in node.items() if key != "content"}
-        make(settings, "pretrained", network=network, found=_weights(content, node)[0])
+        make(settings, "pretrained", network=network, pretrained=_weights(content, node)[0])
     return network
 
 
