@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from src.errors import InputError, RunFailed
-from src.evaluation.style import ACCENT, GREY, SECOND, axes
+from src.evaluation.plotting import ACCENT, GREY, SECOND, axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
