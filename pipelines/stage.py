@@ -24,7 +24,7 @@ from src.config import command_line, composition
 from src.errors import InputError
 from src.runs import identity
 from src.runs.files import read_json, write_atomic, write_json
-from src.runs.folder import Run
+from src.runs.folder import Run, choose
 
 RESULTS = Path("results")
 MARK = "DVC_STAGE"  # in the environment of whatever dvc runs
@@ -75,7 +75,7 @@ def train(name: str) -> None:
     chosen = OmegaConf.select(OmegaConf.load("params.yaml"), "cluster") or "none"
     if (cluster := composition.compose([f"cluster={chosen}"]).cluster) is not None:
         config.cluster = {**cluster, "wait": True}
-    run = launch(config, test=False, patience=math.inf)
+    run = launch(config, test=False, timeout=math.inf)
     folder = RESULTS / name / "model"
     shutil.rmtree(folder, ignore_errors=True)
     experiment = assembly.restore(run.folder)
@@ -98,7 +98,7 @@ def evaluate(name: str) -> None:
     model = RESULTS / name / "model"
     experiment = assembly.restore(model, place={key: place[key] for key in ("paths", "tracking", *identity.EVALUATION)})
     run = _run(experiment.config, experiment.prepared.card["content"])
-    with run.lock(patience=math.inf):
+    with run.lock(timeout=math.inf):
         if not run.fitted:  # trained on another machine, and pulled from there
             shutil.copytree(model, run.folder, dirs_exist_ok=True)
         with Record.of(run, experiment.config, experiment.prepared.card) as record:
@@ -131,8 +131,8 @@ def load(name: str) -> DictConfig:
 
 
 def _run(config: Any, content: str) -> Run:
-    name = identity.run_id(config, content)
-    return Run(Path(config["paths"]["runs"]) / f"{config['name']}-{name}")
+    digest = identity.of(config, content).digest
+    return choose(Path(config["paths"]["runs"]), config["name"], digest, force=False)
 
 
 def _leave_with_pipeline() -> None:

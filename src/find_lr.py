@@ -7,7 +7,6 @@ that are no part of an optimizer step, such as early stopping.
 
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -45,9 +44,9 @@ def find(config: DictConfig) -> None:
             f"find_lr: expected a task whose loss falls while it learns; that of {type(learner.task).__name__} does not. "
             "Compare rates by what comes of them: `python -m src.train -m ... optimizer.lr=1e-4,1e-3`."
         )
-    learner.flops(experiment.data)  # refuses a model that does not fit the data
-    with TemporaryDirectory() as nowhere, suppress(rates.Over):
-        learner.fit(experiment.data, folder=Path(nowhere), log=search.log, flush=lambda: None)
+    learner.check(experiment.data)
+    with TemporaryDirectory() as nowhere:
+        learner.fit(experiment.data, folder=Path(nowhere), sink=search)
     proposals = search.proposals()
     write_atomic(folder / "rates.csv", search.table().to_csv(index=False).encode())
     core.draw(rates.figure(search), folder / "rates.png")
@@ -84,8 +83,9 @@ def _grow(config: DictConfig, *, steps: int, first: float, last: float, **_: Any
     """Makes the configuration that of a training whose rate grows, which nothing interrupts."""
     config.optimizer.lr = first
     config.scheduler = {"_target_": "src.optimization.schedule.Growing", "times": last / first}
-    config.averaging, config.divergence = None, None
-    config.trainer.update({"max_epochs": None, "max_steps": steps, "log_every_n_steps": 1, "limit_val_batches": 0})
+    config.averaging, config.divergence = None, {"_target_": "src.optimization.divergence.Ignore"}
+    each_step = {"log_every_n_steps": 1, "steps_per_call": 1}  # the search looks at each loss, and may end after each step
+    config.trainer.update({"max_epochs": None, "max_steps": steps, "limit_val_batches": 0, **each_step})
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:  # a classical baseline and the report run without importing torch
     import numpy as np
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from src.data.base import Data
 
@@ -128,90 +128,106 @@ class Cost:
 
 
 class Sink(ABC):
-    """Where a training sends its metrics, and what may ask it to stop."""
+    """Takes the metrics of a training, and may ask the training to stop."""
 
     @abstractmethod
     def log(self, metrics: Mapping[str, Any], step: int, epoch: int) -> None:
-        """Takes metrics by name, after so many optimizer steps, in the epoch counted from 1."""
+        """Takes metrics by name.
+
+        Args:
+            metrics: numbers, or tensors of one element, which are read later.
+            step: optimizer steps so far.
+            epoch: counted from 1.
+        """
 
     @abstractmethod
     def flush(self) -> None:
-        """Makes everything logged so far survive a power failure."""
+        """Makes everything that was logged survive a power failure."""
 
     @property
     def should_stop(self) -> bool:
-        """Whether the training is to end. It is asked after each validation, once its metrics were logged."""
+        """Whether the training is to end now.
+
+        The first process is asked after each validation: its metrics are logged, and best.ckpt is written. A training
+        without validations asks after each call of its loop.
+        """
         return False
 
 
-class Learner(Protocol):
-    """What is trained, saved and asked: a network under a Trainer, or a classical estimator."""
+class NullSink(Sink):
+    """Keeps nothing, and never asks to stop."""
 
-    parameters: int
+    def log(self, metrics: Mapping[str, Any], step: int, epoch: int) -> None:
+        """Drops the metrics."""
+
+    def flush(self) -> None:
+        """Has nothing to keep."""
+
+
+class Learner(ABC):
+    """What is trained, saved and asked for predictions: a network under Lightning's Trainer, or a classical estimator."""
+
+    @property
+    def network(self) -> nn.Module | None:
+        """The network that is trained, from preprocessed inputs to outputs; None for an estimator."""
+        return None
+
+    @property
+    def scoring_network(self) -> nn.Module | None:
+        """The network from preprocessed inputs to one score a class, which explanations explain; None for an estimator."""
+        return None
 
     @property
     def device(self) -> str:
-        """The name of what it computes on."""
-        ...
+        """The name of the hardware that computes."""
+        return "cpu"
 
-    def fit(
-        self,
-        data: Data,
-        *,
-        folder: Path,
-        log: Callable[[Mapping[str, Any], int, int], None],
-        flush: Callable[[], None],
-        resume: Path | None,
-    ) -> Fit:
-        """Trains to the end, or goes on where an interrupted training in the folder stopped. Writes best.ckpt there.
-
-        Args:
-            log: takes metrics by name, the step and the epoch.
-            flush: makes what was logged safe.
-            resume: a checkpoint to start from where the folder has none.
-        """
-        ...
-
-    def load(self, path: Path) -> None:
-        """Takes the weights from best.ckpt, or from a file that `export` wrote."""
-        ...
-
-    def export(self, folder: Path) -> Path:
-        """Writes the weights alone; equal weights give equal bytes."""
-        ...
-
-    def predict(self, data: Data, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
-        """Outputs by name, batch by batch, in the order of the rows; the first one is the model's answer."""
-        ...
-
-    def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
-        """Writes the whole predictor, preprocessing included, for the record; returns the names of its files."""
-        ...
-
-    def flops(self, data: Data) -> int | None:
-        """Floating-point operations of one example's forward pass; None where they cannot be counted.
+    @abstractmethod
+    def check(self, data: Data) -> Cost:
+        """What one example costs. It is called before anything of a run is written.
 
         Raises:
-            InputError: the model does not fit the data.
+            InputError: the learner cannot be trained on these data, or not with its settings.
         """
-        ...
 
-
-@runtime_checkable
-class Checking(Protocol):
-    """A callback that asks something of what is trained."""
-
-    def check(self, task: Any, *, processes: int) -> None:
-        """Refuses a task or a network that it cannot do its part with, before anything is written.
+    @abstractmethod
+    def fit(self, data: Data, *, folder: Path, sink: Sink, resume: Path | None = None) -> Fit:
+        """Trains, and writes best.ckpt into the folder. An interrupted training in the folder is continued exactly.
 
         Args:
-            processes: that train it together.
+            sink: takes the metrics. When it asks to stop, the training ends, and its last epoch stays unfinished in last.ckpt.
+            resume: the checkpoint to start from where the folder has none.
         """
-        ...
 
+    @abstractmethod
+    def load(self, path: Path) -> None:
+        """Takes the weights of best.ckpt, or of a file that `export` wrote."""
 
-@runtime_checkable
-class Learning(Protocol):
-    """A callback that is a part of an optimizer step, and needs no epoch's end: a search for a learning rate keeps it."""
+    @abstractmethod
+    def export(self, folder: Path) -> Path:
+        """Writes the weights alone, and gives the file. Equal weights give equal bytes."""
 
-    learning: bool
+    @abstractmethod
+    def predict(self, data: Data, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
+        """Outputs by name, batch by batch, in the order of the rows of the store."""
+
+    @abstractmethod
+    def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
+        """Writes the whole predictor, preprocessing included, and gives the names of its files.
+
+        Args:
+            example: a few stored inputs, as float32.
+        """
+
+    def preprocess(self, inputs: np.ndarray) -> Tensor:
+        """Stored inputs as the network takes them, on the device of its weights."""
+        raise NotImplementedError(f"{type(self).__name__} has no network.")
+
+    def generate(self, latents: np.ndarray, *, noise: bool = False) -> np.ndarray:
+        """Examples that are decoded from latents: pixels from 0 to 1, (count, channels, height, width).
+
+        Args:
+            latents: (count, latent_size).
+            noise: whether these are standard normal numbers, from which the latents are made first.
+        """
+        raise NotImplementedError(f"{type(self).__name__} decodes no latents.")

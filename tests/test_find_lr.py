@@ -12,6 +12,7 @@ from src.config import assembly, command_line, composition
 from src.errors import InputError
 from src.evaluation import core
 from src.evaluation.rates import STEEPEST, TENTH
+from src.protocols import NullSink
 from tests.repository import ROOT, run
 
 SMALL = ("+experiment=fnn", "model.hidden=[32]", "trainer.accelerator=cpu", "trainer.progress_bar=false")
@@ -54,7 +55,7 @@ def test_the_proposals_train_well_and_rates_ten_times_as_large_do_not(find, digi
         config = assembly.complete(composition.compose([*SMALL, *plain, f"optimizer.lr={rate}"]), digits[1])
         experiment = assembly.build(config, digits[1])
         (place := project / str(rate)).mkdir()
-        experiment.learner.fit(experiment.data, folder=place, log=lambda *_: None, flush=lambda: None, resume=None)
+        experiment.learner.fit(experiment.data, folder=place, sink=NullSink())
         return core.evaluate(experiment, "val").metrics["val/accuracy"]
 
     assert set(proposals) >= {STEEPEST, TENTH}

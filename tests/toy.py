@@ -18,7 +18,7 @@ from src.tasks.base import Task
 class Brightness(Task):
     """Mean squared error between the model's one output and the mean of its input."""
 
-    answer = "brightness"
+    primary_output = "brightness"
 
     def step(self, batch: Batch) -> Outcome:
         prediction = self.model(batch.input).squeeze(1)

@@ -69,8 +69,8 @@ def finish(setup: Setup, worker: Worker, confirmed: Mapping[int, Mapping[str, An
         _write(setup, worker.trials()[first], confirmed.get(first, {}))
     for trial in found[: setup.sweep["keep"]]:
         config = setup.config(setup.space.values(trial.params))
-        name = identity.run_id(config, setup.prepared.card["content"])
-        run = choose(Path(config["paths"]["runs"]), config["name"], name, force=False)
+        digest = identity.of(config, setup.prepared.card["content"]).digest
+        run = choose(Path(config["paths"]["runs"]), config["name"], digest, force=False)
         try:
             with run.lock():
                 if not run.fitted and not run.last.is_file():

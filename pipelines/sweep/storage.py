@@ -14,7 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
 
 from src.errors import InputError
-from src.runs.locks import alone
+from src.runs.locks import mutex
 from src.tracking.journal import mend
 
 
@@ -33,7 +33,7 @@ def open_storage(url: str | None, folder: Path, name: str) -> tuple[BaseStorage,
                 f"{path}: expected the journal of an Optuna study; this is none, or damaged ({error!r}). Move it away, or "
                 "name another study (sweep.study=...)."
             ) from error
-        return storage, lambda: alone(folder / ".claim")
+        return storage, lambda: mutex(folder / ".claim")
     if not url.startswith("postgresql"):
         raise InputError(
             f"sweep.storage={url}: expected null, for a journal in the study's folder, or postgresql+psycopg://user@host/database."

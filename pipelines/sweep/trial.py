@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from multiprocessing.connection import Connection
 from statistics import fmean, median
@@ -29,6 +29,7 @@ from src.config.assembly import Experiment
 from src.data.store import Prepared
 from src.errors import InputError, InUse, ProcessLost, RunFailed, Stop
 from src.evaluation import core
+from src.protocols import Cost, Sink
 from src.runs.files import read_json, write_atomic, write_json
 from src.runs.folder import Run
 from src.tracking.journal import read
@@ -38,8 +39,38 @@ RESULT = "trial.json"
 PR_SET_PDEATHSIG = 1  # of prctl, in sys/prctl.h
 
 
-class Pruned(Exception):
-    """The search has given the trial up."""
+class TrialSink(Sink):
+    """Records the metrics of a training, and reports each value of the objective to the search, which may prune the trial.
+
+    Args:
+        objective: the metric that is reported.
+        before: its values with the seeds before.
+        passed: epochs of the trainings with these seeds.
+    """
+
+    def __init__(self, record: Record, pipe: Connection, *, objective: str, before: Sequence[float], passed: int):
+        self._record = record
+        self._pipe = pipe
+        self._objective = objective
+        self._before = before
+        self._passed = passed
+        self.times: list[float] = []
+        self.pruned = False
+
+    def log(self, metrics: Mapping[str, Any], step: int, epoch: int) -> None:
+        self._record.log(metrics, step, epoch)
+        if self._objective in metrics:
+            self.times.append(time.monotonic())
+            value = float(metrics[self._objective])
+            print(f"epoch {epoch}: {self._objective} {value:.6f}")
+            self.pruned = _ask(self._pipe, Value(self._passed + epoch, fmean([*self._before, value])))
+
+    def flush(self) -> None:
+        self._record.flush()
+
+    @property
+    def should_stop(self) -> bool:
+        return self.pruned
 
 
 def main(pipe: Connection, order: Order) -> None:
@@ -108,41 +139,34 @@ def _one(pipe: Connection, order: Order, training: Training, before: list[dict[s
         before: the results of the seeds before.
     """
     run, prepared = Run(training.folder), Prepared(order.prepared)
-    times: list[float] = []
-    first, passed = order.measures[0], sum(result["span"] for result in before)
+    first = order.measures[0]
     with (
         run.lock(),
         Record.of(run, training.config, prepared.card, courier=None, tags=training.tags, code=order.code) as record,
     ):
         experiment = assembly.build(OmegaConf.create(training.config), prepared)
         write_atomic(run.config, OmegaConf.to_yaml(training.config).encode())
+        cost = experiment.learner.check(experiment.data)
         record.begin(device=experiment.learner.device)
 
-        def log(metrics: Any, step: int, epoch: int) -> None:
-            record.log(metrics, step, epoch)
-            if first in metrics:
-                times.append(time.monotonic())
-                value = float(metrics[first])
-                print(f"epoch {epoch}: {first} {value:.6f}")
-                if _ask(pipe, Value(passed + epoch, fmean([*(result["values"][first] for result in before), value]))):
-                    raise Pruned
-
-        state, started = "complete", time.monotonic()
-        try:
-            fit = experiment.learner.fit(experiment.data, folder=run.folder, log=log, flush=record.flush, resume=None)
-            seconds = fit.seconds  # those before an interruption too
-        except Pruned:
-            state, seconds = "pruned", time.monotonic() - started
-            record.flush()
-        values, epochs = _values(experiment, run, order.measures, seconds)
+        sink = TrialSink(
+            record,
+            pipe,
+            objective=first,
+            before=[result["values"][first] for result in before],
+            passed=sum(result["span"] for result in before),
+        )
+        fit = experiment.learner.fit(experiment.data, folder=run.folder, sink=sink)
+        state, times = "pruned" if sink.pruned else "complete", sink.times
+        values, epochs = _values(experiment, run, order.measures, cost, fit.seconds)
         result = {
             "state": state,
             "values": values,
             "epochs": epochs,
             "span": training.config["trainer"].get("max_epochs") or epochs,
-            "seconds": seconds,
+            "seconds": fit.seconds,  # with those before an interruption
             "pace": median(after - before for before, after in pairwise(times)) if len(times) > 1 else None,
-            "parameters": experiment.learner.parameters,
+            "parameters": cost.parameters,
         }
         record.tag("trial.state", state.upper())
         write_json(run.folder / RESULT, result)
@@ -150,7 +174,7 @@ def _one(pipe: Connection, order: Order, training: Training, before: list[dict[s
     return result
 
 
-def _values(experiment: Experiment, run: Run, names: Sequence[str], seconds: float) -> tuple[dict[str, float], int]:
+def _values(experiment: Experiment, run: Run, names: Sequence[str], cost: Cost, seconds: float) -> tuple[dict[str, float], int]:
     """The objectives' values, those of the metrics in the epoch of the best checkpoint, and the number of epochs.
 
     Raises:
@@ -163,8 +187,8 @@ def _values(experiment: Experiment, run: Run, names: Sequence[str], seconds: flo
     best = max(told, key=lambda point: sign * point["value"])["epoch"]
     found = {point["name"]: point["value"] for point in points if point["epoch"] == best}
     known: dict[str, Callable[[], float]] = {
-        "parameters": lambda: float(experiment.learner.parameters),
-        "flops": lambda: float(experiment.learner.flops(experiment.data) or 0),
+        "parameters": lambda: float(cost.parameters),
+        "flops": lambda: float(cost.flops or 0),
         "latency_one_ms": lambda: core.latency(experiment)["latency_one_ms"],
         "latency_batch_ms": lambda: core.latency(experiment)["latency_batch_ms"],
         "seconds": lambda: seconds,

@@ -1,4 +1,4 @@
-"""From a configuration to the objects of one experiment. In src the only caller of Hydra's instantiate."""
+"""From a configuration to the objects of one experiment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,15 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import composition
+from src.config.instantiation import make
 from src.data import store
 from src.data.base import Data
 from src.data.store import Prepared
-from src.errors import InputError, Stop
+from src.errors import InputError
 from src.protocols import Learner
 from src.runs import identity
 
@@ -48,7 +47,7 @@ class Experiment:
 def prepare(config: DictConfig) -> Prepared:
     """The prepared data set that the configuration names; made when it is not there yet."""
     dataset = plain(config, "data.dataset")
-    source = _make(dataset["source"], "data.dataset.source")
+    source = make(dataset["source"], "data.dataset.source")
     code = identity.code([*identity.targets(dataset["source"]), "src.data.store.prepare"])
     key = identity.digest({"dataset": dataset, "state": source.state(), "code": code})[:8]
     folder = Path(plain(config, "paths.prepared")) / f"{dataset['name']}-{key}"
@@ -65,7 +64,7 @@ def complete(config: DictConfig, prepared: Prepared) -> DictConfig:
         from src.optimization import hardware
 
         with torch.device("meta"):  # its layers without their weights
-            network = _make(plain(resolved, "model"), "model")
+            network = make(plain(resolved, "model"), "model")
         resolved.trainer.precision = hardware.precision(resolved.trainer.accelerator, network)
     content: Any = OmegaConf.to_container(resolved)
     if (node := _pretrained(content)) is not None:
@@ -80,16 +79,16 @@ def build(config: DictConfig, prepared: Prepared, *, begin: bool = True) -> Expe
         begin: whether `pretrained` is looked at; what is loaded afterwards would take the place of its weights.
     """
     content: Any = OmegaConf.to_container(config)
-    data = _make({key: value for key, value in content["data"].items() if key not in PREPARING}, "data", prepared=prepared)
-    evaluation = _make(content["evaluation"], "evaluation", data=data)
+    data = make({key: value for key, value in content["data"].items() if key not in PREPARING}, "data", prepared=prepared)
+    evaluation = make(content["evaluation"], "evaluation", data=data)
     augmentation = _with_steps(content.get("augmentation"), "augmentation")
     analyses = {key: made for key in identity.ANALYSES if (made := _with_steps(content.get(key), key))}
-    learner = _make(
+    learner = make(
         content["trainer"],
         "trainer",
         model=partial(_network, content, begin=begin),
         task=partial(_task, content),
-        callbacks=lambda: [_make(node, f"callbacks.{name}") for name, node in content["callbacks"].items()],
+        callbacks=lambda: [make(node, f"callbacks.{name}") for name, node in content["callbacks"].items()],
         data=data,
         augmentation=augmentation,
         averaging=_optional(content, "averaging"),
@@ -142,7 +141,7 @@ def weights(folder: Path) -> Path:
 
 def cluster(config: DictConfig) -> Any:
     """What submits the run as a job, as the configuration says."""
-    return _make(plain(config, "cluster"), "cluster")
+    return make(plain(config, "cluster"), "cluster")
 
 
 def plain(config: DictConfig, key: str) -> Any:
@@ -172,17 +171,17 @@ def _weights(content: Mapping[str, Any], node: Mapping[str, Any]) -> tuple[Mappi
 
 
 def _network(content: Mapping[str, Any], *, begin: bool) -> Any:
-    network = _make(content["model"], "model")
+    network = make(content["model"], "model")
     node = _pretrained(content) if begin else None
     if node is not None:
         settings = {key: value for key, value in node.items() if key != "content"}
-        _make(settings, "pretrained", network=network, found=_weights(content, node)[0])
+        make(settings, "pretrained", network=network, found=_weights(content, node)[0])
     return network
 
 
 def _optional(content: Mapping[str, Any], name: str) -> Any:
     """What a node describes; None where it is null, or a run of an earlier time does not state it."""
-    return _make(content[name], name) if content.get(name) else None
+    return make(content[name], name) if content.get(name) else None
 
 
 def _with_steps(node: Mapping[str, Any] | None, where: str) -> Any:
@@ -193,27 +192,11 @@ def _with_steps(node: Mapping[str, Any] | None, where: str) -> Any:
     if not node:
         return None
     named = {name: part for name, part in node.items() if isinstance(part, Mapping) and "_target_" in part}
-    steps = {name: _make(part, f"{where}.{name}") for name, part in named.items()}
-    return _make({name: part for name, part in node.items() if name not in steps}, where, **steps)
+    steps = {name: make(part, f"{where}.{name}") for name, part in named.items()}
+    return make({name: part for name, part in node.items() if name not in steps}, where, **steps)
 
 
 def _task(content: Mapping[str, Any], **parts: Any) -> Any:
-    optimizer = _make(content["optimizer"], "optimizer")
-    scheduler = _make(content["scheduler"], "scheduler") if content["scheduler"] else None
-    return _make(content["task"], "task", optimizer=optimizer, scheduler=scheduler, **parts)
-
-
-def _make(node: Mapping[str, Any], where: str, **parts: Any) -> Any:
-    """Instantiates a node; live objects are handed over beside the configuration, never inside it."""
-    try:
-        made = instantiate(node, _partial_=True)
-        return made if node.get("_partial_") else made(**parts)
-    except InstantiationException as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, Stop):
-            raise cause from error
-        raise InputError(f"{where}: {node.get('_target_')} cannot be made: {cause}") from error
-    except (TypeError, ValueError) as error:
-        if isinstance(error, Stop):
-            raise
-        raise InputError(f"{where}: {node.get('_target_')} refuses its settings: {error}") from error
+    optimizer = make(content["optimizer"], "optimizer")
+    scheduler = make(content["scheduler"], "scheduler") if content["scheduler"] else None
+    return make(content["task"], "task", optimizer=optimizer, scheduler=scheduler, **parts)

@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from src import signals
 from src.config import checks, composition
+from src.config.defects import origin
 from src.errors import InputError, Stop
 
 PREEMPTED = 75
@@ -35,7 +36,7 @@ def main(verb: Callable[[DictConfig], Any], arguments: Sequence[str] | None = No
 def guard(work: Callable[[], Any]) -> int:
     """Runs the work; gives the exit code, after the message that its user needs."""
     try:
-        with signals.heard():
+        with signals.interrupting():
             work()
     except Stop as stop:
         print(f"error: {stop}", file=sys.stderr)
@@ -54,7 +55,8 @@ def guard(work: Callable[[], Any]) -> int:
         print(f"error: expected a disk with room and leave to write at {where}; it {reason}. ", end="", file=sys.stderr)
         print("Make room or name another place (paths.runs=...); the same command then continues.", file=sys.stderr)
         return 1
-    except Exception:  # a defect, not the user's: its traceback is what mends it
+    except Exception as defect:
+        print(origin(defect), file=sys.stderr)
         traceback.print_exc()
         return 1
     return 0

@@ -1,7 +1,7 @@
 """A classical estimator as a learner: the same data, files and record as a network's."""
 
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
@@ -15,14 +15,13 @@ from sklearn.preprocessing import StandardScaler
 
 from src.data.base import Data
 from src.errors import InputError
-from src.protocols import Fit
+from src.protocols import Cost, Fit, Learner, Sink
 from src.runs.files import write_atomic
 
 
-class Estimator(ABC):
+class Estimator(Learner):
     """An estimator with scikit-learn's interface, fitted once on the training part, to normalised, flattened examples."""
 
-    device = "cpu"
     answer: str  # the predictor's method that gives its answer
 
     def __init__(
@@ -37,10 +36,8 @@ class Estimator(ABC):
         **_: Any,
     ):
         self.estimator = model()
-        self.parameters = 0
         self._normalise = _normaliser(data)
         self._shape = tuple(data.shape)
-        self.check(data)
         for name, given in (("augmentation", augmentation), ("averaging", averaging)):
             if given is not None:
                 raise InputError(
@@ -48,8 +45,12 @@ class Estimator(ABC):
                     "Choose a network."
                 )
 
+    def check(self, data: Data) -> Cost:
+        self.refuse(data)
+        return Cost(parameters=0, flops=None)
+
     @abstractmethod
-    def check(self, data: Data) -> None:
+    def refuse(self, data: Data) -> None:
         """Refuses an estimator or data that it cannot learn from."""
 
     @abstractmethod
@@ -69,8 +70,7 @@ class Estimator(ABC):
         data: Data,
         *,
         folder: Path,
-        log: Callable[[Mapping[str, Any], int, int], None],
-        flush: Callable[[], None],
+        sink: Sink,
         resume: Path | None = None,
     ) -> Fit:
         rows = data.rows("train")
@@ -80,8 +80,8 @@ class Estimator(ABC):
         rows = data.rows("val")
         parts = list(self.predict(data, rows))
         outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        log({f"val/{name}": value for name, value in self.measure(outputs, data.targets(rows)).items()}, 1, 1)
-        flush()
+        sink.log({f"val/{name}": value for name, value in self.measure(outputs, data.targets(rows)).items()}, 1, 1)
+        sink.flush()
         write_atomic(folder / "best.ckpt", _bytes(self.estimator))
         return Fit(epochs=1, best_epoch=1, steps=1, examples=len(data.rows("train")), seconds=seconds)
 
@@ -102,9 +102,6 @@ class Estimator(ABC):
         np.save(folder / "example.npy", example.reshape(len(example), -1))
         return {"flavour": "sklearn", "file": "model.joblib", "example": "example.npy", "answer": self.answer}
 
-    def flops(self, data: Data) -> int | None:
-        return None
-
     def _features(self, data: Data, rows: np.ndarray) -> np.ndarray:
         return self._normalise.transform(data.inputs(rows).astype(np.float32).reshape(len(rows), -1))
 
@@ -114,7 +111,7 @@ class Classical(Estimator):
 
     answer = "predict_proba"
 
-    def check(self, data: Data) -> None:
+    def refuse(self, data: Data) -> None:
         if not hasattr(self.estimator, self.answer):
             raise InputError(
                 f"trainer=classical: expected a classifier that gives probabilities; {type(self.estimator).__name__} has no "
@@ -146,7 +143,7 @@ class Projection(Estimator):
 
     answer = "predict"
 
-    def check(self, data: Data) -> None:
+    def refuse(self, data: Data) -> None:
         lacking = [name for name in ("transform", "inverse_transform") if not hasattr(self.estimator, name)]
         if lacking:
             raise InputError(
@@ -171,7 +168,7 @@ class Projection(Estimator):
         linear.coef_, linear.intercept_, linear.n_features_in_ = (np.array(rows) - shift).T, shift, size
         return linear
 
-    def generate(self, latents: np.ndarray) -> np.ndarray:
+    def generate(self, latents: np.ndarray, *, noise: bool = False) -> np.ndarray:
         """Pixels from 0 to 1 for latents, (count, latent_size)."""
         made = self._normalise.inverse_transform(self.estimator.inverse_transform(latents.astype(np.float64)))
         return (made / 255).clip(0, 1).astype(np.float32).reshape(-1, *self._shape)

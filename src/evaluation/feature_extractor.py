@@ -61,7 +61,7 @@ class FeatureExtractor:
         training examples are as close as a generator can come.
         """
         classifier = assembly.restore(self._run.folder)
-        if not hasattr(classifier.learner, "task"):
+        if classifier.learner.network is None:
             raise InputError(
                 f"evaluation.classifier={self._run.folder}: expected a network, which has features; received "
                 f"{type(classifier.learner).__name__}. Name another run."
@@ -90,13 +90,14 @@ def _features(classifier: Experiment, images: np.ndarray) -> tuple[np.ndarray, n
     """The input of the last linear layer for each image, and the most probable class."""
     import torch
 
-    learner: Any = classifier.learner
-    last = [module for module in learner.task.model.modules() if isinstance(module, torch.nn.Linear)][-1]
+    network = classifier.learner.network
+    assert network is not None
+    last = [module for module in network.modules() if isinstance(module, torch.nn.Linear)][-1]
     features: list[np.ndarray] = []
     handle = last.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0].flatten(1).float().cpu().numpy()))
     try:
         data = Substitute(classifier.data, np.zeros(len(images), dtype=np.int64), images)  # their targets mean nothing
-        classes = [batch["probability"].argmax(axis=1) for batch in learner.predict(data, data.rows(""))]
+        classes = [batch["probability"].argmax(axis=1) for batch in classifier.learner.predict(data, data.rows(""))]
     finally:
         handle.remove()
     return np.concatenate(features).astype(np.float64), np.concatenate(classes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,21 +18,13 @@ if TYPE_CHECKING:
 COLUMNS = 10
 
 
-def generate(experiment: Experiment, latents: np.ndarray, *, noise: bool = False) -> np.ndarray:
-    """Images of latents: pixels from 0 to 1, (count, channels, height, width).
-
-    Args:
-        noise: whether these are standard normal numbers, from which the latents are made first.
-    """
-    learner: Any = experiment.learner
-    return learner.generate(latents, noise=noise) if noise else learner.generate(latents)
 
 
 def sample(experiment: Experiment, count: int) -> np.ndarray:
     """Images of latents from the prior, pixels from 0 to 1; the same images every time."""
     rng = np.random.default_rng(experiment.config["seed"])
     numbers = rng.standard_normal((count, experiment.config["model"]["latent_size"]), dtype=np.float32)
-    return generate(experiment, numbers, noise=True)
+    return experiment.learner.generate(numbers, noise=True)
 
 
 def samples(experiment: Experiment) -> Figure:
@@ -48,7 +40,7 @@ def traversals(experiment: Experiment, table: pd.DataFrame, *, lines: int = 8) -
     moved = np.tile(np.median(points, axis=0), (len(chosen), COLUMNS, 1))
     for line, number in zip(moved, chosen, strict=True):
         line[:, number] += np.linspace(-2.5, 2.5, COLUMNS) * spread[number]
-    images = generate(experiment, moved.reshape(-1, points.shape[1]).astype(np.float32))
+    images = experiment.learner.generate(moved.reshape(-1, points.shape[1]).astype(np.float32))
     return _grid(images, "Each row: one dimension of the median latent, moved from -2.5 to 2.5 standard deviations")
 
 
@@ -59,7 +51,7 @@ def interpolations(experiment: Experiment, table: pd.DataFrame, *, lines: int = 
     steps = np.linspace(0, 1, COLUMNS)[None, :, None]
     one, other = points[ends[:-1], None], points[ends[1:], None]
     way = ((1 - steps) * one + steps * other).reshape(-1, points.shape[1])
-    return _grid(generate(experiment, way.astype(np.float32)), "Each row: from the latent of one example to that of another")
+    return _grid(experiment.learner.generate(way.astype(np.float32)), "Each row: from the latent of one example to that of another")
 
 
 def _grid(images: np.ndarray, title: str) -> Figure:

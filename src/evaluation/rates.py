@@ -11,6 +11,7 @@ import pandas as pd
 
 from src.errors import InputError, RunFailed
 from src.evaluation.plotting import ACCENT, GREY, SECOND, axes
+from src.protocols import Sink
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,11 +20,7 @@ FEWEST = 3  # smoothed losses, by which one can tell where they fall
 STEEPEST, TENTH = "steepest descent", "a tenth of the rate at the minimum"
 
 
-class Over(Exception):
-    """Ends a fit that has shown what is to be seen."""
-
-
-class Search:
+class Search(Sink):
     """The losses of a training in which each step has a rate that is larger by the same factor.
 
     Args:
@@ -52,27 +49,27 @@ class Search:
         self.end = ""
 
     def log(self, metrics: Mapping[str, Any], step: int, epoch: int) -> None:
-        """Takes the metrics of a fit.
-
-        Raises:
-            Over: there is nothing more to be seen.
-        """
-        if "train/loss" not in metrics:
+        if "train/loss" not in metrics or self.end:
             return
         loss, rate = float(metrics["train/loss"]), self._rates[len(self._losses)]
         if not math.isfinite(loss):
             self.end = f"at {rate:.2g}, where the loss was {loss}"
-            raise Over
+            return
         self._losses.append(loss)
         self._sum = self._smoothing * self._sum + (1 - self._smoothing) * loss
         self._means.append(self._sum / (1 - self._smoothing ** len(self._losses)))
         best = min(self._means)
         if self._means[-1] - best > (self._limit - 1) * abs(best):  # some losses are below zero
             self.end = f"at {rate:.2g}, where the loss was {self._limit:g} times its best"
-            raise Over
-        if len(self._losses) == len(self._rates):
+        elif len(self._losses) == len(self._rates):
             self.end = f"at {rate:.2g}, the last rate"
-            raise Over
+
+    def flush(self) -> None:
+        """Has nothing to keep."""
+
+    @property
+    def should_stop(self) -> bool:
+        return bool(self.end)
 
     def table(self) -> pd.DataFrame:
         return pd.DataFrame({"rate": self._rates[: len(self._losses)], "loss": self._losses, "smoothed": self._means})

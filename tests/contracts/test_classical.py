@@ -14,6 +14,7 @@ from src.data.images import Images
 from src.estimators.classical import Classical, Projection
 from tests.contracts.models import CLASSICAL, PROJECTIONS, small
 from tests.pictures import Arrays, noise
+from tests.sinks import ListSink
 
 Fitted = tuple[Any, Images, Path]
 
@@ -33,12 +34,10 @@ def fitted(tmp_path) -> Callable[..., Fitted]:
         data = Images(prepared=prepared, shape=shape, num_classes=classes, batch_size=8)
         model = instantiate(content["model"], _partial_=True)
         learner = kind(model=model, data=data, objective={"metric": metric, "mode": "max"}, seed=0)
-        logged: list[dict] = []
-        result = learner.fit(
-            data, folder=tmp_path, log=lambda metrics, step, epoch: logged.append(dict(metrics)), flush=lambda: None
-        )
+        sink = ListSink()
+        result = learner.fit(data, folder=tmp_path, sink=sink)
         assert (result.epochs, result.steps) == (1, 1)
-        assert set(logged[0]) == {metric}
+        assert set(sink.metrics[0]) == {metric}
         return learner, data, tmp_path
 
     return fit

@@ -20,16 +20,16 @@ def place(monkeypatch):
 
 
 def test_a_process_is_the_only_one_where_nobody_says_otherwise(monkeypatch):
-    for name in processes.PLACE:
+    for name in processes.VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    assert (processes.rank(), processes.count()) == (0, 1)
+    assert (processes.rank(), processes.world_size()) == (0, 1)
     processes.check(1, 1)
     processes.check(4, 1)  # the others are still to be started
 
 
 def test_torchrun_says_which_one_it_is(place):
     place(3, 4)
-    assert (processes.rank(), processes.count()) == (3, 4)
+    assert (processes.rank(), processes.world_size()) == (3, 4)
     processes.check(4, 1)
     processes.check(2, 2)
 
@@ -58,5 +58,5 @@ def test_the_number_of_processes_is_stated(value):
 def test_one_process_needs_no_others(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     before = dict(os.environ)
-    with processes.together(1, 1, task={}):
+    with processes.together(1, 1, message={}):
         assert dict(os.environ) == before

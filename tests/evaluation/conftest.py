@@ -8,6 +8,7 @@ from src.config import assembly, composition
 from src.config.assembly import Experiment
 from src.evaluation import core
 from src.evaluation.core import Result
+from src.protocols import NullSink
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +21,7 @@ def build(digits, tmp_path_factory) -> Callable[..., Experiment]:
         experiment = assembly.build(assembly.complete(config, prepared), prepared)
         if fit:
             folder = tmp_path_factory.mktemp("fit")
-            experiment.learner.fit(experiment.data, folder=folder, log=lambda *_: None, flush=lambda: None, resume=None)
+            experiment.learner.fit(experiment.data, folder=folder, sink=NullSink())
         return experiment
 
     return make

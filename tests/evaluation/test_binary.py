@@ -11,6 +11,7 @@ from src.evaluation import core
 from src.evaluation.attribution import Saliency
 from src.evaluation.core import Result
 from src.evaluation.explanation import Explanation
+from src.protocols import NullSink
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def judged(tmp_path_factory) -> tuple[Experiment, Result]:
     prepared = assembly.prepare(config)
     experiment = assembly.build(assembly.complete(config, prepared), prepared)
     folder = tmp_path_factory.mktemp("fit")
-    experiment.learner.fit(experiment.data, folder=folder, log=lambda *_: None, flush=lambda: None, resume=None)
+    experiment.learner.fit(experiment.data, folder=folder, sink=NullSink())
     return experiment, core.evaluate(experiment, "test")
 
 

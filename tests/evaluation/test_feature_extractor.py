@@ -11,6 +11,7 @@ from src import evaluate
 from src.config import assembly, composition
 from src.errors import InputError
 from src.evaluation import core, generation
+from src.protocols import NullSink
 from src.runs.files import read_json, write_atomic
 from src.runs.folder import Run
 
@@ -23,7 +24,7 @@ def left(name: str, *overrides: str) -> Run:
     run = Run(Path("runs") / f"{name}-{len(list(Path('runs').glob('*')))}")
     run.folder.mkdir(parents=True)
     experiment = assembly.build(config, prepared)
-    experiment.learner.fit(experiment.data, folder=run.folder, log=lambda *_: None, flush=lambda: None, resume=None)
+    experiment.learner.fit(experiment.data, folder=run.folder, sink=NullSink())
     write_atomic(run.config, OmegaConf.to_yaml(config).encode())
     core.save(core.evaluate(experiment, "test"), run.folder, experiment, figures=False)
     return run

@@ -220,7 +220,7 @@ def test_the_packaged_predictor_answers_for_each_pixel(build, project):
     assert found.shape == (5, 3, 16, 16)
     assert np.allclose(found, expected, atol=1e-5)
     assert core.latency(experiment, budget=0.01)["latency_one_ms"] > 0
-    assert experiment.learner.flops(experiment.data) > 0
+    assert experiment.learner.check(experiment.data).flops
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def refused(*overrides: str) -> None:
     config = composition.compose(overrides)
     prepared = assembly.prepare(config)
     experiment = assembly.build(assembly.complete(config, prepared), prepared)
-    experiment.learner.flops(experiment.data)
+    experiment.learner.check(experiment.data)
 
 
 def test_images_without_masks_are_refused(build):

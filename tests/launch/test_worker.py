@@ -103,7 +103,7 @@ def test_two_nodes(tmp_path):
 
 def test_what_is_refused_is_refused_once_and_nothing_is_written(tmp_path):
     three = run(tmp_path, *ALONE, *VERB, "trainer.devices=3", code=1, **EXTRA)  # torchrun's own code
-    assert three.stderr.count("error: expected 3 processes, as trainer.devices=3 and trainer.num_nodes=1 state") == 4
+    assert three.stderr.count("error: expected 3 processes, because trainer.devices=3 and trainer.num_nodes=1") == 4
     assert runs(tmp_path) == []
     nodes = run(tmp_path, sys.executable, *VERB, "trainer.num_nodes=2", code=2, **EXTRA)
     assert "expected a start by torchrun on each node" in nodes.stderr

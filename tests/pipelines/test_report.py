@@ -11,7 +11,7 @@ import pytest
 from pipelines import report
 from pipelines.wording import number
 from src.errors import InputError
-from src.runs.locks import alone
+from src.runs.locks import mutex
 from tests.pipelines import CARD, results, ship, write
 from tests.repository import ROOT
 
@@ -235,7 +235,7 @@ def test_it_waits_for_a_courier_that_is_busy():
     held = threading.Event()
 
     def courier() -> None:
-        with alone(Path("runs/a-1/.courier.lock")):
+        with mutex(Path("runs/a-1/.courier.lock")):
             held.set()
             time.sleep(0.3)
             ship("a", "sqlite:////here/mlflow.db", experiment="3")

@@ -8,6 +8,7 @@ from sklearn.dummy import DummyClassifier
 from src.errors import InputError, RunFailed
 from src.estimators.classical import Classical
 from src.pretrained import weights
+from src.protocols import NullSink
 from src.runs import checkpoints
 from src.runs.files import write_json
 from src.runs.folder import Run
@@ -97,7 +98,7 @@ def test_a_classical_estimator_has_no_weights_to_begin_with(images, tmp_path):
     objective = {"metric": "val/accuracy", "mode": "max"}
     learner = Classical(model=DummyClassifier, data=data, objective=objective, seed=0)
     made.folder.mkdir(parents=True)
-    learner.fit(data, folder=made.folder, log=lambda *_: None, flush=lambda: None)
+    learner.fit(data, folder=made.folder, sink=NullSink())
     write_json(made.metrics, {"epochs": 1})
     learner.export(tmp_path / "exported")
     for place in (made.folder, tmp_path / "exported"):

@@ -51,7 +51,7 @@ def test_a_lock_keeps_a_second_process_out(tmp_path):
     run = Run(tmp_path / "cnn-1")
     with another_process(run.folder) as process:
         assert run.locked()
-        with pytest.raises(InUse) as caught, run.lock(patience=0):
+        with pytest.raises(InUse) as caught, run.lock(timeout=0):
             pytest.fail("the lock let a second process in")
         assert f"process {process.pid} on " in str(caught.value)
         assert str(run.folder) in str(caught.value)

@@ -138,8 +138,8 @@ def test_a_network_without_an_encoder_is_refused_before_it_is_trained(images):
     data = images()
     learner = network(data, **{**SETTINGS, "model": FNN_SMALL}, task=Contrastive)
     with pytest.raises(InputError, match=r"FNN fails on them: 'FNN' object has no attribute 'encoder'\. .* another model"):
-        learner.flops(data)
-    assert network(data, task=Contrastive, **SETTINGS).flops(data) > 0
+        learner.check(data)
+    assert network(data, task=Contrastive, **SETTINGS).check(data).flops
 
 
 def test_a_training_matches_more_views_and_goes_on_exactly(images, tmp_path):

@@ -1,0 +1,293 @@
+"""Commands that start in a moment: forked from a process that has imported what commands import.
+
+`Popen` is `subprocess.Popen`, and what it starts is a real process: a child of the one that asks for it, with arguments,
+environment, folder and streams of its own. It runs a module as `python -m` does and ends as an interpreter does. Only the
+imports were made before. A command starts further ones in the same way, for it has a fork server of its own.
+
+A command is a fresh interpreter all the same where it would import another checkout's code, or where a variable differs that
+imports read. A test of what imports do asks `subprocess.Popen` for one.
+"""
+
+import ctypes
+import gc
+import importlib
+import inspect
+import json
+import os
+import pkgutil
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("src", "pipelines", "tests")
+TORCHRUN = "torch.distributed.run"
+LATE = ("captum.attr", "kornia.augmentation", "matplotlib.pyplot", "mlflow.pyfunc", TORCHRUN)  # functions import them
+NOT_BEFORE = ("src.tracking.mlflow_upload",)  # its import changes the environment
+READ_BY_IMPORTS = ("CUDA_", "LANG", "LC_", "LD_", "MKL_", "MPL", "OMP_", "OPENBLAS_", "PYTHON", "TZ")
+LEAVING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+ROOM = 32_768  # bytes for the environment that other processes see; they see 4,096 bytes of arguments
+LIMIT = 200_000  # bytes of a request
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+STREAMS = ("p2cread", "c2pwrite", "errwrite")  # as subprocess names a child's ends of its pipes
+
+_real = subprocess.Popen
+_ambient = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}  # before a test changes it
+_signature = inspect.signature(_real._execute_child)
+_lock = threading.Lock()
+_server: socket.socket | None = None
+_owner = 0  # the process whose server it is: what multiprocessing forks from that has none
+_is_command = False
+
+
+@dataclass(frozen=True)
+class Request:
+    """A command that is to be forked.
+
+    Args:
+        words: of its command line.
+        new_session, process_group: as for `subprocess.Popen`.
+        mortal: whether it is killed where its parent ends.
+    """
+
+    words: Sequence[str]
+    folder: str
+    environment: Mapping[str, str]
+    new_session: bool
+    process_group: int
+    mortal: bool
+
+    @property
+    def module(self) -> str:
+        return self.words[2]
+
+    @property
+    def path(self) -> list[str]:
+        """Where its modules are looked for first."""
+        return [self.folder, *filter(None, self.environment.get("PYTHONPATH", "").split(os.pathsep))]
+
+    def can_be_forked(self) -> bool:
+        """Whether it would import what a fork server has imported."""
+        if sys.platform != "linux" or len(self.words) < 3 or self.words[1] != "-m":
+            return False
+        if self.words[0] not in ("python", sys.executable) or self.module.partition(".")[0] not in (*PACKAGES, "torch"):
+            return False
+        checkouts = [place for place in self.path if any(Path(place, package).exists() for package in PACKAGES)]
+        return checkouts[:1] == [str(ROOT)] and _read_by_imports(self.environment) == _read_by_imports(_ambient)
+
+
+class Popen(_real):
+    """`subprocess.Popen`, which forks the commands of this checkout."""
+
+    def _execute_child(self, *arguments: Any) -> None:  # where Python 3.11 to 3.13 start the process
+        settings = _signature.bind(self, *arguments).arguments
+        request = _request(settings)
+        if request is None:
+            super()._execute_child(*arguments)
+            return
+        streams = [settings[name] for name in STREAMS]
+        self.pid = _fork(request, [number if stream == -1 else stream for number, stream in enumerate(streams)])
+        self._child_created = True
+        self._close_pipe_fds(
+            *(settings[name] for name in _signature.parameters if name in (*STREAMS, "p2cwrite", "c2pread", "errread"))
+        )
+
+
+def main(control: socket.socket) -> None:
+    """Serves requests in a process, and runs the command in each that is forked from it."""
+    global _server, _owner, _is_command
+    subprocess.Popen = Popen
+    for number in LEAVING:
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the processes between a server and its commands
+    _show_as([sys.executable, "-m", "tests.forkserver"], {name: value for name, value in os.environ.items() if name != "ROOM"})
+    before = dict(os.environ)
+    _import()
+    changed = {name: value for name, value in os.environ.items() if before.get(name) != value}
+    while True:
+        request, streams, caller = _next(control)
+        ours, theirs = _pair()
+        if os.fork():
+            break
+        ours.close()
+        caller.close()
+        for stream in streams:
+            os.close(stream)
+        control = theirs  # this is the command's own server
+    theirs.close()
+    _server, _owner, _is_command = ours, os.getpid(), True
+    _become(request, streams, changed)
+    caller.send(b"begun")
+    caller.close()
+    runpy.run_module(request.module, run_name="__main__", alter_sys=True)
+
+
+def _request(settings: Mapping[str, Any]) -> Request | None:
+    """The request for what `Popen` was given; None where that cannot be forked."""
+    plain = {"executable": None, "preexec_fn": None, "pass_fds": (), "shell": False, "uid": None, "gid": None, "gids": None}
+    if isinstance(settings["args"], str) or any(settings[name] != value for name, value in plain.items()):
+        return None
+    if _is_command and (_owner != os.getpid() or _ended(_server)):
+        return None
+    request = Request(
+        words=[os.fspath(word) for word in settings["args"]],
+        folder=os.path.abspath(settings["cwd"] or "."),
+        environment=dict(os.environ if settings["env"] is None else settings["env"]),
+        new_session=settings["start_new_session"],
+        process_group=settings["process_group"],
+        mortal=not _is_command,
+    )
+    return request if request.can_be_forked() else None
+
+
+def _read_by_imports(environment: Mapping[str, str]) -> dict[str, str]:
+    found = {name: value for name, value in environment.items() if name.startswith(READ_BY_IMPORTS)}
+    found.pop("PYTHONPATH", None)
+    return found
+
+
+def _fork(request: Request, streams: Sequence[int]) -> int:
+    """Has the process's server fork a command; its pid."""
+    global _server, _owner
+    message = json.dumps(asdict(request)).encode()
+    with _lock:
+        if _server is None or _owner != os.getpid() or _ended(_server):
+            _server, _owner = _start(), os.getpid()
+        ours, theirs = _pair()
+        with ours:
+            with theirs:
+                socket.send_fds(_server, [message], [*streams, theirs.fileno()])
+            pid = ours.recv(16)
+            assert pid, "the fork server has died; its standard error says why"
+            with _adopting():
+                ours.send(b"end")
+                assert ours.recv(16), "the command has died before it began"
+    return int(pid)
+
+
+def _start() -> socket.socket:
+    ours, theirs = _pair()
+    environment = {**_ambient, "PYTHONPATH": str(ROOT), "MLFLOW_DISABLE_TELEMETRY": "true", "ROOM": "-" * ROOM}
+    with theirs:
+        command = [sys.executable, "-m", "tests.forkserver", str(theirs.fileno()), "-" * 4096]
+        null = subprocess.DEVNULL
+        server = _real(command, cwd=ROOT, env=environment, stdin=null, stdout=null, pass_fds=[theirs.fileno()])
+    server.returncode = 0  # nobody waits for it: it ends with this process
+    return ours
+
+
+def _next(control: socket.socket) -> tuple[Request, Sequence[int], socket.socket]:
+    """Waits for requests, and returns in the process of each command."""
+    while True:
+        message, streams, *_ = socket.recv_fds(control, LIMIT, len(STREAMS) + 1)
+        if not message:  # the process that this one serves has ended
+            os._exit(0)
+        caller = socket.socket(fileno=streams.pop())
+        if os.fork():
+            for stream in streams:
+                os.close(stream)
+            caller.close()
+            continue
+        between = os.getpid()
+        if pid := os.fork():
+            caller.send(str(pid).encode())
+            caller.recv(16)
+            os._exit(0)  # whereupon the command becomes a child of the process that asked for it
+        while os.getppid() == between:
+            time.sleep(0.0005)
+        control.close()
+        request = Request(**json.loads(message))
+        if request.new_session:
+            os.setsid()
+        elif request.process_group != -1:
+            os.setpgid(0, request.process_group)
+        return request, streams, caller
+
+
+def _become(request: Request, streams: Sequence[int], changed: Mapping[str, str]) -> None:
+    """Makes this process what an interpreter is that has just been started for a command."""
+    import numpy as np
+
+    if request.mortal:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    for number in (*LEAVING, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+    for stream in streams:
+        os.close(stream)
+    os.chdir(request.folder)
+    _show_as(request.words, request.environment)
+    os.environ.update({name: value for name, value in changed.items() if name not in request.environment})
+    sys.path[:] = [*request.path, *(place for place in sys.path if place != str(ROOT))]
+    importlib.invalidate_caches()
+    sys.argv = ["-m", *request.words[3:]]
+    sys.orig_argv = list(request.words)
+    if not hasattr(sys.modules.get(request.module), "__path__"):
+        sys.modules.pop(request.module, None)  # it is run, not imported
+    np.random.seed()  # noqa: NPY002 - the one that libraries use; Python's own generator is seeded again by each fork
+    tempfile.tempdir = None
+
+
+def _import() -> None:
+    for package in ("src", "pipelines"):
+        for module in pkgutil.walk_packages([str(ROOT / package)], f"{package}."):
+            if not module.name.endswith(".__main__") and module.name not in NOT_BEFORE:
+                importlib.import_module(module.name)
+    for name in LATE:
+        importlib.import_module(name)
+    assert threading.active_count() == 1, f"imports have started threads, of which a fork has none: {threading.enumerate()}"
+    gc.collect()
+    gc.freeze()  # else each command's collections would copy the memory that it shares with its server
+
+
+def _show_as(words: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Gives the process this environment, and shows it and the arguments to others, which read the memory of its start."""
+    os.environ.clear()
+    os.environ.update(environment)
+    places = [int(field) for field in Path("/proc/self/stat").read_text().rpartition(")")[2].split()[45:49]]
+    lines = "".join(f"{name}={value}\0" for name, value in environment.items())
+    # Where the last byte is no NUL, the arguments are one string of words; else each NUL behind them would be an argument.
+    for start, end, text, last in ((*places[:2], " ".join(words), b"."), (*places[2:], lines, b"\0")):
+        content = text.encode()[: end - start - 2].ljust(end - start - 1, b"\0")
+        ctypes.memmove(start, content + last, end - start)
+
+
+@contextmanager
+def _adopting() -> Iterator[None]:
+    """The kernel makes orphans below this process its children, as it else makes them those of the system's first process."""
+    prctl = ctypes.CDLL(None).prctl
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    try:
+        yield
+    finally:
+        prctl(PR_SET_CHILD_SUBREAPER, 0)
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def _ended(server: socket.socket) -> bool:
+    """Whether the other end is closed: servers send nothing."""
+    try:
+        return not server.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+
+
+if __name__ == "__main__":
+    from tests import forkserver
+
+    forkserver.main(socket.socket(fileno=int(sys.argv[1])))
