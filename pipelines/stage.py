@@ -103,7 +103,7 @@ def evaluate(name: str) -> None:
             shutil.copytree(model, run.folder, dirs_exist_ok=True)
         with Record.of(run, experiment.config, experiment.prepared.card) as record:
             record.begin(device=experiment.learner.device)
-            evaluate_test(run, experiment, record)
+            evaluate_test(experiment, run, record)
     folder = RESULTS / name / "evaluation"
     for old in (folder, RESULTS / name / "figures"):
         shutil.rmtree(old, ignore_errors=True)

@@ -30,14 +30,13 @@ def evaluate(run: Path, split: str, analyses: Mapping[str, str], settings: Seque
         raise InputError(f"run={run}: expected the folder of a run; there is none. `ls runs` shows the runs.")
     composed: Any = OmegaConf.to_container(composition.compose([f"{key}={option}" for key, option in analyses.items()]))
     from src.config import assembly
-    from src.evaluation import core
-    from src.evaluation.analysis import analyse
+    from src.evaluation import scoring
 
     other: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(settings)))
     experiment = assembly.restore(run, place={**{key: composed[key] for key in analyses}, **other})
     folder = run if split == "test" else run / split
-    result = analyse(experiment, core.evaluate(experiment, split, folder), folder)
-    core.save(result, folder, experiment)
+    result = scoring.analyse(experiment, scoring.evaluate(experiment, split, folder), folder)
+    scoring.save(experiment, result, folder)
     rows = {}
     for name, value in result.metrics.items():
         low, high = result.intervals.get(name, (None, None))

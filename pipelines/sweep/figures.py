@@ -13,7 +13,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from pipelines.sweep.objectives import Objective
-from src.evaluation import core
+from src.evaluation.plotting import write
 
 WIDTH, HEIGHT = 7.5, 4.2  # inches
 SLICE = 3.2  # inches, of each parameter
@@ -34,7 +34,7 @@ def draw(study: Study, folder: Path, objectives: Sequence[Objective]) -> list[Pa
             figure = (made if hasattr(made, "figure") else made.flat[0]).figure
             params = len(complete[0].params) if complete else 1
             figure.set_size_inches(max(WIDTH, SLICE * params) if name.startswith("slices") else WIDTH, HEIGHT)
-            written.append(core.draw(figure, folder / f"{name}.png"))
+            written.append(write(figure, folder / f"{name}.png"))
     return written
 
 

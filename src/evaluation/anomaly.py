@@ -116,9 +116,7 @@ class Anomaly(Evaluation):
             ("normal examples\nwith the\nlargest errors", order[~anomalous[order]][::-1][:count]),
         ):
             examples = table.iloc[places][["index", "target", "prediction"]].itertuples(index=False, name=None)
-            cells = [
-                Cell(experiment.data.show(row), f"{self.classes[target]}\n{value:.2f}") for row, target, value in examples
-            ]
+            cells = [Cell(experiment.data.show(row), f"{self.classes[target]}\n{value:.2f}") for row, target, value in examples]
             rows.append(Row(cells, label))
         return grid(rows, title="The worst mistakes: class and reconstruction error")
 

@@ -63,7 +63,8 @@ class GradCam(Attribution):
     """The maps of a late convolution, weighted by their mean gradients (Selvaraju et al. 2017, arXiv:1610.02391).
 
     It is the last of the convolutions with the coarsest maps. Where a normalisation follows, the maps are taken behind it:
-    before it they have an arbitrary offset. Only what speaks for the answer is kept, and the coarse map is scaled up to the image.
+    before it they have an arbitrary offset. Only what speaks for the answer is kept, and the coarse map is scaled up to the
+    image.
     """
 
     def attribute(self, network: nn.Module, images: Tensor, answers: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ class Evaluation(ABC):
         headline: the metrics of a short table, and which end is better: `max`, `min`, or None for neither.
 
     Attributes:
-        evaluates_input: whether the target of an example is the example itself. A changed input would then have a changed target.
+        evaluates_input: whether the target of an example is the example itself. A changed input then has a changed target.
     """
 
     evaluates_input: bool = False
@@ -107,13 +107,13 @@ def skip(what: str, reason: str) -> None:
     print(f"{what}: skipped, because {reason}.", file=sys.stderr)
 
 
-def check(experiment: Experiment) -> None:
+def check_classes(experiment: Experiment) -> None:
     """Refuses an evaluation or an analysis of another kind, before anything is trained.
 
     Raises:
         InputError: its class does not derive from the one here.
     """
-    named = {"evaluation": (experiment.evaluation, Evaluation)}
+    named: dict[str, tuple[object, type]] = {"evaluation": (experiment.evaluation, Evaluation)}
     named |= {key: (analysis, Analysis) for key, analysis in experiment.analyses.items()}
     for key, (value, kind) in named.items():
         if not isinstance(value, kind):

@@ -115,7 +115,9 @@ class Classification(Evaluation):
             figure = new_figure(width=8, height=2.3)
             figure.text(0.5, 0.5, "This split has no mistakes.", ha="center", va="center")
             return figure
-        cells = [Cell(experiment.data.show(row), caption) for row, caption in zip(worst["index"], worst["caption"], strict=True)]
+        cells = [
+            Cell(experiment.data.show(row), caption) for row, caption in zip(worst["index"], worst["caption"], strict=True)
+        ]
         rows = [Row(cells[first : first + COLUMNS]) for first in range(0, len(cells), COLUMNS)]
         return grid(rows, title="The most confident mistakes: the predicted class with its probability, and the true class")
 

@@ -27,8 +27,8 @@ class Contrastive(Evaluation):
 
     `uniformity` is the logarithm of the mean of exp(-2 d²) over the distances d of latents on the unit sphere (Wang and Isola
     2020, arXiv:2005.10242): 0 where all latents are equal. It is that of 4,096 examples at most. `effective_rank` is the
-    exponential of the entropy of the latents' singular values (Garrido et al. 2023, arXiv:2210.02885): 1 where all latents lie on
-    one line through the origin, and at most the size of the latent.
+    exponential of the entropy of the latents' singular values (Garrido et al. 2023, arXiv:2210.02885): 1 where all latents lie
+    on one line through the origin, and at most the size of the latent.
     """
 
     def __init__(self, *, data: Data, headline: Mapping[str, str | None]):

@@ -1,7 +1,7 @@
 """Corruptions of images, each at several strengths, in the manner of Hendrycks and Dietterich 2019, arXiv:1903.12261.
 
-Each takes images from 0 to 1, a strength and a generator of random numbers. With the strength 0 the images stay as they are. The
-unit of a strength means the same at 8 and at 224 pixels. Shapes: (batch, channels, height, width).
+Each takes images from 0 to 1, a strength and a generator of random numbers. With the strength 0 the images stay as they are.
+The unit of a strength means the same at 8 and at 224 pixels. Shapes: (batch, channels, height, width).
 """
 
 from abc import ABC, abstractmethod

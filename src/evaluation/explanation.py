@@ -30,9 +30,9 @@ TITLE = "What speaks for an answer (red) and against it (blue). The numbers: ran
 class Explanation(Analysis):
     """Explains answers of a network that gives a vector of scores for an image, and shows the inside of any that takes one.
 
-    Every method is repeated on the same network with random weights (Adebayo et al. 2018, arXiv:1810.03292). A method that draws
-    nearly the same map there does not show what was learned. The rank correlation of the two is a metric, and stands in the
-    figure.
+    Every method is repeated on the same network with random weights (Adebayo et al. 2018, arXiv:1810.03292). A method that
+    draws nearly the same map there does not show what was learned. The rank correlation of the two is a metric, and stands in
+    the figure.
 
     Args:
         mistakes, right: how many wrong and right answers are explained. Right ones take the place of mistakes that are missing.

@@ -23,7 +23,7 @@ NORMAL = 20_000  # training examples that a normal distribution of pixels is fit
 class FeatureExtractor:
     """A run of a classifier of the same data set. The features of an image are the input of the classifier's last linear layer.
 
-    The name of a run's folder is a hash of all that decides its weights, so a configuration that names it states which they are.
+    The name of a run's folder is a hash of all that decides its weights. So a configuration that names it states the weights.
 
     Args:
         samples: how many generated images are compared with as many real ones, at most.

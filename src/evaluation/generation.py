@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 COLUMNS = 10
 
 
-
-
 def sample(experiment: Experiment, count: int) -> np.ndarray:
     """Images of latents from the prior, pixels from 0 to 1; the same images every time."""
     rng = np.random.default_rng(experiment.config["seed"])
@@ -51,7 +49,9 @@ def interpolations(experiment: Experiment, table: pd.DataFrame, *, lines: int = 
     steps = np.linspace(0, 1, COLUMNS)[None, :, None]
     one, other = points[ends[:-1], None], points[ends[1:], None]
     way = ((1 - steps) * one + steps * other).reshape(-1, points.shape[1])
-    return _grid(experiment.learner.generate(way.astype(np.float32)), "Each row: from the latent of one example to that of another")
+    return _grid(
+        experiment.learner.generate(way.astype(np.float32)), "Each row: from the latent of one example to that of another"
+    )
 
 
 def _grid(images: np.ndarray, title: str) -> Figure:

@@ -103,7 +103,7 @@ def reconstructions(
     originals = original(experiment.data.inputs(rows))
     low, high = (function(originals, axis=(1, 2, 3), keepdims=True) for function in (np.min, np.max))
     captions = [f"{error:.2f}" for error in chosen["prediction"]]
-    lines = []
+    lines: list[Row] = []
     for name in ("original", *names):
         images = originals if name == "original" else np.concatenate([batch[name] for batch in outputs])
         pixels = 255 * (images - low) / np.maximum(high - low, 1e-12)

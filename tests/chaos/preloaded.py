@@ -17,7 +17,7 @@ import matplotlib.pyplot  # noqa: F401
 
 from src import train
 from src.config import assembly, command_line  # noqa: F401
-from src.evaluation import core, final
+from src.evaluation import final, scoring
 from src.runs import checkpoints
 from src.tracking import journal, record
 from src.training import learner
@@ -69,7 +69,7 @@ def _show(path: Path) -> None:
 
     mark(learner.NetworkLearner, "fit", TRAINING, then=EVALUATION)
     mark(checkpoints, "write", WRITING)
-    mark(core, "evaluate", EVALUATION)
+    mark(scoring, "evaluate", EVALUATION)
     mark(final, "evaluate_test", EVALUATION)
     mark(record.Record, "__exit__", FLUSH)
 
