@@ -35,7 +35,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("src", "pipelines", "tests")
 TORCHRUN = "torch.distributed.run"
-LATE = ("captum.attr", "kornia.augmentation", "matplotlib.pyplot", "mlflow.pyfunc", TORCHRUN)  # functions import them
+LATE = (  # functions import them
+    *("captum.attr", "kornia.augmentation", "matplotlib.pyplot", "mlflow.pytorch", "mlflow.sklearn", "skops.io", TORCHRUN),
+    *("alembic.autogenerate", "alembic.command", "mlflow.store.tracking.sqlalchemy_store", "sqlalchemy.dialects.sqlite"),
+)
 NOT_BEFORE = ("src.tracking.mlflow_upload",)  # its import changes the environment
 READ_BY_IMPORTS = ("CUDA_", "LANG", "LC_", "LD_", "MKL_", "MPL", "OMP_", "OPENBLAS_", "PYTHON", "TZ")
 LEAVING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)

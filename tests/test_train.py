@@ -45,11 +45,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run, str]:
 @pytest.fixture
 def inside(finished, monkeypatch) -> Path:
     """That folder, as the working folder."""
-    folder, _, _ = finished
     for name in AMBIENT:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(folder)
-    return folder
+    monkeypatch.chdir(finished[0])
+    return finished[0]
 
 
 def test_the_last_line_names_the_run_folder(finished):
@@ -124,20 +123,20 @@ def test_the_record_in_mlflow(finished, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)  # another folder than the run's
     client = whole_store(folder)
     experiment = client.get_experiment_by_name("athanor")
-    (found,) = [r for r in client.search_runs([experiment.experiment_id]) if r.info.run_name == run_.folder.name]
-    assert found.info.status == "FINISHED"
-    assert found.data.params["model.width"] == "8"
-    assert {"device", "host", "data.content", "mlflow.source.git.commit", "mlflow.source.git.branch"} <= set(found.data.tags)
-    assert found.inputs.dataset_inputs[0].dataset.name == "digits"
-    assert any(name.startswith("system/cpu") for name in found.data.metrics)
-    history = client.get_metric_history(found.info.run_id, "val/accuracy")
+    (recorded,) = [r for r in client.search_runs([experiment.experiment_id]) if r.info.run_name == run_.folder.name]
+    assert recorded.info.status == "FINISHED"
+    assert recorded.data.params["model.width"] == "8"
+    assert {"device", "host", "data.content", "mlflow.source.git.commit", "mlflow.source.git.branch"} <= set(recorded.data.tags)
+    assert recorded.inputs.dataset_inputs[0].dataset.name == "digits"
+    assert any(name.startswith("system/cpu") for name in recorded.data.metrics)
+    history = client.get_metric_history(recorded.info.run_id, "val/accuracy")
     assert [point.step for point in history] == [73, 146]
-    names = {artifact.path for artifact in client.list_artifacts(found.info.run_id)}
+    names = {artifact.path for artifact in client.list_artifacts(recorded.info.run_id)}
     assert {"config.yaml", "versions.txt", "predictions.parquet", "metrics.json", "checkpoints", "figures"} <= names
 
     mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
     (model,) = mlflow.search_logged_models([experiment.experiment_id], output_format="list",
-                                           filter_string=f"source_run_id='{found.info.run_id}'")  # fmt: skip
+                                           filter_string=f"source_run_id='{recorded.info.run_id}'")  # fmt: skip
     table = pd.read_parquet(run_.predictions)
     probability = table[[name for name in table if name.startswith("probability_")]].to_numpy()
     image = np.load(next(folder.glob("data/prepared/digits-*/image.npy")))[table["index"]].astype(np.float32)
@@ -157,8 +156,8 @@ def test_an_augmented_run_shows_what_it_was_trained_on(finished, inside):
     assert not (plain.figures / "augmentation.png").exists()
     client = whole_store(folder)
     experiment = client.get_experiment_by_name("athanor")
-    (found,) = [r for r in client.search_runs([experiment.experiment_id]) if r.info.run_name == run_.folder.name]
-    assert "figures/augmentation.png" in {artifact.path for artifact in client.list_artifacts(found.info.run_id, "figures")}
+    (recorded,) = [r for r in client.search_runs([experiment.experiment_id]) if r.info.run_name == run_.folder.name]
+    assert "figures/augmentation.png" in {artifact.path for artifact in client.list_artifacts(recorded.info.run_id, "figures")}
     predictions, metrics = run_.predictions.read_bytes(), run_.metrics.read_text()
     assert evaluate.main([f"run={run_.folder}"]) == 0
     assert run_.predictions.read_bytes() == predictions  # nothing is changed at random in evaluation
@@ -201,11 +200,12 @@ def test_weights_that_mlflow_holds(finished):
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     client = whole_store(folder)
     experiment = client.get_experiment_by_name("athanor")
-    (found,) = [r for r in client.search_runs([experiment.experiment_id]) if r.info.run_name == run_.folder.name]
+    (recorded,) = [r for r in client.search_runs([experiment.experiment_id]) if r.info.run_name == run_.folder.name]
     mlflow.set_tracking_uri(uri)
-    mlflow.register_model(f"runs:/{found.info.run_id}/model", "numbers")
+    mlflow.register_model(f"runs:/{recorded.info.run_id}/model", "numbers")
     expected = weights.read(str(run_.folder), runs=folder)
-    for name in ("models:/numbers/1", f"runs:/{found.info.run_id}/model", f"runs:/{found.info.run_id}/checkpoints/best.ckpt"):
+    own = f"runs:/{recorded.info.run_id}"
+    for name in ("models:/numbers/1", f"{own}/model", f"{own}/checkpoints/best.ckpt"):
         held = weights.read(name, runs=folder, tracking=uri)
         assert {key for key in expected if "num_batches" not in key} <= held.keys() <= expected.keys(), name
         assert all(torch.equal(tensor, expected[key]) for key, tensor in held.items()), name

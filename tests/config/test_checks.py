@@ -1,4 +1,4 @@
-"""What is said of an override that fits nothing does not lead astray."""
+"""The message for an override that no key matches has a remedy that works."""
 
 import re
 

@@ -89,8 +89,8 @@ def test_a_value_of_another_type_is_refused(override, expected, received):
     ],
 )
 def test_what_fits_is_taken(override, value):
-    found = OmegaConf.select(compose([override]), override.partition("=")[0].lstrip("+"))
-    assert (OmegaConf.to_container(found) if OmegaConf.is_config(found) else found) == value
+    node = OmegaConf.select(compose([override]), override.partition("=")[0].lstrip("+"))
+    assert (OmegaConf.to_container(node) if OmegaConf.is_config(node) else node) == value
 
 
 def test_a_mistyped_key_of_what_is_chosen_gets_its_neighbours():
