@@ -147,9 +147,7 @@ def _uploaded(folder: Path) -> dict[str, Any]:
             if away:
                 raise ConnectionError(away)
             if not deferred_upload.settle(folder, seconds=PATIENCE):
-                from src.tracking.mlflow_upload import upload  # imports mlflow
-
-                upload(folder)
+                deferred_upload.upload(folder)
         except Exception as error:  # whatever keeps a record here does not hold up the report
             print(f"report: {folder} is not in the store: {error}. `python -m pipelines.sync` uploads it.", file=sys.stderr)
     return read_json(folder / upload_state.STATE)

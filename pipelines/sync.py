@@ -11,7 +11,7 @@ from pathlib import Path
 from src.config import command_line
 from src.errors import InputError, RunFailed
 from src.runs.files import read_json, write_json
-from src.tracking import store, upload_state
+from src.tracking import deferred_upload, store, upload_state
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -29,15 +29,13 @@ def main(arguments: Sequence[str]) -> None:
         for folder in study.glob("trial-*"):
             if (folder / "record.json").is_file():
                 _move(folder, options["uri"])
-    from src.tracking.mlflow_upload import upload  # imports mlflow
-
     done, busy, failed = 0, 0, []
     for folder in [*folders, *studies]:
         if upload_state.living(folder):
             busy += 1
             continue
         try:
-            done += upload(folder)
+            done += deferred_upload.upload(folder)
         except Exception as error:  # one broken record does not hold up the others
             failed.append(f"{folder}: {error}")
     print(f"sync: {done} records are whole in the store, {busy} are going on, {len(failed)} failed")
@@ -55,4 +53,5 @@ def _move(folder: Path, uri: str) -> str:
 
 
 if __name__ == "__main__":
+    command_line.environment()
     sys.exit(command_line.guard(lambda: main(sys.argv[1:])))

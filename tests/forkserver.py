@@ -36,10 +36,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("src", "pipelines", "tests")
 TORCHRUN = "torch.distributed.run"
 LATE = (  # functions import them
-    *("captum.attr", "kornia.augmentation", "matplotlib.pyplot", "mlflow.pytorch", "mlflow.sklearn", "skops.io", TORCHRUN),
+    *("captum.attr", "kornia.augmentation", "matplotlib.pyplot", TORCHRUN),
     *("alembic.autogenerate", "alembic.command", "mlflow.store.tracking.sqlalchemy_store", "sqlalchemy.dialects.sqlite"),
 )
-NOT_BEFORE = ("src.tracking.mlflow_upload",)  # its import changes the environment
 READ_BY_IMPORTS = ("CUDA_", "LANG", "LC_", "LD_", "MKL_", "MPL", "OMP_", "OPENBLAS_", "PYTHON", "TZ")
 LEAVING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 ROOM = 32_768  # bytes for the environment that other processes see; they see 4,096 bytes of arguments
@@ -110,7 +109,7 @@ class Popen(_real):
         if request is None:
             super()._execute_child(*arguments)
             return
-        streams = [settings[name] for name in STREAMS]
+        streams = [*(settings[name] for name in STREAMS), *settings["pass_fds"]]
         self.pid = _fork(request, [own if stream == -1 else stream for own, stream in zip(request.files, streams, strict=True)])
         self._child_created = True
         self._close_pipe_fds(
@@ -163,7 +162,7 @@ def _spawn(path: str | bytes, words: Sequence[str | bytes], files: Sequence[int]
 
 def _request(settings: Mapping[str, Any]) -> Request | None:
     """The request for what `Popen` was given; None where that cannot be forked."""
-    plain = {"executable": None, "preexec_fn": None, "pass_fds": (), "shell": False, "uid": None, "gid": None, "gids": None}
+    plain = {"executable": None, "preexec_fn": None, "shell": False, "uid": None, "gid": None, "gids": None}
     if isinstance(settings["args"], str) or any(settings[name] != value for name, value in plain.items()):
         return None
     request = Request(
@@ -173,6 +172,7 @@ def _request(settings: Mapping[str, Any]) -> Request | None:
         new_session=settings["start_new_session"],
         process_group=settings["process_group"],
         mortal=not _is_command,
+        files=[0, 1, 2, *settings["pass_fds"]],
     )
     return request if request.can_be_forked() and _serves() else None
 
@@ -275,7 +275,7 @@ def _become(request: Request, files: Sequence[int], changed: Mapping[str, str]) 
 def _import() -> None:
     for package in ("src", "pipelines"):
         for module in pkgutil.walk_packages([str(ROOT / package)], f"{package}."):
-            if not module.name.endswith(".__main__") and module.name not in NOT_BEFORE:
+            if not module.name.endswith(".__main__"):
                 importlib.import_module(module.name)
     for name in LATE:
         importlib.import_module(name)

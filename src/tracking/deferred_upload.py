@@ -1,11 +1,13 @@
-"""Uploads that a command does not wait for: a record whose upload was interrupted, and whoever wants to see the end of one."""
+"""Uploads that no training waits for: what was interrupted, what is left, and whoever wants to see the end of one."""
 
+import os
 import time
 from pathlib import Path
 
 from src.errors import InputError
 from src.runs.files import read_json
 from src.runs.folder import Run
+from src.runs.locks import mutex
 from src.tracking import store, upload_state
 from src.tracking.queue import Queue, say
 
@@ -38,3 +40,24 @@ def settle(folder: Path, *, seconds: float) -> bool:
     while folder.absolute() in queue.entries() and not upload_state.uploaded(folder) and time.monotonic() < until:
         time.sleep(0.05)
     return upload_state.uploaded(folder)
+
+
+def upload(folder: Path) -> bool:
+    """Uploads a run or study that no living process holds, in this process; whether there was one.
+
+    A run that is recorded as running, while nothing runs it, was killed, and is closed as that.
+    """
+    if not (folder / "record.json").is_file() or upload_state.living(folder):
+        return False
+    upload_state.close(folder)
+    record = read_json(folder / "record.json")
+    if record["status"] == "RUNNING":  # its own command goes on with it just now
+        return False
+    os.environ.update(store.ENVIRONMENT)
+    from src.tracking import mlflow_upload
+    from src.tracking.mlflow_store import Store
+
+    with mutex(folder / upload_state.LOCK):
+        for _ in mlflow_upload.of(Store(record["uri"]), folder).finish():
+            pass
+    return True

@@ -5,13 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from src.runs.locks import mutex
-from src.tracking import store
-
-os.environ.update(store.ENVIRONMENT)
-
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+
+from src.runs.locks import mutex
+from src.tracking import store
 
 
 class Store:

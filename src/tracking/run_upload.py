@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+
 from src.runs.files import read_json, write_json
 from src.tracking import system_metrics
 from src.tracking.journal import read
@@ -17,8 +19,6 @@ from src.tracking.mlflow_store import Store
 from src.tracking.models import log_model
 from src.tracking.system_metrics import Sample
 from src.tracking.upload_state import STATE
-
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag  # isort: skip - its environment comes first
 
 BATCH = 1000  # points in one request, the limit of MLflow's REST interface
 LONGEST = 6000  # characters of a parameter's value
