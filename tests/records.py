@@ -1,5 +1,6 @@
 """What a tracking store holds of the runs of a folder, once all of it is there."""
 
+import re
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -31,10 +32,9 @@ def entries(folder: Path) -> list[str]:
 
 def uploaders(folder: Path) -> list[psutil.Process]:
     """The living uploaders of a folder's runs."""
-    found = []
+    found, pattern = [], re.compile(rf"tracking\.\w*uploader {re.escape(str(folder.absolute()))}/runs ")
     for process in psutil.process_iter():
         with suppress(psutil.Error):  # it has just ended, or is another user's
-            command = process.cmdline()
-            if "src.tracking.uploader" in command and str(folder.absolute() / "runs") in command:
+            if pattern.search(" ".join(process.cmdline())):
                 found.append(process)
     return found

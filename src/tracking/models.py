@@ -4,6 +4,7 @@ MLflow's own `log_model` would import torch or scikit-learn, load the predictor,
 has packaged is complete, so the model is put together from files: see https://mlflow.org/docs/latest/ml/model/#mlmodel-file.
 """
 
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from typing import Any
 import mlflow
 import numpy as np
 import yaml
-from mlflow import MlflowClient, pyfunc
+from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature, infer_signature
@@ -52,19 +53,19 @@ def write_model(target: Path, folder: Path, package: Mapping[str, Any], *, model
     _save_example(described, example, str(target))
     answer = TensorSpec(np.dtype(output["dtype"]), tuple(output["shape"]))
     described.signature = ModelSignature(infer_signature(example).inputs, Schema([answer]))
-    environment = {"conda_env": "conda.yaml", "python_env": "python_env.yaml"}
+    anywhere = {"python_version": platform.python_version(), "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"}}
     versions = package["requirements"]
     if package["flavour"] == "pytorch":
         (target / "data").mkdir()
         shutil.copyfile(folder / package["file"], target / "data" / "model.pt2")
         pickle = "mlflow.pytorch.pickle_module"
-        options = {"data": "data", "pickle_module_name": pickle, "model_config": {"device": None}}
-        pyfunc.add_to_model(described, loader_module="mlflow.pytorch", **options, **environment)
+        options = {"data": "data", "pickle_module_name": pickle, "config": {"device": None}}
+        described.add_flavor("python_function", loader_module="mlflow.pytorch", **options, **anywhere)
         described.add_flavor("pytorch", model_data="data", pytorch_version=versions["torch"], code=None)
     else:
         shutil.copyfile(folder / package["file"], target / "model.pkl")
         options = {"model_path": "model.pkl", "predict_fn": package["answer"]}
-        pyfunc.add_to_model(described, loader_module="mlflow.sklearn", **options, **environment)
+        described.add_flavor("python_function", loader_module="mlflow.sklearn", **options, **anywhere)
         described.add_flavor(
             "sklearn",
             pickled_model="model.pkl",

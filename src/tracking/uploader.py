@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from src.tracking.mlflow_store import Store
 
 IDLE = float(os.environ.get("UPLOADER_IDLE", 60))  # seconds without a record to upload, after which the uploader leaves
+COLD = float(os.environ.get("UPLOADER_COLD", 60))  # seconds of a training after which MLflow is imported beside it
+JUST = 60.0  # seconds
 LOOK = 0.25  # seconds between looks at the queue
-COLD = 60.0  # seconds of a training after which MLflow is imported beside it
 REST = 50.0  # while a run trains: seconds of rest for each second of processor time
 LIVE = 2.0  # seconds between uploads of one running record
 AGAIN = 2.0  # seconds before a store that is away is tried again
@@ -40,17 +41,18 @@ class Uploader:
 
     Args:
         lock: the open lock file of the queue, locked.
+        leads: whether the process leads a session, whose priority it may change.
     """
 
-    def __init__(self, queue: Queue, lock: TextIO):
-        self._queue, self._lock = queue, lock
+    def __init__(self, queue: Queue, lock: TextIO, *, leads: bool = False):
+        self._queue, self._lock, self._leads = queue, lock, leads
         self._monitor = Monitor()
         self._store: Store | None = None  # once MLflow is imported
         self._watched: dict[Path, Watched] = {}
         self._current: Watched | None = None
         self._idle = IDLE
         self._rest = time.monotonic() + COLD  # until when, while a run trains
-        self._said = ""
+        self._said = self._priority = ""
         self.outdated = False  # whether the store's database is another one by now
 
     def leave(self, *_: object) -> None:
@@ -63,14 +65,20 @@ class Uploader:
         while not self.outdated and self._stands():
             now = time.monotonic()
             if now - looked >= LOOK:
-                self._look()
+                self.look()
                 looked = now
             if self._watched:
                 busy = now
             elif now - busy >= self._idle:
                 return
-            if not self._step():
+            if not self.step():
                 time.sleep(LOOK)
+
+    def say(self, text: str) -> None:
+        """Writes to the log, once what is said again and again."""
+        if text != self._said:
+            print(time.strftime("%Y-%m-%d %H:%M:%S"), text, flush=True)
+            self._said = text
 
     def _stands(self) -> bool:
         """Whether the queue is still that of this process: its folder may have been deleted, and created anew."""
@@ -78,7 +86,8 @@ class Uploader:
             return os.path.samestat(self._queue.lock.stat(), os.fstat(self._lock.fileno()))
         return False
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Sees what is in the queue, and how it stands."""
         found = self._queue.entries()
         for folder in self._watched.keys() - found.keys():
             del self._watched[folder]
@@ -96,9 +105,9 @@ class Uploader:
                 self._give_up(one, error)
 
     def _sample(self, one: Watched) -> None:
-        """Takes a sample of this machine's load for a run that trains, and one at the end of a short run."""
+        """Takes a sample of this machine's load for a run that trains, and one for a run that has just ended."""
         now, milliseconds = time.monotonic(), time.time_ns() // 1_000_000
-        over = not one.samples and 0 <= milliseconds - (one.record.get("ended") or 0) < 1000 * SAMPLING
+        over = not one.samples and 0 <= milliseconds - (one.record.get("ended") or 0) < 1000 * JUST
         if upload_state.is_study(one.folder) or not (one.training or over) or now - one.sampled < SAMPLING:
             return
         one.sampled = now
@@ -107,9 +116,10 @@ class Uploader:
         for metric, value in self._monitor.sample(node=name() if several else None).items():
             one.samples.append((metric, value, milliseconds, step))
 
-    def _step(self) -> bool:
+    def step(self) -> bool:
         """Takes one step of an upload; False where there is none to take now."""
         training = any(one.training for one in self._watched.values())
+        self._yield(training)
         if training and time.monotonic() < self._rest:
             return False
         one = self._current or self._next()
@@ -127,6 +137,18 @@ class Uploader:
         if not cold:  # the wait for COLD has paid for it
             self._rest = time.monotonic() + REST * (time.process_time() - began)
         return True
+
+    def _yield(self, training: bool) -> None:
+        """Gives this process the lowest priority while a run trains, and else a low one.
+
+        It leads a session of its own, and Linux shares the processors out by session first (sched_autogroup): without a low
+        priority of the session, that of the process would mean nothing.
+        """
+        priority = "19" if training else "5"
+        if self._leads and priority != self._priority:
+            with suppress(OSError):  # there is no such thing, or it was changed a moment ago
+                Path("/proc/self/autogroup").write_text(priority)
+                self._priority = priority
 
     def _next(self) -> Watched | None:
         """The record whose turn it is: first the ends, the oldest before the others, then what goes on."""
@@ -166,7 +188,7 @@ class Uploader:
         one.due = now + AGAIN
         passing = store.may_pass(error)
         if not passing:
-            self._say(f"{one.folder.name}: {''.join(traceback.format_exception(error))}")
+            self.say(f"{one.folder.name}: {''.join(traceback.format_exception(error))}")
             one.refused = True
         if store.is_login(error):
             self.leave()  # the next command may know another password, and passes it to an uploader of its own
@@ -174,34 +196,18 @@ class Uploader:
             return
         one.failing = one.failing or now
         if passing and now - one.failing < PATIENCE:
-            self._say(f"{one.folder.name} waits for the store: {error}")
+            self.say(f"{one.folder.name} waits for the store: {error}")
         else:
             self._give_up(one, error)
 
     def _give_up(self, one: Watched, error: Exception) -> None:
-        self._say(f"{one.folder.name} stays here, and `python -m pipelines.sync` uploads it: {error}")
+        self.say(f"{one.folder.name} stays here, and `python -m pipelines.sync` uploads it: {error}")
         self._queue.give_up(one.entries, str(error))
         self._watched.pop(one.folder, None)
 
-    def _say(self, text: str) -> None:
-        if text != self._said:
-            print(time.strftime("%Y-%m-%d %H:%M:%S"), text, flush=True)
-            self._said = text
-
-
-def yield_to_others() -> None:
-    """Gives this process the lowest priority.
-
-    It leads a session of its own, and Linux shares the processors out by session first (sched_autogroup): the session needs
-    the low priority as much as the process.
-    """
-    os.nice(19)
-    with suppress(OSError):
-        Path("/proc/self/autogroup").write_text("19")
-
 
 def main(runs: str, folder: str, descriptor: str) -> None:
-    yield_to_others()
+    os.nice(19)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1):  # a scheduler sends them to all the processes of a job
         signal.signal(number, signal.SIG_IGN)
     queue = Queue(Path(runs), Path(folder))
@@ -210,7 +216,8 @@ def main(runs: str, folder: str, descriptor: str) -> None:
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         queue.try_again()
-        uploader = Uploader(queue, lock)
+        uploader = Uploader(queue, lock, leads=True)
+        uploader.say(f"process {os.getpid()} begins")
         signal.signal(signal.SIGTERM, uploader.leave)
         while True:
             uploader.serve()

@@ -14,7 +14,7 @@ def test_an_evaluation_replaces_its_files_and_keeps_those_of_the_training(build,
     write_json(run.metrics, {"best_epoch": 1, "epochs": 1, "steps": 1, "val/accuracy": 0.5})
     for file in ("figures/training/samples_epoch_0001.png", "figures/explanation.png", "tables/explanation.csv"):
         write_atomic(run.folder / file, b"of the training, or of an earlier evaluation")
-    with Record.of(run, experiment.config, experiment.prepared.card, courier=None) as record:
+    with Record.of(run, experiment.config, experiment.prepared.card, upload=False) as record:
         record.begin(device="cpu")
         evaluate_test(experiment, run, record)
     figures = {"confusion.png", "reliability.png", "mistakes.png", "robustness.png", "corruptions.png"}
