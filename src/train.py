@@ -31,18 +31,18 @@ def launch(config: DictConfig, *, test: bool = True, timeout: float = locks.TIME
     if config.get("cluster") is None:
         return train(config, test=test, timeout=timeout)
     from src.config import assembly
-    from src.launch import submission
+    from src.launch import cluster
 
-    config = submission.agreed(config)
-    cluster = assembly.cluster(config)
-    cluster.check()
+    config = cluster.agreed(config)
+    submitter = cluster.of(config)
+    submitter.check()
     plan = Plan.of(config)
     if plan.finished(test=test):
         return plan.run
     experiment = assembly.build(plan.config, plan.prepared)
     check_classes(experiment)
     experiment.learner.check(experiment.data)
-    cluster.submit(plan.run, plan.config, test=test, timeout=timeout)
+    submitter.submit(plan.run, plan.config, test=test, timeout=timeout)
     return plan.run
 
 

@@ -63,11 +63,12 @@ def test_no_other_process_gets_the_port_of_their_store(monkeypatch):
 
 def test_versions():
     installed = torch.__version__.partition("+")[0]
-    assert diagnosis.versions(f"# all\ntorch=={installed}\nno-such-package==1.0\n").state == "ok"
-    finding = diagnosis.versions(f"torch=={installed}\nnumpy==0.0.1\n")
+    lock = ["# all", f"torch=={installed}", "pandas>=0", "no-such-package==1.0 ; os_name == 'x' \\", "    --hash=sha256:0"]
+    assert diagnosis.versions(lock).state == "ok"
+    finding = diagnosis.versions([f"torch=={installed}", "numpy==0.0.1 \\", "    --hash=sha256:0"])
     assert finding.state == "warning"
     assert "instead of 0.0.1" in finding.text
-    assert "pip install -c constraints.txt" in finding.text
+    assert "make -B .venv/ready" in finding.text
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="here torch can use a GPU")

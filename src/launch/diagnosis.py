@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -41,7 +42,8 @@ def findings(content: Mapping[str, Any]) -> Iterator[Finding]:
     Args:
         content: `trainer`, `tracking` and `paths` of a configuration, as a plain container.
     """
-    yield versions((ROOT / "constraints.txt").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    yield versions([*project["dependencies"], *(ROOT / "constraints.txt").read_text().splitlines()])
     yield gpu([*Path("/dev").glob("nvidia[0-9]*")], str(content["trainer"].get("accelerator", "cpu")), os.environ)
     for name, path in content["paths"].items():
         yield folder(f"paths.{name}", Path(path))
@@ -50,19 +52,19 @@ def findings(content: Mapping[str, Any]) -> Iterator[Finding]:
     yield from collectives()
 
 
-def versions(constraints: str) -> Finding:
+def versions(requirements: Sequence[str]) -> Finding:
     """Whether what is installed is what the project was tested with.
 
     Args:
-        constraints: the text of constraints.txt.
+        requirements: lines of a requirements file. Those without an exact version are passed over.
     """
+    pins = {name: rest.split()[0] for name, exact, rest in (line.partition("==") for line in requirements) if exact}
     other = []
-    for line in constraints.splitlines():
-        name, pinned, wanted = line.partition("==")
+    for name, wanted in pins.items():
         try:
-            installed = version(name) if pinned else wanted
+            installed = version(name)
         except PackageNotFoundError:
-            continue  # of an extra that is not installed
+            continue  # of another platform, or of an extra that is not installed
         if installed.partition("+")[0] != wanted:
             other.append(f"{name} {installed} instead of {wanted}")
     python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
@@ -70,7 +72,7 @@ def versions(constraints: str) -> Finding:
         return Finding("error", "versions", f"{python}, expected 3.11, 3.12 or 3.13. Make a new .venv with one of them.")
     if other:
         shown = ", ".join(other[:5]) + (f" and {len(other) - 5} more" if len(other) > 5 else "")
-        return Finding("warning", "versions", f"{shown}. As tested: pip install -c constraints.txt -e '.[dev]'")
+        return Finding("warning", "versions", f"{shown}. As tested: make -B .venv/ready")
     return Finding("ok", "versions", f"{python}, and every package as tested")
 
 

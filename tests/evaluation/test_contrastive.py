@@ -9,7 +9,7 @@ import pytest
 
 from src.evaluation import latents, scoring
 from src.evaluation.contrastive import Contrastive
-from src.models.encoded import Encoded
+from src.models.encoder import EncoderWithHead
 from src.tasks import contrastive
 from tests.nets import everything, network
 
@@ -17,7 +17,7 @@ from tests.nets import everything, network
 @pytest.fixture
 def experiment(images):
     data = images()
-    model = partial(Encoded, input_shape=(1, 8, 8), hidden=[16], latent_size=6, num_outputs=4)
+    model = partial(EncoderWithHead, input_shape=(1, 8, 8), hidden=[16], latent_size=6, num_outputs=4)
     learner = network(data, model=model, task=contrastive.Contrastive, metric="val/loss", augmentation=everything())
     evaluation = Contrastive(data=data, headline={"probe_accuracy": "max"})
     return SimpleNamespace(data=data, prepared=data.prepared, learner=learner, evaluation=evaluation)

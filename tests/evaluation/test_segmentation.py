@@ -52,12 +52,12 @@ def build(project) -> Callable[..., Experiment]:
 def blended(experiment: Experiment, rows: np.ndarray) -> dict[int, np.ndarray]:
     """Probabilities of whole images by number, each pixel computed by itself from the tiles that hold it."""
     outputs = np.concatenate([part["probability"] for part in experiment.learner.predict(experiment.data, rows)])
-    group, place = experiment.prepared.array("group")[rows], experiment.prepared.array("place")[rows]
+    group, position = experiment.prepared.array("group")[rows], experiment.prepared.array("position")[rows]
     found = {}
     for number in np.unique(group):
-        height, width = place[group == number][0, 2:]
+        height, width = position[group == number][0, 2:]
         total, weights = np.zeros((3, height, width)), np.zeros((height, width))
-        for tile, (top, left, _, _) in zip(outputs[group == number], place[group == number], strict=True):
+        for tile, (top, left, _, _) in zip(outputs[group == number], position[group == number], strict=True):
             for y in range(16):
                 for x in range(16):
                     weight = min(y + 1, 16 - y) * min(x + 1, 16 - x)
@@ -169,11 +169,11 @@ def test_tiles_are_explained_those_with_most_errors_first(build):
     experiment = build("explanation=default")
     result = scoring.evaluate(experiment, "test")
     table = experiment.evaluation.examples(result.table, mistakes=2, right=2)
-    group, place = (experiment.prepared.array(name)[table["index"]] for name in ("group", "place"))
+    group, position = (experiment.prepared.array(name)[table["index"]] for name in ("group", "position"))
     masks = dict(zip(result.table["index"], result.table["mask"], strict=True))
     shares = []
     for number, (top, left, _, _), truth, answer in zip(
-        group, place, experiment.data.targets(table["index"].to_numpy()), table["prediction"], strict=True
+        group, position, experiment.data.targets(table["index"].to_numpy()), table["prediction"], strict=True
     ):
         said = unpacked(masks[number])[top : top + 16, left : left + 16]
         wrong = said != truth
@@ -186,7 +186,7 @@ def test_tiles_are_explained_those_with_most_errors_first(build):
         for rows, corners in [experiment.data.tiles(number)]
         for (top, left), truth in zip(corners, experiment.data.targets(rows), strict=True)
     )
-    apart = [abs(place[i, :2] - place[j, :2]).max() >= 16 for i in range(4) for j in range(i) if group[i] == group[j]]
+    apart = [abs(position[i, :2] - position[j, :2]).max() >= 16 for i in range(4) for j in range(i) if group[i] == group[j]]
     assert all(apart)
     found = experiment.analyses["explanation"].analyse(experiment, result)
     assert set(found.figures) == {"explanation", "filters", "activations"}

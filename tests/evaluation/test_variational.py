@@ -81,6 +81,6 @@ def test_samples_of_a_learned_prior_are_decoded_from_its_latents(images):
     learner = network(data, model=model, task=variational.Variational, metric="val/negative_elbo")
     noise = np.random.default_rng(0).standard_normal((5, 3), dtype=np.float32)
     samples = generation.sample(SimpleNamespace(learner=learner, config={"seed": 0, "model": {"latent_size": 3}}), 5)
-    latents = learner.task.model.prior.latents(torch.from_numpy(noise)).detach().numpy()
+    latents = learner.task.model.prior.transform_noise(torch.from_numpy(noise)).detach().numpy()
     assert np.array_equal(samples, learner.generate(latents))
     assert not np.allclose(samples, learner.generate(noise))

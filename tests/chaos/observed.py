@@ -1,22 +1,18 @@
-"""The process of a run under test: forked from one that has imported everything, so that a run starts in a moment.
+"""The process of a run under test: `python -m src.train` that shows what it is at.
 
-It is `python -m src.train` in all else. A byte of a shared file says what it is at, so that whoever kills it knows after
-its death where it was.
+A byte of a shared file says it, so that whoever kills the process knows after its death where it was.
 """
 
 import mmap
 import os
+import pickle
 import signal
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import kornia.augmentation  # noqa: F401 - what the verb would import later is imported before the fork
-import matplotlib.pyplot  # noqa: F401
-
 from src import train
-from src.config import assembly, command_line  # noqa: F401
+from src.config import command_line
 from src.evaluation import final, scoring
 from src.runs import checkpoints
 from src.tracking import journal, record
@@ -26,23 +22,19 @@ PHASES = ("start-up", "training", "checkpoint writing", "evaluation", "flush")
 START, TRAINING, WRITING, EVALUATION, FLUSH = range(len(PHASES))
 
 
-def main(folder: Path, arguments: Sequence[str], phase: Path, pause: Callable[[Path], bool] | None = None) -> None:
-    """Trains in a folder, and exits with the verb's code; what it prints goes to output.txt there.
+PHASE, PAUSE = "phase", "pause.pickle"  # files in the working folder
 
-    Args:
-        pause: whether the moment has come at which the process stops itself, once.
+
+def main() -> None:
+    """Trains in the working folder, which holds the file of the phase.
+
+    Where the other file is there, it holds a function that is asked whether the moment has come at which the process stops
+    itself, once.
     """
-    for name in [name for name in os.environ if name.startswith(("MLFLOW_", "DATA_CACHE", "DVC_"))]:
-        del os.environ[name]
-    os.chdir(folder)
-    output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for number in (1, 2):
-        os.dup2(output, number)
-    _show(phase)
-    if pause is not None:
-        _stop(folder, pause)
-    sys.argv = ["src.train", *arguments]
-    command_line.main(train.train, arguments)
+    _show(Path(PHASE))
+    if Path(PAUSE).is_file():
+        _stop(Path.cwd(), pickle.loads(Path(PAUSE).read_bytes()))
+    command_line.main(train.train)
 
 
 def at(phase: Path) -> int:
@@ -91,3 +83,7 @@ def _stop(folder: Path, pause: Callable[[Path], bool]) -> None:
 
     after(journal.Journal, "write")
     after(checkpoints, "write")
+
+
+if __name__ == "__main__":
+    main()
