@@ -82,7 +82,7 @@ def test_a_run_is_looked_at_otherwise_than_it_asked_for(built, project):
     other: Any = OmegaConf.to_container(composition.compose(["explanation=default", "robustness=default"]))
 
     def looked_at(**place: Any) -> Experiment:
-        return assembly.restore(project / "run", place=place)
+        return assembly.restore(project / "run", overrides=place)
 
     assert "attention" in looked_at().config["explanation"]
     assert looked_at(explanation=None).analyses == {}

@@ -156,10 +156,10 @@ def test_a_probability_outside_0_to_1_is_refused(probability):
     ("node", "message"),
     [
         ({"turn": {"_target_": "kornia.augmentation.RandomRotation", "degrees": -10.0}}, r"augmentation\.turn: .*-10\.0"),
-        ({"turn": {"_target_": "kornia.augmentation.RandomRotation", "angle": 3}}, r"augmentation\.turn: .*'?angle'?"),
+        ({"turn": {"_target_": "kornia.augmentation.RandomRotation", "angle": 3}}, r"augmentation\.turn\.angle: expected a setting of"),
         (
             {"turn": {"_target_": "kornia.augmentation.RandomRotate"}},
-            r"augmentation\.turn: kornia\.augmentation\.RandomRotate can",
+            r"augmentation\.turn\._target_: .*RandomRotate, but there is no",
         ),
         ({"turn": {"degrees": 3.0}}, r"augmentation: .*expected turn to have a _target_; received \{'degrees': 3\.0\}"),
         ({"turn": 3.0}, r"augmentation: .*expected turn to have a _target_; received 3\.0"),
