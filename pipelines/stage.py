@@ -163,7 +163,7 @@ def _evaluate(name: str, run: Run, experiment: "Experiment") -> None:
         (run.folder / EVALUATED).unlink(missing_ok=True)
         with Record.of(run, experiment.config, experiment.prepared.card) as record:
             record.begin(device=experiment.learner.device)
-            evaluate_test(run, experiment, record)
+            evaluate_test(experiment, run, record)
         write_json(run.folder / EVALUATED, {"digest": _evaluation_digest(name, run)})
 
 

@@ -32,13 +32,12 @@ def evaluate(run: Path, split: str, analyses: Mapping[str, str], settings: Seque
     overrides = OmegaConf.to_container(nodes)  # its interpolations resolve in the run's configuration
     assert isinstance(overrides, dict)
     from src.config import assembly
-    from src.evaluation import core
-    from src.evaluation.analysis import analyse
+    from src.evaluation import scoring
 
     experiment = assembly.restore(run, overrides={str(key): node for key, node in overrides.items()})
     folder = run if split == "test" else run / split
-    result = analyse(experiment, core.evaluate(experiment, split, folder), folder)
-    core.save(result, folder, experiment)
+    result = scoring.analyse(experiment, scoring.evaluate(experiment, split, folder), folder)
+    scoring.save(experiment, result, folder)
     rows = {}
     for name, value in result.metrics.items():
         low, high = result.intervals.get(name, (None, None))

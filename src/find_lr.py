@@ -25,7 +25,8 @@ def find(config: DictConfig) -> None:
     """Tries the rates of the configuration's `finder`; prints the proposals and the folder of the figure."""
     _check(config)
     from src.config import assembly
-    from src.evaluation import core, rates
+    from src.evaluation import rates
+    from src.evaluation.plotting import write
     from src.runs.files import write_atomic
 
     settings = composition.container(config.pop("finder"))
@@ -49,7 +50,7 @@ def find(config: DictConfig) -> None:
         learner.fit(experiment.data, folder=Path(nowhere), sink=search)
     proposals = search.proposals()
     write_atomic(folder / "rates.csv", search.table().to_csv(index=False).encode())
-    core.draw(rates.figure(search), folder / "rates.png")
+    write(rates.curve(search), folder / "rates.png")
     print(command_line.table({**{name: f"{rate:.2g}" for name, rate in proposals.items()}, "the search ended": search.end}))
     print(f"rates: {folder}")
 

@@ -10,6 +10,7 @@ from src.config import command_line
 from src.config.plan import Plan
 from src.config.summary import summary
 from src.distributed import processes, rendezvous
+from src.evaluation.base import check_classes
 from src.launch import worker
 from src.protocols import Cost
 from src.runs import locks
@@ -39,6 +40,7 @@ def launch(config: DictConfig, *, test: bool = True, timeout: float = locks.TIME
     if plan.finished(test=test):
         return plan.run
     experiment = assembly.build(plan.config, plan.prepared)
+    check_classes(experiment)
     experiment.learner.check(experiment.data)
     submitter.submit(plan.run, plan.config, test=test, timeout=timeout)
     return plan.run
@@ -66,6 +68,7 @@ def train(config: DictConfig, *, test: bool = True, timeout: float = locks.TIMEO
         fitted = plan.fitted
         with Record.of(run, plan.content, plan.prepared.card, code=code) as record:
             experiment = assembly.build(plan.config, plan.prepared)
+            check_classes(experiment)
             cost = experiment.learner.check(experiment.data)
             if fitted:
                 experiment.learner.load(assembly.weights(run.folder))
@@ -80,13 +83,13 @@ def train(config: DictConfig, *, test: bool = True, timeout: float = locks.TIMEO
             if test:
                 from src.evaluation.final import evaluate_test
 
-                evaluate_test(run, experiment, record)
+                evaluate_test(experiment, run, record)
     print(summary(run))
     return run
 
 
 def _fit(run: Run, experiment: "Experiment", record: "Record", start: Path | None, cost: Cost) -> None:
-    from src.evaluation import core
+    from src.evaluation import scoring
 
     fit = experiment.learner.fit(
         experiment.data,
@@ -94,7 +97,7 @@ def _fit(run: Run, experiment: "Experiment", record: "Record", start: Path | Non
         sink=record,
         resume=start / "last.ckpt" if start else None,
     )
-    result = core.evaluate(experiment, "val")
+    result = scoring.evaluate(experiment, "val")
     example = experiment.data.inputs(experiment.data.rows("train")[:4]).astype("float32")
     record.model(experiment.learner.package(run.folder / "model", example))
     for path in (run.best, run.last):

@@ -10,7 +10,7 @@ import pytest
 from src import find_lr
 from src.config import assembly, command_line, composition
 from src.errors import InputError
-from src.evaluation import core
+from src.evaluation import scoring
 from src.evaluation.rates import STEEPEST, TENTH
 from src.protocols import NullSink
 from tests.repository import ROOT, run
@@ -56,7 +56,7 @@ def test_the_proposals_train_well_and_rates_ten_times_as_large_do_not(find, digi
         experiment = assembly.build(config, digits[1])
         (place := project / str(rate)).mkdir()
         experiment.learner.fit(experiment.data, folder=place, sink=NullSink())
-        return core.evaluate(experiment, "val").metrics["val/accuracy"]
+        return scoring.evaluate(experiment, "val").metrics["val/accuracy"]
 
     assert set(proposals) >= {STEEPEST, TENTH}
     for name in (STEEPEST, TENTH):

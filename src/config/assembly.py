@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -17,6 +17,10 @@ from src.errors import InputError
 from src.protocols import Learner
 from src.runs import identity
 
+if TYPE_CHECKING:
+    from src.data.augmentation import Augmentation
+    from src.evaluation.base import Analysis, Evaluation
+
 # keys of data that only its preparation reads
 PREPARING = ("dataset", "root", "size", "channels", "tile", "stride", "labels", "splits", "count")
 
@@ -28,16 +32,16 @@ class Experiment:
     Args:
         config: resolved, as a plain container.
         augmentation: changes the training examples; None for nothing.
-        analyses: what an evaluation does besides, by the key of the configuration.
+        analyses: of an evaluated split, by the key of the configuration.
     """
 
     config: Mapping[str, Any]
     prepared: Prepared
     data: Data
     learner: Learner
-    evaluation: Any
-    augmentation: Any = None
-    analyses: Mapping[str, Any] = field(default_factory=dict)
+    evaluation: "Evaluation"
+    augmentation: "Augmentation | None" = None
+    analyses: Mapping[str, "Analysis"] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -174,7 +178,7 @@ def _network(content: Mapping[str, Any], *, begin: bool) -> Any:
     node = _pretrained(content) if begin else None
     if node is not None:
         settings = {key: value for key, value in node.items() if key != "content"}
-        make(settings, "pretrained", network=network, found=_weights(content, node)[0])
+        make(settings, "pretrained", network=network, pretrained=_weights(content, node)[0])
     return network
 
 

@@ -122,7 +122,7 @@ def test_an_augmentation_that_does_not_fit(refusal):
 def test_a_raw_file_that_is_missing_truncated_or_altered(refusal, project, monkeypatch):
     mirror = "data.dataset.source.mirrors=[http://127.0.0.1:9/]"
     message = refusal(*FNN, "data=mnist", mirror)
-    assert "could not be fetched" in message
+    assert "could not be downloaded" in message
     assert "$DATA_CACHE/mnist/" in message
     (project / "cache/mnist").mkdir(parents=True)
     (project / "cache/mnist/train-images-idx3-ubyte.gz").write_bytes(b"\x1f\x8b short")

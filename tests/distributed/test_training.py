@@ -107,7 +107,7 @@ def test_parts_that_learn_in_turn_stay_the_same_in_all_processes(images, tmp_pat
 def test_views_that_each_process_compares_go_on_exactly(images, tmp_path):
     """Each process changes examples of its own at random; those that are averaged at the end are the same in all."""
     data = images(151)
-    views = ("task=contrastive", "model=encoded_projection", "model.hidden=[8]", "model.latent_size=4", "model.num_outputs=3")
+    views = ("task=contrastive", "model=encoder_projection", "model.hidden=[8]", "model.latent_size=4", "model.num_outputs=3")
     settings = (*TWO, *views, "augmentation=views", "averaging=swa", "data.batch_size=4", "objective.metric=val/loss")
     trained(data, tmp_path / "whole", *settings, "trainer.max_epochs=4")
     built = experiment(data, tmp_path / "first", *settings, "trainer.max_epochs=2")
