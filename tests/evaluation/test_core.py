@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from src.estimators.classical import Classical
+from src.estimators.classifier import Classifier
 from src.evaluation import core
 from src.evaluation.classification import Classification
 from src.evaluation.core import bootstrap, interval
@@ -131,7 +131,7 @@ def experiment(images):
     from sklearn.neighbors import KNeighborsClassifier
 
     data = images()
-    learner = Classical(model=lambda: KNeighborsClassifier(1), data=data, objective={}, seed=0)
+    learner = Classifier(model=lambda: KNeighborsClassifier(1), data=data, objective={}, seed=0)
     learner.estimator.fit(learner._features(data, data.rows("train")), data.targets(data.rows("train")))
     evaluation = Classification(data=data, headline=HEADLINE)
     config = {"evaluation": {"top_k": 3}, "robustness": None}

@@ -172,7 +172,7 @@ def test_tiles_are_explained_those_with_most_errors_first(build):
     masks = dict(zip(result.table["index"], result.table["mask"], strict=True))
     shares = []
     for number, (top, left, _, _), truth, answer in zip(
-        group, place, experiment.data.targets(table["index"].to_numpy()), table["prediction"], strict=True
+        group, position, experiment.data.targets(table["index"].to_numpy()), table["prediction"], strict=True
     ):
         said = unpacked(masks[number])[top : top + 16, left : left + 16]
         wrong = said != truth
@@ -226,7 +226,7 @@ def test_the_packaged_predictor_answers_for_each_pixel(build, project):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        (["data.tile=18"], r"multiples of 4, which it halves 2 times, such as 20x20 pixels; received 18x18.*data\.tile"),
+        (["data.tile=18"], r"multiples of 4, for 2 halvings, such as 20x20 pixels; received 18x18.*data\.tile"),
         (["model=fnn"], r"expected a model for examples of shape \[1, 16, 16\]"),
     ],
 )

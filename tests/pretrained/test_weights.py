@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 from sklearn.dummy import DummyClassifier
 
 from src.errors import InputError, RunFailed
-from src.estimators.classical import Classical
+from src.estimators.classifier import Classifier
 from src.pretrained import weights
 from src.protocols import NullSink
 from src.runs import checkpoints
@@ -96,7 +96,7 @@ def test_a_damaged_checkpoint_is_refused(run, tmp_path):
 def test_a_classical_estimator_has_no_weights(images, tmp_path):
     data, made = images(), Run(tmp_path / "runs" / "most_frequent-12345678")
     objective = {"metric": "val/accuracy", "mode": "max"}
-    learner = Classical(model=DummyClassifier, data=data, objective=objective, seed=0)
+    learner = Classifier(model=DummyClassifier, data=data, objective=objective, seed=0)
     made.folder.mkdir(parents=True)
     learner.fit(data, folder=made.folder, sink=NullSink())
     write_json(made.metrics, {"epochs": 1})
