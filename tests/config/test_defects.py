@@ -9,7 +9,7 @@ import torch
 from src.config import command_line
 from src.config.defects import origin
 from src.config.instantiation import make
-from src.data.splitting import split
+from src.data.splitting import assign
 from src.train import train
 from tests.config.mylab import WrongConstructor, WrongForward
 from tests.config.test_instantiation import SIZES
@@ -27,7 +27,7 @@ def test_the_innermost_place_outside_libraries_is_named():
     net = WrongForward(**SIZES)
     assert caught(lambda: net(torch.zeros(1, 1, 8, 8))).startswith("error in your code: tests/config/mylab.py:36 in forward")
     assert caught(lambda: WrongConstructor(**SIZES)).startswith("error in your code: tests/config/mylab.py:29 in __init__")
-    assert caught(lambda: split(None, None, name="", seed=0)).startswith("error in this repository: src/data/splitting.py:")
+    assert caught(lambda: assign(None, None, name="", seed=0)).startswith("error in this repository: src/data/splitting.py:")
     assert caught(lambda: json.loads(5)).startswith("error in your code: tests/config/test_defects.py:")
 
 

@@ -84,8 +84,8 @@ def test_a_classical_package_answers_for_stored_examples(fitted, name):
     stored = data.inputs(data.rows("test")).astype(np.float32)
     package = learner.package(folder / "model", stored[:4])
     predictor = joblib.load(folder / "model" / package["file"])
-    found = predictor.predict_proba(stored.reshape(len(stored), -1))
-    assert np.allclose(found, probabilities(learner, data), atol=1e-5)
+    outputs = predictor.predict_proba(stored.reshape(len(stored), -1))
+    assert np.allclose(outputs, probabilities(learner, data), atol=1e-5)
     assert np.load(folder / "model" / package["example"]).shape == (4, stored[0].size)
 
 
@@ -93,13 +93,13 @@ def test_a_classical_package_answers_for_stored_examples(fitted, name):
 def test_a_projection_is_loaded_from_its_files(fitted, name):
     learner, data, folder = fitted(name, kind=Projection, metric="val/error")
     rows = data.rows("test")
-    (found,) = learner.predict(data, rows)
+    (outputs,) = learner.predict(data, rows)
     original = data.normalise(data.inputs(rows))
-    assert found["reconstruction"].shape == original.shape
-    assert found["latent"].shape == (len(rows), small(name)["model"]["n_components"])
-    assert 0 < found["error"].mean() < original.var()
+    assert outputs["reconstruction"].shape == original.shape
+    assert outputs["latent"].shape == (len(rows), small(name)["model"]["n_components"])
+    assert 0 < outputs["error"].mean() < original.var()
     for path in (folder / "best.ckpt", learner.export(folder / "exported")):
         learner.estimator = None
         learner.load(path)
         (again,) = learner.predict(data, rows)
-        assert all(np.array_equal(again[key], found[key]) for key in found)
+        assert all(np.array_equal(again[key], outputs[key]) for key in outputs)
