@@ -31,8 +31,8 @@ PIP_TO_UV = {
     "default-timeout": ("UV_HTTP_TIMEOUT", " "),
     "timeout": ("UV_HTTP_TIMEOUT", " "),
 }
-# torch and torchvision do not stand in constraints.txt, for a CPU build of the same version, whose hash is another, is taken
-# where pip's configuration offers one. These packages do, but only a CUDA build of torch needs them.
+# constraints.txt holds neither torch nor torchvision: pip's configuration may offer a CPU build of the same version, and that
+# has another hash. It holds these packages, but only a CUDA build of torch needs them.
 CUDA = re.compile("(nvidia|cuda)-|triton==")
 
 

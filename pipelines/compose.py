@@ -51,7 +51,7 @@ def composed(name: str, sweep: list[str] | None) -> DictConfig:
     Args:
         sweep: the arguments of its search; None where there is none.
     """
-    config = composition.settled(composition.compose([f"+experiment={name}", *(sweep or [])]))
+    config = composition.resolve_without_facts(composition.compose([f"+experiment={name}", *(sweep or [])]))
     if sweep is None:
         config.sweep = None
     content: Any = OmegaConf.to_container(config)

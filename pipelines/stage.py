@@ -81,7 +81,7 @@ def train(name: str) -> None:
     run = launch(config, test=False, timeout=math.inf)
     model = _model(name)
     shutil.rmtree(model, ignore_errors=True)
-    experiment = assembly.restore(run.folder, place=_place(name))
+    experiment = assembly.restore(run.folder, overrides=_place(name))
     experiment.learner.export(model)
     kept = {key: value for key, value in experiment.config.items() if key not in ("paths", "tracking", "force", "resume")}
     write_atomic(model / "config.yaml", OmegaConf.to_yaml(kept).encode())
@@ -99,7 +99,7 @@ def evaluate(name: str) -> None:
     if not _is_evaluated(name, run):
         from src.config import assembly
 
-        _evaluate(name, run, assembly.restore(_model(name), place=_place(name)))
+        _evaluate(name, run, assembly.restore(_model(name), overrides=_place(name)))
     folder = RESULTS / name / "evaluation"
     for old in (folder, RESULTS / name / "figures"):
         shutil.rmtree(old, ignore_errors=True)
@@ -163,7 +163,7 @@ def _evaluate(name: str, run: Run, experiment: "Experiment") -> None:
         (run.folder / EVALUATED).unlink(missing_ok=True)
         with Record.of(run, experiment.config, experiment.prepared.card) as record:
             record.begin(device=experiment.learner.device)
-            evaluate_test(run, experiment, record)
+            evaluate_test(experiment, run, record)
         write_json(run.folder / EVALUATED, {"digest": _evaluation_digest(name, run)})
 
 

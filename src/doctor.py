@@ -1,10 +1,8 @@
 """What would stop a training on this machine, and the remedy: `python -m src.doctor`, with the overrides of a run."""
 
-from typing import Any
-
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import command_line
+from src.config import command_line, composition
 from src.errors import RunFailed
 from src.launch import diagnosis
 
@@ -16,9 +14,8 @@ def doctor(config: DictConfig) -> None:
         RunFailed: something would keep a run from its end.
     """
     needed = OmegaConf.masked_copy(config, ["trainer", "tracking", "paths", "cluster"])
-    content: Any = OmegaConf.to_container(needed, resolve=True)
     findings = []
-    for finding in diagnosis.findings(content):
+    for finding in diagnosis.findings(composition.container(needed)):
         findings.append(finding)
         print(f"{finding.state:<8} {finding.subject:<16} {finding.text}", flush=True)
     errors = [finding.subject for finding in findings if finding.state == "error"]

@@ -10,6 +10,7 @@ from src.config import command_line
 from src.config.plan import Plan
 from src.config.summary import summary
 from src.distributed import processes, rendezvous
+from src.evaluation.base import check_classes
 from src.launch import worker
 from src.protocols import Cost
 from src.runs import locks
@@ -30,17 +31,18 @@ def launch(config: DictConfig, *, test: bool = True, timeout: float = locks.TIME
     if config.get("cluster") is None:
         return train(config, test=test, timeout=timeout)
     from src.config import assembly
-    from src.launch import submission
+    from src.launch import cluster
 
-    config = submission.agreed(config)
-    cluster = assembly.cluster(config)
-    cluster.check()
+    config = cluster.agreed(config)
+    submitter = cluster.of(config)
+    submitter.check()
     plan = Plan.of(config)
     if plan.finished(test=test):
         return plan.run
     experiment = assembly.build(plan.config, plan.prepared)
+    check_classes(experiment)
     experiment.learner.check(experiment.data)
-    cluster.submit(plan.run, plan.config, test=test, timeout=timeout)
+    submitter.submit(plan.run, plan.config, test=test, timeout=timeout)
     return plan.run
 
 
@@ -66,6 +68,7 @@ def train(config: DictConfig, *, test: bool = True, timeout: float = locks.TIMEO
         fitted = plan.fitted
         with Record.of(run, plan.content, plan.prepared.card, code=code) as record:
             experiment = assembly.build(plan.config, plan.prepared)
+            check_classes(experiment)
             cost = experiment.learner.check(experiment.data)
             if fitted:
                 experiment.learner.load(assembly.weights(run.folder))
@@ -80,13 +83,13 @@ def train(config: DictConfig, *, test: bool = True, timeout: float = locks.TIMEO
             if test:
                 from src.evaluation.final import evaluate_test
 
-                evaluate_test(run, experiment, record)
+                evaluate_test(experiment, run, record)
     print(summary(run))
     return run
 
 
 def _fit(run: Run, experiment: "Experiment", record: "Record", start: Path | None, cost: Cost) -> None:
-    from src.evaluation import core
+    from src.evaluation import scoring
 
     fit = experiment.learner.fit(
         experiment.data,
@@ -94,7 +97,7 @@ def _fit(run: Run, experiment: "Experiment", record: "Record", start: Path | Non
         sink=record,
         resume=start / "last.ckpt" if start else None,
     )
-    result = core.evaluate(experiment, "val")
+    result = scoring.evaluate(experiment, "val")
     example = experiment.data.inputs(experiment.data.rows("train")[:4]).astype("float32")
     record.model(experiment.learner.package(run.folder / "model", example))
     for path in (run.best, run.last):

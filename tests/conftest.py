@@ -39,8 +39,9 @@ settings.load_profile("athanor")
 # Tests of whole commands take longest. They begin first, so that at the end no process waits long for another.
 LONGEST = (
     "test_slurm.py",
-    "test_bad_input.py",
+    "test_failures.py",
     "test_train.py",
+    "test_reuse.py",
     "test_kills.py",
     "test_sweep.py",
     "test_rank.py",

@@ -9,10 +9,12 @@ imports read. A test of what imports do asks `subprocess.Popen` for one.
 """
 
 import ctypes
+import fcntl
 import gc
 import importlib
 import inspect
 import json
+import multiprocessing.util
 import os
 import pkgutil
 import runpy
@@ -27,22 +29,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("src", "pipelines", "tests")
 TORCHRUN = "torch.distributed.run"
-LATE = ("captum.attr", "kornia.augmentation", "matplotlib.pyplot", "mlflow.pyfunc", TORCHRUN)  # functions import them
+LATE = (  # functions import them
+    *("captum.attr", "kornia.augmentation", "matplotlib.pyplot", "mlflow.pytorch", "mlflow.sklearn", "skops.io", TORCHRUN),
+    *("alembic.autogenerate", "alembic.command", "mlflow.store.tracking.sqlalchemy_store", "sqlalchemy.dialects.sqlite"),
+)
 NOT_BEFORE = ("src.tracking.mlflow_upload",)  # its import changes the environment
 READ_BY_IMPORTS = ("CUDA_", "LANG", "LC_", "LD_", "MKL_", "MPL", "OMP_", "OPENBLAS_", "PYTHON", "TZ")
 LEAVING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 ROOM = 32_768  # bytes for the environment that other processes see; they see 4,096 bytes of arguments
-LIMIT = 200_000  # bytes of a request
+LIMIT, MOST_FILES = 200_000, 32  # bytes of a request, and the files that come with it
+FIRST_OWN_FILE = 200  # the number of the first file that a command does not know
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-STREAMS = ("p2cread", "c2pwrite", "errwrite")  # as subprocess names a child's ends of its pipes
+STREAMS = ("p2cread", "c2pwrite", "errwrite")  # as subprocess calls the child's ends of its pipes
 
 _real = subprocess.Popen
 _ambient = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}  # before a test changes it
+_real_spawn = multiprocessing.util.spawnv_passfds
 _signature = inspect.signature(_real._execute_child)
 _lock = threading.Lock()
 _server: socket.socket | None = None
@@ -56,20 +64,23 @@ class Request:
 
     Args:
         words: of its command line.
+        files: the numbers that it knows its open files by.
         new_session, process_group: as for `subprocess.Popen`.
         mortal: whether it is killed where its parent ends.
     """
 
     words: Sequence[str]
-    folder: str
     environment: Mapping[str, str]
-    new_session: bool
-    process_group: int
+    folder: str
     mortal: bool
+    files: Sequence[int] = (0, 1, 2)
+    new_session: bool = False
+    process_group: int = -1
 
     @property
-    def module(self) -> str:
-        return self.words[2]
+    def module(self) -> str | None:
+        """The module that it runs; None for the fork server of multiprocessing, which is code on the command line."""
+        return self.words[2] if self.words[1] == "-m" else None
 
     @property
     def path(self) -> list[str]:
@@ -78,9 +89,13 @@ class Request:
 
     def can_be_forked(self) -> bool:
         """Whether it would import what a fork server has imported."""
-        if sys.platform != "linux" or len(self.words) < 3 or self.words[1] != "-m":
+        if sys.platform != "linux" or len(self.words) < 3 or self.words[0] not in ("python", sys.executable):
             return False
-        if self.words[0] not in ("python", sys.executable) or self.module.partition(".")[0] not in (*PACKAGES, "torch"):
+        if self.module is None:
+            known = self.words[-1].startswith("from multiprocessing.forkserver import main")
+        else:
+            known = self.module == TORCHRUN or self.module.partition(".")[0] in PACKAGES
+        if not known:
             return False
         checkouts = [place for place in self.path if any(Path(place, package).exists() for package in PACKAGES)]
         return checkouts[:1] == [str(ROOT)] and _read_by_imports(self.environment) == _read_by_imports(_ambient)
@@ -96,7 +111,7 @@ class Popen(_real):
             super()._execute_child(*arguments)
             return
         streams = [settings[name] for name in STREAMS]
-        self.pid = _fork(request, [number if stream == -1 else stream for number, stream in enumerate(streams)])
+        self.pid = _fork(request, [own if stream == -1 else stream for own, stream in zip(request.files, streams, strict=True)])
         self._child_created = True
         self._close_pipe_fds(
             *(settings[name] for name in _signature.parameters if name in (*STREAMS, "p2cwrite", "c2pread", "errread"))
@@ -107,6 +122,7 @@ def main(control: socket.socket) -> None:
     """Serves requests in a process, and runs the command in each that is forked from it."""
     global _server, _owner, _is_command
     subprocess.Popen = Popen
+    multiprocessing.util.spawnv_passfds = _spawn
     for number in LEAVING:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the processes between a server and its commands
@@ -115,29 +131,40 @@ def main(control: socket.socket) -> None:
     _import()
     changed = {name: value for name, value in os.environ.items() if before.get(name) != value}
     while True:
-        request, streams, caller = _next(control)
+        request, files, caller = _next(control)
         ours, theirs = _pair()
         if os.fork():
             break
         ours.close()
         caller.close()
-        for stream in streams:
-            os.close(stream)
+        for file in files:
+            os.close(file)
         control = theirs  # this is the command's own server
     theirs.close()
     _server, _owner, _is_command = ours, os.getpid(), True
-    _become(request, streams, changed)
+    _become(request, files, changed)
     caller.send(b"begun")
     caller.close()
-    runpy.run_module(request.module, run_name="__main__", alter_sys=True)
+    if request.module is not None:
+        runpy.run_module(request.module, run_name="__main__", alter_sys=True)
+        return
+    sys.modules["__main__"] = ModuleType("__main__")
+    exec(request.words[-1], vars(sys.modules["__main__"]))
+
+
+def _spawn(path: str | bytes, words: Sequence[str | bytes], files: Sequence[int]) -> int:
+    """How multiprocessing starts a process; its pid."""
+    if path == sys.executable.encode() or path == sys.executable:
+        request = Request([*map(os.fsdecode, words)], dict(os.environ), os.getcwd(), mortal=False, files=[0, 1, 2, *files])
+        if request.can_be_forked() and _serves():
+            return _fork(request, request.files)
+    return _real_spawn(path, words, files)
 
 
 def _request(settings: Mapping[str, Any]) -> Request | None:
     """The request for what `Popen` was given; None where that cannot be forked."""
     plain = {"executable": None, "preexec_fn": None, "pass_fds": (), "shell": False, "uid": None, "gid": None, "gids": None}
     if isinstance(settings["args"], str) or any(settings[name] != value for name, value in plain.items()):
-        return None
-    if _is_command and (_owner != os.getpid() or _ended(_server)):
         return None
     request = Request(
         words=[os.fspath(word) for word in settings["args"]],
@@ -147,7 +174,12 @@ def _request(settings: Mapping[str, Any]) -> Request | None:
         process_group=settings["process_group"],
         mortal=not _is_command,
     )
-    return request if request.can_be_forked() else None
+    return request if request.can_be_forked() and _serves() else None
+
+
+def _serves() -> bool:
+    """Whether this process has a fork server, or may start one: what multiprocessing forks from a command may not."""
+    return not _is_command or (_owner == os.getpid() and not _ended(_server))
 
 
 def _read_by_imports(environment: Mapping[str, str]) -> dict[str, str]:
@@ -156,8 +188,8 @@ def _read_by_imports(environment: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _fork(request: Request, streams: Sequence[int]) -> int:
-    """Has the process's server fork a command; its pid."""
+def _fork(request: Request, files: Sequence[int]) -> int:
+    """Has the process's server fork a command that is given open files; its pid."""
     global _server, _owner
     message = json.dumps(asdict(request)).encode()
     with _lock:
@@ -166,7 +198,7 @@ def _fork(request: Request, streams: Sequence[int]) -> int:
         ours, theirs = _pair()
         with ours:
             with theirs:
-                socket.send_fds(_server, [message], [*streams, theirs.fileno()])
+                socket.send_fds(_server, [message], [*files, theirs.fileno()])
             pid = ours.recv(16)
             assert pid, "the fork server has died; its standard error says why"
             with _adopting():
@@ -186,16 +218,16 @@ def _start() -> socket.socket:
     return ours
 
 
-def _next(control: socket.socket) -> tuple[Request, Sequence[int], socket.socket]:
+def _next(control: socket.socket) -> tuple[Request, list[int], socket.socket]:
     """Waits for requests, and returns in the process of each command."""
     while True:
-        message, streams, *_ = socket.recv_fds(control, LIMIT, len(STREAMS) + 1)
+        message, files, *_ = socket.recv_fds(control, LIMIT, MOST_FILES)
         if not message:  # the process that this one serves has ended
             os._exit(0)
-        caller = socket.socket(fileno=streams.pop())
+        caller = socket.socket(fileno=_moved(files.pop()))
         if os.fork():
-            for stream in streams:
-                os.close(stream)
+            for file in files:
+                os.close(file)
             caller.close()
             continue
         between = os.getpid()
@@ -211,10 +243,10 @@ def _next(control: socket.socket) -> tuple[Request, Sequence[int], socket.socket
             os.setsid()
         elif request.process_group != -1:
             os.setpgid(0, request.process_group)
-        return request, streams, caller
+        return request, [_moved(file) for file in files], caller
 
 
-def _become(request: Request, streams: Sequence[int], changed: Mapping[str, str]) -> None:
+def _become(request: Request, files: Sequence[int], changed: Mapping[str, str]) -> None:
     """Makes this process what an interpreter is that has just been started for a command."""
     import numpy as np
 
@@ -223,16 +255,16 @@ def _become(request: Request, streams: Sequence[int], changed: Mapping[str, str]
     for number in (*LEAVING, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number, stream in enumerate(streams):
-        os.dup2(stream, number)
-    for stream in streams:
-        os.close(stream)
+    for number, file in zip(request.files, files, strict=True):
+        assert number < 3 or not Path(f"/proc/self/fd/{number}").exists(), f"a library has opened the file {number} already"
+        os.dup2(file, number)
+        os.close(file)
     os.chdir(request.folder)
     _show_as(request.words, request.environment)
     os.environ.update({name: value for name, value in changed.items() if name not in request.environment})
     sys.path[:] = [*request.path, *(place for place in sys.path if place != str(ROOT))]
     importlib.invalidate_caches()
-    sys.argv = ["-m", *request.words[3:]]
+    sys.argv = [request.words[1], *request.words[3:]]
     sys.orig_argv = list(request.words)
     if not hasattr(sys.modules.get(request.module), "__path__"):
         sys.modules.pop(request.module, None)  # it is run, not imported
@@ -276,7 +308,15 @@ def _adopting() -> Iterator[None]:
 
 
 def _pair() -> tuple[socket.socket, socket.socket]:
-    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    return socket.socket(fileno=_moved(one.detach())), socket.socket(fileno=_moved(other.detach()))
+
+
+def _moved(file: int) -> int:
+    """The open file under a number above those that a command may ask for."""
+    number = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, FIRST_OWN_FILE)
+    os.close(file)
+    return number
 
 
 def _ended(server: socket.socket) -> bool:

@@ -51,46 +51,46 @@ def test_every_package_of_the_lock_has_hashes():
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Path:
+def small_project(tmp_path: Path) -> Path:
     """A project that needs two packages of its own folder of wheels, and a .venv that was left half made."""
-    house = tmp_path / "a house"
-    wheels = house / "wheels"
+    small_project = tmp_path / "a folder"
+    wheels = small_project / "wheels"
     wheels.mkdir(parents=True)
     digest = _wheel(wheels, "brick", "1.0")
     _wheel(wheels, "torch", "2.0+cpu")
-    shutil.copy(ROOT / "install.py", house)
+    shutil.copy(ROOT / "install.py", small_project)
     dependencies = '["brick", "torch==2.0"]'
-    (house / "pyproject.toml").write_text(f"[project]\nname = 'house'\nversion = '1'\ndependencies = {dependencies}\n")
-    (house / "constraints.txt").write_text(_lock("1.0", digest))
-    (house / ".venv").mkdir()
+    (small_project / "pyproject.toml").write_text(f"[project]\nname = 'small'\nversion = '1'\ndependencies = {dependencies}\n")
+    (small_project / "constraints.txt").write_text(_lock("1.0", digest))
+    (small_project / ".venv").mkdir()
     for name in (".unfinished", "half"):
-        (house / ".venv" / name).touch()
-    return house
+        (small_project / ".venv" / name).touch()
+    return small_project
 
 
-def test_without_uv_pip_installs_by_the_hashes_and_mends_what_was_half_made(house: Path):
-    first = _install(house)
+def test_without_uv_pip_installs_by_the_hashes_and_mends_what_was_half_made(small_project: Path):
+    first = _install(small_project)
     assert first.returncode == 0, first.stderr
     assert "Installing with pip instead" in first.stdout
-    assert not (house / ".venv" / "half").exists()
-    assert not (house / ".venv" / ".unfinished").exists()
-    assert (house / ".venv" / "ready").exists()
-    (packages,) = (house / ".venv" / "lib").glob("*/site-packages")
+    assert not (small_project / ".venv" / "half").exists()
+    assert not (small_project / ".venv" / ".unfinished").exists()
+    assert (small_project / ".venv" / "ready").exists()
+    (packages,) = (small_project / ".venv" / "lib").glob("*/site-packages")
     assert {path.name for path in packages.glob("[bt]*.dist-info")} == {"brick-1.0.dist-info", "torch-2.0+cpu.dist-info"}
 
-    _wheel(house / "wheels", "brick", "2.0")
-    (house / "constraints.txt").write_text(_lock("2.0", "0" * 64))
-    second = _install(house)
+    _wheel(small_project / "wheels", "brick", "2.0")
+    (small_project / "constraints.txt").write_text(_lock("2.0", "0" * 64))
+    second = _install(small_project)
     assert second.returncode == 1
     assert "DO NOT MATCH THE HASHES" in second.stderr
-    assert not (house / ".venv" / "ready").exists()
-    assert (house / ".venv" / ".unfinished").exists()
+    assert not (small_project / ".venv" / "ready").exists()
+    assert (small_project / ".venv" / ".unfinished").exists()
     assert not (packages / "brick-2.0.dist-info").exists()
 
 
-def _install(house: Path) -> subprocess.CompletedProcess[str]:
+def _install(small_project: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "wheels"}  # where no uv is to be found
-    return subprocess.run([sys.executable, house / "install.py"], env=environment, capture_output=True, text=True)
+    return subprocess.run([sys.executable, small_project / "install.py"], env=environment, capture_output=True, text=True)
 
 
 def _lock(version: str, digest: str) -> str:

@@ -109,16 +109,16 @@ def test_what_must_be_whole_is_not_disturbed():
 
 
 def test_another_thread_leaves_the_handlers_alone():
-    found = []
+    handlers = []
 
     def work():
         with signals.interrupting(), signals.Postponed() as asked:
-            found.append((signal.getsignal(signal.SIGTERM), asked.number))
+            handlers.append((signal.getsignal(signal.SIGTERM), asked.number))
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert found == [(signal.getsignal(signal.SIGTERM), 0)]
+    assert handlers == [(signal.getsignal(signal.SIGTERM), 0)]
 
 
 @pytest.mark.parametrize(

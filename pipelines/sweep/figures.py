@@ -12,7 +12,7 @@ import optuna
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from src.evaluation import core
+from src.evaluation.plotting import write
 from src.protocols import Objective
 
 WIDTH, HEIGHT = 7.5, 4.2  # inches
@@ -39,7 +39,7 @@ def draw(study: Study, folder: Path, objectives: Sequence[Objective]) -> list[Pa
             figure = (axes if hasattr(axes, "figure") else axes.flat[0]).figure
             params = len(complete[0].params) if complete else 1
             figure.set_size_inches(max(WIDTH, SLICE * params) if name.startswith("slices") else WIDTH, HEIGHT)
-            written.append(core.draw(figure, folder / f"{name}.png"))
+            written.append(write(figure, folder / f"{name}.png"))
             pyplot.close(figure)  # Optuna leaves it open
     return written
 

@@ -29,7 +29,7 @@ from src.config import assembly
 from src.config.assembly import Experiment
 from src.data.store import Prepared
 from src.errors import InputError, InUse, ProcessLost, RunFailed, Stop
-from src.evaluation import core
+from src.evaluation.latency import latency
 from src.protocols import Cost, Sink
 from src.runs.files import read_json, write_atomic, write_json
 from src.runs.folder import Run
@@ -211,8 +211,8 @@ def _values(
     measured: dict[str, Callable[[], float]] = {
         "parameters": lambda: float(cost.parameters),
         "flops": lambda: float(cost.flops or 0),
-        "latency_one_ms": lambda: core.latency(experiment)["latency_one_ms"],
-        "latency_batch_ms": lambda: core.latency(experiment)["latency_batch_ms"],
+        "latency_one_ms": lambda: latency(experiment)["latency_one_ms"],
+        "latency_batch_ms": lambda: latency(experiment)["latency_batch_ms"],
         "seconds": lambda: seconds,
     }
     for name in names:

@@ -7,7 +7,7 @@ refuses by a ValueError. Whatever else a constructor raises is a defect of its c
 import difflib
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -47,7 +47,7 @@ def make(node: Mapping[str, Any], where: str, **live: Any) -> Any:
         raise
 
 
-def _nodes(node: Any, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _nodes(node: object, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every node with a `_target_` in a node, itself included, and its key."""
     if isinstance(node, Mapping):
         if "_target_" in node:
@@ -59,7 +59,7 @@ def _nodes(node: Any, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield from _nodes(inner, f"{where}.{number}")
 
 
-def _check(node: Mapping[str, Any], where: str, live: Mapping[str, Any]) -> None:
+def _check(node: Mapping[str, Any], where: str, live: Mapping[str, object]) -> None:
     """Refuses a class that does not exist, and settings that do not fit its signature."""
     target = node["_target_"]
     parameters = _parameters(_located(target, where))
@@ -99,7 +99,7 @@ def _not_taken(target: str, key: str, names: list[str]) -> str:
     return f"{key}: expected a setting of {target}; received {name}, which it does not take{hint}. Leave it out: ~{key}."
 
 
-def _parameters(target: Any) -> Mapping[str, inspect.Parameter] | None:
+def _parameters(target: Callable[..., object]) -> Mapping[str, inspect.Parameter] | None:
     """The parameters of a class or function by name; None where it shows none, as some that are written in C."""
     try:
         return inspect.signature(target).parameters

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from omegaconf import DictConfig, OmegaConf
 
+from src.config import composition
 from src.config.summary import summary
 from src.errors import InputError
 from src.runs import changes, identity
@@ -45,7 +46,7 @@ class Plan:
         config.pop("cluster", None)  # where a run is trained does not belong to it
         prepared = assembly.prepare(config)
         config = assembly.complete(config, prepared)
-        content: Any = OmegaConf.to_container(config)
+        content = composition.container(config)
         start = Path(content["resume"]) if content["resume"] else None
         if start and not (start / "last.ckpt").is_file():
             raise InputError(
@@ -57,7 +58,7 @@ class Plan:
 
     @property
     def content(self) -> dict[str, Any]:
-        return OmegaConf.to_container(self.config)  # type: ignore[return-value]
+        return composition.container(self.config)
 
     @property
     def fitted(self) -> bool:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from src.distributed import rendezvous
 from src.distributed.rendezvous import AGENT_STORE, TIMEOUT, rank, world_size
@@ -24,15 +23,17 @@ LOST = re.compile(r"gloo|NCCL|Connection (closed|reset|refused)|Broken pipe")  #
 VARIABLES = ("RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", AGENT_STORE)
 
 
-def wanted(devices: Any, num_nodes: Any) -> int:
+def wanted(devices: object, num_nodes: object) -> int:
     """How many processes a configuration asks for. The result depends on them, so both must be numbers."""
     for name, value in (("devices", devices), ("num_nodes", num_nodes)):
         if type(value) is not int or value < 1:
             raise InputError(f"trainer.{name}: expected a number from 1, which decides the result; received {value}.")
+    assert isinstance(devices, int)
+    assert isinstance(num_nodes, int)
     return devices * num_nodes
 
 
-def check(devices: Any, num_nodes: Any) -> None:
+def check(devices: object, num_nodes: object) -> None:
     """Refuses a start that does not fit the configuration."""
     number = wanted(devices, num_nodes)
     if world_size() not in (1, number):
@@ -41,7 +42,7 @@ def check(devices: Any, num_nodes: Any) -> None:
             f"was started {world_size()} times at once. Choose trainer=ddp, devices as --nproc-per-node and num_nodes as "
             "--nnodes of torchrun."
         )
-    if world_size() == 1 and num_nodes > 1:
+    if world_size() == 1 and num_nodes != 1:
         raise InputError(
             f"trainer.num_nodes={num_nodes}: expected a start by torchrun on each node, or cluster=slurm; received a start on "
             "this machine only."
@@ -49,7 +50,7 @@ def check(devices: Any, num_nodes: Any) -> None:
 
 
 @contextmanager
-def together(devices: int, num_nodes: int, message: Mapping[str, Any]) -> Iterator[None]:
+def together(devices: int, num_nodes: int, message: Mapping[str, object]) -> Iterator[None]:
     """Holds the processes of a fit together: the first one starts the others where nobody else has, and tells them what to fit.
 
     Args:

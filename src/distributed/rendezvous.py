@@ -46,7 +46,7 @@ def receive() -> dict[str, Any]:
     return message
 
 
-def send(message: Mapping[str, Any]) -> None:
+def send(message: Mapping[str, object]) -> None:
     """Sends a message of the first process to all others."""
     store().set(key("message"), json.dumps(dict(message)))
 

@@ -15,6 +15,7 @@ from src import signals
 from src.distributed import rendezvous
 from src.errors import InputError, InUse
 from src.launch import jobs
+from src.launch.cluster import Cluster
 from src.launch.submission import Submission
 from src.runs import locks
 from src.runs.folder import Run
@@ -29,7 +30,7 @@ VARIABLES = {"RANK": "SLURM_PROCID", "LOCAL_RANK": "SLURM_LOCALID", "NODE_RANK":
 
 
 @dataclass(frozen=True, kw_only=True)
-class Slurm:
+class Slurm(Cluster):
     """Submits runs as jobs. Its arguments are the keys of conf/cluster/slurm.yaml, which explains them."""
 
     nodes: int
@@ -59,11 +60,6 @@ class Slurm:
                 )
 
     def check(self) -> None:
-        """Refuses a machine that cannot submit jobs.
-
-        Raises:
-            InputError: there is no sbatch.
-        """
         if shutil.which("sbatch") is None:
             raise InputError(
                 "cluster=slurm: expected SLURM's sbatch on the PATH; there is none. Submit on a login node of the cluster, or "
@@ -71,15 +67,10 @@ class Slurm:
             )
 
     def submit(self, run: Run, config: DictConfig, *, test: bool, timeout: float = locks.TIMEOUT) -> None:
-        """Submits a job that trains the run, unless there is one already.
-
-        Args:
-            config: complete.
-            timeout: seconds to wait for another command that holds the run.
+        """Also follows the job where `wait` is set.
 
         Raises:
-            InUse: a job has the run, and it is not waited for.
-            JobFailed: it is waited for, and ended without finishing the run.
+            JobFailed: the job that was followed ended without finishing the run.
         """
         submission = Submission(run)
         if not self._is_submitted(submission):
@@ -135,7 +126,7 @@ class Slurm:
         """Whether there is a job for the run already.
 
         Raises:
-            InUse: one has, and it is not waited for.
+            InUse: there is one, and it is not waited for.
         """
         job = submission.job.get("id", "")
         if not job or (state := jobs.state(job)) is None:

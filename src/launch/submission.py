@@ -16,7 +16,6 @@ from src.tracking.code import Code
 
 ROOT = Path(__file__).resolve().parents[2]
 LARGEST = 256 * 2**20  # bytes of code; more is hardly code
-EQUAL = {"nodes": "num_nodes", "processes_per_node": "devices"}  # keys of the cluster, and of the trainer
 
 
 @dataclass(frozen=True)
@@ -87,31 +86,6 @@ class Submission:
         assert isinstance(config, DictConfig)
         diff = (self.folder / "uncommitted.diff").read_bytes()
         return config, settings["test"], Code(settings["commit"], settings["branch"], diff)
-
-
-def agreed(config: DictConfig) -> DictConfig:
-    """The configuration with as many nodes and processes for the cluster as for the trainer, whichever states them."""
-    config = config.copy()
-    for own in EQUAL:
-        if config.cluster[own] is None:
-            del config.cluster[own]  # then conf/trainer/ddp.yaml, which reads it, has its own default
-    for own, other in EQUAL.items():
-        wanted = OmegaConf.select(config, f"trainer.{other}", default=1)
-        stated = config.cluster.get(own, wanted)
-        if stated != wanted:
-            raise InputError(
-                f"cluster.{own}={stated}: expected {wanted}, because trainer.{other} is {wanted}. State one of the two; "
-                "several processes need trainer=ddp."
-            )
-        config.cluster[own] = wanted
-        if other in config.trainer:
-            config.trainer[other] = wanted
-    if config.trainer.get("precision") == "auto":
-        raise InputError(
-            "trainer.precision=auto: expected a stated precision, because it decides the result and another machine trains. "
-            "State it: trainer.precision=bf16-mixed."
-        )
-    return config
 
 
 def _files(root: Path, runs: Path) -> list[Path]:

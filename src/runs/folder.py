@@ -1,4 +1,4 @@
-"""Run folders: their names, their files, and the lock that keeps a second identical command out."""
+"""Run folders: their names, their files, and the lock that keeps a second command out."""
 
 import shutil
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ class Run:
 
     @property
     def evaluation_settings(self) -> Path:
-        """The settings of the evaluation that the numbers of the test part are of."""
+        """The settings with which the test split was evaluated."""
         return self.folder / EVALUATION_SETTINGS
 
     @property
@@ -76,27 +76,28 @@ class Run:
 
     @property
     def fitted(self) -> bool:
-        """Whether the fit came to its end: metrics.json is written after it."""
+        """Whether the fit is complete: metrics.json is written after it."""
         return self.metrics.is_file()
 
     @property
     def evaluated(self) -> bool:
+        """Whether the numbers of the test split are there."""
         return self.fitted and any(name.startswith("test/") for name in read_json(self.metrics))
 
     def forget_test(self) -> None:
-        """Takes the numbers of the test part out, which then counts as not evaluated."""
+        """Removes the numbers of the test split, so that the run counts as not evaluated."""
         write_json(
             self.metrics, {name: value for name, value in read_json(self.metrics).items() if not name.startswith("test/")}
         )
 
     @property
     def recorded(self) -> bool:
-        """Whether its record came to its end. One that was killed after its last number has still to tell of it."""
+        """Whether its record is complete. A run that was killed after its last number has still to record its end."""
         return read_json(self.record).get("status") in (None, "FINISHED")
 
     @property
     def packaged(self) -> bool:
-        """Whether the record has the whole of the fit: it names the model once an attempt has closed its journal after it."""
+        """Whether the record holds the whole fit: it names the model once an attempt has closed its journal after the fit."""
         return read_json(self.record).get("model") is not None
 
     @contextmanager
@@ -104,7 +105,7 @@ class Run:
         """Holds the folder for this process.
 
         Args:
-            timeout: seconds to wait for another process that holds it.
+            timeout: seconds to wait for another process that holds the lock.
 
         Raises:
             InUse: another living process holds it.

@@ -10,7 +10,7 @@ from typing import Any
 from src.runs import closure, syntax
 from src.runs.folder import DIGITS
 
-# Keys of the resolved configuration that decide what training yields. Everything else is place or presentation.
+# Keys of the resolved configuration that decide what training yields. All others are paths or presentation.
 TRAINING = (
     "data",
     "augmentation",
@@ -30,9 +30,9 @@ TRAINING = (
 ANALYSES = ("explanation", "robustness")
 EVALUATION = ("evaluation", *ANALYSES)
 PRESENTATION = (
-    "data.dataset",  # the content of the prepared data stands in its place
+    "data.dataset",  # the content of the prepared data counts instead
     "data.root",
-    "pretrained.weights",  # their content stands in their place
+    "pretrained.weights",  # their content counts instead
     "trainer.in_memory_gib",
     "trainer.progress_bar",
     "trainer.log_every_n_steps",
@@ -91,7 +91,7 @@ def run_id(config: Mapping[str, Any], data: str, *, start: str | None = None) ->
     return of(config, data, start=start).digest[:DIGITS]
 
 
-def digest(value: Any) -> str:
+def digest(value: object) -> str:
     """SHA-256 of a plain container, independent of the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -99,7 +99,7 @@ def digest(value: Any) -> str:
 def training_part(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a resolved configuration that decides what training yields."""
 
-    def keep(node: Any, prefix: str) -> Any:
+    def keep(node: object, prefix: str) -> object:
         if not isinstance(node, Mapping):
             return node
         return {key: keep(value, f"{prefix}{key}.") for key, value in node.items() if f"{prefix}{key}" not in PRESENTATION}
@@ -110,7 +110,7 @@ def training_part(config: Mapping[str, Any]) -> dict[str, Any]:
     return part
 
 
-def targets(node: Any) -> list[str]:
+def targets(node: object) -> list[str]:
     """Every `_target_` in a configuration, sorted."""
     if isinstance(node, Mapping):
         own = [node["_target_"]] if isinstance(node.get("_target_"), str) else []
@@ -143,7 +143,7 @@ def tree(module: str) -> str:
     return syntax.tree(closure.path(module).read_text())
 
 
-def flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(node: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every leaf of a plain container as (dotted key, value); an empty container is a leaf."""
     if isinstance(node, Mapping) and node:
         for key, value in node.items():

@@ -100,7 +100,7 @@ def _is_text(node: ast.expr) -> bool:
 
 
 def _effects(message: ast.expr) -> list[ast.expr]:
-    """The outermost expressions inside a message that may change something, in the order in which they are evaluated."""
+    """The outermost expressions inside a message that may change something, as they are evaluated."""
     effects: list[ast.expr] = []
 
     def look(node: ast.AST) -> None:

@@ -45,7 +45,7 @@ def test_a_syntax_error_is_in_its_own_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("model", "place"), [("WrongConstructor", "29 in __init__"), ("WrongForward", "36 in forward")])
-def test_a_command_with_a_defect_ends_with_1_and_its_traceback(digits, project, capsys, model, place):
+def test_a_command_with_a_defect_ends_with_1_and_its_traceback(digits, project, capsys, model, line):
     (project / "conf/model").mkdir(parents=True)
     sizes = "input_shape: ${data.shape}\nnum_outputs: ${data.num_classes}\n"
     (project / "conf/model/mine.yaml").write_text(f"_target_: tests.config.mylab.{model}\n{sizes}")
@@ -54,5 +54,5 @@ def test_a_command_with_a_defect_ends_with_1_and_its_traceback(digits, project, 
     assert command_line.guard(lambda: train(command_line.configure(command))) == 1
     error = capsys.readouterr().err
     assert error.startswith("error in your code: ")
-    assert f"mylab.py:{place}\nTraceback (most recent call last)" in error
+    assert f"mylab.py:{line}\nTraceback (most recent call last)" in error
     assert not list(project.glob("runs/*"))

@@ -1,4 +1,4 @@
-"""Where processes meet: servers of one process, one after another, on ports that the system gives again."""
+"""The stores by which processes connect: servers of one process, one after another, on ports that the system reuses."""
 
 import os
 import shutil

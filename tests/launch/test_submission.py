@@ -7,11 +7,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from pipelines.sweep.setup import Setup
-from src.config import assembly, command_line
+from src.config import command_line
 from src.errors import InputError
-from src.launch import slurm, submission
+from src.launch import cluster, slurm, submission
+from src.launch.cluster import agreed
 from src.launch.slurm import Slurm
-from src.launch.submission import Submission, agreed
+from src.launch.submission import Submission
 from src.runs import identity
 from src.runs.folder import Run
 from src.train import launch
@@ -33,8 +34,8 @@ DDP = (*SUBMITTED, "trainer=ddp")
 )
 def test_the_cluster_and_the_trainer_agree(overrides, nodes, processes):
     config = agreed(command_line.configure(overrides))
-    made = assembly.cluster(config)
-    assert (made.nodes, made.processes_per_node) == (nodes, processes)
+    slurm_ = cluster.of(config)
+    assert (slurm_.nodes, slurm_.processes_per_node) == (nodes, processes)
     if "trainer=ddp" in overrides:
         assert (config.trainer.num_nodes, config.trainer.devices) == (nodes, processes)
 
@@ -93,7 +94,7 @@ def test_where_a_run_is_trained_is_not_part_of_it():
 
 
 def test_the_script_states_what_the_configuration_asks_for(project):
-    made = Slurm(
+    submitter = Slurm(
         nodes=2,
         processes_per_node=4,
         cpus_per_process=6,
@@ -103,7 +104,7 @@ def test_the_script_states_what_the_configuration_asks_for(project):
         options={"account": "a b", "exclusive": True, "qos": None},
     )
     folder = project / "it's 50%" / "cnn-1a2b3c4d"
-    text = made.script(folder, name="cnn-1a2b3c4d")
+    text = submitter.script(folder, name="cnn-1a2b3c4d")
     head = [line.removeprefix("#SBATCH --") for line in text.splitlines() if line.startswith("#SBATCH")]
     assert {"nodes=2", "ntasks-per-node=4", "cpus-per-task=6", "gpus-per-node=4", "mem=64G", "exclusive"} <= {*head}
     assert {"time=1-12:00:00", "account='a b'", "signal=USR1@120", "requeue", "open-mode=append"} <= {*head}
@@ -134,9 +135,9 @@ def test_code_without_a_repository_is_frozen_too(project, monkeypatch):
         (project / "code" / name).parent.mkdir(parents=True, exist_ok=True)
         (project / "code" / name).write_text(name)
     monkeypatch.setattr(submission, "ROOT", project / "code")
-    made = Submission(Run(project / "runs/cnn-1a2b3c4d"))
-    made.freeze(command_line.configure(SUBMITTED), test=False)
-    frozen = {str(path.relative_to(made.code)) for path in made.code.rglob("*") if path.is_file()}
+    frozen_run = Submission(Run(project / "runs/cnn-1a2b3c4d"))
+    frozen_run.freeze(command_line.configure(SUBMITTED), test=False)
+    frozen = {str(path.relative_to(frozen_run.code)) for path in frozen_run.code.rglob("*") if path.is_file()}
     assert frozen == {"src/a.py", "conf/train.yaml"}
-    config, test, _ = made.load()
+    config, test, _ = frozen_run.load()
     assert (config.name, test) == ("cnn", False)

@@ -21,7 +21,7 @@ def _forget():
 
 def test_a_closure_holds_no_other_model():
     autoencoder = closure.closure(["src.models.autoencoder.Autoencoder"])
-    assert autoencoder == {"src.models.autoencoder", "src.layers.autoencoding", "src.protocols"}
+    assert autoencoder == {"src.models.autoencoder", "src.layers.encoder_decoder", "src.protocols"}
     assert closure.closure(["src.models.cnn.CNN"]) == {"src.models.cnn"}
     task = closure.closure(["src.tasks.classification.Classification"])
     assert not {name for name in task if name.startswith("src.models")}
@@ -38,7 +38,7 @@ def test_a_library_has_no_module_here():
         ("from src.models.cnn import CNN\n", {"src.models.cnn"}),
         ("from src.models import cnn\n", {"src.models.cnn"}),
         ("from src import metrics\n", {"src.metrics"}),
-        ("import src.models.autoencoder as one\n", {"src.models.autoencoder", "src.layers.autoencoding", "src.protocols"}),
+        ("import src.models.autoencoder as one\n", {"src.models.autoencoder", "src.layers.encoder_decoder", "src.protocols"}),
         ("def late():\n    import src.models.lenet\n", {"src.models.lenet"}),
         ("from mine.blocks import Block\n", {"mine.blocks", "src.models.fnn"}),
         ("from .blocks import Block\n", {"mine.blocks", "src.models.fnn"}),

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
 
 from src.config import composition
 from src.runs import closure, identity
@@ -34,8 +33,7 @@ def _forget():
 
 @cache
 def resolved(*overrides: str) -> dict[str, Any]:
-    found: Any = OmegaConf.to_container(composition.resolve(composition.compose(overrides)))
-    return found
+    return composition.container(composition.resolve(composition.compose(overrides)))
 
 
 def test_the_same_inputs_give_the_same_identity():
@@ -113,13 +111,13 @@ def test_what_decides_the_training_changes_it(key, value):
 
 def test_data_and_start_change_it():
     config = resolved()
-    found = {
+    names = {
         identity.run_id(config, "data"),
         identity.run_id(config, "other data"),
         identity.run_id(config, "data", start="cnn-1"),
         identity.run_id(config, "data", start="cnn-2"),
     }
-    assert len(found) == 4
+    assert len(names) == 4
 
 
 def test_the_training_part_does_not_touch_the_configuration():

@@ -42,7 +42,7 @@ def test_a_holder_on_another_machine_counts_while_it_beats(path):
     assert locks.is_locked(path)
     elsewhere(path, seconds=locks.DEAD_AFTER * 2)
     assert not locks.is_locked(path)
-    assert [found.name for found in path.parent.iterdir()] == [".lock"]
+    assert [file.name for file in path.parent.iterdir()] == [".lock"]
 
 
 def test_a_living_holder_on_another_machine_keeps_others_out(path, quick):

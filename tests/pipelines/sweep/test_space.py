@@ -90,7 +90,7 @@ def test_equal_spaces_have_equal_texts_through_json():
         ({"optimizer.lr": "tag(log, interval(0, 1))"}, "bounds above 0 for a logarithmic interval; received 0"),
         ({"model.width": "range(8, 8)"}, "start below stop"),
         ({"model.width": "range(8, 16, -1)"}, "a step above 0"),
-        ({"model.width": "choice(1"}, "is not an override"),
+        ({"model.width": "choice(1"}, "expected overrides; received"),
         ({"model=cnn": {"model.width": "choice(1, 2)"}}, "model=cnn has parameters of its own, but is no choice"),
         ({"model": "choice(a, b)", "model=a": {"x=1": {"y": "choice(1, 2)"}}}, "one choice cannot depend on another"),
     ],

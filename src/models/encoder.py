@@ -1,19 +1,19 @@
-"""A classifier on the encoder of an autoencoder, which may have been trained before, without labels."""
+"""The encoder of an autoencoder with a linear head, for classification or contrastive learning."""
 
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from src.layers.autoencoding import encoder
+from src.layers.encoder_decoder import encoder
 
 
-class Encoded(nn.Module):
-    """The encoder, and a linear head on its latent.
+class EncoderWithHead(nn.Module):
+    """An encoder with the layers and the names of an autoencoder's, and a linear head on its latents.
 
     Shapes: (batch, *input_shape) to (batch, num_outputs).
 
     Args:
-        channels, hidden, latent_size: as of the autoencoder.
+        channels, hidden, latent_size: those of the autoencoder.
     """
 
     def __init__(

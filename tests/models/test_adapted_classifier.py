@@ -1,4 +1,4 @@
-"""Torchvision's classifiers as this repository has them: their sizes, what they are fitted to, and their auxiliary heads."""
+"""Torchvision's classifiers: their sizes, how they are adapted to images, and their auxiliary heads."""
 
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from torch.optim import SGD
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from src.config import composition
-from src.models.adapted import Adapted
+from src.models.adapted_classifier import AdaptedClassifier
 from src.optimization import hardware
 from src.protocols import Batch, Heads
 from src.tasks.classification import Classification
@@ -45,11 +45,11 @@ def only_shapes(settings: str, shape: list[int], classes: int = 3) -> Any:
         return composed(settings, shape, classes)
 
 
-def narrow(**settings: Any) -> Adapted:
+def narrow(**settings: Any) -> AdaptedClassifier:
     """A small network of torchvision."""
     torch.manual_seed(0)
     network = torchvision.models.shufflenet_v2_x0_5(num_classes=3)
-    return Adapted(network, **{"input_shape": [3, 16, 16], **settings})
+    return AdaptedClassifier(network, **{"input_shape": [3, 16, 16], **settings})
 
 
 @pytest.mark.parametrize("settings", PAPERS)
@@ -130,42 +130,42 @@ class Computed(TorchDispatchMode):
         ("resnet18", 65),
     ],
 )
-def test_it_is_trained_by_deterministic_operations_alone(settings, size):
+def test_training_uses_deterministic_operations_only(settings, size):
     network = only_shapes(settings, [3, size, size]).train()
     with Computed() as computed:
-        made = network(torch.randn(2, 3, size, size, device="meta"))
-        heads = [made] if isinstance(made, torch.Tensor) else [made.logits, *(logits for logits, _ in made.others)]
+        output = network(torch.randn(2, 3, size, size, device="meta"))
+        heads = [output] if isinstance(output, torch.Tensor) else [output.logits, *(logits for logits, _ in output.others)]
         torch.stack(heads).sum().backward()
     assert "convolution_backward" in computed.names
     assert not [name for name in computed.names if "adaptive" in name or "3d" in name or "upsample" in name], computed.names
 
 
 @pytest.mark.parametrize("name", ["alexnet", "googlenet"])
-def test_its_own_pooling_changes_neither_values_nor_gradients_nor_names(name):
+def test_deterministic_pooling_changes_neither_values_nor_gradients_nor_names(name):
     size = 70 if name == "alexnet" else 40
     images = torch.randn(4, 3, size, size, generator=torch.Generator().manual_seed(1))
     settings = {"num_classes": 3, **({"aux_logits": True, "init_weights": False} if name == "googlenet" else {})}
-    found = []
+    results = []
     for adapt in (False, True):
         torch.manual_seed(0)
         library = getattr(torchvision.models, name)(**settings)
-        network = Adapted(library, input_shape=[3, size, size]).network if adapt else library
+        network = AdaptedClassifier(library, input_shape=[3, size, size]).network if adapt else library
         torch.manual_seed(2)
-        made = network.train()(images)
-        torch.stack([made] if isinstance(made, torch.Tensor) else [*made]).square().sum().backward()
-        found.append((made, {key: parameter.grad for key, parameter in network.named_parameters()}))
-    (values, gradients), (own, own_gradients) = found
+        output = network.train()(images)
+        torch.stack([output] if isinstance(output, torch.Tensor) else [*output]).square().sum().backward()
+        results.append((output, {key: parameter.grad for key, parameter in network.named_parameters()}))
+    (values, gradients), (own, own_gradients) = results
     torch.testing.assert_close(own, values, rtol=1e-4, atol=1e-5)
     assert list(own_gradients) == list(gradients)
     for key, gradient in gradients.items():
         torch.testing.assert_close(own_gradients[key], gradient, rtol=1e-3, atol=1e-4 * float(gradient.abs().max()), msg=key)
 
 
-def test_a_network_that_pools_to_one_number_is_taken():
+def test_a_network_that_pools_to_one_number_is_accepted():
     """Most of torchvision's newer ones name one side for both."""
     with torch.device("meta"):
-        made = Adapted(torchvision.models.mobilenet_v3_small(num_classes=4), input_shape=[1, 32, 32])
-    assert made(torch.zeros(2, 1, 32, 32, device="meta")).shape == (2, 4)
+        network = AdaptedClassifier(torchvision.models.mobilenet_v3_small(num_classes=4), input_shape=[1, 32, 32])
+    assert network(torch.zeros(2, 1, 32, 32, device="meta")).shape == (2, 4)
 
 
 def test_images_of_three_channels_get_the_librarys_own_network():
@@ -184,14 +184,14 @@ def test_other_channels_change_the_first_convolution_alone(channels):
     assert other == {"network.conv1.0.weight"}
 
 
-def test_a_convolution_for_other_channels_keeps_the_size_of_what_flows():
+def test_a_convolution_for_other_channels_keeps_the_variance():
     for channels in (1, 5):
         weight = composed("resnet18", [channels, 32, 32]).network.conv1.weight
         assert weight.shape == (64, channels, 7, 7)
         assert float(weight.detach().std()) == pytest.approx((2 / (64 * 49)) ** 0.5, rel=0.1)
 
 
-def test_for_small_images_it_does_not_shrink_them_at_the_start():
+def test_small_images_are_not_shrunk_at_the_start():
     small, plain = narrow(small_images=True), narrow()
     assert [(layer.kernel_size, layer.stride) for layer in (small.network.conv1[0],)] == [((3, 3), (1, 1))]
     sizes = []
@@ -203,10 +203,10 @@ def test_for_small_images_it_does_not_shrink_them_at_the_start():
 
 def test_a_network_without_a_convolution_is_refused():
     with pytest.raises(ValueError, match="expected a network with a Conv2d; Linear has none"):
-        Adapted(nn.Linear(3, 3), input_shape=[3, 16, 16])
+        AdaptedClassifier(nn.Linear(3, 3), input_shape=[3, 16, 16])
 
 
-def test_auxiliary_heads_are_trained_with_their_share_and_predict_nothing():
+def test_auxiliary_heads_are_trained_with_their_weight_and_predict_nothing():
     torch.manual_seed(0)
     network = composed("googlenet", [1, 32, 32])
     task = Classification(
@@ -214,14 +214,14 @@ def test_auxiliary_heads_are_trained_with_their_share_and_predict_nothing():
     )
     batch = Batch(torch.randn(4, 1, 32, 32), torch.tensor([0, 1, 2, 0]), torch.arange(4))
     torch.manual_seed(0)
-    made = network.train()(batch.input)
-    assert isinstance(made, Heads)
-    assert [share for _, share in made.others] == [0.3, 0.3]
-    parts = [cross_entropy(logits, batch.target) for logits in (made.logits, *(logits for logits, _ in made.others))]
+    heads = network.train()(batch.input)
+    assert isinstance(heads, Heads)
+    assert [share for _, share in heads.others] == [0.3, 0.3]
+    losses = [cross_entropy(logits, batch.target) for logits in (heads.logits, *(logits for logits, _ in heads.others))]
     torch.manual_seed(0)
     outcome = task.step(batch)
-    assert float(outcome.loss.detach()) == pytest.approx(float((parts[0] + 0.3 * (parts[1] + parts[2])).detach()), rel=1e-4)
-    assert torch.allclose(outcome.prediction, made.logits, atol=1e-5)
+    assert float(outcome.loss.detach()) == pytest.approx(float((losses[0] + 0.3 * (losses[1] + losses[2])).detach()), rel=1e-4)
+    assert torch.allclose(outcome.prediction, heads.logits, atol=1e-5)
     outcome.loss.backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
@@ -233,6 +233,6 @@ def test_auxiliary_heads_are_trained_with_their_share_and_predict_nothing():
     )
 
 
-def test_without_a_share_the_auxiliary_heads_say_nothing():
+def test_auxiliary_heads_with_weight_zero_have_no_output():
     network = composed("googlenet model.auxiliary=0.0", [3, 32, 32]).train()
     assert network(torch.randn(2, 3, 32, 32)).shape == (2, 3)
