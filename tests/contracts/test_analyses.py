@@ -81,8 +81,13 @@ def test_a_run_is_looked_at_otherwise_than_it_asked_for(built, project):
     OmegaConf.save(OmegaConf.create(dict(experiment.config)), project / "run/config.yaml")
     other: Any = OmegaConf.to_container(composition.compose(["explanation=default", "robustness=default"]))
 
+<<<<<<< HEAD
     def looked_at(**overrides: Any) -> Experiment:
         return assembly.restore(project / "run", overrides=overrides)
+=======
+    def looked_at(**place: Any) -> Experiment:
+        return assembly.restore(project / "run", overrides=place)
+>>>>>>> main
 
     assert "attention" in looked_at().config["explanation"]
     assert looked_at(explanation=None).analyses == {}

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from src.errors import InputError
-from src.estimators.classical import Classical
+from src.estimators.classifier import Classifier
 from src.evaluation import predictions, scoring
 from src.evaluation.base import check_classes
 from src.evaluation.classification import Classification
@@ -20,7 +20,7 @@ def experiment(images):
     from sklearn.neighbors import KNeighborsClassifier
 
     data = images()
-    learner = Classical(model=lambda: KNeighborsClassifier(1), data=data, objective={}, seed=0)
+    learner = Classifier(model=lambda: KNeighborsClassifier(1), data=data, objective={}, seed=0)
     learner.estimator.fit(learner._features(data, data.rows("train")), data.targets(data.rows("train")))
     evaluation = Classification(data=data, headline={"accuracy": "max"})
     config = {"evaluation": {"top_k": 3}, "robustness": None}
