@@ -91,7 +91,8 @@ def test_what_it_starts_is_forked_too_and_is_its_own_child(tmp_path):
     assert found["child"] == found["pid"]
     assert found["parent"] != os.getpid()
     process = start(tmp_path, *PROBE, "start", "sleep", stderr=subprocess.DEVNULL, **PLACE)
-    child = psutil.Process(json.loads(process.stdout.readline())["child"])
+    line = next(line for line in process.stdout if "child" in line)
+    child = psutil.Process(json.loads(line)["child"])
     assert process.wait() == 0
     assert child.is_running()
     assert child.ppid() != process.pid
