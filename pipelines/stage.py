@@ -25,7 +25,7 @@ from src.runs.files import read_json, write_atomic, write_json
 from src.runs.folder import Run, choose
 
 if TYPE_CHECKING:  # heavy imports come after the configuration is known to be good
-    from src.config.assembly import Experiment
+    from src.experiment import Experiment
 
 EVALUATED = "evaluated.json"  # in the run folder: what its evaluation was made from
 

@@ -1,51 +1,22 @@
 """From a configuration to the objects of one experiment."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import composition
 from src.config.instantiation import make
 from src.data import store
-from src.data.base import Data
 from src.data.store import Prepared
 from src.errors import InputError
-from src.protocols import Learner
+from src.experiment import Experiment
 from src.runs import identity
-
-if TYPE_CHECKING:
-    from src.data.augmentation import Augmentation
-    from src.evaluation.base import Analysis, Evaluation
 
 # keys of data that only its preparation reads
 PREPARING = ("dataset", "root", "size", "channels", "tile", "stride", "labels", "splits", "count")
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One experiment, assembled.
-
-    Args:
-        config: resolved, as a plain container.
-        augmentation: changes the training examples; None for nothing.
-        analyses: of an evaluated split, by the key of the configuration.
-    """
-
-    config: Mapping[str, Any]
-    prepared: Prepared
-    data: Data
-    learner: Learner
-    evaluation: "Evaluation"
-    augmentation: "Augmentation | None" = None
-    analyses: Mapping[str, "Analysis"] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return self.config["name"]
 
 
 def prepare(config: DictConfig) -> Prepared:

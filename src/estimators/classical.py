@@ -15,7 +15,8 @@ from sklearn.preprocessing import StandardScaler
 
 from src.data.base import Data
 from src.errors import InputError
-from src.protocols import Cost, Fit, Learner, Sink
+from src.learner import Learner
+from src.protocols import Cost, Fit, Sink
 from src.runs.files import write_atomic
 
 

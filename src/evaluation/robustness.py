@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from src.config.assembly import Experiment
 from src.data.shown import Picture
 from src.evaluation import scoring
-from src.evaluation.base import Analysis, Findings, Result, skip
 from src.evaluation.corruption import Corruption
 from src.evaluation.grid import Cell, Row, grid
 from src.evaluation.plotting import ACCENT, GREY, new_figure
 from src.evaluation.predictions import predictions
+from src.evaluation.skipping import skip
 from src.evaluation.substitute import Substitute
+from src.experiment import Analysis, Experiment, Findings, Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

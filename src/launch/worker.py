@@ -22,7 +22,7 @@ from src.errors import InputError, ProcessLost, Stop
 from src.protocols import NullSink
 
 if TYPE_CHECKING:  # it imports Hydra and torch, which the message may spare this process
-    from src.config.assembly import Experiment
+    from src.experiment import Experiment
 
 PR_SET_PDEATHSIG = 1  # of prctl, in sys/prctl.h
 

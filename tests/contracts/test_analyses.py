@@ -6,9 +6,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from src.config import assembly, checks, composition
-from src.config.assembly import Experiment
 from src.errors import InputError
 from src.evaluation import scoring
+from src.experiment import Experiment
 from src.runs import identity
 
 OPTIONS = [(group, name) for group in identity.ANALYSES for name in checks.options(group)]
@@ -81,8 +81,8 @@ def test_a_run_is_looked_at_otherwise_than_it_asked_for(built, project):
     OmegaConf.save(OmegaConf.create(dict(experiment.config)), project / "run/config.yaml")
     other: Any = OmegaConf.to_container(composition.compose(["explanation=default", "robustness=default"]))
 
-    def looked_at(**place: Any) -> Experiment:
-        return assembly.restore(project / "run", place=place)
+    def looked_at(**overrides: Any) -> Experiment:
+        return assembly.restore(project / "run", overrides=overrides)
 
     assert "attention" in looked_at().config["explanation"]
     assert looked_at(explanation=None).analyses == {}

@@ -44,7 +44,7 @@ def trained(tmp_path_factory) -> Any:
 
 
 def scores(run: Run, classifier: Path, monkeypatch, samples: np.ndarray | None = None) -> Mapping[str, float]:
-    experiment = assembly.restore(run.folder, place={"evaluation": {"classifier": str(classifier)}})
+    experiment = assembly.restore(run.folder, overrides={"evaluation": {"classifier": str(classifier)}})
     if samples is not None:
         monkeypatch.setattr(generation, "sample", lambda experiment, count: samples[:count])
     return scoring.evaluate(experiment, "test").metrics

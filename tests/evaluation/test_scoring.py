@@ -8,9 +8,9 @@ import pytest
 from src.errors import InputError
 from src.estimators.classical import Classical
 from src.evaluation import predictions, scoring
-from src.evaluation.base import check_classes
 from src.evaluation.classification import Classification
 from src.evaluation.latency import latency
+from src.experiment import Experiment
 from src.runs.files import read_json
 
 
@@ -91,7 +91,7 @@ def test_latency_is_that_of_one_example_and_of_a_batch(experiment):
 
 
 class Lookalike:
-    """Has everything of an evaluation but the class."""
+    """Has the attributes of an evaluation, but not its class."""
 
     columns = scores = ask = figures = examples = evaluates_input = headline = None
 
@@ -99,12 +99,12 @@ class Lookalike:
 @pytest.mark.parametrize(
     ("changed", "key", "kind"),
     [
-        ({"evaluation": Lookalike()}, "evaluation", "src.evaluation.base.Evaluation"),
-        ({"analyses": {"robustness": Lookalike()}}, "robustness", "src.evaluation.base.Analysis"),
+        ({"evaluation": Lookalike()}, "evaluation", "src.experiment.Evaluation"),
+        ({"analyses": {"robustness": Lookalike()}}, "robustness", "src.experiment.Analysis"),
+        ({"learner": Lookalike()}, "trainer", "src.learner.Learner"),
     ],
 )
-def test_an_evaluation_of_another_class_is_refused_before_anything_is_trained(experiment, changed, key, kind):
-    experiment.analyses = {}
-    check_classes(experiment)
-    with pytest.raises(InputError, match=f"{key}._target_: expected a class that derives from {kind}; Lookalike does not"):
-        check_classes(SimpleNamespace(**{**vars(experiment), **changed}))
+def test_a_class_that_only_looks_alike_is_refused_before_anything_is_trained(experiment, changed, key, kind):
+    Experiment(**vars(experiment))
+    with pytest.raises(InputError, match=f"{key}._target_: expected a class that derives from {kind}; received Lookalike"):
+        Experiment(**{**vars(experiment), **changed})

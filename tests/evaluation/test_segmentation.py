@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from src.config import assembly, composition
-from src.config.assembly import Experiment
 from src.data.masks import Masks
 from src.errors import InputError
 from src.evaluation import augmentation_preview, scoring
 from src.evaluation.latency import latency
 from src.evaluation.segmentation import Segmentation, unpacked
+from src.experiment import Experiment
 from src.protocols import Outcome
 from src.tasks import segmentation
 from tests import discs

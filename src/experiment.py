@@ -1,21 +1,62 @@
-"""What an evaluation and an analysis are, and what they give."""
+"""An experiment, and the interfaces of what evaluates it."""
 
 from __future__ import annotations
 
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from src.errors import InputError
+from src.learner import Learner
 
 if TYPE_CHECKING:  # whoever only derives from a class here pays for no other import
     import numpy as np
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from src.config.assembly import Experiment
+    from src.data.augmentation import Augmentation
+    from src.data.base import Data
+    from src.data.store import Prepared
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment, assembled.
+
+    Args:
+        config: resolved, as a plain container.
+        augmentation: changes the training examples; None for nothing.
+        analyses: of an evaluated split, by the key of the configuration.
+
+    Raises:
+        InputError: a class of the configuration does not derive from the interface that is expected there.
+    """
+
+    config: Mapping[str, Any]
+    prepared: Prepared
+    data: Data
+    learner: Learner
+    evaluation: Evaluation
+    augmentation: Augmentation | None = None
+    analyses: Mapping[str, Analysis] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        named: dict[str, tuple[object, type]] = {
+            "trainer": (self.learner, Learner),
+            "evaluation": (self.evaluation, Evaluation),
+        }
+        named |= {key: (analysis, Analysis) for key, analysis in self.analyses.items()}
+        for key, (value, kind) in named.items():
+            if not isinstance(value, kind):
+                raise InputError(
+                    f"{key}._target_: expected a class that derives from {kind.__module__}.{kind.__name__}; received "
+                    f"{type(value).__name__}, which does not. Derive it from that class."
+                )
+
+    @property
+    def name(self) -> str:
+        return self.config["name"]
 
 
 class Scores(NamedTuple):
@@ -100,24 +141,3 @@ class Analysis(ABC):
     @abstractmethod
     def analyse(self, experiment: Experiment, result: Result) -> Findings:
         """Analyses the result. What does not apply to the experiment is skipped, with a line on the standard error."""
-
-
-def skip(what: str, reason: str) -> None:
-    """Tells the user what an analysis skips, and why."""
-    print(f"{what}: skipped, because {reason}.", file=sys.stderr)
-
-
-def check_classes(experiment: Experiment) -> None:
-    """Refuses an evaluation or an analysis of another kind, before anything is trained.
-
-    Raises:
-        InputError: its class does not derive from the one here.
-    """
-    named: dict[str, tuple[object, type]] = {"evaluation": (experiment.evaluation, Evaluation)}
-    named |= {key: (analysis, Analysis) for key, analysis in experiment.analyses.items()}
-    for key, (value, kind) in named.items():
-        if not isinstance(value, kind):
-            raise InputError(
-                f"{key}._target_: expected a class that derives from {kind.__module__}.{kind.__name__}; "
-                f"{type(value).__name__} does not. Derive it from that class."
-            )
