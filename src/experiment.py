@@ -1,16 +1,14 @@
-"""An experiment, and the interfaces of what evaluates it."""
+"""An experiment, and what evaluates it: the seam between what assembles a run and what looks at it."""
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from src.errors import InputError
-from src.learner import Learner
-
-if TYPE_CHECKING:  # whoever only derives from a class here pays for no other import
+if TYPE_CHECKING:  # a classical baseline runs without importing torch, and draws only in the end
     import numpy as np
     import pandas as pd
     from matplotlib.figure import Figure
@@ -18,19 +16,17 @@ if TYPE_CHECKING:  # whoever only derives from a class here pays for no other im
     from src.data.augmentation import Augmentation
     from src.data.base import Data
     from src.data.store import Prepared
+    from src.learner import Learner
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One experiment, assembled.
+    """What train, evaluate, export and the record share.
 
     Args:
         config: resolved, as a plain container.
-        augmentation: changes the training examples; None for nothing.
+        augmentation: of the training examples, None for none.
         analyses: of an evaluated split, by the key of the configuration.
-
-    Raises:
-        InputError: a class of the configuration does not derive from the interface that is expected there.
     """
 
     config: Mapping[str, Any]
@@ -40,19 +36,6 @@ class Experiment:
     evaluation: Evaluation
     augmentation: Augmentation | None = None
     analyses: Mapping[str, Analysis] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        named: dict[str, tuple[object, type]] = {
-            "trainer": (self.learner, Learner),
-            "evaluation": (self.evaluation, Evaluation),
-        }
-        named |= {key: (analysis, Analysis) for key, analysis in self.analyses.items()}
-        for key, (value, kind) in named.items():
-            if not isinstance(value, kind):
-                raise InputError(
-                    f"{key}._target_: expected a class that derives from {kind.__module__}.{kind.__name__}; received "
-                    f"{type(value).__name__}, which does not. Derive it from that class."
-                )
 
     @property
     def name(self) -> str:
@@ -141,3 +124,8 @@ class Analysis(ABC):
     @abstractmethod
     def analyse(self, experiment: Experiment, result: Result) -> Findings:
         """Analyses the result. What does not apply to the experiment is skipped, with a line on the standard error."""
+
+    @staticmethod
+    def skip(what: str, reason: str) -> None:
+        """Tells the user what is skipped, and why."""
+        print(f"{what}: skipped, because {reason}.", file=sys.stderr)

@@ -10,6 +10,7 @@ from src.config import command_line
 from src.config.plan import Plan
 from src.config.summary import summary
 from src.distributed import processes, rendezvous
+from src.experiment import Experiment
 from src.launch import worker
 from src.protocols import Cost
 from src.runs import locks
@@ -17,7 +18,6 @@ from src.runs.files import write_json
 from src.runs.folder import Run
 
 if TYPE_CHECKING:  # heavy imports come after the configuration is known to be good
-    from src.experiment import Experiment
     from src.tracking.code import Code
     from src.tracking.record import Record
 
@@ -85,7 +85,7 @@ def train(config: DictConfig, *, test: bool = True, timeout: float = locks.TIMEO
     return run
 
 
-def _fit(run: Run, experiment: "Experiment", record: "Record", start: Path | None, cost: Cost) -> None:
+def _fit(run: Run, experiment: Experiment, record: "Record", start: Path | None, cost: Cost) -> None:
     from src.evaluation import scoring
 
     fit = experiment.learner.fit(

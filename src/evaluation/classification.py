@@ -105,7 +105,7 @@ class Classification(Evaluation):
             ax.set_xticks(range(size), self.classes, rotation=rotation, ha="center")
             ax.set_yticks(range(size), self.classes)
         number = "" if size <= NAMED else ", by the number of the class"
-        ax.set(xlabel=f"predicted{number}", ylabel=f"true{number}", title="Confusion matrix (in colour, each row sums to 1)")
+        ax.set(xlabel=f"predicted{number}", ylabel=f"true{number}", title="Confusion matrix (colour: share of the row)")
         return figure
 
     def _mistakes(self, experiment: Experiment, table: pd.DataFrame, *, count: int = 16) -> Figure:

@@ -17,7 +17,6 @@ from src.evaluation.attribution import Attribution
 from src.evaluation.grid import Cell, Row, SignedMap, grid, stretched
 from src.evaluation.layers import Rows, View
 from src.evaluation.randomisation import randomised, rank_correlation
-from src.evaluation.skipping import skip
 from src.experiment import Analysis, Experiment, Findings, Result
 
 if TYPE_CHECKING:
@@ -147,4 +146,4 @@ def _or_skip(what: str) -> Iterator[None]:
     try:
         yield
     except UnsupportedNetwork as error:
-        skip(what, str(error))
+        Analysis.skip(what, str(error))

@@ -91,7 +91,7 @@ def test_a_run_of_no_classifier_is_refused(trained, name, monkeypatch):
     ("override", "message"),
     [
         ("data.dataset.split.seed=1", r"expected a classifier of digits-\w+; this one learned digits-\w+"),
-        ("seed=0", r"expected a network, which has features; received Classical"),
+        ("seed=0", r"expected a network, which has features; received Classifier"),
     ],
 )
 def test_a_classifier_of_other_data_or_without_features_is_refused(trained, monkeypatch, override, message):
