@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -19,8 +19,6 @@ from src.runs import identity
 
 # keys of data that only its preparation reads
 PREPARING = ("dataset", "root", "size", "channels", "tile", "stride", "labels", "splits", "count")
-
-Kind = TypeVar("Kind")
 
 
 def prepare(config: DictConfig) -> Prepared:
@@ -126,7 +124,7 @@ def plain(config: DictConfig, key: str) -> Any:
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
-def _derived(kind: type[Kind], made: object, where: str) -> Kind:
+def _derived(kind: type, made: object, where: str) -> Any:
     """What a node of the configuration describes.
 
     Raises:
