@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,24 @@ from benchmarks import shares
 from benchmarks.pairs import alternate, repeat
 from benchmarks.problem import Platform
 from benchmarks.shares import Clock
+from src.protocols import Sink
 from src.runs.files import write_json
 from src.runs.folder import Run
 from src.tracking.journal import Journal
 from src.tracking.record import Record
+
+
+class Watched(Sink):
+    """A record whose calls a clock watches."""
+
+    def __init__(self, record: Record, clock: Clock):
+        self._log, self._flush = clock.watch(record.log), clock.watch(record.flush)
+
+    def log(self, metrics: Mapping[str, Any], step: int, epoch: int) -> None:
+        self._log(metrics, step, epoch)
+
+    def flush(self) -> None:
+        self._flush()
 
 
 def metric() -> dict[str, Any]:
@@ -46,10 +61,10 @@ def recording(*, epochs: int = 24, rounds: int = 5) -> dict[str, Any]:
         run.folder.mkdir()
         write_json(run.config, dict(experiment.config))
         with Record.of(run, experiment.config, experiment.prepared.card) as record:
-            log, flush = clock.watch(record.log), clock.watch(record.flush)
+            sink = Watched(record, clock)
             began = time.perf_counter()
             clock.watch(record.begin)(device="cpu")
-            experiment.learner.fit(experiment.data, folder=run.folder, log=log, flush=flush, resume=None)
+            experiment.learner.fit(experiment.data, folder=run.folder, sink=sink)
             return time.perf_counter() - began
 
     return shares.share(train, rounds=rounds, each=lambda clock: {"calls": len(clock.spent)})

@@ -1,8 +1,8 @@
-"""What ends a command in a way that its user can mend; each kind has its documented exit code."""
+"""Errors that end a command with a message for its user; each kind has its documented exit code."""
 
 
 class Stop(Exception):
-    """Ends a command with its message alone, without a traceback."""
+    """Ends a command with its message, without a traceback."""
 
     code = 1
 
@@ -26,4 +26,4 @@ class RunFailed(Stop, RuntimeError):
 
 
 class ProcessLost(RunFailed):
-    """One of the processes of a training is gone, which says nothing of the training itself."""
+    """A process of a training is lost. The training itself may be sound."""

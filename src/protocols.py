@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:  # a classical baseline and the report run without importing torch
-    import numpy as np
     import torch
     from torch import Tensor
 
@@ -126,114 +124,37 @@ class Cost:
 
 
 class Sink(ABC):
-    """Where a training sends its metrics, and what may ask it to stop."""
+    """Takes the metrics of a training, and may ask the training to stop."""
 
     @abstractmethod
     def log(self, metrics: Mapping[str, Any], step: int, epoch: int) -> None:
-        """Takes metrics by name, after so many optimizer steps, in the epoch counted from 1."""
+        """Takes metrics by name.
+
+        Args:
+            metrics: numbers, or tensors of one element, which are read later.
+            step: optimizer steps so far.
+            epoch: counted from 1.
+        """
 
     @abstractmethod
     def flush(self) -> None:
-        """Makes everything logged so far survive a power failure."""
+        """Makes everything that was logged survive a power failure."""
 
     @property
     def should_stop(self) -> bool:
-        """Whether the training is to end. It is asked after each validation, once its metrics were logged."""
+        """Whether the training is to end now.
+
+        The first process is asked after each validation: its metrics are logged, and best.ckpt is written. A training
+        without validations asks after each call of its loop.
+        """
         return False
 
 
-class Data(Protocol):
-    """A prepared data set in one modality."""
+class NullSink(Sink):
+    """Keeps nothing, and never asks to stop."""
 
-    def __len__(self) -> int: ...
+    def log(self, metrics: Mapping[str, Any], step: int, epoch: int) -> None:
+        """Drops the metrics."""
 
-    def inputs(self, rows: np.ndarray) -> np.ndarray:
-        """Rows of the store as a model gets them before normalisation, the first dimension the example."""
-        ...
-
-    def targets(self, rows: np.ndarray) -> np.ndarray: ...
-
-    def rows(self, part: str) -> np.ndarray: ...
-
-    def assembled(
-        self, rows: np.ndarray, predictions: Iterator[Mapping[str, np.ndarray]]
-    ) -> Iterator[tuple[np.ndarray, Mapping[str, np.ndarray], np.ndarray]]:
-        """What is scored: numbers, outputs and targets of examples or, where rows are pieces of them, of whole examples.
-
-        Args:
-            rows: those that were predicted; all the pieces of each example, one after the other.
-        """
-        ...
-
-
-class Learner(Protocol):
-    """What is trained, saved and asked: a network under a Trainer, or a classical estimator."""
-
-    parameters: int
-
-    @property
-    def device(self) -> str:
-        """The name of what it computes on."""
-        ...
-
-    def fit(
-        self,
-        data: Data,
-        *,
-        folder: Path,
-        log: Callable[[Mapping[str, Any], int, int], None],
-        flush: Callable[[], None],
-        resume: Path | None,
-    ) -> Fit:
-        """Trains to the end, or goes on where an interrupted training in the folder stopped. Writes best.ckpt there.
-
-        Args:
-            log: takes metrics by name, the step and the epoch.
-            flush: makes what was logged safe.
-            resume: a checkpoint to start from where the folder has none.
-        """
-        ...
-
-    def load(self, path: Path) -> None:
-        """Takes the weights from best.ckpt, or from a file that `export` wrote."""
-        ...
-
-    def export(self, folder: Path) -> Path:
-        """Writes the weights alone; equal weights give equal bytes."""
-        ...
-
-    def predict(self, data: Data, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
-        """Outputs by name, batch by batch, in the order of the rows; the first one is the model's answer."""
-        ...
-
-    def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
-        """Writes the whole predictor, preprocessing included, for the record; returns the names of its files."""
-        ...
-
-    def flops(self, data: Data) -> int | None:
-        """Floating-point operations of one example's forward pass; None where they cannot be counted.
-
-        Raises:
-            InputError: the model does not fit the data.
-        """
-        ...
-
-
-@runtime_checkable
-class Checking(Protocol):
-    """A callback that asks something of what is trained."""
-
-    def check(self, task: Any, *, processes: int) -> None:
-        """Refuses a task or a network that it cannot do its part with, before anything is written.
-
-        Args:
-            processes: that train it together.
-        """
-        ...
-
-
-@runtime_checkable
-class Learning(Protocol):
-    """A callback that is a part of an optimizer step, and needs no epoch's end: a search for a learning rate keeps it."""
-
-    learning: bool
+    def flush(self) -> None:
+        """Has nothing to keep."""

@@ -66,7 +66,7 @@ def fit(learner: NetworkLearner, data: Images, folder: Path, *, resume: Path | N
     folder.mkdir(exist_ok=True)
     journal = Journal(folder / "metrics.jsonl")
     try:
-        result = learner.fit(data, folder=folder, log=journal.log, flush=journal.flush, resume=resume)
+        result = learner.fit(data, folder=folder, sink=journal, resume=resume)
     except BaseException:
         journal._file.close()  # what was not flushed is lost, as it is when the process is killed
         raise

@@ -75,6 +75,25 @@ class Stop(Policy):
         """It has none."""
 
 
+class Ignore(Policy):
+    """Goes on. It is for a training whose sink looks at the losses, as the search for a learning rate does."""
+
+    def first(self, losses: Tensor) -> int | None:
+        return None
+
+    def answer(self, what: str, value: float, *, step: int, taken: int, epoch: int) -> Exception:
+        return _failure(what, value, step, epoch)
+
+    def news(self) -> dict[str, Tensor]:
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: Mapping[str, Any], *, step: int) -> None:
+        """It has none."""
+
+
 class Skip(Policy):
     """Leaves out the update of a step whose loss or gradient is not a number.
 

@@ -69,7 +69,7 @@ class Variational(Task):
 
     def sample(self, noise: Tensor) -> Tensor:
         """Pixels from 0 to 1 for standard normal numbers, (batch, latent_size), which are made into latents of the prior."""
-        return self.generate(self.model.prior.latents(noise))
+        return self.generate(self.model.prior.transform_noise(noise))
 
     def _terms(self, input: Tensor, noise: Tensor) -> Tensor:
         """Cross-entropy and divergence of each example, (batch, 2)."""

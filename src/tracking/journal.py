@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from src.protocols import Sink
+
 BUFFERED = 1000  # points held before they are written
 SECONDS = 1.0  # ... or so long
 
 
-class Journal:
+class Journal(Sink):
     """Appends points; a point that is there already, from before an interruption, is not written again.
 
     Of what was `reopened` it is, where it has another value.

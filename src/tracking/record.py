@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from src import signals
+from src.protocols import Sink
 from src.runs.files import read_json, write_atomic, write_json
 from src.runs.folder import Run
 from src.runs.identity import flat
@@ -23,7 +24,7 @@ from src.tracking.journal import Journal
 COURIER = "src.tracking.courier"
 
 
-class Record:
+class Record(Sink):
     """A context manager around one MLflow run: FINISHED, FAILED when the block raises, KILLED by a signal; never left RUNNING.
 
     It writes record.json, metrics.jsonl and the run's other files in the run folder. A courier, a process of its
@@ -162,7 +163,7 @@ class Record:
         if self._journal is None:
             self._see_off()
             return
-        with signals.Postponed(say=False):
+        with signals.Postponed(announce=False):
             self._end(error)
         self._see_off()
 

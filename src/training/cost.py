@@ -9,12 +9,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from src.errors import InputError
 from src.optimization.random_state import random_state, set_random_state
-from src.protocols import Batch
+from src.protocols import Batch, Cost
 from src.tasks.base import Task
 
 
-def flops(task: Task, batch: Batch, *, name: str) -> int:
-    """Floating-point operations of one example's pass; what is predicted and the loss of the batch are tried as well.
+def cost(task: Task, batch: Batch, *, name: str) -> Cost:
+    """Parameters of a task, and floating-point operations of one example. It also tries a prediction and the batch's loss.
 
     Args:
         name: of the data set that the batch is of.
@@ -34,13 +34,13 @@ def flops(task: Task, batch: Batch, *, name: str) -> int:
             task.step(trained)
     except InputError:
         raise
-    except (RuntimeError, IndexError, ValueError, TypeError, AttributeError) as error:
+    except (RuntimeError, IndexError, ValueError) as error:
         raise InputError(
             f"expected a model for examples of shape {list(batch.input.shape[1:])} and the targets of {name}; "
             f"{type(task.model).__name__} fails on them: {error}. Leave its sizes to the data (model.input_shape, "
             "model.num_outputs), or choose another model."
         ) from error
-    return counter.get_total_flops()
+    return Cost(parameters=sum(parameter.numel() for parameter in task.parameters()), flops=counter.get_total_flops())
 
 
 @contextmanager
@@ -55,18 +55,18 @@ def _attention_in_parts() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
-def alone(task: Task, batch: Batch, *, still: Collection[str] = ()) -> None:
-    """Refuses a network that cannot be trained on a batch of one example, as batch normalisation of single values cannot.
+def check_single_example_batch(task: Task, batch: Batch, *, frozen: Collection[str] = ()) -> None:
+    """Refuses a network that cannot be trained on a batch of one example. Batch normalisation of single values cannot.
 
     Args:
-        still: names of modules of the network whose statistics the training leaves as they are.
+        frozen: names of the network's modules that stay in evaluation mode during the training.
 
     Raises:
         InputError: it fails.
     """
     random, tried = random_state(), deepcopy(task).train()
     for name, module in tried.model.named_modules():
-        if name in still:
+        if name in frozen:
             module.eval()
     single = Batch(batch.input[:1], batch.target[:1], batch.row[:1])
     try:

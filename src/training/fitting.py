@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
+from enum import Enum
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from src.optimization.divergence import RolledBack
 from src.protocols import Batch
 from src.runs import checkpoints
 from src.runs.files import write_atomic
+from src.training.callbacks.sink_stopping import StopRequested
 
 for name in ("lightning.pytorch", "lightning.fabric"):
     logging.getLogger(name).setLevel(logging.WARNING)  # tips, and a line for each device that is not there
@@ -118,10 +120,14 @@ def trainer(
     )
 
 
-def fit(trainer: Trainer, *arguments: Any, **keywords: Any) -> bool:
-    """Lightning's fit, after which an interrupt is an interrupt still, and the next one is heard.
+class End(Enum):
+    """How a fit ended: as planned, at the sink's request, or by a divergence, after which a fit starts from good.ckpt."""
 
-    Whether it came to its end; not where the training diverged, and another trainer is to go on from the last good checkpoint.
+    FINISHED, STOPPED, ROLLED_BACK = range(3)
+
+
+def fit(trainer: Trainer, *arguments: Any, **keywords: Any) -> End:
+    """Lightning's fit, after which an interrupt is an interrupt still, and the next one is heard.
 
     Lightning's own handlers are left out: that of SIGTERM ends an epoch where it cannot be resumed exactly, and waits for other
     processes inside the handler.
@@ -138,8 +144,10 @@ def fit(trainer: Trainer, *arguments: Any, **keywords: Any) -> bool:
     except RolledBack as diverged:
         if trainer.is_global_zero:
             print(f"divergence: {diverged}", file=sys.stderr)
-        return False
-    return True
+        return End.ROLLED_BACK
+    except StopRequested:
+        return End.STOPPED
+    return End.FINISHED
 
 
 def sample(task: Any, batches: Batches, count: int) -> Iterator[Batch]:

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
+from src.data.base import Data
 from src.data.loader import Batches, size
+from src.learner import Learner
 from src.runs import checkpoints
 from src.training import packaging
 
@@ -17,7 +19,7 @@ TOGETHER = 512  # examples in one forward pass, fewer where they are more than .
 FORWARD = 2**20  # ... so many bytes: what a network makes of them takes hundreds of times as much
 
 
-class Inference:
+class Inference(Learner):
     """A task, asked where the accelerator is.
 
     Args:
@@ -26,15 +28,25 @@ class Inference:
 
     def __init__(self, task: Any, *, accelerator: str):
         self.task = task
-        self.place = torch.device(
-            "cuda" if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu"
-        )  # where it is asked
-        self.parameters = sum(parameter.numel() for parameter in task.parameters())
+        gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+        self.torch_device = torch.device("cuda" if gpu else "cpu")
         self._lay_out()
 
     @property
+    def network(self) -> nn.Module:
+        return self.task.model
+
+    @property
+    def scoring_network(self) -> nn.Module:
+        return self.task.scoring
+
+    @property
     def device(self) -> str:
-        return torch.cuda.get_device_name() if self.place.type == "cuda" else self.place.type
+        return torch.cuda.get_device_name() if self.torch_device.type == "cuda" else self.torch_device.type
+
+    def preprocess(self, inputs: np.ndarray) -> Tensor:
+        device = next(self.task.parameters()).device
+        return self.task.preprocess(torch.from_numpy(inputs).to(device))
 
     def load(self, path: Path) -> None:
         state = load_file(path) if path.suffix == ".safetensors" else checkpoints.read(path, exact=True)["state_dict"]
@@ -47,12 +59,12 @@ class Inference:
         return path
 
     @torch.inference_mode()
-    def predict(self, data: Any, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
+    def predict(self, data: Data, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
         self._move()
         together = max(1, min(TOGETHER, FORWARD // size(data.arrays, rows[:1])))
         for block in Batches(data.arrays, rows, batch_size=max(together, data.batch_size), in_memory=0, block=8):
             for batch in block:
-                outputs = self.task.predict(self.task.preprocess(batch.input.to(self.place)))
+                outputs = self.task.predict(self.task.preprocess(batch.input.to(self.torch_device)))
                 yield {name: output.cpu().numpy() for name, output in outputs.items()}
 
     @torch.inference_mode()
@@ -60,7 +72,7 @@ class Inference:
         """Examples that a generative task decodes from latents, or samples from noise: pixels from 0 to 1, (count, ...)."""
         self._move()
         make = self.task.sample if noise else self.task.generate
-        pieces = torch.from_numpy(latents).to(self.place).split(TOGETHER)
+        pieces = torch.from_numpy(latents).to(self.torch_device).split(TOGETHER)
         return np.concatenate([make(piece).cpu().numpy() for piece in pieces])
 
     def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
@@ -71,7 +83,7 @@ class Inference:
     def _move(self) -> None:
         """To where it is asked. Its weights are ordinary ones, by which an explanation takes gradients."""
         with torch.inference_mode(False):  # weights that are moved within inference mode could have no gradients any more
-            self.task.to(self.place).eval()
+            self.task.to(self.torch_device).eval()
 
     def _lay_out(self) -> None:
         """Lays weights of convolutions out as they are computed with on GPUs, and fast on CPUs: channels last."""

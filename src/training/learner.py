@@ -13,18 +13,21 @@ from lightning.pytorch.strategies import Strategy
 from torch import Tensor, nn
 
 from src import signals
+from src.data.base import Data
 from src.data.loader import Batches, batches, size, smallest
 from src.data.transforms import Normalise
 from src.distributed import processes
 from src.optimization import hardware
 from src.optimization.averaging import Average
 from src.optimization.divergence import Policy
-from src.protocols import Checking, Fit, Learning, Mix, Move
+from src.protocols import Cost, Fit, Mix, Move, Sink
 from src.training import cost, fitting
+from src.training.callbacks.base import TrainingCallback
 from src.training.callbacks.checkpointing import Checkpointing
 from src.training.callbacks.freezing import Freezing
 from src.training.callbacks.progress import Progress
 from src.training.callbacks.record_logger import RecordLogger
+from src.training.callbacks.sink_stopping import SinkStopping
 from src.training.inference import Inference
 
 BLOCK = 32 * 2**20  # bytes of examples that one call of Lightning's loop may get
@@ -56,7 +59,7 @@ class NetworkLearner(Inference):
         model: Callable[[], nn.Module],
         task: Callable[..., Any],
         callbacks: Callable[[], list[Callback]],
-        data: Any,
+        data: Data,
         augmentation: Callable[[Tensor], tuple[Tensor, Sequence[Mix | Move]]] | None = None,
         averaging: Average | None = None,
         divergence: Policy | None = None,
@@ -114,9 +117,6 @@ class NetworkLearner(Inference):
             total_steps=self._steps(data),
         )
         super().__init__(ready, accelerator=arguments.get("accelerator", "auto"))
-        for callback in callbacks():  # made here too, so that what is wrong with one is said before anything is written
-            if isinstance(callback, Checking):
-                callback.check(self.task, processes=self._processes)
         self._objective = objective
         self._seed, self._callbacks = seed, callbacks
         self._steps_per_call, self._compile = steps_per_call, compile
@@ -127,11 +127,10 @@ class NetworkLearner(Inference):
 
     def fit(
         self,
-        data: Any,
+        data: Data,
         *,
         folder: Path,
-        log: Callable[[Mapping[str, Any], int, int], None],
-        flush: Callable[[], None],
+        sink: Sink,
         resume: Path | None = None,
     ) -> Fit:
         seed_everything((self._seed + 1_000_003 * processes.rank()) % 2**32, workers=True, verbose=False)
@@ -143,16 +142,17 @@ class NetworkLearner(Inference):
         start = fitting.start(folder, resume) if processes.rank() == 0 else resume  # which the others are told
         if self._compile:
             self.task.model.compile(mode=self._compile)  # in place: the names of its weights stay what they are
-        task = processes.fitting(folder, data.prepared.folder, start)
-        with signals.Postponed(say=processes.rank() == 0) as asked, processes.together(**self._world, task=task):
+        message = processes.fit_message(folder, data.prepared.folder, start)
+        with signals.Postponed(announce=processes.rank() == 0) as asked, processes.together(**self._world, message=message):
             checkpointing = None
+            progress = [Progress(self.task.total_steps)] if self._bar else []
             while True:
                 self.task.train()  # a fit that a validation has ended left it as that wants it
                 checkpointing = Checkpointing(
                     folder=folder,
                     minutes=self._minutes,
                     steps=self._save_steps,
-                    flush=flush,
+                    flush=sink.flush,
                     asked=lambda: asked.number,
                     good=self.task.divergence.returns,
                     before=checkpointing,
@@ -161,44 +161,51 @@ class NetworkLearner(Inference):
                 trainer = fitting.trainer(
                     folder,
                     strategy=self._strategy,
-                    callbacks=[checkpointing, *([Progress(self.task.total_steps)] if self._bar else []), *callbacks],
-                    logger=RecordLogger(log, lambda: self.task.current_epoch + 1),
+                    callbacks=[checkpointing, *progress, *callbacks, SinkStopping(sink)],
+                    logger=RecordLogger(sink, lambda: self.task.current_epoch + 1),
                     **{"deterministic": True, **self._world, **self._ends, **self._arguments},
                 )
-                if fitting.fit(trainer, self.task, train, val, ckpt_path=start, weights_only=True):
+                end = fitting.fit(trainer, self.task, train, val, ckpt_path=start, weights_only=True)
+                if end is not fitting.End.ROLLED_BACK:
                     break
                 start, callbacks = checkpointing.good_path, self._made()
+        if end is fitting.End.STOPPED:  # no checkpoint has made its last metrics safe
+            sink.flush()
         self.task.model._compiled_call_impl = None  # predictions and the export take the eager network
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and checkpointing.best is not None:
             self.load(folder / "best.ckpt")
         taken = trainer.global_step + self.task.divergence.lead
         return Fit(
-            epochs=trainer.current_epoch,
+            epochs=trainer.current_epoch + (end is fitting.End.STOPPED),
             best_epoch=checkpointing.best_epoch,
             steps=taken,
             examples=self._seen(train, taken),
             seconds=checkpointing.elapsed,
         )
 
-    def flops(self, data: Any) -> int | None:
+    def check(self, data: Data) -> Cost:
+        callbacks = self._callbacks()
+        for callback in callbacks:
+            if isinstance(callback, TrainingCallback):
+                callback.check(self.task, processes=self._processes)
         self.task.cpu().eval()
         ((batch,),) = Batches(data.arrays, data.rows("train")[:32], batch_size=32)
-        found = cost.flops(self.task, batch, name=data.prepared.card["name"])
+        found = cost.cost(self.task, batch, name=data.prepared.card["name"])
         limit, rows = self._overfit or self._limit, data.rows("train")
         fewest = smallest(len(rows), batch_size=data.batch_size, ranks=self._processes, limit=limit)
         together = self._processes > 1 and self._arguments.get("sync_batchnorm")  # then it goes by the batches of all
         if fewest == 1 and not together:
-            freezing = [callback for callback in self._callbacks() if isinstance(callback, Freezing)]
-            still = [name for callback in freezing for name in callback.still(self.task.model)]
-            cost.alone(self.task, batch, still=still)
+            freezing = [callback for callback in callbacks if isinstance(callback, Freezing)]
+            frozen = [name for callback in freezing for name in callback.frozen_batch_norms(self.task.model)]
+            cost.check_single_example_batch(self.task, batch, frozen=frozen)
         return found
 
     def _made(self) -> list[Callback]:
         """The callbacks; without validations those alone that are a part of an optimizer step."""
         validated = self._arguments.get("limit_val_batches") != 0
-        return [callback for callback in self._callbacks() if validated or isinstance(callback, Learning)]
+        return [callback for callback in self._callbacks() if validated or _in_optimizer_step(callback)]
 
-    def _steps(self, data: Any) -> int:
+    def _steps(self, data: Data) -> int:
         """Optimizer steps of the whole training."""
         count, end = len(data.rows("train")), self._ends["max_steps"]
         together = {"batch_size": data.batch_size, "ranks": self._processes}
@@ -211,7 +218,7 @@ class NetworkLearner(Inference):
         epochs, rest = divmod(steps, -(-train.batches // self._accumulate))
         return epochs * train.examples + min(rest * self._accumulate * train.together, train.examples)
 
-    def _batches(self, data: Any, part: str, block: int, *, shuffle: bool = False) -> Batches:
+    def _batches(self, data: Data, part: str, block: int, *, shuffle: bool = False) -> Batches:
         rows = (
             data.rows(part)
             if shuffle or not self.task.needs_in_batch_negatives
@@ -230,9 +237,13 @@ class NetworkLearner(Inference):
             seed=self._seed,
             limit=self._overfit or self._limit,
             in_memory=self._in_memory,
-            device=self.place if self._fits(size(data.arrays, rows)) else "cpu",
+            device=self.torch_device if self._fits(size(data.arrays, rows)) else "cpu",
         )
 
     def _fits(self, size: int) -> bool:
         """Whether so many bytes of examples may lie on the accelerator, a quarter of whose free memory is theirs."""
-        return self._processes == 1 and self.place.type == "cuda" and size <= torch.cuda.mem_get_info()[0] / 4
+        return self._processes == 1 and self.torch_device.type == "cuda" and size <= torch.cuda.mem_get_info()[0] / 4
+
+
+def _in_optimizer_step(callback: Callback) -> bool:
+    return isinstance(callback, TrainingCallback) and callback.in_optimizer_step

@@ -13,7 +13,7 @@ from typing import Any
 
 from src import train
 from src.config import command_line
-from src.evaluation import core, final
+from src.evaluation import final, scoring
 from src.runs import checkpoints
 from src.tracking import journal, record
 from src.training import learner
@@ -61,7 +61,7 @@ def _show(path: Path) -> None:
 
     mark(learner.NetworkLearner, "fit", TRAINING, then=EVALUATION)
     mark(checkpoints, "write", WRITING)
-    mark(core, "evaluate", EVALUATION)
+    mark(scoring, "evaluate", EVALUATION)
     mark(final, "evaluate_test", EVALUATION)
     mark(record.Record, "__exit__", FLUSH)
 

@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from src.config import assembly, checks, composition
-from src.data.splitting import PARTS
+from src.data.base import Data
+from src.data.splitting import SPLITS
 from src.data.store import Prepared
 from tests import discs
 
@@ -81,9 +82,9 @@ def test_what_is_downloaded_has_its_hash(name):
 def check_prepared(config: Any, prepared: Prepared) -> None:
     """The prepared data fits its configuration, and a batch of it what the configuration says."""
     resolved = assembly.complete(config, prepared)
-    rows = np.concatenate([prepared.index(part) for part in PARTS])
+    rows = np.concatenate([prepared.index(split) for split in SPLITS])
     assert sorted(rows) == list(range(len(prepared.array("image"))))
-    assert assembly.prepare(config).folder == prepared.folder  # opened, not made again
+    assert assembly.prepare(config).folder == prepared.folder  # opened, not prepared again
     content: Any = OmegaConf.to_container(resolved)
     settings = {key: value for key, value in content["data"].items() if key not in assembly.PREPARING}
     data = instantiate(settings, _partial_=True)(prepared=prepared)
@@ -99,30 +100,45 @@ def check_prepared(config: Any, prepared: Prepared) -> None:
     everything = data.normalise(data.inputs(data.rows("train")[:2000]))
     assert abs(everything.mean()) < 0.1
     assert everything.std() == pytest.approx(1, abs=0.1)
-    check_assembled(data, data.rows("val"), content["data"]["num_classes"])
+    shown = data.show(int(chosen[0])).pixels
+    assert (shown.dtype, shown.shape[:2]) == (np.uint8, data.shape[1:])
+    check_assemble(data, data.rows("val"), content["data"]["num_classes"])
 
 
-def check_assembled(data: Any, rows: np.ndarray, num_classes: int) -> None:
+def check_assemble(data: Data, rows: np.ndarray, num_classes: int) -> None:
     """What is predicted in batches is scored example by example, each once, in any size of batch."""
     truth = data.targets(rows)
     flags = truth.ndim == 2
     truth = truth if flags else np.moveaxis(np.eye(num_classes, dtype=np.float32)[truth], -1, 1)
     for together in (3, len(rows)):
         batches = ({"answer": truth[i : i + together]} for i in range(0, len(rows), together))
-        found = list(data.assembled(rows, batches))
-        numbers = np.concatenate([index for index, _, _ in found])
+        examples = list(data.assemble(rows, batches))
+        numbers = np.concatenate([index for index, _, _ in examples])
         assert len(set(numbers)) == len(numbers)
-        for index, outputs, target in found:
+        for index, outputs, target in examples:
             assert len(index) == len(outputs["answer"]) == len(target)
             assert np.array_equal(outputs["answer"] if flags else outputs["answer"].argmax(axis=1), target)
 
 
 def test_digits_are_prepared(digits):
     check_prepared(*digits)
+    _, prepared = digits
+    assert prepared.card["counts"] == {"train": 1168, "val": 270, "test": 359}
+    assert prepared.card["classes"] == [str(digit) for digit in range(10)]
+    assert min(prepared.card["class_counts"]["test"]) >= 34
+    assert prepared.array("image").max() == 255
 
 
 def test_fashion_mnist_is_prepared(fashion_mnist, data_cache):
     check_prepared(*fashion_mnist)
+    card = fashion_mnist[1].card
+    assert card["counts"] == {"train": 55_000, "val": 5_000, "test": 10_000}
+    assert card["class_counts"]["test"] == [1000] * 10
+    assert card["class_counts"]["val"] == [500] * 10
+    assert card["arrays"]["image"] == {"shape": [70_000, 1, 28, 28], "dtype": "uint8"}
+    assert card["classes"][9] == "Ankle boot"
+    statistics = card["statistics"]["image"]
+    assert (statistics["mean"], statistics["std"]) == (pytest.approx([0.2860], abs=2e-3), pytest.approx([0.3530], abs=2e-3))
 
 
 @pytest.mark.parametrize("settings", [[], ["data.size=8", "data.channels=1"]])
@@ -154,14 +170,14 @@ def test_membranes_are_prepared(isbi2012, data_cache):
     assert card["counts"] == {"train": 500, "val": 100, "test": 150}
 
 
-@pytest.mark.parametrize("settings", [[], ["data.labels={0:ground,100:disc,200:square}", "data.parts={test:[3,11]}"]])
+@pytest.mark.parametrize("settings", [[], ["data.labels={0:ground,100:disc,200:square}", "data.splits={test:[3,11]}"]])
 def test_a_folder_of_pictures_with_masks_is_prepared(masks, settings):
     config = composition.compose(["data=mask_folder", "data.tile=16", "data.stride=16", "data.channels=1", *settings])
     prepared = assembly.prepare(config)
     check_prepared(config, prepared)
     assert prepared.card["classes"] == (["ground", "disc", "square"] if settings else ["0", "100", "200"])
-    wholes = [set(prepared.array("group")[prepared.index(part)]) for part in PARTS]
-    assert sum(map(len, wholes)) == 12, "an image stands in two parts"
+    wholes = [set(prepared.array("group")[prepared.index(split)]) for split in SPLITS]
+    assert sum(map(len, wholes)) == 12, "an image is in two splits"
     if settings:
         assert wholes[2] == {3, 11}
 

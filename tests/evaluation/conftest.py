@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from src.config import assembly, composition
-from src.config.assembly import Experiment
-from src.evaluation import core
-from src.evaluation.core import Result
+from src.evaluation import scoring
+from src.experiment import Experiment, Result
+from src.protocols import NullSink
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def build(digits, tmp_path_factory) -> Callable[..., Experiment]:
         experiment = assembly.build(assembly.complete(config, prepared), prepared)
         if fit:
             folder = tmp_path_factory.mktemp("fit")
-            experiment.learner.fit(experiment.data, folder=folder, log=lambda *_: None, flush=lambda: None, resume=None)
+            experiment.learner.fit(experiment.data, folder=folder, sink=NullSink())
         return experiment
 
     return make
@@ -30,4 +30,4 @@ def build(digits, tmp_path_factory) -> Callable[..., Experiment]:
 def trained(build) -> tuple[Experiment, Result]:
     """A small CNN with all that can be looked at, and its test part."""
     experiment = build("+experiment=cnn", "model.width=8", "trainer.max_epochs=3", "robustness=default")
-    return experiment, core.evaluate(experiment, "test")
+    return experiment, scoring.evaluate(experiment, "test")

@@ -222,7 +222,7 @@ def test_snapshots_of_what_makes_no_examples_are_refused(images):
     with pytest.raises(
         InputError, match=r"callbacks=snapshots: expected a task that makes examples .*; Classification does not"
     ):
-        network(images(), callbacks=lambda: [Snapshots(every=1)])
+        network(data := images(), callbacks=lambda: [Snapshots(every=1)]).check(data)
 
 
 @pytest.mark.parametrize("part", ["generator", "discriminator"])

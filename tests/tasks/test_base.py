@@ -257,7 +257,7 @@ def test_a_task_whose_targets_cannot_be_mixed_says_so_before_it_trains(images):
     data = images()
     learner = network(data, task=Brightness, metric="val/distance", augmentation=everything())
     with pytest.raises(InputError, match=r"augmentation: .*targets can be mixed; Brightness does not.*mixup, cutmix"):
-        learner.flops(data)
+        learner.check(data)
 
 
 def test_a_reconstruction_learns_from_augmented_examples(images, tmp_path):

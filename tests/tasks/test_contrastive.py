@@ -12,13 +12,13 @@ from src.data.augmentation import Augmentation
 from src.data.mixing import Mixup
 from src.data.transforms import Normalise
 from src.errors import InputError
-from src.models.encoded import Encoded
+from src.models.encoder import EncoderWithHead
 from src.optimization.random_state import random_state
 from src.protocols import Batch
 from src.tasks.contrastive import Contrastive
 from tests.nets import FNN_SMALL, end, everything, fit, network, same, values
 
-SMALL = partial(Encoded, input_shape=(1, 8, 8), hidden=[16], latent_size=6, num_outputs=4)
+SMALL = partial(EncoderWithHead, input_shape=(1, 8, 8), hidden=[16], latent_size=6, num_outputs=4)
 STEPS = {name: step for name, step in everything()._steps.items() if name not in ("mixup", "cutmix")}
 VIEWS = Augmentation(**STEPS)
 SETTINGS = {"model": SMALL, "metric": "val/loss", "augmentation": VIEWS, "optimizer": partial(Adam, lr=0.01)}
@@ -138,8 +138,8 @@ def test_a_network_without_an_encoder_is_refused_before_it_is_trained(images):
     data = images()
     learner = network(data, **{**SETTINGS, "model": FNN_SMALL}, task=Contrastive)
     with pytest.raises(InputError, match=r"FNN fails on them: 'FNN' object has no attribute 'encoder'\. .* another model"):
-        learner.flops(data)
-    assert network(data, task=Contrastive, **SETTINGS).flops(data) > 0
+        learner.check(data)
+    assert network(data, task=Contrastive, **SETTINGS).check(data).flops
 
 
 def test_a_training_matches_more_views_and_goes_on_exactly(images, tmp_path):

@@ -12,7 +12,7 @@ from src.config import assembly, composition
 def flops(digits, *overrides: str) -> int | None:
     config = assembly.complete(composition.compose(["trainer.accelerator=cpu", *overrides]), digits[1])
     experiment = assembly.build(config, digits[1])
-    return experiment.learner.flops(experiment.data)
+    return experiment.learner.check(experiment.data).flops
 
 
 def layers(*sizes: int) -> int:
@@ -42,4 +42,4 @@ def test_an_adversarial_pair_makes_an_example_and_judges_it(digits):
     pair = experiment.learner.task.model.eval()
     with FlopCounterMode(display=False) as counter:
         pair.discriminator(pair.generator(torch.zeros(1, pair.latent_size)))
-    assert experiment.learner.flops(experiment.data) == counter.get_total_flops() > 0
+    assert experiment.learner.check(experiment.data).flops == counter.get_total_flops() > 0

@@ -3,15 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from src.errors import InputError
 from src.optimization.parts import inside, within
+from src.tasks.base import Task
+from src.training.callbacks.base import TrainingCallback
 
 
-class Freezing(Callback):
+class Freezing(TrainingCallback):
     """Keeps parts of the network as they are: no gradients for their weights, and no new statistics in batch normalisation.
 
     The optimizer knows their weights from the start, and leaves out what has no gradient. What is frozen follows from
@@ -23,7 +25,7 @@ class Freezing(Callback):
             other (Howard and Ruder 2018, arXiv:1801.06146): the innermost counts, and what is not named stays frozen.
     """
 
-    learning = True  # a part of what an optimizer step does
+    in_optimizer_step = True
 
     def __init__(self, *, parts: Sequence[str], until: int | Mapping[str, int] | None = None):
         if not parts:
@@ -39,7 +41,7 @@ class Freezing(Callback):
         self._ends = {**dict.fromkeys(parts), **ends}
         self._frozen: dict[str, nn.Parameter] = {}
 
-    def check(self, task: Any, *, processes: int) -> None:
+    def check(self, task: Task, *, processes: int) -> None:
         """Refuses parts that the network lacks, and those that are all of it."""
         names = [name for name, _ in task.model.named_parameters()]
         if len(within(self._parts, names, key="callbacks.freeze.parts")) == len(names):
@@ -55,7 +57,7 @@ class Freezing(Callback):
                 "run's weights (pretrained.weights=...)."
             )
 
-    def still(self, network: nn.Module) -> list[str]:
+    def frozen_batch_norms(self, network: nn.Module) -> list[str]:
         """Names of the batch normalisations whose statistics never change."""
         modules = [name for name, module in network.named_modules() if isinstance(module, _BatchNorm)]
         return [name for name in modules if self._part(name) and self._ends[self._part(name) or ""] is None]

@@ -1,10 +1,12 @@
 """The sum of the absolute weights as a part of what is minimised (Tibshirani 1996); that of their squares is weight_decay."""
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from torch.optim import Optimizer
 
+from src.training.callbacks.base import TrainingCallback
 
-class L1(Callback):
+
+class L1(TrainingCallback):
     """Adds the penalty's gradient to that of the loss before each step; the losses that are logged are without it.
 
     Weights alone count, neither biases nor the scales of normalisation. Gradients are clipped before, without it.
@@ -13,7 +15,7 @@ class L1(Callback):
         weight: of the penalty beside the loss.
     """
 
-    learning = True  # a part of what an optimizer step does
+    in_optimizer_step = True
 
     def __init__(self, *, weight: float):
         if weight < 0:

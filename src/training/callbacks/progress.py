@@ -28,7 +28,13 @@ class Progress(Callback):
             self._bar.set_description(f"epoch {trainer.current_epoch + 1}")
             self._bar.set_postfix(shown)
 
+    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
+        self._close()
+
     def teardown(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+        self._close()
+
+    def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None

@@ -1,17 +1,23 @@
-"""The one logger of a run: hands every metric on, as tensors, without waiting for anything."""
+"""The one logger of a run: hands every metric to the sink, as tensors, without waiting for anything."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
 
+from src.protocols import Sink
+
 
 class RecordLogger(Logger):
-    """Hands metrics to `log`, which takes them by name, the optimizer step and the epoch."""
+    """Hands metrics to the sink.
 
-    def __init__(self, log: Callable[[Mapping[str, Any], int, int], None], epoch: Callable[[], int]):
+    Args:
+        epoch: gives the epoch, counted from 1.
+    """
+
+    def __init__(self, sink: Sink, epoch: Callable[[], int]):
         super().__init__()
-        self._log = log
+        self._sink = sink
         self._epoch = epoch
 
     @property
@@ -28,4 +34,4 @@ class RecordLogger(Logger):
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         values = {name: value for name, value in metrics.items() if name != "epoch"}  # Lightning adds it to all
         if values and step is not None:
-            self._log(values, step, self._epoch())
+            self._sink.log(values, step, self._epoch())

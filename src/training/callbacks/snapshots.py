@@ -1,19 +1,20 @@
 """What a generative network makes of the same latents while it learns."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from PIL import Image
 
 from src.errors import InputError
+from src.tasks.base import Task
+from src.training.callbacks.base import TrainingCallback
 
 SIDE = 10  # pictures in a line
 
 
-class Snapshots(Callback):
+class Snapshots(TrainingCallback):
     """Draws a grid of samples after validations, below the run's figures: with averaged weights where there are some.
 
     The figures themselves are those of the latest evaluation, which clears away what others left among them.
@@ -27,7 +28,7 @@ class Snapshots(Callback):
             raise ValueError(f"every: expected 1 or more epochs; received {every}.")
         self._every = every
 
-    def check(self, task: Any, *, processes: int) -> None:
+    def check(self, task: Task, *, processes: int) -> None:
         """Refuses a task that makes nothing of random numbers."""
         if not hasattr(task, "sample"):
             raise InputError(
