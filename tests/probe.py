@@ -29,14 +29,20 @@ def report() -> dict:
     }
 
 
+def say(line: str) -> None:
+    """Prints a line in one piece, for another process may print too."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 if __name__ == "__main__":
     what = sys.argv[1] if len(sys.argv) > 1 else "report"
     if what == "report":
-        sys.stdout.write(f"{json.dumps(report())}\n")
+        say(json.dumps(report()))
     elif what == "read":
         print(sys.stdin.read().upper(), end="")
     elif what == "sleep":
-        print("asleep", flush=True)
+        say("asleep")
         time.sleep(600)
     elif what == "leave":
         sys.exit(int(sys.argv[2]))
@@ -46,6 +52,5 @@ if __name__ == "__main__":
         os.kill(os.getpid(), signal.SIGKILL)
     elif what == "start":  # another one, and where that stands when this one has ended
         child = subprocess.Popen([sys.executable, "-m", "tests.probe", *sys.argv[2:]], stdout=sys.stdout)
-        sys.stdout.write(f"{json.dumps({'child': child.pid})}\n")  # at once, for the other may write too
-        sys.stdout.flush()
+        say(json.dumps({"child": child.pid}))
         sys.exit(child.wait() if sys.argv[2] == "report" else 0)

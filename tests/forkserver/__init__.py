@@ -94,7 +94,7 @@ class Popen(_real):
         if request is None:
             super()._execute_child(*arguments)
             return
-        streams = [settings[name] for name in STREAMS]
+        streams = [*(settings[name] for name in STREAMS), *settings["pass_fds"]]
         self.pid = _fork(request, [own if stream == -1 else stream for own, stream in zip(request.files, streams, strict=True)])
         self._child_created = True
         self._close_pipe_fds(
@@ -191,7 +191,7 @@ def spawn(path: str | bytes, words: Sequence[str | bytes], files: Sequence[int])
 
 def _request(settings: Mapping[str, Any]) -> Request | None:
     """The request for what `Popen` was given; None where that cannot be forked."""
-    plain = {"executable": None, "preexec_fn": None, "pass_fds": (), "shell": False, "uid": None, "gid": None, "gids": None}
+    plain = {"executable": None, "preexec_fn": None, "shell": False, "uid": None, "gid": None, "gids": None}
     if isinstance(settings["args"], str) or any(settings[name] != value for name, value in plain.items()):
         return None
     request = Request(
@@ -201,6 +201,7 @@ def _request(settings: Mapping[str, Any]) -> Request | None:
         new_session=settings["start_new_session"],
         process_group=settings["process_group"],
         mortal=not _is_command,
+        files=[0, 1, 2, *settings["pass_fds"]],
     )
     return request if request.can_be_forked() and _serves() else None
 
