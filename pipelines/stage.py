@@ -12,7 +12,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -20,14 +20,12 @@ from pipelines import watchdog
 from pipelines.results import RESULTS
 from src.config import command_line, composition
 from src.errors import InputError
+from src.experiment import Experiment
 from src.runs import identity
 from src.runs.files import read_json, write_atomic, write_json
 from src.runs.folder import Run, choose
 
-if TYPE_CHECKING:  # heavy imports come after the configuration is known to be good
-    from src.config.assembly import Experiment
-
-EVALUATED = "evaluated.json"  # in the run folder: what its evaluation was made from
+EVALUATED = "evaluated.json"  # in the run folder: the digest of all that its evaluation depends on
 
 
 def prepare(name: str) -> None:
@@ -153,7 +151,7 @@ def _run(name: str) -> Run:
     return choose(Path(load(name).paths.runs), config["name"], identity.of(config, content).digest, force=False)
 
 
-def _evaluate(name: str, run: Run, experiment: "Experiment") -> None:
+def _evaluate(name: str, run: Run, experiment: Experiment) -> None:
     from src.evaluation.final import evaluate_test
     from src.tracking.record import Record
 
@@ -173,7 +171,7 @@ def _is_evaluated(name: str, run: Run) -> bool:
 
 
 def _evaluation_digest(name: str, run: Run) -> str:
-    """What an evaluation was made from, and its metrics: another evaluation of the run may have replaced them."""
+    """The digest of what an evaluation depends on, and of its metrics, which another evaluation of the run may replace."""
     (weights,) = _model(name).glob("weights.*")
     settings = {key: value for key, value in _place(name).items() if key in identity.EVALUATION}
     code, digest = _build(name).code.evaluate, hashlib.sha256(weights.read_bytes()).hexdigest()

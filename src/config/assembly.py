@@ -1,10 +1,9 @@
 """From a configuration to the objects of one experiment."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -14,38 +13,12 @@ from src.data import store
 from src.data.base import Data
 from src.data.store import Prepared
 from src.errors import InputError
-from src.protocols import Learner
+from src.experiment import Analysis, Evaluation, Experiment
+from src.learner import Learner
 from src.runs import identity
-
-if TYPE_CHECKING:
-    from src.data.augmentation import Augmentation
-    from src.evaluation.base import Analysis, Evaluation
 
 # keys of data that only its preparation reads
 PREPARING = ("dataset", "root", "size", "channels", "tile", "stride", "labels", "splits", "count")
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One experiment, assembled.
-
-    Args:
-        config: resolved, as a plain container.
-        augmentation: changes the training examples; None for nothing.
-        analyses: of an evaluated split, by the key of the configuration.
-    """
-
-    config: Mapping[str, Any]
-    prepared: Prepared
-    data: Data
-    learner: Learner
-    evaluation: "Evaluation"
-    augmentation: "Augmentation | None" = None
-    analyses: Mapping[str, "Analysis"] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return self.config["name"]
 
 
 def prepare(config: DictConfig) -> Prepared:
@@ -83,13 +56,15 @@ def build(config: DictConfig, prepared: Prepared, *, begin: bool = True) -> Expe
         begin: whether to load the `pretrained` weights; False where others are loaded afterwards.
     """
     content = composition.container(config)
-    data = make({key: value for key, value in content["data"].items() if key not in PREPARING}, "data", prepared=prepared)
-    evaluation = make(content["evaluation"], "evaluation", data=data)
-    augmentation = _with_steps(content.get("augmentation"), "augmentation")
-    analyses = {key: analysis for key in identity.ANALYSES if (analysis := _with_steps(content.get(key), key))}
+    node = {key: value for key, value in content["data"].items() if key not in PREPARING}
+    data = make(node, "data", Data, prepared=prepared)
+    evaluation = make(content["evaluation"], "evaluation", Evaluation, data=data)
+    augmentation = _with_steps(content["augmentation"], "augmentation") if content.get("augmentation") else None
+    analyses = {key: _with_steps(content[key], key, Analysis) for key in identity.ANALYSES if content.get(key)}
     learner = make(
         content["trainer"],
         "trainer",
+        Learner,
         model=partial(_network, content, begin=begin),
         task=partial(_task, content),
         callbacks=lambda: [make(node, f"callbacks.{name}") for name, node in content["callbacks"].items()],
@@ -187,16 +162,11 @@ def _optional(content: Mapping[str, Any], name: str) -> Any:
     return make(content[name], name) if content.get(name) else None
 
 
-def _with_steps(node: Mapping[str, Any] | None, where: str) -> Any:
-    """The object of a node with steps. Each step is made by itself, so that a message names the one that is wrong.
-
-    Gives None where the node is null, or the configuration of an older run lacks it.
-    """
-    if not node:
-        return None
+def _with_steps(node: Mapping[str, Any], where: str, kind: type = object) -> Any:
+    """The object of a node with steps. Each step is made by itself, so that a message names the one that is wrong."""
     named = {name: part for name, part in node.items() if isinstance(part, Mapping) and "_target_" in part}
     steps = {name: make(part, f"{where}.{name}") for name, part in named.items()}
-    return make({name: part for name, part in node.items() if name not in steps}, where, **steps)
+    return make({name: part for name, part in node.items() if name not in steps}, where, kind, **steps)
 
 
 def _task(content: Mapping[str, Any], **parts: Any) -> Any:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from src.config.assembly import Experiment
 from src.data.shown import Shown
 from src.evaluation.attention import UnsupportedNetwork
 from src.evaluation.attribution import Attribution
-from src.evaluation.base import Analysis, Findings, Result, skip
 from src.evaluation.grid import Cell, Row, SignedMap, grid, stretched
 from src.evaluation.layers import Rows, View
 from src.evaluation.randomisation import randomised, rank_correlation
+from src.experiment import Analysis, Experiment, Findings, Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +39,7 @@ class Explanation(Analysis):
         methods: attributions and views of layers, by name.
     """
 
-    def __init__(self, *, mistakes: int = 5, right: int = 3, seed: int = 1_000_003, **methods: Any):
+    def __init__(self, *, mistakes: int = 5, right: int = 3, seed: int = 1_000_003, **methods: object):
         if min(mistakes, right) < 0 or mistakes + right < 1:
             raise ValueError(f"expected at least one example; received mistakes={mistakes} and right={right}.")
         for name, method in methods.items():
@@ -147,4 +146,4 @@ def _or_skip(what: str) -> Iterator[None]:
     try:
         yield
     except UnsupportedNetwork as error:
-        skip(what, str(error))
+        Analysis.skip(what, str(error))

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
 
-from src.config.assembly import Experiment
 from src.data.shown import Picture
 from src.evaluation import scoring
-from src.evaluation.base import Analysis, Findings, Result, skip
 from src.evaluation.corruption import Corruption
 from src.evaluation.grid import Cell, Row, grid
 from src.evaluation.plotting import ACCENT, GREY, new_figure
 from src.evaluation.predictions import predictions
 from src.evaluation.substitute import Substitute
+from src.experiment import Analysis, Experiment, Findings, Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,27 +33,28 @@ class Robustness(Analysis):
         corruptions: by name.
     """
 
-    def __init__(self, *, examples: int = 2000, seed: int = 0, **corruptions: Any):
+    def __init__(self, *, examples: int = 2000, seed: int = 0, **corruptions: object):
         if examples < 1:
             raise ValueError(f"expected at least one of the examples; received examples={examples}.")
+        self._examples, self._seed = examples, seed
+        self._corruptions: dict[str, Corruption] = {}
         for name, corruption in corruptions.items():
             if not isinstance(corruption, Corruption):
                 raise ValueError(f"expected {name} to have the _target_ of a corruption; received {corruption!r}.")
-        self._examples, self._seed = examples, seed
-        self._corruptions: dict[str, Corruption] = corruptions
+            self._corruptions[name] = corruption
 
     def analyse(self, experiment: Experiment, result: Result) -> Findings:
         metric = experiment.config["objective"]["metric"].partition("/")[2]
         if f"{result.split}/{metric}" not in result.metrics:
-            skip("robustness", f"the evaluation has no score {metric}")
+            self.skip("robustness", f"the evaluation has no score {metric}")
             return Findings()
         rows, table = self._chosen(experiment, result)
         stored = experiment.data.inputs(rows)
         if stored.ndim != 4 or stored.dtype != np.uint8:
-            skip("robustness", "it corrupts images with pixels from 0 to 255, and these are none")
+            self.skip("robustness", "it corrupts images with pixels from 0 to 255, and these are none")
             return Findings()
         if experiment.evaluation.evaluates_input:
-            skip("robustness", "a corrupted image would be its own target")
+            self.skip("robustness", "a corrupted image would be its own target")
             return Findings()
         corruptions = self._applicable(experiment.data.targets(rows[:1]).ndim)
         if not corruptions:
@@ -73,7 +73,7 @@ class Robustness(Analysis):
         """The corruptions under which targets of so many dimensions stay true: masks do not move with their images."""
         moving = [name for name, corruption in self._corruptions.items() if corruption.moves] if dimensions > 2 else []
         for name in moving:
-            skip(f"robustness.{name}", "it moves pixels, and the masks would not move with them")
+            self.skip(f"robustness.{name}", "it moves pixels, and the masks would not move with them")
         return {name: corruption for name, corruption in self._corruptions.items() if name not in moving}
 
     def _chosen(self, experiment: Experiment, result: Result) -> tuple[np.ndarray, pd.DataFrame]:
@@ -92,7 +92,7 @@ class Robustness(Analysis):
         stored: np.ndarray,
         metric: str,
         corruptions: Mapping[str, Corruption],
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[dict[str, object]]:
         """The metric and its interval by corruption and strength. At strength 0 they are those of the images as they are."""
         key = f"{clean.split}/{metric}"
         for name, corruption in corruptions.items():

@@ -3,15 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from src.config.assembly import Experiment
-from src.evaluation.base import Result
 from src.evaluation.plotting import write
 from src.evaluation.predictions import predictions
+from src.experiment import Experiment, Result
 from src.runs import identity
 from src.runs.files import read_json, write_atomic, write_json
 from src.runs.folder import EVALUATION_SETTINGS
@@ -60,7 +58,7 @@ def save(experiment: Experiment, result: Result, folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
 
-    def merge(path: Path, numbers: Mapping[str, Any]) -> None:
+    def merge(path: Path, numbers: Mapping[str, object]) -> None:
         others = {key: value for key, value in read_json(path).items() if not key.startswith(f"{result.split}/")}
         write_json(path, {**others, **numbers})
 
