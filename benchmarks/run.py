@@ -1,4 +1,4 @@
-"""Every benchmark in one go: `make bench`, or `python -m benchmarks.run mlp_epoch`. Writes results.json and README's table."""
+"""Every benchmark: `make bench`, or one: `python -m benchmarks.run mlp_epoch`. Writes results.json and docs/benchmarks.md."""
 
 import json
 import platform
@@ -13,6 +13,7 @@ from benchmarks import commands, epochs, saving, scaling, sweeps, tracking
 from pipelines import marked
 
 HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "benchmarks.md"
 BENCHMARKS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
     "mlp_epoch": ("MLP epoch, recorded, over bare", "at most 1.10", lambda: epochs.epoch("mlp", epochs=24)),
     "cnn_epoch": ("CNN epoch in float32, over bare", "at most 0.85", lambda: epochs.epoch("cnn", epochs=1)),
@@ -34,16 +35,16 @@ BENCHMARKS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
     "first_step": ("command to first step, beyond the import of lightning", "at most 1.0 s", commands.first_step),
     "configuration_error": ("a mistyped option", "at most 0.6 s", commands.configuration_error),
     "metric": ("a metric on the step's path", "at most 0.05 ms", tracking.metric),
-    "tracking": ("a training that is tracked, over one that is not", "at most 1.02", tracking.share),
-    "recording": ("share of an MLP's training that passes in calls of its record", "at most 2 %", tracking.recording),
+    "tracking": ("a tracked training, over an untracked one", "at most 1.02", tracking.share),
+    "recording": ("share of an MLP's training spent in calls of its record", "at most 2 %", tracking.recording),
     "saving": (
-        "share of an MLP's training that its checkpoints take, two an epoch of half a second",
+        "share of an MLP's training spent on checkpoints, two in an epoch of half a second",
         "at most 2 %",
         saving.share,
     ),
-    "memory": ("memory with 8 times the data that may be held, over 1 time", "flat", scaling.memory),
-    "growth": ("seconds an example with 16 times the data, over 1 time", "flat", scaling.growth),
-    "processes": ("examples a second of two one-thread processes (DDP), over one", "at least 1.7", scaling.processes),
+    "memory": ("memory with 8 times the data that may be in memory, over 1 time", "flat", scaling.memory),
+    "growth": ("seconds per example with 16 times the data, over 1 time", "flat", scaling.growth),
+    "processes": ("examples per second of two one-thread processes (DDP), over one", "at least 1.7", scaling.processes),
     "trial": ("a trial of a search, beyond its training", "at most 0.25 s", lambda: sweeps.measure("per_trial")),
     "trial_growth": ("a trial with 5,000 trials before it, over 100", "at most 1.5", lambda: sweeps.measure("growth")),
     "idle": (
@@ -68,12 +69,13 @@ def main(names: list[str]) -> None:
         results[name] = {**BENCHMARKS[name][2](), "machine": _machine()}
         print(name, json.dumps(results[name]), flush=True)
         path.write_text(json.dumps(results, indent=2) + "\n")
-    table = _table(results)
-    marked.replace(HERE.parent / "README.md", "benchmarks", table)
+    table = markdown(results)
+    marked.replace(PAGE, "benchmarks", table)
     print(table)
 
 
-def _table(results: dict[str, Any]) -> str:
+def markdown(results: dict[str, Any]) -> str:
+    """The table of docs/benchmarks.md."""
     rows = [
         f"| {BENCHMARKS[name][0]} | {_figure(results[name])} | {BENCHMARKS[name][1]} |"
         for name in BENCHMARKS

@@ -38,15 +38,14 @@ def find(config: DictConfig) -> None:
     run = identity.run_id(content, prepared.card["content"])
     folder = place / f"{content['name']}-{identity.digest({'run': run, **settings})[:8]}"
     experiment = assembly.build(config, prepared)
-    learner: Any = experiment.learner
-    if not learner.task.loss_decreases:
+    if not experiment.learner.loss_decreases:
         raise InputError(
-            f"find_lr: expected a task whose loss falls while it learns; that of {type(learner.task).__name__} does not. "
+            f"find_lr: expected a task whose loss falls while it learns; that of {content['task']['_target_']} does not. "
             "Compare rates by what comes of them: `python -m src.train -m ... optimizer.lr=1e-4,1e-3`."
         )
-    learner.check(experiment.data)
+    experiment.learner.check(experiment.data)
     with TemporaryDirectory() as nowhere:
-        learner.fit(experiment.data, folder=Path(nowhere), sink=search)
+        experiment.learner.fit(experiment.data, folder=Path(nowhere), sink=search)
     proposals = search.proposals()
     write_atomic(folder / "rates.csv", search.table().to_csv(index=False).encode())
     core.draw(rates.figure(search), folder / "rates.png")

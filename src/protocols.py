@@ -6,12 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:  # a classical baseline and the report run without importing torch
     import numpy as np
     import torch
     from torch import Tensor, nn
+
+    from src.data.base import Data
 
 
 class Batch(NamedTuple):
@@ -162,38 +164,6 @@ class NullSink(Sink):
         """Has nothing to keep."""
 
 
-class Data(Protocol):
-    """A prepared data set in one modality."""
-
-    prepared: Any
-    batch_size: int
-    mean: np.ndarray
-    std: np.ndarray
-
-    @property
-    def arrays(self) -> Mapping[str, np.ndarray]: ...
-
-    def __len__(self) -> int: ...
-
-    def inputs(self, rows: np.ndarray) -> np.ndarray:
-        """Rows of the store as a model gets them before normalisation, the first dimension the example."""
-        ...
-
-    def targets(self, rows: np.ndarray) -> np.ndarray: ...
-
-    def rows(self, part: str) -> np.ndarray: ...
-
-    def assembled(
-        self, rows: np.ndarray, predictions: Iterator[Mapping[str, np.ndarray]]
-    ) -> Iterator[tuple[np.ndarray, Mapping[str, np.ndarray], np.ndarray]]:
-        """What is scored: numbers, outputs and targets of examples or, where rows are pieces of them, of whole examples.
-
-        Args:
-            rows: those that were predicted; all the pieces of each example, one after the other.
-        """
-        ...
-
-
 class Learner(ABC):
     """What is trained, saved and asked for predictions: a network under Lightning's Trainer, or a classical estimator."""
 
@@ -206,6 +176,11 @@ class Learner(ABC):
     def scoring_network(self) -> nn.Module | None:
         """The network from preprocessed inputs to one score a class, which explanations explain; None for an estimator."""
         return None
+
+    @property
+    def loss_decreases(self) -> bool:
+        """Whether the training loss falls while the learner learns."""
+        return True
 
     @property
     def device(self) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from src.data.base import Data
 from src.evaluation.core import bootstrap, interval
 from src.evaluation.style import axes
 from src.protocols import Batch, Outcome
@@ -34,7 +35,7 @@ class Brightness(Task):
 class Distances:
     """The mean distance from the true brightness."""
 
-    def __init__(self, *, data: Any, headline: Sequence[str]):
+    def __init__(self, *, data: Data, headline: Sequence[str]):
         self.headline = tuple(headline)
 
     def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]:

@@ -1,1 +1,1 @@
-"""The figures that README quotes: each row a command, its seeds, and what they came to."""
+"""The figures of docs/gallery.md: each row is a command, its seeds, and the scores of its runs."""

@@ -1,4 +1,4 @@
-"""README's table of figures: `python -m pipelines.gallery measure NAME` measures a row, `... table` writes the table."""
+"""The tables of docs/gallery.md: `python -m pipelines.gallery measure NAME` measures a row, `... table` writes the tables."""
 
 import sys
 from collections.abc import Sequence
@@ -10,13 +10,15 @@ from pipelines.gallery.table import markdown
 from src.config import command_line
 from src.errors import InputError
 
+PAGE = Path("docs/gallery.md")
+
 
 def main(arguments: Sequence[str]) -> None:
     match arguments:
         case ["measure", name]:
             rows.find(name).measure()
         case ["table"]:
-            marked.replace(Path("README.md"), "gallery", markdown(rows.read()))
+            marked.replace(PAGE, "gallery", markdown(rows.read()))
         case _:
             raise InputError(f"expected `measure` and the name of a row, or `table`; received {' '.join(arguments)!r}.")
 

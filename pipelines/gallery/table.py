@@ -1,4 +1,4 @@
-"""README's table of figures, made of the measured rows."""
+"""The tables of docs/gallery.md, made of the measured rows."""
 
 from __future__ import annotations
 

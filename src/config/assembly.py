@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config import composition
 from src.data import store
+from src.data.base import Data
 from src.data.store import Prepared
 from src.errors import InputError, Stop
 from src.protocols import Learner
@@ -33,7 +34,7 @@ class Experiment:
 
     config: Mapping[str, Any]
     prepared: Prepared
-    data: Any
+    data: Data
     learner: Learner
     evaluation: Any
     augmentation: Any = None

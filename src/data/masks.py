@@ -22,7 +22,7 @@ class Masks(Pictures):
         """Of the whole images."""
         return self.prepared.card["groups"]
 
-    def assembled(
+    def assemble(
         self, rows: np.ndarray, predictions: Iterator[Mapping[str, np.ndarray]]
     ) -> Iterator[tuple[np.ndarray, Mapping[str, np.ndarray], np.ndarray]]:
         """Whole images, one by one: their number, each output as a map of shape (1, ..., height, width), and the mask."""

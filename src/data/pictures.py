@@ -1,14 +1,15 @@
 """What every data set of pictures has: uint8 pixels (example, channel, height, width), their statistics, and targets."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from src.data.base import Data
+from src.data.shown import Picture
 from src.data.store import Prepared
 
 
-class Pictures(ABC):
+class Pictures(Data):
     """A prepared data set of pictures.
 
     Args:
@@ -16,43 +17,20 @@ class Pictures(ABC):
         num_classes: None where there are no classes.
     """
 
-    def __init__(self, *, prepared: Prepared, shape: list[int], num_classes: int | None, batch_size: int):
-        if batch_size < 1:
-            raise ValueError(f"data.batch_size: expected at least 1; received {batch_size}.")
-        self.prepared = prepared
-        self.shape = tuple(shape)
-        self.num_classes = num_classes
-        self.batch_size = batch_size
-        self.classes = prepared.card["classes"]
+    def __init__(self, *, prepared: Prepared, shape: Sequence[int], num_classes: int | None, batch_size: int):
+        super().__init__(prepared=prepared, shape=shape, num_classes=num_classes, batch_size=batch_size)
         statistics = prepared.card["statistics"]["image"]
-        self.mean, self.std = np.float32(statistics["mean"]), np.float32(statistics["std"])
-        self._image = prepared.array("image")
-        self._target = prepared.array("target")
-
-    def __len__(self) -> int:
-        return len(self._image)
-
-    @abstractmethod
-    def assembled(
-        self, rows: np.ndarray, predictions: Iterator[Mapping[str, np.ndarray]]
-    ) -> Iterator[tuple[np.ndarray, Mapping[str, np.ndarray], np.ndarray]]:
-        """What is scored: numbers, outputs and targets of whole examples."""
-
-    def rows(self, part: str) -> np.ndarray:
-        return self.prepared.index(part)
+        self.mean, self.std = np.array(statistics["mean"], np.float32), np.array(statistics["std"], np.float32)
+        self._arrays = {"input": prepared.array("image"), "target": prepared.array("target")}
 
     @property
-    def arrays(self) -> dict[str, np.ndarray]:
-        """What a batch is made of: input and target, mapped from disk."""
-        return {"input": self._image, "target": self._target}
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        return self._arrays
 
-    def inputs(self, rows: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(self._image[rows])
-
-    def targets(self, rows: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(self._target[rows])
-
-    def normalise(self, pixels: np.ndarray) -> np.ndarray:
-        """Pixels from 0 to 255 as float32, centred and scaled by the training part's statistics of each channel."""
+    def normalise(self, inputs: np.ndarray) -> np.ndarray:
+        """Pixels from 0 to 255 as float32, centred and scaled by the statistics of each channel."""
         shape = (1, -1, 1, 1)
-        return (pixels.astype(np.float32) / 255 - self.mean.reshape(shape)) / self.std.reshape(shape)
+        return (inputs.astype(np.float32) / 255 - self.mean.reshape(shape)) / self.std.reshape(shape)
+
+    def show(self, row: int) -> Picture:
+        return Picture.of(self.arrays["input"][row])

@@ -13,6 +13,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from src.data.base import Data
 from src.errors import InputError
 from src.protocols import Cost, Fit, Learner, Sink
 from src.runs.files import write_atomic
@@ -27,7 +28,7 @@ class Estimator(Learner):
         self,
         *,
         model: Callable[[], Any],
-        data: Any,
+        data: Data,
         objective: Mapping[str, str],
         seed: int,
         augmentation: Any = None,
@@ -44,16 +45,16 @@ class Estimator(Learner):
                     "Choose a network."
                 )
 
-    def check(self, data: Any) -> Cost:
+    def check(self, data: Data) -> Cost:
         self.refuse(data)
         return Cost(parameters=0, flops=None)
 
     @abstractmethod
-    def refuse(self, data: Any) -> None:
+    def refuse(self, data: Data) -> None:
         """Refuses an estimator or data that it cannot learn from."""
 
     @abstractmethod
-    def outputs(self, features: np.ndarray, data: Any) -> Mapping[str, np.ndarray]:
+    def outputs(self, features: np.ndarray, data: Data) -> Mapping[str, np.ndarray]:
         """Outputs by name for some examples."""
 
     @abstractmethod
@@ -66,7 +67,7 @@ class Estimator(Learner):
 
     def fit(
         self,
-        data: Any,
+        data: Data,
         *,
         folder: Path,
         sink: Sink,
@@ -92,7 +93,7 @@ class Estimator(Learner):
         write_atomic(folder / "weights.joblib", _bytes(self.estimator))
         return folder / "weights.joblib"
 
-    def predict(self, data: Any, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
+    def predict(self, data: Data, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
         for chunk in np.array_split(rows, max(1, len(rows) // 1024)):
             yield self.outputs(self._features(data, chunk), data)
 
@@ -101,7 +102,7 @@ class Estimator(Learner):
         np.save(folder / "example.npy", example.reshape(len(example), -1))
         return {"flavour": "sklearn", "file": "model.joblib", "example": "example.npy", "answer": self.answer}
 
-    def _features(self, data: Any, rows: np.ndarray) -> np.ndarray:
+    def _features(self, data: Data, rows: np.ndarray) -> np.ndarray:
         return self._normalise.transform(data.inputs(rows).astype(np.float32).reshape(len(rows), -1))
 
 
@@ -110,23 +111,23 @@ class Classical(Estimator):
 
     answer = "predict_proba"
 
-    def refuse(self, data: Any) -> None:
+    def refuse(self, data: Data) -> None:
         if not hasattr(self.estimator, self.answer):
             raise InputError(
                 f"trainer=classical: expected a classifier that gives probabilities; {type(self.estimator).__name__} has no "
                 f"{self.answer}. Choose another one, or a file in conf/model that has it as the estimator of a "
                 "sklearn.calibration.CalibratedClassifierCV."
             )
-        if data.num_classes is None:
+        if not data.classes:
             raise InputError("trainer=classical: expected data with classes; this data set has none. Choose a network.")
         if data.targets(data.rows("train")[:1]).ndim != 1:
             raise InputError(
                 "trainer=classical: expected data with one class for each example; this one has more. Choose a network."
             )
 
-    def outputs(self, features: np.ndarray, data: Any) -> Mapping[str, np.ndarray]:
+    def outputs(self, features: np.ndarray, data: Data) -> Mapping[str, np.ndarray]:
         given = self.estimator.predict_proba(features)
-        probability = np.zeros((len(features), data.num_classes), dtype=np.float64)
+        probability = np.zeros((len(features), len(data.classes)), dtype=np.float64)
         probability[:, self.estimator.classes_] = given
         return {"probability": probability}
 
@@ -142,7 +143,7 @@ class Projection(Estimator):
 
     answer = "predict"
 
-    def refuse(self, data: Any) -> None:
+    def refuse(self, data: Data) -> None:
         lacking = [name for name in ("transform", "inverse_transform") if not hasattr(self.estimator, name)]
         if lacking:
             raise InputError(
@@ -150,7 +151,7 @@ class Projection(Estimator):
                 f"{type(self.estimator).__name__} has no {' and no '.join(lacking)}. Choose model=pca."
             )
 
-    def outputs(self, features: np.ndarray, data: Any) -> Mapping[str, np.ndarray]:
+    def outputs(self, features: np.ndarray, data: Data) -> Mapping[str, np.ndarray]:
         latent = self.estimator.transform(features)
         made = self.estimator.inverse_transform(latent)
         error = np.square(made - features).mean(axis=1)
@@ -173,7 +174,7 @@ class Projection(Estimator):
         return (made / 255).clip(0, 1).astype(np.float32).reshape(-1, *self._shape)
 
 
-def _normaliser(data: Any) -> StandardScaler:
+def _normaliser(data: Data) -> StandardScaler:
     """The data's own normalisation as a step of a pipeline.
 
     Training and the packaged predictor share its arithmetic to the bit: a threshold of a tree between two grey

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from src.config.assembly import Experiment
+from src.data.base import Data
 from src.evaluation import generation, latents
 from src.evaluation.feature_extractor import Judge
 
@@ -24,7 +25,7 @@ class Adversarial:
         samples: how many are generated for it.
     """
 
-    def __init__(self, *, data: Any, headline: Mapping[str, str | None], classifier: str | None = None, samples: int = 5000):
+    def __init__(self, *, data: Data, headline: Mapping[str, str | None], classifier: str | None = None, samples: int = 5000):
         latents.check(data)
         self.headline = headline
         self._judge = Judge(classifier, data=data, samples=samples) if classifier else None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from src import metrics
 from src.config.assembly import Experiment
+from src.data.base import Data
 from src.evaluation import latents
 from src.evaluation.core import bootstrap, interval
 from src.evaluation.style import ACCENT, GREY, SECOND, axes, sheet
@@ -29,7 +30,7 @@ class Anomaly:
 
     of_input = True  # an example is judged by what the network makes of itself
 
-    def __init__(self, *, data: Any, headline: Mapping[str, str | None], quantile: float = 0.95):
+    def __init__(self, *, data: Data, headline: Mapping[str, str | None], quantile: float = 0.95):
         if not 0 < quantile < 1:
             raise ValueError(f"evaluation.quantile: expected a number between 0 and 1; received {quantile}.")
         if not data.keep.get("train"):

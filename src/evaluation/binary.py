@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from src import metrics
 from src.config.assembly import Experiment
+from src.data.base import Data
 from src.evaluation import thresholds
 from src.evaluation.classification import Classification
 from src.evaluation.core import bootstrap, interval
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 class Binary(Classification):
     """Scores for two classes; the area under the ROC curve and the average precision are those of the second one."""
 
-    def __init__(self, *, data: Any, headline: Mapping[str, str | None]):
+    def __init__(self, *, data: Data, headline: Mapping[str, str | None]):
         super().__init__(data=data, headline=headline, top_k=1)
 
     def scores(self, table: pd.DataFrame) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:

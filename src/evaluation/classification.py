@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from src import metrics
 from src.config.assembly import Experiment
+from src.data.base import Data
 from src.evaluation import panels
 from src.evaluation.core import bootstrap, interval
 from src.evaluation.style import ACCENT, GREY, axes, sheet
@@ -28,7 +29,7 @@ class Classification:
         top_k: how many of the most probable classes may hold the right one.
     """
 
-    def __init__(self, *, data: Any, headline: Mapping[str, str | None], top_k: int = 3):
+    def __init__(self, *, data: Data, headline: Mapping[str, str | None], top_k: int = 3):
         if top_k < 1:
             raise ValueError(f"evaluation.top_k: expected a number of classes from 1; received {top_k}. Choose 1 or more.")
         self.headline = headline

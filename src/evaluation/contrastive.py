@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from src.config.assembly import Experiment
+from src.data.base import Data
 from src.evaluation import latents
 from src.evaluation.core import bootstrap, interval
 from src.evaluation.style import sheet
@@ -29,7 +30,7 @@ class Contrastive:
     line through the origin, at most the size of the latent.
     """
 
-    def __init__(self, *, data: Any, headline: Mapping[str, str | None]):
+    def __init__(self, *, data: Data, headline: Mapping[str, str | None]):
         latents.check(data)
         self.headline = headline
         self.classes = data.classes

@@ -103,7 +103,7 @@ def _tables(experiment: Experiment, rows: np.ndarray) -> Iterator[pa.Table]:
     """The table of predictions, in pieces of several batches."""
     chunks: list[pa.Table] = []
     predictions = experiment.learner.predict(experiment.data, rows)
-    for index, outputs, target in experiment.data.assembled(rows, predictions):
+    for index, outputs, target in experiment.data.assemble(rows, predictions):
         chunks.append(pa.table({"index": index, **experiment.evaluation.columns(outputs, target)}))
         if sum(map(len, chunks)) >= PIECE:
             yield pa.concat_tables(chunks).combine_chunks()

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from src import metrics
 from src.config import assembly
 from src.config.assembly import Experiment
+from src.data.base import Data
 from src.errors import InputError
 from src.evaluation import generation
 from src.runs.files import read_json
@@ -33,7 +34,7 @@ class Judge:
         samples: how many generated pictures are compared with as many real ones, at most.
     """
 
-    def __init__(self, folder: str, *, data: Any, samples: int):
+    def __init__(self, folder: str, *, data: Data, samples: int):
         if samples < 2:
             raise ValueError(f"evaluation.samples: expected at least 2; received {samples}.")
         self._run = Run(Path(folder))
@@ -70,7 +71,7 @@ class Judge:
         made, classes = _seen(judge, _stored(generation.drawn(experiment, count)))
         blurred, _ = _seen(judge, _stored(_normal(experiment, count)))
         learnt, _ = _seen(judge, experiment.data.inputs(_some(experiment, count)))
-        shares = np.bincount(classes, minlength=judge.data.num_classes) / len(classes)
+        shares = np.bincount(classes, minlength=len(judge.data.classes)) / len(classes)
         precision, recall = metrics.precision_recall(real, made)
         return {
             "frechet": metrics.frechet_distance(real, made),

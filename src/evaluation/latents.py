@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from src.config.assembly import Experiment
+from src.data.base import Data
 from src.evaluation.style import axes, sheet
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 FITTED = 10_000  # training examples that a classifier of latents is fitted to, at most
 
 
-def check(data: Any) -> None:
+def check(data: Data) -> None:
     """Refuses data whose targets the table of predictions has no column for."""
     if data.targets(data.rows("train")[:1]).ndim != 1:
         raise ValueError("expected data with one class for each example; this one has labels or masks. Choose other data.")

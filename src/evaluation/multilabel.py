@@ -10,6 +10,7 @@ import pandas as pd
 
 from src import metrics
 from src.config.assembly import Experiment
+from src.data.base import Data
 from src.evaluation import thresholds
 from src.evaluation.core import bootstrap, interval
 from src.evaluation.style import ACCENT, SECOND, axes
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 class MultiLabel:
     """Scores for any number of several labels; a label is said to be there from a probability of 0.5 on."""
 
-    def __init__(self, *, data: Any, headline: Mapping[str, str | None]):
+    def __init__(self, *, data: Data, headline: Mapping[str, str | None]):
         self.headline = headline
         self.classes = list(data.classes)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from src.data import tiles
+from src.data.masks import Masks
 from src.evaluation.style import sheet
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ MISSED, INVENTED, MISTAKEN = (0.85, 0.15, 0.1), (0.1, 0.35, 0.9), (0.95, 0.6, 0.
 OPACITY = 0.45
 
 
-def images(data: Any, said: Mapping[int, np.ndarray], *, most: int = 4) -> Figure:
+def images(data: Masks, said: Mapping[int, np.ndarray], *, most: int = 4) -> Figure:
     """The first of some whole images: as they are, with the true mask, with the predicted one, and with the errors.
 
     Args:
@@ -42,7 +43,7 @@ def images(data: Any, said: Mapping[int, np.ndarray], *, most: int = 4) -> Figur
     return figure
 
 
-def worst(data: Any, said: Mapping[int, np.ndarray], *, size: int, most: int = 8) -> Figure:
+def worst(data: Masks, said: Mapping[int, np.ndarray], *, size: int, most: int = 8) -> Figure:
     """The squares with most errors, each above itself with the errors in colour; the last of a line may overlap."""
     found = []
     for number, mask in said.items():

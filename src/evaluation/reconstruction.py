@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from src.config.assembly import Experiment
+from src.data.base import Data
 from src.evaluation import generation, latents
 from src.evaluation.core import bootstrap, interval
 
@@ -24,7 +25,7 @@ class Reconstruction:
 
     of_input = True  # an example is judged by what the network makes of itself
 
-    def __init__(self, *, data: Any, headline: Mapping[str, str | None]):
+    def __init__(self, *, data: Data, headline: Mapping[str, str | None]):
         latents.check(data)
         self.headline = headline
         self.classes = data.classes

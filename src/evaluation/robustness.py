@@ -12,6 +12,8 @@ import pandas as pd
 import torch
 
 from src.config.assembly import Experiment
+from src.data.base import Data
+from src.data.shown import Picture
 from src.evaluation import core, panels
 from src.evaluation.analysis import Findings
 from src.evaluation.core import Result
@@ -135,17 +137,16 @@ class Robustness:
         return panels.gallery(rows, title="An example, as it is and at each strength")
 
 
-class Spoilt:
+class Spoilt(Data):
     """Some rows of a data set with other images; all else is the data set's own."""
 
-    def __init__(self, data: Any, rows: np.ndarray, images: np.ndarray):
+    def __init__(self, data: Data, rows: np.ndarray, images: np.ndarray):
+        super().__init__(prepared=data.prepared, shape=data.shape, num_classes=data.num_classes, batch_size=data.batch_size)
+        self.mean, self.std = data.mean, data.std
         self._data = data
         self._rows = rows
         self._targets = data.targets(rows)
         self._images = images
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._data, name)
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -155,11 +156,11 @@ class Spoilt:
         """The rows of these arrays, whatever the part."""
         return np.arange(len(self._images))
 
-    def assembled(self, rows: np.ndarray, predictions: Iterator[Mapping[str, np.ndarray]]) -> Any:
-        return self._data.assembled(self._rows[rows], predictions)
+    def assemble(self, rows: np.ndarray, predictions: Iterator[Mapping[str, np.ndarray]]) -> Any:
+        return self._data.assemble(self._rows[rows], predictions)
 
-    def inputs(self, rows: np.ndarray) -> np.ndarray:
-        return self._images[rows]
+    def normalise(self, inputs: np.ndarray) -> np.ndarray:
+        return self._data.normalise(inputs)
 
-    def targets(self, rows: np.ndarray) -> np.ndarray:
-        return self._targets[rows]
+    def show(self, row: int) -> Picture:
+        return Picture.of(self._images[row])

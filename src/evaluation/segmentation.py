@@ -11,6 +11,8 @@ import pandas as pd
 
 from src import metrics
 from src.config.assembly import Experiment
+from src.data.base import Data
+from src.data.masks import Masks
 from src.evaluation import overlays, thresholds
 from src.evaluation.core import bootstrap, interval
 from src.evaluation.style import axes
@@ -28,8 +30,8 @@ class Segmentation:
     one are not independent.
     """
 
-    def __init__(self, *, data: Any, headline: Mapping[str, str | None]):
-        if not hasattr(data, "whole"):
+    def __init__(self, *, data: Data, headline: Mapping[str, str | None]):
+        if not isinstance(data, Masks):
             raise ValueError(
                 f"task=segmentation: expected data with a mask for each image; {type(data).__name__} has none. Choose "
                 "data=isbi2012, or data=mask_folder with images of your own."
@@ -99,8 +101,8 @@ class Segmentation:
         right = np.diagonal(shares, axis1=1, axis2=2).sum(axis=1) / shares.sum(axis=(1, 2))
         numbers = table["index"].to_numpy()[np.argsort(right, kind="stable")]
         return {
-            "overlays": overlays.images(experiment.data, {number: said[number] for number in numbers}),
-            "worst_tiles": overlays.worst(experiment.data, said, size=experiment.data.shape[-1]),
+            "overlays": overlays.images(self._data, {number: said[number] for number in numbers}),
+            "worst_tiles": overlays.worst(self._data, said, size=experiment.data.shape[-1]),
             "dice_by_image": self._by_image(table, shares),
             "thresholds": thresholds.curves(
                 {name: (_summed(table[f"inside_{name}"]), _summed(table[f"outside_{name}"])) for name in self.classes}

@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from src.data.base import Data
 from src.data.loader import Batches, size
-from src.protocols import Data, Learner
+from src.protocols import Learner
 from src.runs import checkpoints
 from src.training import packaging
 
@@ -38,6 +39,10 @@ class Inference(Learner):
     @property
     def scoring_network(self) -> nn.Module:
         return self.task.scoring
+
+    @property
+    def loss_decreases(self) -> bool:
+        return self.task.loss_decreases
 
     @property
     def device(self) -> str:

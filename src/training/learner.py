@@ -13,13 +13,14 @@ from lightning.pytorch.strategies import Strategy
 from torch import Tensor, nn
 
 from src import signals
+from src.data.base import Data
 from src.data.loader import Batches, batches, size, smallest
 from src.data.transforms import Normalise
 from src.distributed import processes
 from src.optimization import hardware
 from src.optimization.averaging import Average
 from src.optimization.divergence import Policy
-from src.protocols import Cost, Data, Fit, Mix, Move, Sink
+from src.protocols import Cost, Fit, Mix, Move, Sink
 from src.training import cost, fitting
 from src.training.callbacks.base import TrainingCallback
 from src.training.callbacks.checkpointing import Checkpointing

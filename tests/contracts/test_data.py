@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from src.config import assembly, checks, composition
+from src.data.base import Data
 from src.data.splitting import PARTS
 from src.data.store import Prepared
 from tests import discs
@@ -99,17 +100,19 @@ def check_prepared(config: Any, prepared: Prepared) -> None:
     everything = data.normalise(data.inputs(data.rows("train")[:2000]))
     assert abs(everything.mean()) < 0.1
     assert everything.std() == pytest.approx(1, abs=0.1)
-    check_assembled(data, data.rows("val"), content["data"]["num_classes"])
+    shown = data.show(int(chosen[0])).pixels
+    assert (shown.dtype, shown.shape[:2]) == (np.uint8, data.shape[1:])
+    check_assemble(data, data.rows("val"), content["data"]["num_classes"])
 
 
-def check_assembled(data: Any, rows: np.ndarray, num_classes: int) -> None:
+def check_assemble(data: Data, rows: np.ndarray, num_classes: int) -> None:
     """What is predicted in batches is scored example by example, each once, in any size of batch."""
     truth = data.targets(rows)
     flags = truth.ndim == 2
     truth = truth if flags else np.moveaxis(np.eye(num_classes, dtype=np.float32)[truth], -1, 1)
     for together in (3, len(rows)):
         batches = ({"answer": truth[i : i + together]} for i in range(0, len(rows), together))
-        found = list(data.assembled(rows, batches))
+        found = list(data.assemble(rows, batches))
         numbers = np.concatenate([index for index, _, _ in found])
         assert len(set(numbers)) == len(numbers)
         for index, outputs, target in found:

@@ -10,6 +10,7 @@ import torch
 
 from src.config import assembly, composition
 from src.config.assembly import Experiment
+from src.data.masks import Masks
 from src.errors import InputError
 from src.evaluation import augmentation_preview, core, thresholds
 from src.evaluation.segmentation import Segmentation, unpacked
@@ -65,9 +66,15 @@ def blended(experiment: Experiment, rows: np.ndarray) -> dict[int, np.ndarray]:
     return found
 
 
+def named_classes(*classes: str) -> Masks:
+    """Masks without a store, of which scores ask the classes alone."""
+    data = object.__new__(Masks)
+    data.classes = [*classes]
+    return data
+
+
 def test_a_class_that_is_said_but_not_there_counts_as_in_training():
-    data = SimpleNamespace(classes=["ground", "disc", "square"], whole=None)
-    evaluation = Segmentation(data=data, headline={"dice_macro": "max"})
+    evaluation = Segmentation(data=named_classes("ground", "disc", "square"), headline={"dice_macro": "max"})
     truth = np.array([[[0, 0], [1, 1]]], dtype=np.uint8)
     logits = torch.eye(3)[torch.tensor([[[0, 2], [1, 1]]])].permute(0, 3, 1, 2)
     table = pd.DataFrame({"index": [0], **evaluation.columns({"probability": logits.numpy()}, truth)})
@@ -136,7 +143,7 @@ def test_masks_would_not_turn_with_spoilt_pictures(build, capfd):
 
 
 def test_a_class_that_is_neither_there_nor_said_has_no_score():
-    evaluation = Segmentation(data=SimpleNamespace(classes=["a", "b", "c"], whole=None), headline={})
+    evaluation = Segmentation(data=named_classes("a", "b", "c"), headline={})
     truth = np.zeros((1, 4, 4), dtype=np.uint8)
     truth[:, 1:] = 1
     probability = np.zeros((1, 3, 4, 4), dtype=np.float32)

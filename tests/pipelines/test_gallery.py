@@ -7,6 +7,7 @@ import pytest
 
 from pipelines import marked
 from pipelines.gallery import rows, table
+from pipelines.gallery.__main__ import PAGE
 from pipelines.gallery.rows import Row
 from src.errors import InputError, RunFailed
 from tests.repository import ROOT
@@ -20,8 +21,8 @@ def row(tmp_path: Path, monkeypatch) -> Row:
     return Row("constant", ["+experiment=most_frequent", *place], [0, 1], published="0.1", folder=tmp_path)
 
 
-def test_readme_shows_what_the_committed_rows_say():
-    assert marked.read(ROOT / "README.md", "gallery") == table.markdown(rows.read())
+def test_the_page_shows_what_the_committed_rows_say():
+    assert marked.read(ROOT / PAGE, "gallery") == table.markdown(rows.read())
 
 
 def test_a_committed_row_is_what_params_asks_for():
