@@ -81,7 +81,7 @@ def _check(config: DictConfig) -> None:
 def _grow(config: DictConfig, *, steps: int, first: float, last: float, **_: Any) -> None:
     """Makes the configuration that of a training whose rate grows, which nothing interrupts."""
     config.optimizer.lr = first
-    config.scheduler = {"_target_": "src.optimization.schedule.Growing", "times": last / first}
+    config.scheduler = {"_target_": "src.optimization.schedule.ExponentialGrowth", "times": last / first}
     config.averaging, config.divergence = None, {"_target_": "src.optimization.divergence.Ignore"}
     each_step = {"log_every_n_steps": 1, "steps_per_call": 1}  # the search looks at each loss, and may end after each step
     config.trainer.update({"max_epochs": None, "max_steps": steps, "limit_val_batches": 0, **each_step})

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:  # a classical baseline and the report run without importing torch
     import numpy as np
@@ -52,6 +52,12 @@ class Move(NamedTuple):
     apply: Callable[[Tensor], Tensor]
 
 
+class Augmentation(Protocol):
+    """Changes the stored inputs of a batch at random, and says how examples were mixed and moved."""
+
+    def __call__(self, input: Tensor, /) -> tuple[Tensor, Sequence[Mix | Move]]: ...
+
+
 class Outcome(NamedTuple):
     """What a task makes of a batch: the mean loss, and what its metrics compare."""
 
@@ -61,10 +67,10 @@ class Outcome(NamedTuple):
 
 
 class Heads(NamedTuple):
-    """What a classifier with auxiliary heads answers in training: its logits, and those of each other head with their share."""
+    """The output of a classifier with auxiliary heads in training: its logits, and each auxiliary head's with their weight."""
 
     logits: Tensor
-    others: tuple[tuple[Tensor, float], ...]
+    auxiliary: tuple[tuple[Tensor, float], ...]
 
 
 class Reconstruction(NamedTuple):

@@ -15,7 +15,7 @@ from src.data import store
 from src.data.base import Data
 from src.data.store import Prepared
 from src.errors import InputError, Stop
-from src.protocols import Learner
+from src.protocols import Learner, Objective
 from src.runs import identity
 
 # keys of data that concern its preparation alone
@@ -91,10 +91,13 @@ def build(config: DictConfig, prepared: Prepared, *, begin: bool = True) -> Expe
         task=partial(_task, content),
         callbacks=lambda: [_make(node, f"callbacks.{name}") for name, node in content["callbacks"].items()],
         data=data,
+        optimizer=_optional(content, "optimizer"),
+        scheduler=_optional(content, "scheduler"),
+        rates=(content["task"] or {}).get("rates"),
         augmentation=augmentation,
         averaging=_optional(content, "averaging"),
         divergence=_optional(content, "divergence"),
-        objective=content["objective"],
+        objective=_objective(content),
         seed=content["seed"],
     )
     return Experiment(
@@ -198,9 +201,15 @@ def _with_steps(node: Mapping[str, Any] | None, where: str) -> Any:
 
 
 def _task(content: Mapping[str, Any], **parts: Any) -> Any:
-    optimizer = _make(content["optimizer"], "optimizer")
-    scheduler = _make(content["scheduler"], "scheduler") if content["scheduler"] else None
-    return _make(content["task"], "task", optimizer=optimizer, scheduler=scheduler, **parts)
+    settings = {key: value for key, value in content["task"].items() if key != "rates"}  # they are the optimization's
+    return _make(settings, "task", **parts)
+
+
+def _objective(content: Mapping[str, Any]) -> Objective:
+    try:
+        return Objective(**content["objective"])
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
 def _make(node: Mapping[str, Any], where: str, **parts: Any) -> Any:

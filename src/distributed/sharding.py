@@ -46,7 +46,7 @@ class Sharded(DDPStrategy):
         task: Any = self.lightning_module
         if task.model._compiled_call_impl is not None:
             raise InputError("trainer.compile: expected null where a network is shared out among processes (trainer=fsdp).")
-        if type(task.model).forward is nn.Module.forward or hasattr(task, "generate"):
+        if type(task.model).forward is nn.Module.forward or task.decodes_latents:
             raise InputError(
                 f"trainer=fsdp: expected a network that is called as a whole; {type(task).__name__} calls parts of its own by "
                 "themselves, which would not gather their weights. Choose trainer=ddp."
@@ -93,8 +93,7 @@ class Sharded(DDPStrategy):
             task: Any = self.lightning_module
             task.model, self._whole = self._whole, None
             self.optimizers = []  # their states lie beside the shares, and end with them, as all that holds one
-            for name in ("_stepping", "_turns", "_averaged"):
-                setattr(task, name, None)
+            task.release_weights()
         super().teardown()
 
     def _complete(self, state: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from src.data.base import Data
 from src.errors import InputError
-from src.protocols import Cost, Fit, Learner, Sink
+from src.protocols import Cost, Fit, Learner, Objective, Sink
 from src.runs.files import write_atomic
 
 
@@ -29,7 +29,7 @@ class Estimator(Learner):
         *,
         model: Callable[[], Any],
         data: Data,
-        objective: Mapping[str, str],
+        objective: Objective,
         seed: int,
         augmentation: Any = None,
         averaging: Any = None,

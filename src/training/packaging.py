@@ -8,32 +8,34 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from src.tasks.base import Task
 
-def package(task: Any, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
-    """Writes what a task on the CPU answers as an exported program; gives the names of its files.
 
-    The weights lie in the order of their shapes afterwards: else torch warns that it finds no whole tensor.
+def package(task: Task, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
+    """Writes the predictor of a task on the CPU as an exported program, and gives the names of its files.
+
+    The weights are contiguous afterwards. Otherwise torch warns that it finds no whole tensor.
 
     Args:
-        example: some examples as they are stored, as float32; their number stays free.
+        example: a few stored inputs, as float32; their number stays free in the program.
     """
-    answer = Answer(task).eval()
-    answer.model.to(memory_format=torch.contiguous_format)
+    predictor = Predictor(task).eval()
+    predictor.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     batch = torch.export.Dim.AUTO
-    program = torch.export.export(answer, (torch.from_numpy(example),), dynamic_shapes=[{0: batch}])
+    program = torch.export.export(predictor, (torch.from_numpy(example),), dynamic_shapes=[{0: batch}])
     folder.mkdir(parents=True, exist_ok=True)
     torch.export.save(program, folder / "model.pt2")
     np.save(folder / "example.npy", example)
     return {"flavour": "pytorch", "file": "model.pt2", "example": "example.npy"}
 
 
-class Answer(nn.Module):
-    """From examples as they are stored, as float32, to the one output that the task names as its answer."""
+class Predictor(nn.Module):
+    """From stored inputs, as float32, to the task's primary output."""
 
-    def __init__(self, task: Any):
+    def __init__(self, task: Task):
         super().__init__()
         self.preprocess, self.model, self._task = task.preprocess, task.model, [task]
 
-    def forward(self, examples: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         task = self._task[0]
-        return task.predict(self.preprocess(examples))[task.primary_output]
+        return task.predict(self.preprocess(inputs))[task.primary_output]

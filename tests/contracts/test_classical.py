@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 from src.data import store
 from src.data.images import Images
 from src.estimators.classical import Classical, Projection
+from src.protocols import Objective
 from tests.contracts.models import CLASSICAL, PROJECTIONS, small
 from tests.pictures import Arrays, noise
 from tests.sinks import ListSink
@@ -33,7 +34,7 @@ def fitted(tmp_path) -> Callable[..., Fitted]:
         prepared = store.prepare(tmp_path / "d", source, name="noise", split={"seed": 0}, max_duplicates=0.0)
         data = Images(prepared=prepared, shape=shape, num_classes=classes, batch_size=8)
         model = instantiate(content["model"], _partial_=True)
-        learner = kind(model=model, data=data, objective={"metric": metric, "mode": "max"}, seed=0)
+        learner = kind(model=model, data=data, objective=Objective(metric, "max"), seed=0)
         sink = ListSink()
         result = learner.fit(data, folder=tmp_path, sink=sink)
         assert (result.epochs, result.steps) == (1, 1)

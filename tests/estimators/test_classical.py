@@ -9,13 +9,13 @@ from sklearn.svm import LinearSVC
 
 from src.errors import InputError
 from src.estimators.classical import Classical, Projection
-from src.protocols import NullSink
+from src.protocols import NullSink, Objective
 from tests.sinks import ListSink
 
 
 def projection(images, model) -> tuple[Projection, object]:
     data = images()
-    return Projection(model=model, data=data, objective={"metric": "val/error", "mode": "min"}, seed=0), data
+    return Projection(model=model, data=data, objective=Objective("val/error", "min"), seed=0), data
 
 
 @pytest.mark.parametrize("model", [lambda: PCA(5), lambda: FastICA(4, random_state=0, tol=0.5)], ids=["pca", "ica"])
@@ -57,6 +57,6 @@ def test_what_cannot_come_back_is_refused(images):
 
 
 def test_a_classifier_without_probabilities_is_refused(images):
-    learner = Classical(model=LinearSVC, data=(data := images()), objective={}, seed=0)
+    learner = Classical(model=LinearSVC, data=(data := images()), objective=Objective("val/accuracy", "max"), seed=0)
     with pytest.raises(InputError, match=r"LinearSVC has no predict_proba\. Choose another one, or a file"):
         learner.check(data)

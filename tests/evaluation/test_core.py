@@ -11,6 +11,7 @@ from src.evaluation import core
 from src.evaluation.classification import Classification
 from src.evaluation.core import bootstrap, interval
 from src.evaluation.reconstruction import Reconstruction
+from src.protocols import Objective
 from tests.evaluation import data as predicted
 
 CLASSES = ["cat", "dog", "a fish"]
@@ -131,7 +132,7 @@ def experiment(images):
     from sklearn.neighbors import KNeighborsClassifier
 
     data = images()
-    learner = Classical(model=lambda: KNeighborsClassifier(1), data=data, objective={}, seed=0)
+    learner = Classical(model=lambda: KNeighborsClassifier(1), data=data, objective=Objective("val/accuracy", "max"), seed=0)
     learner.estimator.fit(learner._features(data, data.rows("train")), data.targets(data.rows("train")))
     evaluation = Classification(data=data, headline=HEADLINE)
     config = {"evaluation": {"top_k": 3}, "robustness": None}

@@ -67,7 +67,7 @@ def test_the_mean_is_what_is_validated_kept_and_asked(images, tmp_path, kind):
     averaging = SWA(start=0.0) if kind == "swa" else KINDS[kind]
     learner = network(data, averaging=averaging, metric="val/loss", **{**SETTINGS, "max_epochs": 4})
     fit(learner, data, tmp_path / "run")
-    assert learner.task._stepping._short_step  # it listens to nothing for which Lightning's own way must be taken
+    assert learner.task._optimizer_step._direct_step  # it needs none of Lightning's hooks
     best = checkpoints.read(tmp_path / "run" / "best.ckpt")
     assert best["averaging"] is None
     rows = data.rows("val")

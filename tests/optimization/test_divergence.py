@@ -97,7 +97,7 @@ def test_the_size_of_blocks_changes_nothing_of_what_is_left_out(images, tmp_path
 def test_too_many_in_a_row_end_the_run(images, tmp_path):
     data = images()
     learner = network(data, task=spoilt(dict.fromkeys(range(11, 14), math.nan)), divergence=Skip(limit=3), steps_per_call=1)
-    with pytest.raises(RunFailed, match=r"3 updates were left out up to step 13, in epoch 2, 3 of them in a row"):
+    with pytest.raises(RunFailed, match=r"3 updates were skipped up to step 13, in epoch 2, 3 of them in a row"):
         fit(learner, data, tmp_path / "run")
     assert all(tensor.isfinite().all() for tensor in end(tmp_path / "run")["state_dict"].values())
     learner = network(data, task=spoilt({3: math.nan, 4: math.nan, 6: math.nan}), divergence=Skip(limit=3), steps_per_call=1)
@@ -226,7 +226,7 @@ def test_an_interruption_around_it_changes_nothing(images, tmp_path, whole, afte
 def test_going_back_in_vain_ends_the_run(images, tmp_path):
     data = images()
     settings = {**ROLLED, "task": spoilt({3: math.nan}), "model": FNN_SMALL}
-    with pytest.raises(RunFailed, match=r"The loss is nan at step 3, in epoch 1 after going back 2 times;"):
+    with pytest.raises(RunFailed, match=r"The loss is nan at step 3, in epoch 1 after 2 rollbacks;"):
         fit(network(data, divergence=back(limit=2), **settings), data, tmp_path / "run")
     assert values(tmp_path / "run", "train/rolled_back") == [1, 2]
     assert len(values(tmp_path / "run", "train/loss")) == 6  # of the last time nothing was flushed
@@ -238,17 +238,17 @@ def test_it_goes_back_to_the_last_checkpoint_by_steps(images, tmp_path):
     with pytest.raises(RunFailed):
         fit(network(data, divergence=back(limit=1), **settings), data, tmp_path / "run")
     found = checkpoints.read(tmp_path / "run" / "last.ckpt")
-    assert (found["global_step"], found["divergence"]["lead"]) == (12, 3)
+    assert (found["global_step"], found["divergence"]["step_offset"]) == (12, 3)
 
 
 def test_a_checkpoint_after_which_nothing_went_well_is_not_gone_back_to(images, tmp_path):
     """The first step of the second epoch fails: the weights that it began with may be the reason."""
     data = images()
     settings = {**ROLLED, "model": FNN_SMALL, "task": spoilt({9: math.nan})}
-    with pytest.raises(RunFailed, match="at step 9, in epoch 2 after going back 1 times"):
+    with pytest.raises(RunFailed, match="at step 9, in epoch 2 after 1 rollbacks"):
         fit(network(data, divergence=back(limit=1), **settings), data, tmp_path / "run")
     found = checkpoints.read(tmp_path / "run" / "last.ckpt")
-    assert (found["global_step"], found["divergence"]["lead"]) == (8, 9)
+    assert (found["global_step"], found["divergence"]["step_offset"]) == (8, 9)
     assert len(values(tmp_path / "run", "val/loss")) == 2  # of the first epoch, both times
     assert (tmp_path / "run" / "best.ckpt").is_file()
 
@@ -256,23 +256,23 @@ def test_a_checkpoint_after_which_nothing_went_well_is_not_gone_back_to(images, 
 def test_a_loss_that_leaps_up_counts_too(images, tmp_path):
     data = images()
     settings = {"model": FNN_SMALL, "task": spoilt({30: 100.0}), "max_epochs": 4, "steps_per_call": 4}
-    with pytest.raises(RunFailed, match=r"The loss is [0-9.]+ at step 30, in epoch 4 after going back 1 times"):
+    with pytest.raises(RunFailed, match=r"The loss is [0-9.]+ at step 30, in epoch 4 after 1 rollbacks"):
         fit(network(data, divergence=back(spike=5.0, limit=1), **settings), data, tmp_path / "run")
     fit(network(data, divergence=back(spike=1000.0, limit=1), **settings), data, tmp_path / "calm")
 
 
 def test_a_leap_is_one_beside_the_losses_before():
     policy = RollBack(factor=0.5, limit=1, spike=3.0, window=20)
-    assert policy.first(torch.tensor([9.0, 90.0, 1.0])) is None  # too few before them
-    assert policy.first(torch.tensor([1.0] * 30)) is None
-    assert policy.first(torch.tensor([2.9, 3.1, 1.0])) == 1
+    assert policy.first_divergence(torch.tensor([9.0, 90.0, 1.0])) is None  # too few before them
+    assert policy.first_divergence(torch.tensor([1.0] * 30)) is None
+    assert policy.first_divergence(torch.tensor([2.9, 3.1, 1.0])) == 1
     other = RollBack(factor=0.5, limit=1, spike=3.0, window=20)
     other.restore(policy.state(), step=0)
-    assert other.first(torch.tensor([3.1])) == 0
+    assert other.first_divergence(torch.tensor([3.1])) == 0
     negative = RollBack(factor=0.5, limit=1, spike=3.0, window=20)
-    assert negative.first(torch.tensor([-1.0] * 25 + [5.0])) is None
-    assert isinstance(other.answer("loss", 3.1, step=1, taken=1, epoch=1), RolledBack)
-    assert isinstance(other.answer("loss", 3.1, step=1, taken=1, epoch=1), RunFailed)
+    assert negative.first_divergence(torch.tensor([-1.0] * 25 + [5.0])) is None
+    assert isinstance(other.exception("loss", 3.1, step=1, taken=1, epoch=1), RolledBack)
+    assert isinstance(other.exception("loss", 3.1, step=1, taken=1, epoch=1), RunFailed)
 
 
 @pytest.mark.parametrize(

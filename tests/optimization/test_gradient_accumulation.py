@@ -15,7 +15,7 @@ from torch.optim import Adam
 
 from src.errors import InputError, RunFailed
 from src.models.fnn import FNN
-from src.optimization.gradient_accumulation import Whole
+from src.optimization.gradient_accumulation import WholeBatches
 from src.runs import checkpoints
 from tests.nets import CNN_SMALL, PLAIN_SGD, end, everything, fit, network, points, same, values
 from tests.repository import ROOT, environment
@@ -71,7 +71,7 @@ def test_a_step_that_ran_out_of_memory_begins_again_as_if_it_had_not(images, tmp
     fit(network(data, model=greedy, **common), data, tmp_path / "found")
     assert capsys.readouterr().err.count("memory: too short for a batch at once; 8 examples at a time from here on.") == 1
     known = network(data, model=greedy, **common)
-    known.task._micro_size = 8
+    known.task._micro_batch_size = 8
     fit(known, data, tmp_path / "known")
     assert same(end(tmp_path / "found"), end(tmp_path / "known"))
     found = points(tmp_path / "found")
@@ -156,22 +156,22 @@ def main(folder: Path, limit: int) -> None:
     fit(network(data, auto_micro_batch=True, **settings), data, folder / "short")
 
 
-def test_parts_that_learn_in_turn_are_refused_where_a_strategy_adds_gradients_up_in_its_own_way():
+def test_alternating_updates_are_refused_under_a_strategy_of_another_kind():
     class Other(DDPStrategy):
         world_size = 2
 
     task = SimpleNamespace(trainer=SimpleNamespace(strategy=Other()), parts=("one", "other"))
-    stepping: Any = SimpleNamespace(parameters=[], forget=None)
-    with pytest.raises(InputError, match="or trainer=ddp; SimpleNamespace has parts that learn in turn, which Other does not"):
-        Whole(task, stepping)
+    optimizer_step: Any = SimpleNamespace(parameters=[], zero_grad=None)
+    with pytest.raises(InputError, match="or trainer=ddp; SimpleNamespace updates its parts alternately, which Other does not"):
+        WholeBatches(task, optimizer_step)
     task.parts = ("",)
-    Whole(task, stepping)  # what learns at once is shared out by any strategy
+    WholeBatches(task, optimizer_step)  # any strategy supports a single update
 
 
 @pytest.mark.cluster
 def test_a_process_that_may_not_have_more_memory_takes_smaller_pieces(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.tasks.test_passes", str(tmp_path), "150"],
+        [sys.executable, "-W", "ignore", "-m", "tests.optimization.test_gradient_accumulation", str(tmp_path), "150"],
         cwd=ROOT,
         env=environment(PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1"),
         capture_output=True,

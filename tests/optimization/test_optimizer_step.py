@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW
 
 from src.optimization.fused_adam import FusedAdam
-from src.training import fitting
+from src.training.settings import TrainerSettings
 from tests.nets import CNN_SMALL, ONE_CYCLE, end, fit, network, points, same
 
 
@@ -123,7 +123,7 @@ def test_a_callback_that_watches_batches_gets_each_step(images, tmp_path, capsys
     learner = network(data, callbacks=lambda: [watching], accumulate_grad_batches=accumulate, steps_per_call=16)
     result = fit(learner, data, tmp_path / "watched")
     assert watching.steps == list(range(1, result.steps + 1))
-    assert "one optimizer step a call of the loop, for Watching watches each" in capsys.readouterr().err
+    assert "one optimizer step a call of the loop, because Watching acts at each" in capsys.readouterr().err
     fit(network(data, accumulate_grad_batches=accumulate), data, tmp_path / "blocks")
     assert capsys.readouterr().err == ""
     assert same(end(tmp_path / "watched")["state_dict"], end(tmp_path / "blocks")["state_dict"])
@@ -132,15 +132,15 @@ def test_a_callback_that_watches_batches_gets_each_step(images, tmp_path, capsys
 @pytest.mark.parametrize("fused", [False, True])
 def test_scaled_gradients_are_clipped_at_their_own_size(images, tmp_path, monkeypatch, fused):
     """As on a GPU with 16-mixed: an optimizer of torch may unscale by itself in its step, or leave it to Lightning."""
-    made = fitting.trainer
+    make = TrainerSettings.trainer
 
     def scaling(*arguments: Any, **keywords: Any) -> Trainer:
-        trainer = made(*arguments, **keywords)
+        trainer = make(*arguments, **keywords)
         scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
         trainer.strategy.precision_plugin = MixedPrecision("16-mixed", "cpu", scaler=scaler)
         return trainer
 
-    monkeypatch.setattr(fitting, "trainer", scaling)
+    monkeypatch.setattr(TrainerSettings, "trainer", scaling)
     data = images()
     learner = network(
         data, model=CNN_SMALL, optimizer=partial(SGD, lr=1.0, fused=fused), gradient_clip_val=0.05, max_steps=1, max_epochs=None

@@ -8,21 +8,20 @@ from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import OneCycleLR, StepLR
 
 from src.errors import InputError
-from src.tasks.classification import Classification
 from tests.nets import CNN_SMALL, end, fit, network, same, values
 
 RATES = {"features": 0.1, "features.4": 0.01}
 
 
 def learner(data, *, rates=None, **settings):
-    return network(data, **{"model": CNN_SMALL, "task": partial(Classification, rates=rates), "max_epochs": 1, **settings})
+    return network(data, **{"model": CNN_SMALL, "rates": rates, "max_epochs": 1, **settings})
 
 
 def moved(data, folder, **settings) -> dict[str, torch.Tensor]:
     """How far one step moves each parameter."""
-    made = learner(data, optimizer=partial(SGD, lr=0.5), max_steps=1, **settings)
-    before = {name: parameter.detach().clone() for name, parameter in made.task.named_parameters()}
-    fit(made, data, folder)
+    subject = learner(data, optimizer=partial(SGD, lr=0.5), max_steps=1, **settings)
+    before = {name: parameter.detach().clone() for name, parameter in subject.task.named_parameters()}
+    fit(subject, data, folder)
     after = end(folder)["state_dict"]
     return {name: after[name] - tensor for name, tensor in before.items()}
 

@@ -45,7 +45,7 @@ def test_each_turn_is_that_of_one_network(pair, loss):
     losses = task.step(batch).target
     for part, expected in zip(task.parts, losses, strict=True):
         own = [parameter for name, parameter in task.named_parameters() if name.startswith(part)]
-        found = task.turn(part, batch)
+        found = task.part_loss(part, batch)
         assert torch.allclose(found, expected)
         gradients = torch.autograd.grad(found, own)
         for one, other in zip(gradients, torch.autograd.grad(expected, own, retain_graph=True), strict=True):
@@ -61,9 +61,9 @@ class Watched(Adversarial):
         super().__init__(**common)
         self.seen: list[tuple[str, dict[str, Tensor]]] = []
 
-    def turn(self, part: str, batch: Batch) -> Tensor:
+    def part_loss(self, part: str, batch: Batch) -> Tensor:
         self.seen.append((part, {name: parameter.detach().clone() for name, parameter in self.model.named_parameters()}))
-        return super().turn(part, batch)
+        return super().part_loss(part, batch)
 
 
 class Listening(Callback):
@@ -73,7 +73,7 @@ class Listening(Callback):
         """Nothing."""
 
 
-def turned(weights: dict[str, Tensor], before: dict[str, Tensor]) -> set[str]:
+def updated(weights: dict[str, Tensor], before: dict[str, Tensor]) -> set[str]:
     """The networks whose every parameter has moved; none has moved in part."""
     moved = {name: not torch.equal(weights[name], before[name]) for name in weights}
     networks = {name.partition(".")[0] for name in weights}
@@ -101,7 +101,7 @@ def test_in_each_step_the_discriminator_learns_first_and_then_the_generator(imag
     seen = learner.task.seen[::together]
     assert [part for part, _ in seen] == [*Adversarial.parts] * 3
     for (part, before), (_, after) in pairwise(seen):
-        assert turned(after, before) == {part.removeprefix("model.")}
+        assert updated(after, before) == {part.removeprefix("model.")}
     state = end(tmp_path / "run")
     assert state["global_step"] == 3
     assert {int(found["step"]) for found in state["optimizer_states"][0]["state"].values()} == {3}
@@ -116,8 +116,8 @@ class Spoilt(Adversarial):
         super().__init__(**common)
         self.part, self.steps = part, steps
 
-    def turn(self, part: str, batch: Batch) -> Tensor:
-        loss = super().turn(part, batch)
+    def part_loss(self, part: str, batch: Batch) -> Tensor:
+        loss = super().part_loss(part, batch)
         return loss * torch.nan if part == self.part and self.global_step + 1 in self.steps else loss
 
 
@@ -149,10 +149,10 @@ def test_each_turn_takes_smaller_pieces_where_memory_is_short(images, tmp_path):
     data = images()
 
     class Short(Adversarial):
-        def turn(self, part: str, batch: Batch) -> Tensor:
+        def part_loss(self, part: str, batch: Batch) -> Tensor:
             if len(batch.row) > 8:
                 raise torch.OutOfMemoryError("no memory")
-            return super().turn(part, batch)
+            return super().part_loss(part, batch)
 
     learner = network(data, task=partial(Short, loss=Hinge()), max_epochs=1, auto_micro_batch=True, **SETTINGS)
     assert fit(learner, data, tmp_path / "run").steps == 8

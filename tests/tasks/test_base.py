@@ -256,7 +256,7 @@ def test_augmented_is_what_is_trained_on_and_nothing_else(images, tmp_path):
 def test_a_task_whose_targets_cannot_be_mixed_says_so_before_it_trains(images):
     data = images()
     learner = network(data, task=Brightness, metric="val/distance", augmentation=everything())
-    with pytest.raises(InputError, match=r"augmentation: .*targets can be mixed; Brightness does not.*mixup, cutmix"):
+    with pytest.raises(InputError, match=r"augmentation: .*targets can be mixed; those of Brightness cannot.*mixup, cutmix"):
         learner.check(data)
 
 

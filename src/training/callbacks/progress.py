@@ -8,7 +8,11 @@ from tqdm import tqdm
 
 
 class Progress(Callback):
-    """One bar over the whole training, in steps."""
+    """One bar over the whole training.
+
+    Args:
+        total: optimizer steps.
+    """
 
     def __init__(self, total: int):
         self.total = total

@@ -9,6 +9,7 @@ import pytest
 from lightning.pytorch import Callback
 from torch.optim import Adam
 
+from src.errors import InputError
 from src.signals import Preempted
 from tests.nets import CNN_SMALL, ONE_CYCLE, end, everything, fit, network, points, same, values
 
@@ -26,7 +27,7 @@ def test_the_best_epoch_is_kept_and_loaded(images, tmp_path):
 
 def test_an_objective_that_nobody_logs_is_refused(images, tmp_path):
     data = images()
-    with pytest.raises(ValueError, match=r"objective\.metric=val/f1: the task never logs it; it logs .*val/accuracy"):
+    with pytest.raises(InputError, match=r"objective\.metric=val/f1: .* it logs .*val/accuracy"):
         fit(network(data, metric="val/f1"), data, tmp_path / "run")
 
 

@@ -112,7 +112,7 @@ def test_what_was_thawed_is_frozen_again_where_a_training_goes_back(images, tmp_
         def on_train_start(self, trainer, pl_module):
             super().on_train_start(trainer, pl_module)
             Leaping.fits += 1
-            self.held = [weight.requires_grad for weight in self._frozen.values()]
+            self.held = [weight.requires_grad for weight in self._weights.values()]
 
         def on_train_epoch_start(self, trainer, pl_module):
             super().on_train_epoch_start(trainer, pl_module)
@@ -136,7 +136,7 @@ def test_what_was_thawed_is_frozen_again_where_a_training_goes_back(images, tmp_
     ("callbacks", "settings", "expected"),
     [
         (frozen("feature"), {}, r"callbacks\.freeze\.parts: expected .* parts of features, classifier; received feature"),
-        (frozen("features", "classifier"), {}, "expected something that is left to train; these are all 10 weights"),
+        (frozen("features", "classifier"), {}, "expected weights that are left to train; these are all 10 weights"),
         (frozen("features", until=1), {"devices": 2}, r"until=1: expected null in a training of 2 processes"),
     ],
 )
