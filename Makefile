@@ -4,24 +4,26 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do $$p -c '
 BIN := .venv/bin
 export MLFLOW_DISABLE_TELEMETRY := true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# uv compiles nothing. What a command imports first is compiled then, and kept, even where a machine's settings forbid that.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help repro test test-all check bench chaos ui
+.PHONY: help repro test test-all check bench chaos ui lock
 help:
 	@echo "make repro     reproduce everything: data, training, evaluation, report"
-	@echo "make test      the tests that every change must pass, minutes on two cores"
+	@echo "make test      the tests that every change must pass, in less than five minutes on two cores"
 	@echo "make test-all  those with servers, several processes and long ones too"
 	@echo "make check     format, lint, types, import rules"
 	@echo "make bench     the platform beside a bare loop, as ratios (most of an hour, alone on the machine)"
 	@echo "make chaos     runs and processes killed at random moments, damaged checkpoints, a full disk, a failing server"
 	@echo "make ui        the MLflow UI, on port 5000 or the next free one"
+	@echo "make lock      constraints.txt anew, after an edit of the dependencies in pyproject.toml"
+	@echo "Each sets up .venv by itself, in about a minute, once. With a Python of your choice: make PYTHON=/path/to/python3 test"
 
 .venv/ready: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: expected Python 3.11, 3.12 or 3.13 on the PATH; found none. Install one, or: make PYTHON=/path/to/python3"; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: $(PYTHON) lacks its venv module. On Debian or Ubuntu: apt-get install python3-venv"; exit 2; }
-	@echo "Setting up .venv with $(PYTHON) (minutes, once)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@touch $@
+	@echo "Setting up .venv with $(PYTHON) (about a minute, once)"
+	@$(PYTHON) install.py
 
 repro: .venv/ready
 	@dvc repro
@@ -31,7 +33,7 @@ repro: .venv/ready
 	@echo "To type commands:    source .venv/bin/activate"
 
 test: .venv/ready
-	@pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@pytest -n 2 --dist loadfile --no-loadscope-reorder --budget 300
 
 test-all: .venv/ready
 	@pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not gpu'
@@ -55,3 +57,10 @@ ui: .venv/ready
 	@port=$$(python -c 'import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); \
 	  exec("try: s.bind((\"127.0.0.1\", 5000))\nexcept OSError: s.bind((\"127.0.0.1\", 0))"); print(s.getsockname()[1])'); \
 	echo "MLflow UI: http://127.0.0.1:$$port"; mlflow ui --port $$port
+
+# From the index alone, without folders of wheels: the hashes are those of the wheels of every platform. What stands in
+# constraints.txt stays as long as it fits; for newer releases: make lock UPGRADE=--upgrade
+lock:
+	@test -x $(BIN)/uv || $(MAKE) .venv/ready
+	@uv pip compile -q pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --no-emit-package torch --no-emit-package torchvision --custom-compile-command "make lock" $(UPGRADE) -o constraints.txt

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from benchmarks import commands, epochs, saving, scaling, sweeps, tracking
-from pipelines import marked
+from pipelines import generated_text
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
@@ -70,7 +70,7 @@ def main(names: list[str]) -> None:
         print(name, json.dumps(results[name]), flush=True)
         path.write_text(json.dumps(results, indent=2) + "\n")
     table = markdown(results)
-    marked.replace(PAGE, "benchmarks", table)
+    generated_text.replace(PAGE, "benchmarks", table)
     print(table)
 
 

@@ -1,6 +1,6 @@
-"""The compose stage: one resolved file per experiment in build/, with a fingerprint of the code of each stage.
+"""The compose stage: one resolved file for each experiment in build/, with a fingerprint of the code of each stage.
 
-A file is written only when its text changes; the file of an experiment that is no longer listed goes.
+A file is written only if its text changes. The file of an experiment that is no longer listed is removed.
 """
 
 import sys
@@ -9,10 +9,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from pipelines.results import RESULTS
 from src.config import checks, command_line, composition
 from src.errors import InputError
 from src.runs import identity
-from src.runs.files import write_atomic
+from src.runs.files import write_atomic, write_json
 
 BUILD = Path("build")
 SWEEP = Path(__file__).with_name("sweep")
@@ -20,16 +21,17 @@ SWEEP = Path(__file__).with_name("sweep")
 
 def main() -> None:
     params: Any = OmegaConf.to_container(OmegaConf.load("params.yaml"))
-    names = params.get("experiments") or []
-    unknown = sorted(set(names) - set(checks.options("experiment")))
+    names, sweeps = params.get("experiments") or [], params.get("sweeps") or {}
+    unknown = sorted({*names, *sweeps} - {*checks.options("experiment")})
     if unknown or not names:
         hints = "; ".join(f"{name}: {checks.nearest(name, checks.options('experiment'))}" for name in unknown)
-        raise InputError(f"params.yaml: expected experiments to list names of conf/experiment; received {hints or 'none'}.")
-    sweeps = params.get("sweeps") or {}
-    strangers = sorted(set(sweeps) - set(names))
-    if strangers:
-        raise InputError(f"params.yaml: expected sweeps of listed experiments; received {', '.join(strangers)}, which are not.")
+        raise InputError(f"params.yaml: expected experiments and sweeps of conf/experiment; received {hints or 'none'}.")
     texts = {name: OmegaConf.to_yaml(composed(name, sweeps.get(name))) for name in names}
+    for name in {*sweeps} - {*names}:  # its sweep stage exists, and does nothing: dvc makes a stage of each entry
+        print(f"params.yaml: the sweep of {name} is ignored, because experiments does not list {name}.")
+        texts[name] = OmegaConf.to_yaml({"code": {"sweep": None}})
+        if not (card := RESULTS / name / "inputs" / "card.json").is_file():
+            write_json(card, {})
     BUILD.mkdir(exist_ok=True)
     for path in BUILD.glob("*.yaml"):
         if path.stem not in texts:
@@ -38,12 +40,18 @@ def main() -> None:
         path = BUILD / f"{name}.yaml"
         if not path.is_file() or path.read_text() != text:
             write_atomic(path, text.encode())
+        if name not in sweeps:  # dvc keeps the outs of a stage that is gone, and train depends on this one
+            (RESULTS / name / "inputs" / "tuned.yaml").unlink(missing_ok=True)
     Path("data/raw").mkdir(parents=True, exist_ok=True)  # where a user's own data lies; prepare depends on it
 
 
 def composed(name: str, sweep: list[str] | None) -> DictConfig:
-    """The configuration of an experiment, resolved but for what the prepared data will fill in, `sweep` and `code`."""
-    config = composition.settled(composition.compose([f"+experiment={name}", *(sweep or [])]))
+    """The configuration of an experiment, resolved but for the facts of the prepared data, with `sweep` and `code`.
+
+    Args:
+        sweep: the arguments of its search; None where there is none.
+    """
+    config = composition.resolve_without_facts(composition.compose([f"+experiment={name}", *(sweep or [])]))
     if sweep is None:
         config.sweep = None
     content: Any = OmegaConf.to_container(config)
@@ -64,6 +72,7 @@ def composed(name: str, sweep: list[str] | None) -> DictConfig:
 
 
 def _search() -> list[str]:
+    """The syntax trees of the search."""
     return [identity.tree(f"pipelines.sweep.{path.stem}") for path in sorted(SWEEP.glob("*.py"))]
 
 

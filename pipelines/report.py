@@ -1,7 +1,7 @@
 """The report stage: reports/index.html, leaderboard.md and a page for each experiment, from results/.
 
-It knows no task, model or data set by name. Experiments are compared where they share data and the classes that are kept of
-it, the evaluation with its settings, and the objective.
+It knows no task, model or data set by name. It compares experiments that share the data and the classes kept of them, the
+evaluation with its settings, and the objective.
 """
 
 import json
@@ -18,41 +18,47 @@ import jinja2
 from omegaconf import OmegaConf
 from PIL import Image
 
-from pipelines.results import Entry, Point, read
-from pipelines.wording import brief, number, words
+from pipelines.formatting import brief, number, words
+from pipelines.results import Entry, Estimate, read
 from src.config import command_line
 from src.runs.files import write_atomic
 from src.runs.identity import flat
 
 REPORTS = Path("reports")
-ROOM = 4_000_000  # characters of thumbnails in the index, which stays under 5 MB
+THUMBNAILS = 4_000_000  # characters of thumbnails in the index, which stays under 5 MB
 TITLE = ("evaluation._target_", "objective.metric")
 COSTS = {"parameters": "parameters", "FLOPs": "flops", "training, s": "fit_seconds", "one example, ms": "latency_one_ms"}
 
 
 @dataclass(frozen=True)
 class Column:
-    """One quantity of several experiments. `mode` says which end is the better one: min, max, or None for neither."""
+    """One quantity of several experiments.
+
+    Args:
+        mode: which end is better: min, max, or None for neither.
+        show: the text of a value.
+    """
 
     label: str
     mode: str | None
     show: Callable[[float], str]
-    points: Sequence[Point]
+    estimates: Sequence[Estimate]
 
     @property
     def best(self) -> float | None:
         if self.mode is None:
             return None
-        return (min if self.mode == "min" else max)(self.known, default=None)
+        return (min if self.mode == "min" else max)(self.values, default=None)
 
     @property
-    def known(self) -> list[float]:
-        return [point.value for point in self.points if point.value is not None]
+    def values(self) -> list[float]:
+        """Those that are known."""
+        return [estimate.value for estimate in self.estimates if estimate.value is not None]
 
     @property
     def scale(self) -> tuple[float, float] | None:
-        """The range of the intervals, less those so far off (Tukey's outer fences) that the others would shrink to dots."""
-        known = [(point.value, *point.ends) for point in self.points if point.value is not None and point.ends]
+        """The range of the intervals, without those far off (Tukey's outer fences), beside which the others would be dots."""
+        known = [(one.value, *one.interval) for one in self.estimates if one.value is not None and one.interval]
         if len(known) < 2:
             return None
         first, _, third = statistics.quantiles([value for value, _, _ in known], n=4, method="inclusive")
@@ -63,32 +69,40 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Section:
-    """Experiments that can be compared, the best one first; each column has a point for each of them."""
+class Comparison:
+    """Experiments that can be compared, the best one first.
+
+    Args:
+        columns: each has an estimate for each experiment.
+        distinction: the settings by which it differs from another comparison with the same title.
+    """
 
     metric: str
     entries: Sequence[Entry]
     columns: Sequence[Column]
-    apart: Sequence[str] = ()  # the settings by which it differs from another one of its title
+    distinction: Sequence[str] = ()
 
 
-Kind = frozenset[tuple[str, str]]  # settings by dotted key
+Settings = frozenset[tuple[str, str]]  # by dotted key
 
 
 def main() -> None:
     params: Any = OmegaConf.to_container(OmegaConf.load("params.yaml"))
-    groups: dict[str, dict[Kind, list[Entry]]] = {}
+    groups: dict[str, dict[Settings, list[Entry]]] = {}
     for entry in map(read, params["experiments"]):
-        groups.setdefault(entry.card["content"], {}).setdefault(_kind(entry), []).append(entry)
-    data = [[compare(entries, apart=_apart(kind, kinds)) for kind, entries in kinds.items()] for kinds in groups.values()]
-    sections = [section for alike in data for section in alike]
-    context = {"data": data, "sections": sections, "thumbnails": _thumbnails(sections)}
+        groups.setdefault(entry.card["content"], {}).setdefault(_shared_settings(entry), []).append(entry)
+    data_sets = [
+        [compare(entries, distinction=_distinction(settings, group)) for settings, entries in group.items()]
+        for group in groups.values()
+    ]
+    comparisons = [comparison for group in data_sets for comparison in group]
+    context = {"data_sets": data_sets, "comparisons": comparisons, "thumbnails": _thumbnails(comparisons)}
     templates = _templates()
     texts = {name: templates.get_template(f"{name}.j2").render(context) for name in ("index.html", "leaderboard.md")}
     page = templates.get_template("experiment.html.j2")
-    for section in sections:
-        for entry in section.entries:
-            texts[f"experiments/{entry.name}.html"] = page.render(section=section, entry=entry)
+    for comparison in comparisons:
+        for entry in comparison.entries:
+            texts[f"experiments/{entry.name}.html"] = page.render(comparison=comparison, entry=entry)
     for path in (REPORTS / "experiments").glob("*.html"):
         if f"experiments/{path.name}" not in texts:
             path.unlink()
@@ -97,11 +111,11 @@ def main() -> None:
     print(f"report: {REPORTS / 'index.html'}")
 
 
-def compare(entries: Sequence[Entry], *, apart: Sequence[str] = ()) -> Section:
-    """Ranks experiments by their objective on the test part; what they reach and what they cost make the columns."""
+def compare(entries: Sequence[Entry], *, distinction: Sequence[str] = ()) -> Comparison:
+    """Ranks experiments by their objective on the test split. The columns are their scores and their costs."""
     metric, mode = _ranking(entries)
     sign = 1 if mode == "min" else -1
-    scores = {entry.name: entry.point(f"test/{metric}").value for entry in entries}
+    scores = {entry.name: entry.estimate(f"test/{metric}").value for entry in entries}
     ranked = sorted(entries, key=lambda entry: (scores[entry.name] is None, sign * (scores[entry.name] or 0)))
     modes: dict[str, str | None] = {metric: None}  # the objective stands first, and states its own
     for entry in ranked:
@@ -109,16 +123,16 @@ def compare(entries: Sequence[Entry], *, apart: Sequence[str] = ()) -> Section:
     modes[metric] = mode
     columns = []
     for name, better in modes.items():
-        columns.append(Column(words(name), better, number, [entry.point(f"test/{name}") for entry in ranked]))
+        columns.append(Column(words(name), better, number, [entry.estimate(f"test/{name}") for entry in ranked]))
     sizes = sorted({str(entry.config["data"].get("batch_size")) for entry in ranked})
     for label, name in {**COSTS, f"batch of {' or '.join(sizes)}, ms": "latency_batch_ms"}.items():
-        points = [entry.point(name) for entry in ranked]
-        columns.append(Column(label, "min", brief, [point if point.value else Point() for point in points]))
-    return Section(words(metric), ranked, [columns[0], *(column for column in columns[1:] if column.known)], apart)
+        estimates = [entry.estimate(name) for entry in ranked]
+        columns.append(Column(label, "min", brief, [one if one.value else Estimate() for one in estimates]))
+    return Comparison(words(metric), ranked, [columns[0], *(column for column in columns[1:] if column.values)], distinction)
 
 
-def _kind(entry: Entry) -> Kind:
-    """What experiments of the same data must share to be compared; of an evaluation, all but what a short table shows."""
+def _shared_settings(entry: Entry) -> Settings:
+    """What experiments on the same data must share to be compared. The headline of an evaluation only chooses columns."""
     config = entry.config
     evaluation = {key: value for key, value in config["evaluation"].items() if key != "headline"}
     kept = config["data"].get("keep") or {}
@@ -128,28 +142,29 @@ def _kind(entry: Entry) -> Kind:
     )
 
 
-def _apart(kind: Kind, kinds: Iterable[Kind]) -> list[str]:
-    """The settings in which a kind differs from the others of its evaluation and metric, as on a command line."""
-    alike = [other for other in kinds if all(dict(other)[key] == dict(kind)[key] for key in TITLE)]
-    return [f"{key}={value}" for key, value in sorted(kind - frozenset.intersection(*alike))]
+def _distinction(settings: Settings, group: Iterable[Settings]) -> list[str]:
+    """The settings that differ from those of other comparisons with the same title, as on a command line."""
+    same_title = [other for other in group if all(dict(other)[key] == dict(settings)[key] for key in TITLE)]
+    return [f"{key}={value}" for key, value in sorted(settings - frozenset.intersection(*same_title))]
 
 
 def _ranking(entries: Sequence[Entry]) -> tuple[str, str]:
-    """The metric by which experiments are ranked, and its better end: the objective, or what stands for it on the test part.
+    """The metric by which experiments are ranked, and its better end.
 
-    An objective that is of the training alone, such as its last step, has no value there; the first headline metric has.
+    It is the objective. An objective that only a training has, such as its last step, has no value on the test split; the first
+    headline metric with a better end takes its place.
     """
     objective = entries[0].config["objective"]
     metric = objective["metric"].partition("/")[2]
-    if not any(entry.point(f"test/{metric}").value is not None for entry in entries):
+    if not any(entry.estimate(f"test/{metric}").value is not None for entry in entries):
         for name, better in entries[0].config["evaluation"]["headline"].items():
             if better:
                 return name, better
     return metric, objective["mode"]
 
 
-def picture(path: Path, width: int | None = None) -> dict[str, Any]:
-    """The attributes of an img that holds a PNG as it is, or scaled down to a width as WebP."""
+def picture(path: Path, width: int | None = None) -> dict[str, str | int]:
+    """The attributes of an img that holds a PNG as it is, or a WebP that is at most `width` pixels wide."""
     kind, content = "png", path.read_bytes()
     with Image.open(path) as image:
         size = image.size
@@ -161,15 +176,17 @@ def picture(path: Path, width: int | None = None) -> dict[str, Any]:
     return {"src": f"data:image/{kind};base64,{b64encode(content).decode()}", "width": size[0], "height": size[1]}
 
 
-def _thumbnails(sections: Sequence[Section]) -> dict[Path, dict[str, Any]]:
-    """Small pictures of the figures, those of the best experiments first, while there is room."""
-    found: dict[Path, dict[str, Any]] = {}
-    for path in (path for section in sections for entry in section.entries for path in entry.figures):
+def _thumbnails(comparisons: Sequence[Comparison]) -> dict[Path, dict[str, str | int]]:
+    """Small pictures of the figures, those of the best experiments first, as many as fit into the index."""
+    thumbnails: dict[Path, dict[str, str | int]] = {}
+    size = 0
+    for path in (path for comparison in comparisons for entry in comparison.entries for path in entry.figures):
         small = picture(path, width=480)
-        if sum(len(other["src"]) for other in (small, *found.values())) > ROOM:
+        size += len(str(small["src"]))
+        if size > THUMBNAILS:
             break
-        found[path] = small
-    return found
+        thumbnails[path] = small
+    return thumbnails
 
 
 def _templates() -> jinja2.Environment:

@@ -1,4 +1,4 @@
-"""What the stages of one experiment left in results/."""
+"""The results of one experiment, as the stages wrote them to results/."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from src.runs.files import read_json
 from src.tracking import store, upload_state
 
 RESULTS = Path("results")
-ABOUT = ("study", "trial", "confirmed", "overrides", "nodes")  # of a best point, besides its values
+NOT_VALUES = ("study", "trial", "confirmed", "overrides", "nodes")  # keys of tuned.yaml that name no objective
 FILES = (
-    "card.json",
+    "inputs/card.json",
     "metrics.json",
     "evaluation/intervals.json",
     "evaluation/timings.json",
@@ -32,16 +32,22 @@ FILES = (
 UI = "http://127.0.0.1:5000"  # where `make ui` serves a local store
 
 
-class Point(NamedTuple):
-    """A value and the ends of its 95 % interval, where they are known."""
+class Estimate(NamedTuple):
+    """A value and its 95 % interval, where they are known."""
 
     value: float | None = None
-    ends: Sequence[float] | None = None
+    interval: Sequence[float] | None = None
 
 
 @dataclass(frozen=True)
 class Search:
-    """What the sweep stage left of one experiment: the best point, and how many trials ended in which state."""
+    """The search before a training.
+
+    Args:
+        best: objectives and overrides of the best trial, by name.
+        states: how many trials ended in which state.
+        link: to the study in MLflow.
+    """
 
     best: Mapping[str, Any]
     states: Mapping[str, int]
@@ -51,34 +57,45 @@ class Search:
 
 @dataclass(frozen=True)
 class Entry:
-    """What the stages left of one experiment."""
+    """The results of one experiment.
+
+    Args:
+        numbers: metrics and timings.
+        intervals: of the metrics, at 95 %.
+        progress: figures that the training drew, in their order.
+        link: to the run in MLflow.
+    """
 
     name: str
     description: str
     card: Mapping[str, Any]
     config: Mapping[str, Any]
-    numbers: Mapping[str, float]  # metrics and timings
+    numbers: Mapping[str, float]
     intervals: Mapping[str, Sequence[float]]
     epochs: Sequence[Mapping[str, str]]
     figures: Sequence[Path]
-    progress: Sequence[Path]  # figures that the training drew, in their order
-    link: str | None  # to the run in MLflow
+    progress: Sequence[Path]
+    link: str | None
     search: Search | None
 
-    def point(self, name: str) -> Point:
+    def estimate(self, name: str) -> Estimate:
         value = self.numbers.get(name, math.nan)
-        return Point(value, self.intervals.get(name)) if math.isfinite(value) else Point()
+        return Estimate(value, self.intervals.get(name)) if math.isfinite(value) else Estimate()
 
 
 def read(name: str) -> Entry:
-    """The results of one experiment, once its record is in the tracking store."""
+    """The results of one experiment. Waits until its record is in the tracking store.
+
+    Raises:
+        InputError: a stage has not run.
+    """
     folder = RESULTS / name
     missing = [file for file in (*FILES, "model/config.yaml", "learning.csv") if not (folder / file).is_file()]
     if missing:
         raise InputError(f"{folder}: expected the results of {name}; there is no {', '.join(missing)}. Run: dvc repro")
-    card, metrics, intervals, timings, judged, run = (read_json(folder / file) for file in FILES)
+    card, metrics, intervals, timings, settings, run = (read_json(folder / file) for file in FILES)
     config: Any = OmegaConf.to_container(OmegaConf.load(folder / "model/config.yaml"))
-    config |= judged  # the settings of an evaluation are no part of what was trained, whose file may state others
+    config |= settings  # of the evaluation; the model's own file may state those of an earlier one
     return Entry(
         name=name,
         description=_description(Path("conf/experiment") / f"{name}.yaml"),
@@ -90,22 +107,23 @@ def read(name: str) -> Entry:
         figures=sorted((folder / "figures").glob("*.png")),
         progress=sorted((folder / "figures" / "training").glob("*.png")),
         link=_link(_shipped(Path(run["folder"]))),
-        search=_search(folder / "search"),
+        search=_search(folder),
     )
 
 
-def _search(folder: Path) -> Search | None:
+def _search(results: Path) -> Search | None:
     """The search before a training; None where there was none."""
-    if not (folder / "best.yaml").is_file():
+    tuned, folder = results / "inputs" / "tuned.yaml", results / "search"
+    if not tuned.is_file():
         return None
-    best: Any = OmegaConf.to_container(OmegaConf.load(folder / "best.yaml"))
+    best: Any = OmegaConf.to_container(OmegaConf.load(tuned))
     confirmed = {"with fresh seeds": best["confirmed"]["mean"]} if "confirmed" in best else {}
     trials = csv.DictReader((folder / "trials.csv").read_text().splitlines())
     study = Path(read_json(folder / "run.json")["folder"])
     if study.is_dir():
         upload_state.settle(study)
     return Search(
-        best={**{key: value for key, value in best.items() if key not in ABOUT}, **confirmed, **best["overrides"]},
+        best={**{key: value for key, value in best.items() if key not in NOT_VALUES}, **confirmed, **best["overrides"]},
         states=Counter(row["state"].lower() for row in trials),
         figures=sorted((folder / "figures").glob("*.png")),
         link=_link(read_json(study / ".shipped.json")),

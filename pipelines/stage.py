@@ -1,62 +1,62 @@
 """One stage of one experiment, from its resolved file in build/: `python -m pipelines.stage train cnn`.
 
 A stage does what the verbs of src do, in the same run folder, and copies to results/ what the next stages and
-`dvc pull` need: nothing there depends on this machine or on the time, but for timings.json.
+`dvc pull` need. Nothing there depends on this machine or on the time, except timings.json.
 
-A stage whose pipeline was killed leaves, as it does for SIGTERM; the stage of the next one waits for it and goes on.
+A stage whose pipeline was killed ends as it does by SIGTERM. The stage of the next pipeline waits for it and continues.
 """
 
+import hashlib
 import math
-import os
 import shutil
-import signal
 import sys
-import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psutil
 from omegaconf import DictConfig, OmegaConf
 
+from pipelines import watchdog
+from pipelines.results import RESULTS
 from src.config import command_line, composition
 from src.errors import InputError
 from src.runs import identity
 from src.runs.files import read_json, write_atomic, write_json
-from src.runs.folder import Run
+from src.runs.folder import Run, choose
 
-RESULTS = Path("results")
-MARK = "DVC_STAGE"  # in the environment of whatever dvc runs
+if TYPE_CHECKING:  # heavy imports come after the configuration is known to be good
+    from src.config.assembly import Experiment
+
+EVALUATED = "evaluated.json"  # in the run folder: what its evaluation was made from
 
 
 def prepare(name: str) -> None:
-    """Prepares the data; leaves its card."""
+    """Prepares the data; writes their card."""
     from src.config import assembly
 
     config = load(name)
     prepared = assembly.prepare(config)
     assembly.complete(config, prepared)
-    write_json(RESULTS / name / "card.json", prepared.card)
+    write_json(_inputs(name) / "card.json", prepared.card)
 
 
 def sweep(name: str) -> None:
-    """Searches where params.yaml asks for it; leaves the best point in tuned/, or none, and what the search looked like."""
-    folder = RESULTS / name / "search"
+    """Searches; writes the best values for the training, and the table and the figures of the search."""
+    folder, tuned = RESULTS / name / "search", _inputs(name) / "tuned.yaml"
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    params: Any = OmegaConf.to_container(OmegaConf.load("params.yaml"))
-    settings = (params.get("sweeps") or {}).get(name)
-    if settings is None:
-        write_atomic(Path("tuned") / f"{name}.yaml", b"nodes: {}  # params.yaml asks for no search\n")
+    if _build(name).code.sweep is None:  # an experiment that is not listed
+        write_atomic(tuned, b"nodes: {}\n")
+        write_atomic(folder / "trials.csv", b"number,state\n")
         return
     import pandas as pd
 
-    from pipelines.sweep.__main__ import sweep
+    from pipelines.sweep.__main__ import sweep as search
 
-    study = sweep([f"+experiment={name}", *settings, "sweep.study=auto", "tracking.wait=0.0"])
+    params: Any = OmegaConf.to_container(OmegaConf.load("params.yaml"))
+    overrides = [f"+experiment={name}", *params["sweeps"][name], "sweep.study=auto", "tracking.wait=0.0"]
+    study = search(overrides, train=False)
     shutil.copytree(study / "figures", folder / "figures", ignore=shutil.ignore_patterns("timeline.png"))
-    shutil.copy(Path("tuned") / f"{name}.yaml", folder / "best.yaml")
+    shutil.copy(Path("tuned") / f"{name}.yaml", tuned)
     table = pd.read_csv(study / "trials.csv")
     own = [name for name in table if str(name).startswith(("number", "value", "params_", "state", "user_attrs_by_seed"))]
     write_atomic(folder / "trials.csv", table[own].to_csv(index=False).encode())
@@ -64,46 +64,42 @@ def sweep(name: str) -> None:
 
 
 def train(name: str) -> None:
-    """Trains, or finds the run trained; leaves its weights, configuration and validation metrics.
+    """Trains, or finds the run trained; writes its weights, configuration and validation metrics.
 
-    Where params.yaml names a cluster, a job trains the run, and the stage waits for it.
+    Where params.yaml names a cluster, a job trains the run, and the stage waits for it. The run is evaluated here too, where
+    everything is loaded already: the evaluate stage copies what it finds.
     """
     from src.config import assembly
     from src.train import launch
 
-    config = composition.tune(load(name))
+    config = load(name)
+    if _build(name).code.sweep is not None:
+        config = composition.tune(config, path=_inputs(name) / "tuned.yaml")
     chosen = OmegaConf.select(OmegaConf.load("params.yaml"), "cluster") or "none"
     if (cluster := composition.compose([f"cluster={chosen}"]).cluster) is not None:
         config.cluster = {**cluster, "wait": True}
-    run = launch(config, test=False, patience=math.inf)
-    folder = RESULTS / name / "model"
-    shutil.rmtree(folder, ignore_errors=True)
-    experiment = assembly.restore(run.folder)
-    experiment.learner.export(folder)
+    run = launch(config, test=False, timeout=math.inf)
+    model = _model(name)
+    shutil.rmtree(model, ignore_errors=True)
+    experiment = assembly.restore(run.folder, overrides=_place(name))
+    experiment.learner.export(model)
     kept = {key: value for key, value in experiment.config.items() if key not in ("paths", "tracking", "force", "resume")}
-    write_atomic(folder / "config.yaml", OmegaConf.to_yaml(kept).encode())
+    write_atomic(model / "config.yaml", OmegaConf.to_yaml(kept).encode())
     metrics = {key: value for key, value in read_json(run.metrics).items() if not key.startswith("test/")}
-    write_json(folder / "metrics.json", metrics)
+    write_json(model / "metrics.json", metrics)
+    if not _is_evaluated(name, run):
+        _evaluate(name, run, experiment)
 
 
 def evaluate(name: str) -> None:
-    """Evaluates the test part with the weights that train left; leaves predictions, numbers and figures."""
-    from src.config import assembly
+    """Evaluates the test split with the weights of the train stage; writes predictions, numbers and figures."""
     from src.evaluation.curves import table
-    from src.evaluation.final import evaluate_test
-    from src.tracking.record import Record
 
-    place = OmegaConf.to_container(load(name), resolve=False)
-    assert isinstance(place, dict)
-    model = RESULTS / name / "model"
-    experiment = assembly.restore(model, place={key: place[key] for key in ("paths", "tracking", *identity.EVALUATION)})
-    run = _run(experiment.config, experiment.prepared.card["content"])
-    with run.lock(patience=math.inf):
-        if not run.fitted:  # trained on another machine, and pulled from there
-            shutil.copytree(model, run.folder, dirs_exist_ok=True)
-        with Record.of(run, experiment.config, experiment.prepared.card) as record:
-            record.begin(device=experiment.learner.device)
-            evaluate_test(run, experiment, record)
+    run = _run(name)
+    if not _is_evaluated(name, run):
+        from src.config import assembly
+
+        _evaluate(name, run, assembly.restore(_model(name), overrides=_place(name)))
     folder = RESULTS / name / "evaluation"
     for old in (folder, RESULTS / name / "figures"):
         shutil.rmtree(old, ignore_errors=True)
@@ -120,46 +116,68 @@ def evaluate(name: str) -> None:
 
 def load(name: str) -> DictConfig:
     """The resolved file of an experiment, without what belongs to the pipeline alone."""
+    config = _build(name)
+    del config.code, config.sweep
+    config.tracking.wait = 0.0  # the upload continues beside the next stage; the report waits for it
+    return config
+
+
+def _build(name: str) -> DictConfig:
     path = Path("build") / f"{name}.yaml"
     if not path.is_file():
         raise InputError(f"{path}: expected the file that `dvc repro compose` writes; there is none.")
     config = OmegaConf.load(path)
     assert isinstance(config, DictConfig)
-    del config.code, config.sweep
-    config.tracking.wait = 0.0  # the courier goes on beside the next stage; the report waits for it
     return config
 
 
-def _run(config: Any, content: str) -> Run:
-    name = identity.run_id(config, content)
-    return Run(Path(config["paths"]["runs"]) / f"{config['name']}-{name}")
+def _place(name: str) -> dict[str, Any]:
+    """The parts of an experiment's configuration that its trained model does not decide."""
+    content: Any = OmegaConf.to_container(load(name), resolve=False)
+    return {key: content[key] for key in ("paths", "tracking", *identity.EVALUATION)}
 
 
-def _leave_with_pipeline() -> None:
-    """Watches the dvc that started this stage, and none where a user did.
-
-    DVC marks the environment of its stages, not its own: between it and this process there may be a shell, which lives on.
-    """
-    first, parent = psutil.Process(), psutil.Process().parent()
-    if MARK not in os.environ or parent is None:
-        return
-    while MARK in _environment(parent) and (above := parent.parent()):
-        first, parent = parent, above
-    started_by = parent.pid
-
-    def watch() -> None:
-        while first.is_running() and first.ppid() == started_by:  # an orphan has another parent
-            time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _inputs(name: str) -> Path:
+    """What the training takes besides its configuration: the card of the data, and the best values of a search."""
+    return RESULTS / name / "inputs"
 
 
-def _environment(process: psutil.Process) -> dict[str, str]:
-    try:
-        return process.environ()
-    except psutil.Error:
-        return {}
+def _model(name: str) -> Path:
+    return RESULTS / name / "model"
+
+
+def _run(name: str) -> Run:
+    """The run whose model the train stage wrote."""
+    config: Any = OmegaConf.to_container(OmegaConf.load(_model(name) / "config.yaml"))
+    content = read_json(_inputs(name) / "card.json")["content"]
+    return choose(Path(load(name).paths.runs), config["name"], identity.of(config, content).digest, force=False)
+
+
+def _evaluate(name: str, run: Run, experiment: "Experiment") -> None:
+    from src.evaluation.final import evaluate_test
+    from src.tracking.record import Record
+
+    with run.lock(timeout=math.inf):
+        if not run.fitted:  # trained on another machine, and pulled from there
+            shutil.copytree(_model(name), run.folder, dirs_exist_ok=True)
+        (run.folder / EVALUATED).unlink(missing_ok=True)
+        with Record.of(run, experiment.config, experiment.prepared.card) as record:
+            record.begin(device=experiment.learner.device)
+            evaluate_test(experiment, run, record)
+        write_json(run.folder / EVALUATED, {"digest": _evaluation_digest(name, run)})
+
+
+def _is_evaluated(name: str, run: Run) -> bool:
+    """Whether the run folder has the evaluation of these weights, by these settings and this code."""
+    return run.evaluated and read_json(run.folder / EVALUATED).get("digest") == _evaluation_digest(name, run)
+
+
+def _evaluation_digest(name: str, run: Run) -> str:
+    """What an evaluation was made from, and its metrics: another evaluation of the run may have replaced them."""
+    (weights,) = _model(name).glob("weights.*")
+    settings = {key: value for key, value in _place(name).items() if key in identity.EVALUATION}
+    code, digest = _build(name).code.evaluate, hashlib.sha256(weights.read_bytes()).hexdigest()
+    return identity.digest({"weights": digest, "settings": settings, "code": code, "metrics": read_json(run.metrics)})
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -168,7 +186,7 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError(
             f"expected one of {', '.join(stages)} and the name of an experiment; received {' '.join(arguments)!r}."
         )
-    _leave_with_pipeline()
+    watchdog.watch()
     stages[arguments[0]](arguments[1])
 
 

@@ -1,8 +1,8 @@
-"""Where a library must be helped: torchvision beside a build of torch that its compiled operators do not fit.
+"""Declares the operators of torchvision where they do not load, so that torchvision can be imported.
 
-PyPI's torchvision is built for CUDA. With a CPU build of torch its operators do not load, and its import fails, for it
-describes an operator that is not there ("operator torchvision::nms does not exist"). torchmetrics, and by it Lightning,
-imports torchvision wherever it is installed, so that nothing would train. Models and transforms need no such operator.
+PyPI's torchvision is built for CUDA. With a CPU build of torch its compiled operators do not load, and its import fails
+("operator torchvision::nms does not exist"). torchmetrics, and through it Lightning, imports torchvision wherever it is
+installed, so nothing would train. Models and transforms need no such operator.
 """
 
 import sys
@@ -11,15 +11,18 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
-DESCRIBED = ("nms", "qnms")  # the operators that torchvision describes at its import
+if TYPE_CHECKING:
+    from torch.library import Library
+
+OPERATORS = ("nms", "qnms")  # torchvision registers them at its import
 SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-_kept: list[Any] = []  # a library of operators is gone when nothing refers to it
+_libraries: list["Library"] = []  # torch drops a library of operators that nothing refers to
 
 
 class BeforeTorchvision(MetaPathFinder):
-    """Finds no module, but is asked before torchvision is imported by anybody, and declares what it lacks, once."""
+    """Finds no module. Python asks it before torchvision is imported, and it then declares what is missing, once."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -33,13 +36,13 @@ class BeforeTorchvision(MetaPathFinder):
 
 
 def help_libraries() -> None:
-    """Sees to it that torchvision can be imported later; imports nothing itself."""
+    """Lets torchvision be imported later; imports nothing itself."""
     if "torchvision" not in sys.modules:
         sys.meta_path.insert(0, BeforeTorchvision())
 
 
 def _operators_load(folders: Sequence[str]) -> bool:
-    import torch  # torchvision, which is about to be imported, does it as well
+    import torch  # torchvision, which is about to be imported, imports it as well
 
     compiled = [Path(folder) / f"_C{suffix}" for folder in folders for suffix in EXTENSION_SUFFIXES]
     for path in filter(Path.is_file, compiled):
@@ -55,6 +58,6 @@ def _declare() -> None:
     from torch.library import Library
 
     library = Library("torchvision", "DEF")
-    for name in DESCRIBED:
+    for name in OPERATORS:
         library.define(f"{name}{SIGNATURE}")
-    _kept.append(library)
+    _libraries.append(library)

@@ -1,4 +1,4 @@
-"""Any part of a run's data again: `python -m src.evaluate run=runs/cnn-1a2b3c4d split=test explanation=default`.
+"""Evaluates a run again, on any split: `python -m src.evaluate run=runs/cnn-1a2b3c4d split=test explanation=default`.
 
 Settings of the evaluation can differ from the run's own: `evaluation.top_k=5`.
 """
@@ -6,7 +6,6 @@ Settings of the evaluation can differ from the run's own: `evaluation.top_k=5`.
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -16,28 +15,29 @@ from src.runs import identity
 
 
 def evaluate(run: Path, split: str, analyses: Mapping[str, str], settings: Sequence[str] = ()) -> None:
-    """Evaluates a part with the run's best weights; writes predictions, figures and numbers, and prints them.
+    """Evaluates a split with the run's best weights; writes predictions, figures and numbers, and prints the numbers.
 
-    The test part's files are the run's own; those of another part go into a folder of its name.
+    The files of the test split are the run's own; those of another split go into a folder of its name.
 
     Args:
-        analyses: options of conf by their group, where they are not to be the run's own.
-        settings: of the evaluation, `evaluation.KEY=VALUE` each, where they are not to be the run's own.
+        analyses: options of conf by their group, in place of the run's own.
+        settings: `evaluation.KEY=VALUE` each, in place of the run's own.
     """
     if split not in ("train", "val", "test"):
         raise InputError(f"split={split}: expected train, val or test.")
     if not run.is_dir():
         raise InputError(f"run={run}: expected the folder of a run; there is none. `ls runs` shows the runs.")
-    composed: Any = OmegaConf.to_container(composition.compose([f"{key}={option}" for key, option in analyses.items()]))
+    chosen = composition.compose([f"{key}={option}" for key, option in analyses.items()])
+    nodes = OmegaConf.merge(OmegaConf.masked_copy(chosen, [*analyses]), OmegaConf.from_dotlist([*settings]))
+    overrides = OmegaConf.to_container(nodes)  # its interpolations resolve in the run's configuration
+    assert isinstance(overrides, dict)
     from src.config import assembly
-    from src.evaluation import core
-    from src.evaluation.analysis import analyse
+    from src.evaluation import scoring
 
-    other: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(settings)))
-    experiment = assembly.restore(run, place={**{key: composed[key] for key in analyses}, **other})
+    experiment = assembly.restore(run, overrides={str(key): node for key, node in overrides.items()})
     folder = run if split == "test" else run / split
-    result = analyse(experiment, core.evaluate(experiment, split, folder), folder)
-    core.save(result, folder, experiment)
+    result = scoring.analyse(experiment, scoring.evaluate(experiment, split, folder), folder)
+    scoring.save(experiment, result, folder)
     rows = {}
     for name, value in result.metrics.items():
         low, high = result.intervals.get(name, (None, None))
@@ -47,12 +47,14 @@ def evaluate(run: Path, split: str, analyses: Mapping[str, str], settings: Seque
 
 
 def main(arguments: Sequence[str]) -> int:
+    """Evaluates what a command line names; gives the exit code."""
+
     def work() -> None:
         settings = [argument for argument in arguments if argument.startswith("evaluation.")]
         rest = [argument for argument in arguments if argument not in settings]
-        given = command_line.keywords(rest, run=None, split="test", **dict.fromkeys(identity.ANALYSES, ""))
-        analyses = {group: given[group] for group in identity.ANALYSES if given[group]}
-        evaluate(Path(given["run"]), given["split"], analyses, settings)
+        values = command_line.keywords(rest, run=None, split="test", **dict.fromkeys(identity.ANALYSES, ""))
+        analyses = {group: values[group] for group in identity.ANALYSES if values[group]}
+        evaluate(Path(values["run"]), values["split"], analyses, settings)
 
     return command_line.guard(work)
 

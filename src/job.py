@@ -12,19 +12,19 @@ from src.launch.submission import Submission
 from src.runs.folder import Run
 from src.train import train
 
-WAIT = 60.0  # seconds for the record to reach the store: what goes on beside a job is ended with it
+WAIT = 60.0  # seconds for the record to reach the store: SLURM ends what a job leaves behind
 
 
 def main(folder: Path) -> int:
-    """Trains the run if this is the first process, and beside it if not."""
-    os.environ.update(slurm.place(os.environ))
+    """Trains the run in the first process of the job, and takes part in its training in the others."""
+    os.environ.update(slurm.torch_environment(os.environ))
     if rendezvous.rank() > 0:
         for number in (signal.SIGTERM, signal.SIGUSR1):  # every process of a job gets them; the first one decides
             signal.signal(number, signal.SIG_IGN)
         return worker.main()
 
     def work() -> None:
-        config, test, code = Submission(Run(folder)).order()
+        config, test, code = Submission(Run(folder)).load()
         config.tracking.wait = max(config.tracking.wait, WAIT)
         train(config, test=test, code=code)
 

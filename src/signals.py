@@ -1,7 +1,7 @@
-"""Signals that ask a command to leave: at once, or where its work can be saved.
+"""Signals that ask a command to stop: at once, or where its work can be saved.
 
-SIGINT is a person; SIGTERM and SIGUSR1 are a scheduler or a machine that is about to go. A signal that is ignored when a
-command starts, as SIGINT is in a shell's background, stays ignored.
+SIGINT comes from a person; SIGTERM and SIGUSR1 come from a scheduler, or a machine that shuts down. A signal that is ignored
+when a command starts, as SIGINT is in a shell's background, stays ignored.
 """
 
 import os
@@ -10,17 +10,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Self
+from typing import Self
 
 LEAVING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Preempted(KeyboardInterrupt):
-    """The machine is wanted back. Whatever lets an interrupt through lets this through."""
+    """A scheduler wants the machine back. It is handled wherever an interrupt is."""
 
 
 def leave(number: int) -> None:
-    """Raises what a signal means."""
+    """Raises the exception of a signal."""
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise Preempted(signal.Signals(number).name)
@@ -32,31 +32,31 @@ def name(error: BaseException) -> str:
 
 
 @contextmanager
-def heard() -> Iterator[None]:
-    """Each of the signals ends the block at once, as an interrupt does."""
+def interrupting() -> Iterator[None]:
+    """A block that each of the signals ends at once, as an interrupt does."""
     with _handling(lambda number, frame: leave(number)):
         yield
 
 
 @contextmanager
 def ignored() -> Iterator[None]:
-    """For what is short and must be whole."""
+    """A block that no signal interrupts; it must be short."""
     with _handling(signal.SIG_IGN):
         yield
 
 
 class Postponed:
-    """A block in which the first signal only sets `number`; the block looks at it where it can be left.
+    """A block in which the first signal only sets `number`; the block reads it where it can stop.
 
-    A second SIGINT ends it at once. A signal that the block never looked at counts when it is over.
+    A second SIGINT ends the block at once. A signal that the block never read is raised at its end.
 
     Args:
-        say: whether to tell the user that the signal has been heard.
+        announce: whether to tell the user that the signal has come.
     """
 
-    def __init__(self, *, say: bool = True):
+    def __init__(self, *, announce: bool = True):
         self.number = 0  # of the signal, 0 before one came
-        self._say = say
+        self._announce = announce
 
     def __enter__(self) -> Self:
         self._block = _handling(self._note)
@@ -71,7 +71,7 @@ class Postponed:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.number and number == signal.SIGINT:
             leave(number)
-        if self._say and not self.number:
+        if self._announce and not self.number:
             hint = "; again leaves at once" if number == signal.SIGINT else ""
             text = f"{signal.Signals(number).name}: saving before the next block of steps{hint}.\n"
             os.write(2, text.encode())  # a handler may come in the middle of a print
@@ -79,16 +79,16 @@ class Postponed:
 
 
 @contextmanager
-def _handling(handler: Callable[[int, FrameType | None], Any] | signal.Handlers) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # Python hears signals in the main thread alone
+def _handling(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # Python handles signals in the main thread only
         yield
         return
     before = {number: signal.getsignal(number) for number in LEAVING}
-    heeded = [number for number, old in before.items() if old not in (signal.SIG_IGN, None)]
+    handled = [number for number, old in before.items() if old not in (signal.SIG_IGN, None)]
     try:
-        for number in heeded:
+        for number in handled:
             signal.signal(number, handler)
         yield
     finally:
-        for number in heeded:
+        for number in handled:
             signal.signal(number, before[number])

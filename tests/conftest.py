@@ -2,11 +2,17 @@
 
 import os
 import signal
+import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # nets are tiny here: two threads would mostly wait for each other
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells have it for what they start in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if sys.dont_write_bytecode:  # tests start many commands, which would each compile all that they import
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -33,14 +39,48 @@ settings.load_profile("athanor")
 # Tests of whole commands take longest. They begin first, so that at the end no process waits long for another.
 LONGEST = (
     "test_slurm.py",
-    "test_bad_input.py",
+    "test_failures.py",
     "test_train.py",
+    "test_reuse.py",
     "test_kills.py",
     "test_sweep.py",
     "test_rank.py",
     "test_dvc.py",
     "test_chaos.py",
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--budget", type=float, help="seconds that the tests may take; the slowest ones are printed beside it")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("budget") is not None:
+        config.pluginmanager.register(Budget(config.getoption("budget")), "budget")
+
+
+class Budget:
+    """Prints the ten slowest tests, and the whole time beside what it may be. No test fails by it.
+
+    Args:
+        seconds: that the tests may take, from the start of pytest.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.durations: defaultdict[str, float] = defaultdict(float)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.durations[report.nodeid] += report.duration  # set-up, call and tear-down; of all processes, in the one that prints
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        taken = time.time() - psutil.Process().create_time()
+        terminalreporter.section("time")
+        for name in sorted(self.durations, key=self.durations.__getitem__, reverse=True)[:10]:
+            terminalreporter.line(f"{self.durations[name]:7.1f} s  {name}")
+        text = f"{taken:7.1f} s  in all, of a budget of {self.seconds:.0f} s"
+        over = taken - self.seconds
+        terminalreporter.line(f"{text}: {over:.0f} s over it" if over > 0 else text, red=over > 0)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -44,8 +44,8 @@ def two_nodes() -> Iterator[Sequence[Node]]:
     require(os.geteuid() == 0 and shutil.which("ip"), "needs root and ip: apt-get install iproute2")
     number = os.getpid() % 1_000_000  # an interface's name has 15 characters at most
     nodes = [Node(f"athanor-{number}-{n}", f"ath{number}n{n}", f"10.77.0.{n + 1}") for n in (0, 1)]
-    made = subprocess.run(["ip", "netns", "add", nodes[0].name], capture_output=True, text=True, check=False)
-    require(made.returncode == 0, f"this machine does not let its root make network namespaces: {made.stderr.strip()}")
+    added = subprocess.run(["ip", "netns", "add", nodes[0].name], capture_output=True, text=True, check=False)
+    require(added.returncode == 0, f"this machine does not let its root make network namespaces: {added.stderr.strip()}")
     try:
         _ip("netns", "add", nodes[1].name)
         ends = [["name", node.interface, "netns", node.name] for node in nodes]

@@ -26,7 +26,7 @@ class Weights(Callback):
         path.write_text(hashlib.sha256(text).hexdigest())
 
 
-class Meetings(Callback):
+class Sums(Callback):
     """Leaves in the run folder how often the processes have added their gradients up."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Meetings(Callback):
         model.register_comm_hook(None, counted)
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
-        (Path(trainer.default_root_dir) / f"meetings-{trainer.global_rank}.txt").write_text(str(self.count))
+        (Path(trainer.default_root_dir) / f"sums-{trainer.global_rank}.txt").write_text(str(self.count))
 
 
 class Slow(Callback):

@@ -5,8 +5,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.forkserver import ROOT, Popen
+
+Stream = int | IO[str] | None
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -35,11 +38,48 @@ def commit(folder: Path, *, first: bool = False) -> None:
     run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@t.invalid", "commit", "-qm", "state")
 
 
-def run(folder: Path, *command: str, code: int = 0, **extra: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command in the folder as a user would, and expects its exit code."""
-    done = subprocess.run(command, cwd=folder, env=environment(**extra), capture_output=True, text=True, check=False)
-    assert done.returncode == code, f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
-    return done
+def run(folder: Path, *command: str, code: int = 0, fresh: bool = False, **extra: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command in the folder as a user would, and expects its exit code.
+
+    Args:
+        fresh: see `start`.
+    """
+    process = start(folder, *command, fresh=fresh, **extra)
+    with process:
+        output, errors = process.communicate()
+    assert process.returncode == code, f"{command} ended with {process.returncode}:\n{output}\n{errors}"
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+def start(
+    folder: Path,
+    *command: str,
+    fresh: bool = False,
+    stdin: Stream = None,
+    stdout: Stream = subprocess.PIPE,
+    stderr: Stream = subprocess.PIPE,
+    new_session: bool = False,
+    **extra: str,
+) -> subprocess.Popen[str]:
+    """A command in the folder, in the background.
+
+    Args:
+        fresh: whether it must be an interpreter that imports everything itself. Otherwise one that runs a module of this
+            checkout, which PYTHONPATH then names, is forked (see `tests.forkserver`).
+        new_session: whether it leads a session and a process group of its own.
+        extra: variables of its environment.
+    """
+    kind = subprocess.Popen if fresh else Popen
+    return kind(
+        command,
+        cwd=folder,
+        env=environment(**extra),
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        text=True,
+        start_new_session=new_session,
+    )
 
 
 def repro(folder: Path, *arguments: str) -> set[str]:

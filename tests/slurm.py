@@ -15,7 +15,7 @@ import psutil
 from tests.servers import free_port, require
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
-PATIENCE = 240  # seconds for the nodes to be ready, and for everything to end
+TIMEOUT = 240  # seconds for the nodes to be ready, and for everything to end
 
 
 @contextmanager
@@ -91,7 +91,7 @@ def _start(folder: Path, nodes: int) -> None:
     ask(environment, "slurmctld")
     for number in range(1, nodes + 1):
         ask(environment, "slurmd", "-N", f"node{number}")
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + TIMEOUT
     while ask(environment, "sinfo", "-h", "-t", "idle", "-o", "%D") != str(nodes):
         assert time.monotonic() < until, (folder / "slurmctld.log").read_text()
         time.sleep(0.2)
@@ -110,7 +110,7 @@ def _stop(folder: Path) -> None:
     for process in psutil.wait_procs(ours, timeout=5)[1]:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(ours, timeout=PATIENCE)
+    psutil.wait_procs(ours, timeout=TIMEOUT)
 
 
 def _belongs(process: psutil.Process, folder: Path) -> bool:

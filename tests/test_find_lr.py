@@ -10,7 +10,7 @@ import pytest
 from src import find_lr
 from src.config import assembly, command_line, composition
 from src.errors import InputError
-from src.evaluation import core
+from src.evaluation import scoring
 from src.evaluation.rates import STEEPEST, TENTH
 from src.protocols import NullSink
 from tests.repository import ROOT, run
@@ -26,16 +26,16 @@ def find(digits, project, capsys):
         place = f"paths.prepared={digits[1].folder.parent}"
         find_lr.find(command_line.configure([*SMALL, place, *overrides, find_lr.GROUP]))
         *rows, last = capsys.readouterr().out.splitlines()
-        said: dict[str, Any] = dict(re.split(r" {2,}", row.strip(), maxsplit=1) for row in rows)
-        proposals = {name: value if "ended" in name else float(value) for name, value in said.items()}
+        printed: dict[str, Any] = dict(re.split(r" {2,}", row.strip(), maxsplit=1) for row in rows)
+        proposals = {name: value if "ended" in name else float(value) for name, value in printed.items()}
         return proposals, pd.read_csv(project / last.removeprefix("rates: ") / "rates.csv")
 
     return search
 
 
 def test_the_command_leaves_a_figure_and_a_table_and_no_run(project):
-    said = run(project, "python", "-m", "src.find_lr", *SMALL, "finder.steps=60", PYTHONPATH=str(ROOT)).stdout
-    *rows, last = said.splitlines()
+    printed = run(project, "python", "-m", "src.find_lr", *SMALL, "finder.steps=60", PYTHONPATH=str(ROOT)).stdout
+    *rows, last = printed.splitlines()
     assert [row[2:].split("  ")[0] for row in rows] == [STEEPEST, TENTH, "the search ended"]
     folder = project / last.removeprefix("rates: ")
     assert folder.parent == project / "rates"
@@ -56,15 +56,15 @@ def test_the_proposals_train_well_and_rates_ten_times_as_large_do_not(find, digi
         experiment = assembly.build(config, digits[1])
         (place := project / str(rate)).mkdir()
         experiment.learner.fit(experiment.data, folder=place, sink=NullSink())
-        return core.evaluate(experiment, "val").metrics["val/accuracy"]
+        return scoring.evaluate(experiment, "val").metrics["val/accuracy"]
 
     assert set(proposals) >= {STEEPEST, TENTH}
     for name in (STEEPEST, TENTH):
         assert 0.03 < proposals[name] < 3, name
-    found = {rate: accuracy(rate) for rate in (proposals[TENTH], 10 * proposals[TENTH], 10 * proposals[STEEPEST])}
-    well, *others = found.values()
-    assert well > 0.85, found
-    assert max(others) < 0.7, found
+    accuracies = {rate: accuracy(rate) for rate in (proposals[TENTH], 10 * proposals[TENTH], 10 * proposals[STEEPEST])}
+    well, *others = accuracies.values()
+    assert well > 0.85, accuracies
+    assert max(others) < 0.7, accuracies
 
 
 def test_the_same_search_finds_the_same_in_the_same_folder(find, project):
@@ -128,12 +128,12 @@ def test_what_has_no_rate_to_be_found_is_refused(digits, project, overrides, mes
 
 def test_its_keys_are_shown_with_the_others(project):
     for flags in (["+experiment=cnn", "--cfg", "job"], ["--cfg", "job", "finder.steps=100"], ["--cfg", "job"]):
-        said = run(project, "python", "-m", "src.find_lr", *flags, PYTHONPATH=str(ROOT)).stdout
-        assert "\nfinder:\n  steps: 100\n" in said
+        printed = run(project, "python", "-m", "src.find_lr", *flags, PYTHONPATH=str(ROOT)).stdout
+        assert "\nfinder:\n  steps: 100\n" in printed
 
 
 def test_a_run_to_be_trained_further_is_refused(project):
     (project / "runs/cnn-1").mkdir(parents=True)
     (project / "runs/cnn-1/config.yaml").write_text("name: cnn\nresume: null\n")
-    said = run(project, "python", "-m", "src.find_lr", "resume=runs/cnn-1", code=2, PYTHONPATH=str(ROOT)).stderr
-    assert "error: find_lr: expected a training from the start; received resume=... Leave it out." in said
+    printed = run(project, "python", "-m", "src.find_lr", "resume=runs/cnn-1", code=2, PYTHONPATH=str(ROOT)).stderr
+    assert "error: find_lr: expected a training from the start; received resume=... Leave it out." in printed

@@ -1,4 +1,4 @@
-"""Losses beside torch's own, and what they say of an example that is met, missed or not to be counted."""
+"""Losses, compared with torch's own and with values by hand."""
 
 import re
 
@@ -16,29 +16,29 @@ def example(*shape: int, classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
     return logits, torch.randint(classes, shape, generator=generator)
 
 
-def over(target: torch.Tensor, classes: int = 3) -> torch.Tensor:
+def one_hot_mask(target: torch.Tensor, classes: int = 3) -> torch.Tensor:
     return one_hot(target, classes).movedim(-1, 1).bool()
 
 
 def test_cross_entropy_is_torchs():
     logits, target = example(4, 6, 5)
-    found = losses.pixel_cross_entropy(logits.log_softmax(dim=1), over(target))
+    loss = losses.pixel_cross_entropy(logits.log_softmax(dim=1), one_hot_mask(target))
     expected = cross_entropy(logits, target, reduction="none").mean(dim=(1, 2))
-    assert torch.allclose(found, expected)
+    assert torch.allclose(loss, expected)
 
 
 def test_a_factor_for_each_class():
     logits, target = example(4, 6, 5)
     weight = torch.tensor([2.0, 0.0, 0.5])
-    found = losses.pixel_cross_entropy(logits.log_softmax(dim=1), over(target), weight)
+    loss = losses.pixel_cross_entropy(logits.log_softmax(dim=1), one_hot_mask(target), weight)
     expected = cross_entropy(logits, target, weight=weight, reduction="none").mean(dim=(1, 2))
-    assert torch.allclose(found, expected)
+    assert torch.allclose(loss, expected)
 
 
 @pytest.mark.parametrize("factors", [[], [1.0, -1.0]])
-def test_factors_that_cannot_be_are_refused(factors):
+def test_impossible_factors_are_refused(factors):
     with pytest.raises(
-        ValueError, match=rf"task\.class_weights: expected factors from 0; received {re.escape(str(factors))}\."
+        ValueError, match=rf"task\.class_weights: expected a factor of at least 0 .*; received {re.escape(str(factors))}\."
     ):
         losses.weights(factors, key="task.class_weights")
     assert losses.weights(None, key="task.class_weights") is None
@@ -46,19 +46,19 @@ def test_factors_that_cannot_be_are_refused(factors):
 
 def test_pixels_without_a_class_do_not_count():
     logits, target = example(2, 4, 4)
-    truth = over(target)
+    truth = one_hot_mask(target)
     truth[:, :, 2:] = False
-    found = losses.pixel_cross_entropy(logits.log_softmax(dim=1), truth)
-    assert torch.allclose(found, losses.pixel_cross_entropy(logits[:, :, :2].log_softmax(dim=1), over(target[:, :2])))
+    loss = losses.pixel_cross_entropy(logits.log_softmax(dim=1), truth)
+    assert torch.allclose(loss, losses.pixel_cross_entropy(logits[:, :, :2].log_softmax(dim=1), one_hot_mask(target[:, :2])))
     assert losses.pixel_cross_entropy(logits.log_softmax(dim=1), torch.zeros_like(truth)).tolist() == [0, 0]
 
 
-def test_dice_of_what_is_met_and_of_what_is_missed():
+def test_dice_of_correct_and_of_wrong_predictions():
     _, target = example(2, 6, 6)
-    truth = over(target)
+    truth = one_hot_mask(target)
     assert torch.allclose(losses.soft_dice(truth.float(), truth), torch.zeros(2))
-    missed = losses.soft_dice(truth.roll(1, dims=1).float(), truth)
-    assert ((missed > 0.9) & (missed < 1)).all()
+    wrong = losses.soft_dice(truth.roll(1, dims=1).float(), truth)
+    assert ((wrong > 0.9) & (wrong < 1)).all()
 
 
 def test_dice_by_hand():
@@ -68,11 +68,11 @@ def test_dice_by_hand():
     assert losses.soft_dice(probability, truth).item() == pytest.approx(1 - (first + second) / 2)
 
 
-def test_a_class_that_an_example_lacks_is_met_where_nothing_is_said_to_be_of_it():
+def test_a_class_that_an_example_lacks_is_correct_where_nothing_is_predicted_as_it():
     truth = torch.zeros(2, 2, 3, 3, dtype=torch.bool)
     truth[:, 0] = True
     probability = truth.float()
     probability[1, :, 0] = torch.tensor([0.0, 1.0]).view(2, 1)
-    met, missed = losses.soft_dice(probability, truth).tolist()
-    assert met == 0
-    assert missed == pytest.approx(1 - ((2 * 6 + 1) / (6 + 9 + 1) + 1 / (3 + 1)) / 2)
+    correct, wrong = losses.soft_dice(probability, truth).tolist()
+    assert correct == 0
+    assert wrong == pytest.approx(1 - ((2 * 6 + 1) / (6 + 9 + 1) + 1 / (3 + 1)) / 2)

@@ -42,7 +42,7 @@ def test_confusion(case):
 @given(labels())
 def test_scores_from_a_confusion(case):
     target, prediction, classes = case
-    found = metrics.from_confusion(metrics.confusion(target, prediction, classes))
+    scores = metrics.from_confusion(metrics.confusion(target, prediction, classes))
     present = np.unique(target)  # a class without examples is left out of the means
     scored = {"labels": range(classes), "average": None}
     each = (
@@ -58,15 +58,15 @@ def test_scores_from_a_confusion(case):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about classes that are predicted and not there
         balanced = reference.balanced_accuracy_score(target, prediction)
-    assert found["accuracy"] == pytest.approx(reference.accuracy_score(target, prediction))
-    assert found["balanced_accuracy"] == pytest.approx(balanced)
+    assert scores["accuracy"] == pytest.approx(reference.accuracy_score(target, prediction))
+    assert scores["balanced_accuracy"] == pytest.approx(balanced)
     for i, name in enumerate(("precision", "recall", "f1")):
-        assert found[name] == pytest.approx(each[i], nan_ok=True)
-        assert found[f"{name}_macro"] == pytest.approx(mean[i])
+        assert scores[name] == pytest.approx(each[i], nan_ok=True)
+        assert scores[f"{name}_macro"] == pytest.approx(mean[i])
 
 
 @given(st.lists(labels(), min_size=1, max_size=4))
-def test_many_confusions_at_once_are_each_by_itself(cases):
+def test_many_confusions_are_scored_independently(cases):
     counts = [metrics.confusion(target, prediction, 7) for target, prediction, _ in cases]
     together = metrics.from_confusion(np.stack(counts))
     for i, one in enumerate(counts):
@@ -82,7 +82,7 @@ def test_log_losses(case):
     assert losses.mean() == pytest.approx(reference.log_loss(target, probability, labels=range(probability.shape[1])))
 
 
-def test_a_log_loss_is_finite_where_the_right_class_is_ruled_out():
+def test_a_log_loss_is_finite_where_the_true_class_has_probability_zero():
     assert metrics.log_losses(np.array([0]), np.array([[0.0, 1.0]])) == pytest.approx([-np.log(1e-12)])
 
 
@@ -90,12 +90,12 @@ def test_a_log_loss_is_finite_where_the_right_class_is_ruled_out():
 def test_top_k(case, k):
     target, probability = case
     classes = probability.shape[1]
-    found = metrics.in_top_k(target, probability, k)
-    assert set(found) <= {0.0, 1.0}
+    hits = metrics.in_top_k(target, probability, k)
+    assert set(hits) <= {0.0, 1.0}
     if k >= classes:
-        assert found.all()
+        assert hits.all()
     elif classes > 2:  # for two, scikit-learn expects the second column alone
-        assert found.mean() == pytest.approx(reference.top_k_accuracy_score(target, probability, k=k, labels=range(classes)))
+        assert hits.mean() == pytest.approx(reference.top_k_accuracy_score(target, probability, k=k, labels=range(classes)))
 
 
 def test_top_k_breaks_ties_by_order():
@@ -104,43 +104,43 @@ def test_top_k_breaks_ties_by_order():
     assert metrics.in_top_k(np.array([0, 1]), probability, 1).tolist() == [1, 1]
 
 
-def two_classes(*stated: tuple[float, bool]) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions of class 0, each with how sure it is of it and whether it is right."""
-    sure = np.array([value for value, _ in stated])
-    return np.array([0 if right else 1 for _, right in stated]), np.stack([sure, 1 - sure], axis=1)
+def two_classes(*predictions: tuple[float, bool]) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions of class 0, each with its confidence and whether it is correct."""
+    confidence = np.array([value for value, _ in predictions])
+    return np.array([0 if correct else 1 for _, correct in predictions]), np.stack([confidence, 1 - confidence], axis=1)
 
 
 @pytest.mark.parametrize(
-    ("stated", "expected"),
+    ("predictions", "expected"),
     [
         ([(1.0, True)] * 4, 0.0),
         ([(1.0, False)] * 4, 1.0),
-        ([(0.75, True)] * 3 + [(0.75, False)], 0.0),  # 75 % stated, 75 % right
+        ([(0.75, True)] * 3 + [(0.75, False)], 0.0),  # confidence 75 %, accuracy 75 %
         ([(0.95, True), (0.95, False)], 0.45),
         ([(0.55, True), (0.55, True), (0.95, True), (0.95, False)], 0.5 * 0.45 + 0.5 * 0.45),
         ([(0.55, True), (0.95, True), (0.95, True), (0.95, False)], 0.25 * 0.45 + 0.75 * (0.95 - 2 / 3)),
-        ([(0.62, True), (0.68, False)], 0.15),  # in one bin: 65 % stated, 50 % right
+        ([(0.62, True), (0.68, False)], 0.15),  # in one bin: confidence 65 %, accuracy 50 %
     ],
 )
-def test_calibration_error_by_hand(stated, expected):
-    assert metrics.calibration_error(*two_classes(*stated)) == pytest.approx(expected)
+def test_calibration_error_by_hand(predictions, expected):
+    assert metrics.calibration_error(*two_classes(*predictions)) == pytest.approx(expected)
 
 
 def test_calibration_bins_by_hand():
-    stated, correct, count = metrics.calibration_bins(*two_classes((0.62, True), (0.68, False), (0.9, True), (1.0, True)))
-    assert stated == pytest.approx([0.65, 0.95])
-    assert correct == pytest.approx([0.5, 1.0])
+    confidence, accuracy, count = metrics.calibration_bins(*two_classes((0.62, True), (0.68, False), (0.9, True), (1.0, True)))
+    assert confidence == pytest.approx([0.65, 0.95])
+    assert accuracy == pytest.approx([0.5, 1.0])
     assert count.tolist() == [2, 2]
 
 
 @given(probabilities(), st.integers(1, 20))
 def test_calibration_bins_hold_every_example(case, bins):
     target, probability = case
-    stated, correct, count = metrics.calibration_bins(target, probability, bins)
+    confidence, accuracy, count = metrics.calibration_bins(target, probability, bins)
     assert count.sum() == len(target)
     assert count.min() > 0
-    assert (stated * count).sum() == pytest.approx(probability.max(axis=1).sum())
-    assert (correct * count).sum() == pytest.approx((probability.argmax(axis=1) == target).sum())
+    assert (confidence * count).sum() == pytest.approx(probability.max(axis=1).sum())
+    assert (accuracy * count).sum() == pytest.approx((probability.argmax(axis=1) == target).sum())
     assert 0 <= metrics.calibration_error(target, probability, bins) <= 1
 
 
@@ -167,7 +167,7 @@ def test_the_frechet_distance_with_fewer_examples_than_features():
     assert metrics.frechet_distance(one, other) == pytest.approx(expected, rel=1e-4)
 
 
-def test_precision_and_recall_of_what_was_made():
+def test_precision_and_recall_of_generated_examples():
     rng = np.random.default_rng(0)
     real = np.concatenate([rng.normal(size=(200, 2)), rng.normal(size=(200, 2)) + 50])
     one_mode = rng.normal(size=(300, 2)) * 0.5
@@ -192,7 +192,7 @@ def test_the_area_under_the_curve_is_that_of_scikit_learn():
     rng = np.random.default_rng(0)
     target = rng.integers(0, 2, 200)
     score = (0.3 * target + rng.random(200)).round(1)  # many are equal
-    drawn = rng.integers(0, 4, (20, 200))
-    expected = [reference.roc_auc_score(target, score, sample_weight=row) for row in drawn]
-    assert metrics.auroc(target, score, drawn) == pytest.approx(expected)
-    assert np.isnan(metrics.auroc(np.zeros(200), score, drawn)).all()
+    repeats = rng.integers(0, 4, (20, 200))
+    expected = [reference.roc_auc_score(target, score, sample_weight=row) for row in repeats]
+    assert metrics.auroc(target, score, repeats) == pytest.approx(expected)
+    assert np.isnan(metrics.auroc(np.zeros(200), score, repeats)).all()

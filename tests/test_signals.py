@@ -26,13 +26,13 @@ def come(number: int) -> None:
 
 @pytest.mark.parametrize("number", PREEMPTING)
 def test_a_scheduler_preempts_at_once(number):
-    with pytest.raises(signals.Preempted) as caught, signals.heard():
+    with pytest.raises(signals.Preempted) as caught, signals.interrupting():
         come(number)
     assert signals.name(caught.value) == number.name
 
 
 def test_a_person_interrupts_at_once():
-    with pytest.raises(KeyboardInterrupt) as caught, signals.heard():
+    with pytest.raises(KeyboardInterrupt) as caught, signals.interrupting():
         come(signal.SIGINT)
     assert not isinstance(caught.value, signals.Preempted)
     assert signals.name(caught.value) == "SIGINT"
@@ -90,7 +90,7 @@ def test_a_scheduler_may_repeat_itself():
 def test_what_is_ignored_stays_ignored():
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        with signals.heard(), signals.Postponed() as asked:
+        with signals.interrupting(), signals.Postponed() as asked:
             come(signal.SIGTERM)
             assert asked.number == 0
     finally:
@@ -100,7 +100,7 @@ def test_what_is_ignored_stays_ignored():
 def test_what_must_be_whole_is_not_disturbed():
     before = [signal.getsignal(number) for number in signals.LEAVING]
     outlived = []
-    with signals.heard(), signals.ignored():
+    with signals.interrupting(), signals.ignored():
         for number in signals.LEAVING:
             come(number)
             outlived.append(number)
@@ -109,16 +109,16 @@ def test_what_must_be_whole_is_not_disturbed():
 
 
 def test_another_thread_leaves_the_handlers_alone():
-    found = []
+    handlers = []
 
     def work():
-        with signals.heard(), signals.Postponed() as asked:
-            found.append((signal.getsignal(signal.SIGTERM), asked.number))
+        with signals.interrupting(), signals.Postponed() as asked:
+            handlers.append((signal.getsignal(signal.SIGTERM), asked.number))
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert found == [(signal.getsignal(signal.SIGTERM), 0)]
+    assert handlers == [(signal.getsignal(signal.SIGTERM), 0)]
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,18 @@
 """A task that src knows nothing of: how bright is an image? It holds the seam of Task and Evaluation open."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
+from src.config.assembly import Experiment
 from src.data.base import Data
-from src.evaluation.core import bootstrap, interval
-from src.evaluation.style import axes
+from src.evaluation.base import Evaluation, Scores
+from src.evaluation.plotting import axes
+from src.evaluation.resampling import bootstrap, interval
 from src.protocols import Batch, Outcome
 from src.tasks.base import Task
 
@@ -32,21 +34,23 @@ class Brightness(Task):
         return {"brightness": self.model(input), "true": torch.mean(input.flatten(1), dim=1)}
 
 
-class Distances:
+class Distances(Evaluation):
     """The mean distance from the true brightness."""
 
-    def __init__(self, *, data: Data, headline: Sequence[str]):
-        self.headline = tuple(headline)
+    def __init__(self, *, data: Data, headline: Mapping[str, str | None]):
+        super().__init__(headline=headline)
 
     def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]:
         return {"target": outputs["true"], "prediction": outputs["brightness"][:, 0]}
 
-    def scores(self, table: pd.DataFrame) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    def scores(self, table: pd.DataFrame) -> Scores:
         distance = (table["target"] - table["prediction"]).abs().to_numpy()
-        return {"distance": distance.mean()}, {"distance": interval(bootstrap(len(distance)) @ distance / len(distance))}
+        return Scores(
+            {"distance": distance.mean()}, {"distance": interval(bootstrap(len(distance)) @ distance / len(distance))}
+        )
 
-    def figures(self, table: pd.DataFrame, experiment: Any) -> Mapping[str, Any]:
+    def figures(self, experiment: Experiment, table: pd.DataFrame) -> Mapping[str, Figure]:
         figure, ax = axes()
         ax.scatter(table["target"], table["prediction"], s=6)
-        ax.set(xlabel="true", ylabel="said", title="Brightness")
+        ax.set(xlabel="true", ylabel="predicted", title="Brightness")
         return {"brightness": figure}

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines import marked
+from pipelines import generated_text
 from pipelines.gallery import rows
 from pipelines.gallery.table import markdown
 from src.config import command_line
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str]) -> None:
         case ["measure", name]:
             rows.find(name).measure()
         case ["table"]:
-            marked.replace(PAGE, "gallery", markdown(rows.read()))
+            generated_text.replace(PAGE, "gallery", markdown(rows.read()))
         case _:
             raise InputError(f"expected `measure` and the name of a row, or `table`; received {' '.join(arguments)!r}.")
 

@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipelines.formatting import brief, number, words
 from pipelines.gallery.rows import COMMAND, Row, mean
-from pipelines.wording import brief, number, words
 
 
 def markdown(rows: Sequence[Row]) -> str:

@@ -1,6 +1,6 @@
 """An Optuna search: `python -m pipelines.sweep +experiment=cnn +sweep=cnn sweep.n_trials=40 sweep.workers=2`.
 
-The same command again goes on, and so does the same command on another machine with the same storage.
+The same command again continues the search. On another machine with the same storage it takes part in it.
 """
 
 import sys
@@ -13,45 +13,51 @@ from optuna.pruners import NopPruner
 
 from pipelines.sweep import best, check
 from pipelines.sweep.confirm import confirm
+from pipelines.sweep.pool import TrialPool
 from pipelines.sweep.search import Search
-from pipelines.sweep.setup import Setup, named
-from pipelines.sweep.slots import Slots
+from pipelines.sweep.setup import Setup, trial_name
 from src.config import command_line
 from src.errors import InputError
 from src.runs import locks
 from src.tracking.upload_state import SEARCHING
 
 
-def sweep(arguments: Sequence[str]) -> Path:
-    """Searches, or goes on with a search; gives the study's folder."""
-    setup = Setup.of(list(arguments))
-    slots = Slots.of(setup)
+def sweep(arguments: Sequence[str], *, train: bool = True) -> Path:
+    """Searches, or continues a search; returns the study's folder.
+
+    Args:
+        train: whether the best trials become finished runs here; else the next command with their configurations finishes them.
+    """
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    setup = Setup.of(arguments)
+    pool = TrialPool.of(setup)
     worker = setup.worker()
-    if worker.several and not isinstance(worker.study.pruner, NopPruner):
-        print("sweep: several objectives are weighed against each other, so no trial is pruned.", file=sys.stderr)
+    if worker.multi_objective and not isinstance(worker.study.pruner, NopPruner):
+        print("sweep: several objectives are optimized together, so no trial is pruned.", file=sys.stderr)
     if setup.sweep["dry_run"] or all(trial.datetime_start is None for trial in worker.trials()):
-        check.points(setup, slots)
+        check.extremes(setup, pool)
     if setup.sweep["dry_run"]:
         return setup.folder
-    keeper = best.Keeper(setup, worker)
+    checkpoints = best.BestCheckpoints(setup, worker)
     with locks.shared(setup.folder / SEARCHING), setup.record() as record:
-        record.begin(device=f"{slots.count} slots of {slots.threads} threads")
+        record.begin(device=f"{pool.slots} slots of {pool.threads} threads")
         Search(
             worker=worker,
-            slots=slots,
-            order=lambda trial: setup.order(setup.space.suggest(trial), named(trial.number), threads=slots.threads),
-            ended=keeper.ended,
+            pool=pool,
+            spec=lambda trial: setup.trial_spec(setup.space.suggest(trial), trial_name(trial.number), threads=pool.threads),
+            ended=checkpoints.trial_ended,
             max_failures=int(setup.sweep["max_failures"]),
         ).run()
-        confirmed = confirm(setup, worker, slots)
-        best.summarise(setup, worker, record, confirmed or {})
-    best.finish(setup, worker, confirmed)
+        confirmed = confirm(setup, worker, pool)
+        best.record_study(setup, worker, record, confirmed or {})
+    if confirmed is not None:
+        best.write_tuned(setup, worker, confirmed)
+    best.make_runs(setup, worker, train=train)
     return setup.folder
 
 
 def main(arguments: Sequence[str]) -> int:
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     command_line.environment()
     flags = [argument for argument in arguments if argument.startswith("-") and not argument.startswith("--config-dir")]
 

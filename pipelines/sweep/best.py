@@ -1,16 +1,16 @@
-"""The best points of a search: their weights are kept, they become runs like any other, and tuned/ says what they are."""
+"""The best trials of a search: their checkpoints are kept, they become runs like any other, and tuned/ names their values."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial
 
-from pipelines.sweep.setup import Setup, named
+from pipelines.sweep.confirm import Confirmation
+from pipelines.sweep.setup import Setup, trial_name
 from pipelines.sweep.study import Worker
 from src.config import checks, command_line
 from src.errors import InUse, RunFailed
@@ -22,108 +22,127 @@ from src.tracking.record import Record
 TUNED = Path("tuned")
 
 
-class Keeper:
-    """Keeps the weights of the best trials of a study, and removes the others' as soon as they are none of them."""
+class BestCheckpoints:
+    """Keeps the checkpoints of the best trials of a study, and removes the others when their trials have ended."""
 
     def __init__(self, setup: Setup, worker: Worker):
         self._setup, self._worker = setup, worker
-        self._kept = self._best()
+        self._best = self._ranked()
         for trial in worker.trials():
-            if trial.state.is_finished() and trial.number not in self._kept:
+            if trial.state.is_finished() and trial.number not in self._best:
                 self._remove(trial.number)
 
-    def ended(self, number: int) -> None:
-        """Looks at the weights again after a trial has ended."""
-        best = self._best()
-        for other in (self._kept | {number}) - best:
+    def trial_ended(self, number: int) -> None:
+        """Removes the checkpoints that are no longer among the best after a trial has ended."""
+        best = self._ranked()
+        for other in (self._best | {number}) - best:
             self._remove(other)
-        self._kept = best
+        self._best = best
 
-    def _best(self) -> set[int]:
+    def _ranked(self) -> set[int]:
         return {trial.number for trial in self._worker.ranked()[: max(1, self._setup.sweep["keep"])]}
 
     def _remove(self, number: int) -> None:
-        for folder in (named(number), f"{named(number)}-seed-*"):
+        for folder in (trial_name(number), f"{trial_name(number)}-seed-*"):
             for path in self._setup.folder.glob(f"{folder}/*.ckpt*"):
                 path.unlink(missing_ok=True)
 
 
-def finish(setup: Setup, worker: Worker, confirmed: Mapping[int, Mapping[str, Any]] | None) -> None:
-    """Makes runs of the best trials, from the weights that they have, and writes tuned/NAME.yaml.
+def write_tuned(setup: Setup, worker: Worker, confirmed: Mapping[int, Confirmation]) -> None:
+    """Writes tuned/NAME.yaml: the overrides of the best trial, and the nodes of the configuration that they make.
 
     Args:
-        confirmed: what trials reached with fresh seeds, the best first; None where another worker writes tuned/NAME.yaml.
-    """
-    from src.train import train
+        confirmed: what trials reached with fresh seeds, by number, the best first; empty where the search has one seed.
 
-    found = worker.ranked()
-    if not found:
-        reasons = [trial.user_attrs["reason"] for trial in worker.trials() if "reason" in trial.user_attrs]
-        raise RunFailed(
-            f"expected a trial that comes to its end; none of the {len(worker.trials())} did"
-            + (f", the last for this: {reasons[-1]}" if reasons else "")
-            + ". Change the space, and name another study (sweep.study=...)."
-        )
-    if confirmed is not None:
-        first = next(iter(confirmed), found[0].number)
-        _write(setup, worker.trials()[first], confirmed.get(first, {}))
-    for trial in found[: setup.sweep["keep"]]:
-        config = setup.config(setup.space.values(trial.params))
-        name = identity.run_id(config, setup.prepared.card["content"])
-        run = choose(Path(config["paths"]["runs"]), config["name"], name, force=False)
+    Raises:
+        RunFailed: no trial came to its end.
+    """
+    trial = worker.trial(next(iter(confirmed), _first(worker).number))
+    overrides = setup.space.overrides(trial.params)
+    composed = setup.composed(overrides)
+    nodes = {key: composed[key] if (checks.CONF / key).is_dir() else value for key, value in overrides.items()}
+    content = {"study": setup.sweep["study"], "trial": trial.number, **_values(setup, trial)}
+    if confirmed:
+        best = confirmed[trial.number]
+        content["confirmed"] = {"mean": best.mean, "sd": best.sd, "seeds": [*best.seeds]}
+    path = TUNED / f"{setup.base.name}.yaml"
+    write_atomic(path, OmegaConf.to_yaml(OmegaConf.create({**content, "overrides": overrides, "nodes": nodes})).encode())
+    print(f"best trial: {path}; `tuned=true` trains with its values")
+
+
+def make_runs(setup: Setup, worker: Worker, *, train: bool) -> None:
+    """Makes runs of the best trials from the checkpoints that they have.
+
+    Args:
+        train: whether the runs are evaluated, recorded and packaged too; else the next command with their configurations does.
+
+    Raises:
+        RunFailed: no trial came to its end.
+    """
+    from src.train import train as finish
+
+    _first(worker)
+    for trial in worker.ranked()[: setup.sweep["keep"]]:
+        config = setup.config(setup.space.overrides(trial.params))
+        digest = identity.of(config, setup.prepared.card["content"]).digest
+        run = choose(Path(config["paths"]["runs"]), config["name"], digest, force=False)
+        print(f"trial {trial.number}: {_shown(_values(setup, trial))}")
         try:
             with run.lock():
                 if not run.fitted and not run.last.is_file():
-                    _copy(setup.folder / named(trial.number), run)
-            print(f"trial {trial.number}: {_shown(_values(setup, trial))}")
-            train(OmegaConf.create(config))
+                    _copy(setup.folder / trial_name(trial.number), run)
+            if train:
+                finish(OmegaConf.create(config))
         except InUse:
             print(f"trial {trial.number}: another worker makes its run.")
 
 
-def summarise(setup: Setup, worker: Worker, record: Record, confirmed: Mapping[int, Mapping[str, Any]]) -> None:
-    """Gives the study's record its figures, its table of trials and its best values."""
+def record_study(setup: Setup, worker: Worker, record: Record, confirmed: Mapping[int, Confirmation]) -> None:
+    """Adds the figures, the table of trials and the best values to the study's record.
+
+    Args:
+        confirmed: what trials reached with fresh seeds, by number, the best first.
+    """
     from pipelines.sweep.figures import draw
 
-    Keeper(setup, worker)  # of several workers, each has looked after the trials that ended with it
-    found = worker.ranked()
+    BestCheckpoints(setup, worker)  # each of several workers has looked after the trials that ended with it
     for path in draw(worker.study, setup.folder / "figures", worker.objectives):
         record.artifact(path, "figures")
     table = setup.folder / "trials.csv"
     write_atomic(table, worker.study.trials_dataframe(multi_index=False).to_csv(index=False).encode())
     record.artifact(table)
     for number, one in confirmed.items():
-        print(f"trial {number} with {len(one['seeds'])} fresh seeds: {one['metric']} {one['mean']:.4f} (sd {one['sd']:.4f})")
-    if not found:
+        print(f"trial {number} with {len(one.seeds)} fresh seeds: {one.metric} {one.mean:.4f} (sd {one.sd:.4f})")
+    ranked = worker.ranked()
+    if not ranked:
         return
-    if worker.several:
-        rows = {f"trial {trial.number}": _shown(_values(setup, trial)) for trial in worker.front()}
-        print(command_line.table(rows, f"The {len(rows)} points that no other one beats in every objective:"))
-    best = worker.trials()[next(iter(confirmed), found[0].number)]
+    if worker.multi_objective:
+        rows = {f"trial {trial.number}": _shown(_values(setup, trial)) for trial in worker.pareto_front()}
+        print(command_line.table(rows, f"The Pareto front, {len(rows)} trials that no other one beats in every objective:"))
+    best = worker.trial(next(iter(confirmed), ranked[0].number))
     record.log({f"best/{name}": value for name, value in _values(setup, best).items()}, len(worker.trials()), 0)
     record.tag("best.trial", str(best.number))
     if confirmed:
         first = confirmed[best.number]
-        record.log({f"confirmed/{first['metric']}": first["mean"]}, len(worker.trials()), 0)
+        record.log({f"confirmed/{first.metric}": first.mean}, len(worker.trials()), 0)
         record.artifact(setup.folder / "confirm" / "confirmed.json")
 
 
-def _write(setup: Setup, trial: FrozenTrial, confirmed: Mapping[str, Any]) -> None:
-    """Writes the best overrides, and the nodes of the configuration that they make."""
-    values = setup.space.values(trial.params)
-    chosen = setup.open(values)
-    nodes = {key: chosen[key] if (checks.CONF / key).is_dir() else value for key, value in values.items()}
-    content = {
-        "study": setup.sweep["study"],
-        "trial": trial.number,
-        **_values(setup, trial),
-        **({"confirmed": {key: confirmed[key] for key in ("mean", "sd", "seeds")}} if confirmed else {}),
-        "overrides": values,
-        "nodes": nodes,
-    }
-    name = str(setup.base.name)
-    write_atomic(TUNED / f"{name}.yaml", OmegaConf.to_yaml(OmegaConf.create(content)).encode())
-    print(f"best point: {TUNED / name}.yaml; `tuned=true` trains with it")
+def _first(worker: Worker) -> FrozenTrial:
+    """The best trial.
+
+    Raises:
+        RunFailed: no trial came to its end.
+    """
+    ranked = worker.ranked()
+    if not ranked:
+        reasons = [trial.user_attrs["reason"] for trial in worker.trials() if "reason" in trial.user_attrs]
+        raise RunFailed(
+            f"expected a trial that comes to its end; none of the {len(worker.trials())} did"
+            + (f", the last for this: {reasons[-1]}" if reasons else "")
+            + ". Change the space, and name another study (sweep.study=...)."
+        )
+    return ranked[0]
 
 
 def _values(setup: Setup, trial: FrozenTrial) -> dict[str, float]:
@@ -136,7 +155,7 @@ def _shown(values: Mapping[str, float]) -> str:
 
 
 def _copy(folder: Path, run: Run) -> None:
-    """Gives a run the training that a trial has done; last.ckpt comes last, for it is what a run goes on from."""
+    """Gives a run the training of a trial. last.ckpt comes last, because a run that has one continues from it."""
     for name in ("metrics.jsonl", "best.ckpt", "last.ckpt"):
         if (folder / name).is_file():
             shutil.copy(folder / name, run.folder / name)

@@ -1,66 +1,83 @@
-"""The best points of a search over seeds, trained with seeds that had no part in choosing them."""
+"""The best trials of a search over several seeds, trained again with fresh seeds."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
-from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from pipelines.sweep.setup import Setup, named
-from pipelines.sweep.slots import Slots
+from pipelines.sweep.objectives import sign
+from pipelines.sweep.pool import TrialPool
+from pipelines.sweep.setup import Setup, trial_name
 from pipelines.sweep.study import Worker
 from src.errors import InUse, RunFailed
 from src.runs.files import write_json
 from src.runs.folder import Run
 
 
-def confirm(setup: Setup, worker: Worker, slots: Slots) -> dict[int, dict[str, Any]] | None:
-    """What the best trials reach with fresh seeds, by their numbers, the best first; empty where one seed is all.
+@dataclass(frozen=True)
+class Confirmation:
+    """What a trial reached with fresh seeds.
 
-    None while another worker trains them: the best point is then that worker's to name.
+    Args:
+        metric: the first objective.
+        mean: over the seeds.
+        sd: the standard deviation.
+    """
 
-    The best of many noisy values is better than it will ever be again; with fresh seeds it is not.
+    metric: str
+    mean: float
+    sd: float
+    seeds: Sequence[int]
+    by_seed: Sequence[float]
+
+
+def confirm(setup: Setup, worker: Worker, pool: TrialPool) -> dict[int, Confirmation] | None:
+    """Trains the best trials with seeds that had no part in choosing them.
+
+    The best of many noisy values is too good: it is partly luck. The values with fresh seeds are not.
+
+    Returns:
+        By the numbers of the trials, the best first. Empty where the search has one seed. None while another worker trains
+        them: that worker names the best trial.
 
     Raises:
         RunFailed: a training with a fresh seed did not come to its end.
     """
     if setup.sweep["seeds"] == 1:
         return {}
-    chosen = worker.ranked()[: max(1, setup.sweep["keep"])]
+    best = worker.ranked()[: max(1, setup.sweep["keep"])]
     try:
         with Run(setup.folder / "confirm").lock():
-            found = _train(setup, slots, chosen)
-            write_json(setup.folder / "confirm" / "confirmed.json", {str(number): one for number, one in found.items()})
+            confirmations = _train(setup, pool, best)
+            content = {str(number): asdict(one) for number, one in confirmations.items()}
+            write_json(setup.folder / "confirm" / "confirmed.json", content)
     except InUse:
-        print("sweep: another worker trains the best points with fresh seeds, and names the best one when it has.")
+        print("sweep: another worker trains the best trials with fresh seeds. It will name the best one.")
         return None
-    first = worker.objectives[0]
-    return dict(sorted(found.items(), key=lambda item: -first.sign * item[1]["mean"]))
+    first = sign(worker.objectives[0])
+    return dict(sorted(confirmations.items(), key=lambda item: -first * item[1].mean))
 
 
-def _train(setup: Setup, slots: Slots, chosen: list[FrozenTrial]) -> dict[int, dict[str, Any]]:
+def _train(setup: Setup, pool: TrialPool, trials: Sequence[FrozenTrial]) -> dict[int, Confirmation]:
     seeds = [seed + len(setup.seeds) for seed in setup.seeds]
-    orders = [
-        setup.order(setup.space.values(trial.params), named(trial.number), threads=slots.threads, seeds=seeds)
-        for trial in chosen
+    specs = [
+        setup.trial_spec(setup.space.overrides(trial.params), trial_name(trial.number), threads=pool.threads, seeds=seeds)
+        for trial in trials
     ]
-    found = {}
+    confirmations = {}
     try:
-        for place, end in slots.each(orders):
-            number = chosen[place].number
-            if end.state == "infeasible":  # which no seed that chose it has shown
-                print(f"trial {number} does not stand a fresh seed: {end.reason}")
+        for index, result in pool.run_all(specs):
+            number = trials[index].number
+            if result.state == "infeasible":  # which no seed has shown before
+                print(f"trial {number} fails with a fresh seed: {result.reason}")
                 continue
-            if end.state != "complete":
-                raise RunFailed(f"trial {number} ended with a fresh seed ({', '.join(map(str, seeds))}): {end.reason}")
-            found[number] = {
-                "metric": setup.objectives[0].metric,
-                "mean": fmean(end.by_seed),
-                "sd": stdev(end.by_seed),
-                "seeds": seeds,
-                "by_seed": list(end.by_seed),
-            }
+            if result.state != "complete":
+                raise RunFailed(f"trial {number} ended with a fresh seed ({', '.join(map(str, seeds))}): {result.reason}")
+            mean, sd = fmean(result.by_seed), stdev(result.by_seed)
+            confirmations[number] = Confirmation(setup.objectives[0].metric, mean, sd, seeds, list(result.by_seed))
     finally:
-        list(slots.stop())
-    return found
+        pool.kill_all()
+    return confirmations

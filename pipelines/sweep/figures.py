@@ -1,4 +1,4 @@
-"""What a search looked like: pictures of a study, drawn by Optuna."""
+"""Figures of a study, drawn by Optuna."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ import optuna
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from pipelines.sweep.objectives import Objective
-from src.evaluation import core
+from src.evaluation.plotting import write
+from src.protocols import Objective
 
 WIDTH, HEIGHT = 7.5, 4.2  # inches
 SLICE = 3.2  # inches, of each parameter
 
 
 def draw(study: Study, folder: Path, objectives: Sequence[Objective]) -> list[Path]:
-    """Draws history, importances, slices, parallel coordinates, learning curves, front and timeline; gives their paths.
+    """Draws history, importances, slices, parallel coordinates, learning curves, Pareto front and timeline.
 
-    Of several objectives each has its own, under its name.
+    With several objectives, each has its own figures, under its name.
+
+    Returns:
+        The paths of the figures.
     """
     complete = [trial for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
     written = []
@@ -30,18 +33,18 @@ def draw(study: Study, folder: Path, objectives: Sequence[Objective]) -> list[Pa
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         warnings.filterwarnings("ignore", category=UserWarning, module="optuna")
         for name, plot in _plots(study, complete, objectives):
-            made: Any = plot()
-            figure = (made if hasattr(made, "figure") else made.flat[0]).figure
+            axes = plot()  # one, or an array of them
+            figure = (axes if hasattr(axes, "figure") else axes.flat[0]).figure
             params = len(complete[0].params) if complete else 1
             figure.set_size_inches(max(WIDTH, SLICE * params) if name.startswith("slices") else WIDTH, HEIGHT)
-            written.append(core.draw(figure, folder / f"{name}.png"))
+            written.append(write(figure, folder / f"{name}.png"))
     return written
 
 
 def _plots(
-    study: Study, complete: list[FrozenTrial], objectives: Sequence[Objective]
+    study: Study, complete: Sequence[FrozenTrial], objectives: Sequence[Objective]
 ) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """The pictures that these trials give, and the functions that draw them."""
+    """The names of the figures that these trials allow, and the functions that draw them."""
     from optuna.visualization import matplotlib as plots
 
     if not complete:

@@ -1,41 +1,26 @@
-"""What a search looks for: the task's own objective, or several that are weighed against each other."""
+"""What a search optimizes: the task's own objective, or several."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from src.errors import InputError
+from src.protocols import Objective
 
 
-@dataclass(frozen=True)
-class Objective:
-    """A metric, and the end of it that is wanted: max or min."""
-
-    metric: str
-    mode: str
-
-    @property
-    def sign(self) -> int:
-        """1 where more is better, -1 where less is."""
-        return 1 if self.mode == "max" else -1
-
-
-def objectives(listed: Sequence[Mapping[str, Any]] | None, own: Mapping[str, Any]) -> tuple[Objective, ...]:
+def objectives(listed: Sequence[Mapping[str, Any]] | None, own: Mapping[str, str]) -> tuple[Objective, ...]:
     """The objectives of a search.
 
     Args:
-        listed: of the sweep; None for the task's own.
-        own: of the task.
+        listed: those of the sweep; None for the task's own.
+        own: the task's.
 
     Raises:
         InputError: an entry that is not a metric with a mode.
     """
-    if listed is None:
-        listed = [own]
     found = []
-    for entry in listed:
+    for entry in [own] if listed is None else listed:
         if not isinstance(entry, Mapping) or entry.keys() != {"metric", "mode"} or entry["mode"] not in ("max", "min"):
             raise InputError(
                 "sweep.objectives: expected entries such as {metric: val/accuracy, mode: max} or {metric: flops, mode: min}; "
@@ -43,5 +28,10 @@ def objectives(listed: Sequence[Mapping[str, Any]] | None, own: Mapping[str, Any
             )
         found.append(Objective(**entry))
     if not found or len({one.metric for one in found}) < len(found):
-        raise InputError(f"sweep.objectives: expected one or more different metrics; received {[*listed]}.")
+        raise InputError(f"sweep.objectives: expected one or more different metrics; received {listed}.")
     return tuple(found)
+
+
+def sign(objective: Objective) -> int:
+    """1 if more is better, -1 if less is."""
+    return 1 if objective.mode == "max" else -1

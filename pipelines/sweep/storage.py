@@ -1,4 +1,4 @@
-"""Where a study lies: an Optuna journal in its folder, or PostgreSQL; and the lock over what is counted in it."""
+"""Where a study is stored: an Optuna journal in its folder, or PostgreSQL; and the lock under which trials are counted."""
 
 from __future__ import annotations
 
@@ -14,30 +14,48 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
 
 from src.errors import InputError
-from src.runs.locks import alone
+from src.runs.locks import mutex
 from src.tracking.journal import mend
 
+Lock = Callable[[], AbstractContextManager[None]]
 
-def open_storage(url: str | None, folder: Path, name: str) -> tuple[BaseStorage, Callable[[], AbstractContextManager[None]]]:
-    """The storage, and a lock over whatever is counted in it."""
+
+def open_storage(url: str | None, folder: Path, name: str) -> tuple[BaseStorage, Lock]:
+    """The storage of a study, and the lock under which its trials are counted.
+
+    Args:
+        url: of a PostgreSQL database; None for a journal in the folder.
+        folder: of the study.
+        name: of the study.
+
+    Raises:
+        InputError: a journal that is damaged or none, or a database that cannot be used.
+    """
     if url is None:
-        path = folder / "study.journal"
-        lock = Mending(path)
-        try:
-            storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
-            lock.acquire()
-            json.loads((path.read_bytes().splitlines() or [b"{}"])[-1])  # Optuna takes it for one that is being written
-            lock.release()
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{path}: expected the journal of an Optuna study; this is none, or damaged ({error!r}). Move it away, or "
-                "name another study (sweep.study=...)."
-            ) from error
-        return storage, lambda: alone(folder / ".claim")
+        return _journal(folder / "study.journal"), lambda: mutex(folder / ".claim")
     if not url.startswith("postgresql"):
         raise InputError(
             f"sweep.storage={url}: expected null, for a journal in the study's folder, or postgresql+psycopg://user@host/database."
         )
+    return _postgresql(url, name)
+
+
+def _journal(path: Path) -> BaseStorage:
+    lock = JournalLock(path)
+    try:
+        storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+        lock.acquire()
+        json.loads((path.read_bytes().splitlines() or [b"{}"])[-1])  # Optuna would wait for the rest of a damaged line
+        lock.release()
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: expected the journal of an Optuna study; this file is damaged, or none ({error!r}). Move it away, or "
+            "name another study (sweep.study=...)."
+        ) from error
+    return storage
+
+
+def _postgresql(url: str, name: str) -> tuple[BaseStorage, Lock]:
     import sqlalchemy
 
     engine = sqlalchemy.create_engine(url, pool_pre_ping=True)
@@ -60,8 +78,8 @@ def open_storage(url: str | None, folder: Path, name: str) -> tuple[BaseStorage,
         raise InputError(f"sweep.storage: {engine.url.render_as_string()} cannot be used: {first}") from error
 
 
-class Mending(BaseJournalFileLock):
-    """The lock of a journal file, which dies with its holder; it cuts off a line that a killed writer left torn."""
+class JournalLock(BaseJournalFileLock):
+    """The lock of a journal file. It dies with its holder, and removes an incomplete last line that a killed writer left."""
 
     def __init__(self, path: Path):
         self._path = path

@@ -1,44 +1,47 @@
-"""From a configuration to the objects of one experiment. In src the only caller of Hydra's instantiate."""
+"""From a configuration to the objects of one experiment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import composition
+from src.config.instantiation import make
 from src.data import store
 from src.data.base import Data
 from src.data.store import Prepared
-from src.errors import InputError, Stop
+from src.errors import InputError
 from src.protocols import Learner, Objective
 from src.runs import identity
 
-# keys of data that concern its preparation alone
-PREPARING = ("dataset", "root", "size", "channels", "tile", "stride", "labels", "parts", "count")
+if TYPE_CHECKING:
+    from src.data.augmentation import Augmentation
+    from src.evaluation.base import Analysis, Evaluation
+
+# keys of data that only its preparation reads
+PREPARING = ("dataset", "root", "size", "channels", "tile", "stride", "labels", "splits", "count")
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What train, evaluate and the record share: one experiment, assembled.
+    """One experiment, assembled.
 
     Args:
         config: resolved, as a plain container.
-        augmentation: what changes the training examples, None for nothing.
-        analyses: what else is looked at once a part is evaluated, by the key of the configuration.
+        augmentation: changes the training examples; None for nothing.
+        analyses: of an evaluated split, by the key of the configuration.
     """
 
     config: Mapping[str, Any]
     prepared: Prepared
     data: Data
     learner: Learner
-    evaluation: Any
-    augmentation: Any = None
-    analyses: Mapping[str, Any] = field(default_factory=dict)
+    evaluation: "Evaluation"
+    augmentation: "Augmentation | None" = None
+    analyses: Mapping[str, "Analysis"] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -46,9 +49,9 @@ class Experiment:
 
 
 def prepare(config: DictConfig) -> Prepared:
-    """The prepared data set that the configuration names; made when it is not there yet."""
+    """The prepared data set of a configuration. It is prepared first where it does not exist yet."""
     dataset = plain(config, "data.dataset")
-    source = _make(dataset["source"], "data.dataset.source")
+    source = make(dataset["source"], "data.dataset.source")
     code = identity.code([*identity.targets(dataset["source"]), "src.data.store.prepare"])
     key = identity.digest({"dataset": dataset, "state": source.state(), "code": code})[:8]
     folder = Path(plain(config, "paths.prepared")) / f"{dataset['name']}-{key}"
@@ -60,36 +63,36 @@ def complete(config: DictConfig, prepared: Prepared) -> DictConfig:
     """The configuration resolved, with the data's own facts filled in or checked, and the machine's precision chosen."""
     resolved = composition.resolve(config, facts=prepared.facts)
     if OmegaConf.select(resolved, "trainer.precision") == "auto":
-        import torch  # seconds of import, for this value alone
+        import torch  # it takes seconds, which only this value needs
 
         from src.optimization import hardware
 
         with torch.device("meta"):  # its layers without their weights
-            network = _make(plain(resolved, "model"), "model")
+            network = make(plain(resolved, "model"), "model")
         resolved.trainer.precision = hardware.precision(resolved.trainer.accelerator, network)
-    content: Any = OmegaConf.to_container(resolved)
+    content = composition.container(resolved)
     if (node := _pretrained(content)) is not None:
         resolved.pretrained.content = _weights(content, node)[1]
     return resolved
 
 
 def build(config: DictConfig, prepared: Prepared, *, begin: bool = True) -> Experiment:
-    """The objects that a resolved configuration describes, the network with the weights that a training begins with.
+    """The objects of a resolved configuration; the network has the weights that a training begins with.
 
     Args:
-        begin: whether `pretrained` is looked at; what is loaded afterwards would take the place of its weights.
+        begin: whether to load the `pretrained` weights; False where others are loaded afterwards.
     """
-    content: Any = OmegaConf.to_container(config)
-    data = _make({key: value for key, value in content["data"].items() if key not in PREPARING}, "data", prepared=prepared)
-    evaluation = _make(content["evaluation"], "evaluation", data=data)
+    content = composition.container(config)
+    data = make({key: value for key, value in content["data"].items() if key not in PREPARING}, "data", prepared=prepared)
+    evaluation = make(content["evaluation"], "evaluation", data=data)
     augmentation = _with_steps(content.get("augmentation"), "augmentation")
-    analyses = {key: made for key in identity.ANALYSES if (made := _with_steps(content.get(key), key))}
-    learner = _make(
+    analyses = {key: analysis for key in identity.ANALYSES if (analysis := _with_steps(content.get(key), key))}
+    learner = make(
         content["trainer"],
         "trainer",
         model=partial(_network, content, begin=begin),
         task=partial(_task, content),
-        callbacks=lambda: [_make(node, f"callbacks.{name}") for name, node in content["callbacks"].items()],
+        callbacks=lambda: [make(node, f"callbacks.{name}") for name, node in content["callbacks"].items()],
         data=data,
         optimizer=_optional(content, "optimizer"),
         scheduler=_optional(content, "scheduler"),
@@ -111,12 +114,12 @@ def build(config: DictConfig, prepared: Prepared, *, begin: bool = True) -> Expe
     )
 
 
-def restore(folder: Path, *, place: Mapping[str, Any] | None = None) -> Experiment:
+def restore(folder: Path, *, overrides: Mapping[str, Any] | None = None) -> Experiment:
     """The experiment of a run folder, or of a folder that a train stage exported, with its best weights.
 
     Args:
-        place: paths and tracking, where the folder's configuration leaves them out, and what else is to be otherwise. A node
-            that states its `_target_` takes the place of the folder's own; the keys of any other one go into it.
+        overrides: nodes of the configuration, as paths and tracking where the folder's own leaves them out. A node with a
+            `_target_` replaces the folder's own; the keys of any other node are merged into it.
     """
     path = folder / "config.yaml"
     if not path.is_file():
@@ -125,9 +128,9 @@ def restore(folder: Path, *, place: Mapping[str, Any] | None = None) -> Experime
         )
     config = OmegaConf.load(path)
     assert isinstance(config, DictConfig)
-    place = place or {}
-    whole = {key: None for key, node in place.items() if isinstance(node, Mapping) and "_target_" in node}
-    config = OmegaConf.merge(config, whole, place)
+    overrides = overrides or {}
+    replaced = {key: None for key, node in overrides.items() if isinstance(node, Mapping) and "_target_" in node}
+    config = OmegaConf.merge(config, replaced, overrides)
     assert isinstance(config, DictConfig)
     OmegaConf.resolve(config)
     experiment = build(config, prepare(config), begin=False)
@@ -143,11 +146,6 @@ def weights(folder: Path) -> Path:
     raise InputError(f"{folder}: expected a finished run with best.ckpt; there is none. Train it to its end first.")
 
 
-def cluster(config: DictConfig) -> Any:
-    """What submits the run as a job, as the configuration says."""
-    return _make(plain(config, "cluster"), "cluster")
-
-
 def plain(config: DictConfig, key: str) -> Any:
     """One node of the configuration, resolved, as a plain container."""
     node = OmegaConf.select(config, key)
@@ -155,54 +153,58 @@ def plain(config: DictConfig, key: str) -> Any:
 
 
 def _pretrained(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The node of initial weights; None where all are fresh, or those of the run that is resumed."""
+    """The node of initial weights; None where all are fresh, or the resumed run has them."""
     node = content.get("pretrained") or {}
     return node if node.get("weights") and not content.get("resume") else None
 
 
 def _weights(content: Mapping[str, Any], node: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
-    """The initial weights and their SHA-256, which is that of the configuration where it states one."""
+    """The initial weights and their SHA-256.
+
+    Raises:
+        InputError: the configuration states another SHA-256.
+    """
     from src.pretrained import weights  # it imports torch
 
-    found = weights.read(str(node["weights"]), runs=Path(content["paths"]["runs"]), tracking=content["tracking"]["uri"])
-    digest = weights.digest(found)
+    tensors = weights.read(str(node["weights"]), runs=Path(content["paths"]["runs"]), tracking=content["tracking"]["uri"])
+    digest = weights.digest(tensors)
     if node["content"] not in (None, digest):
         raise InputError(
             f"pretrained.weights={node['weights']}: expected the weights with the SHA-256 {node['content']}, which the "
             f"configuration states; these have {digest}. Name those, or leave pretrained.content=null."
         )
-    return found, digest
+    return tensors, digest
 
 
 def _network(content: Mapping[str, Any], *, begin: bool) -> Any:
-    network = _make(content["model"], "model")
+    network = make(content["model"], "model")
     node = _pretrained(content) if begin else None
     if node is not None:
         settings = {key: value for key, value in node.items() if key != "content"}
-        _make(settings, "pretrained", network=network, found=_weights(content, node)[0])
+        make(settings, "pretrained", network=network, pretrained=_weights(content, node)[0])
     return network
 
 
 def _optional(content: Mapping[str, Any], name: str) -> Any:
-    """What a node describes; None where it is null, or a run of an earlier time does not state it."""
-    return _make(content[name], name) if content.get(name) else None
+    """The object of a node; None where it is null, or the configuration of an older run lacks it."""
+    return make(content[name], name) if content.get(name) else None
 
 
 def _with_steps(node: Mapping[str, Any] | None, where: str) -> Any:
-    """What a node describes; its steps are made one by one, so that a message names the one that is wrong.
+    """The object of a node with steps. Each step is made by itself, so that a message names the one that is wrong.
 
-    Runs of an earlier time do not state every node.
+    Gives None where the node is null, or the configuration of an older run lacks it.
     """
     if not node:
         return None
     named = {name: part for name, part in node.items() if isinstance(part, Mapping) and "_target_" in part}
-    steps = {name: _make(part, f"{where}.{name}") for name, part in named.items()}
-    return _make({name: part for name, part in node.items() if name not in steps}, where, **steps)
+    steps = {name: make(part, f"{where}.{name}") for name, part in named.items()}
+    return make({name: part for name, part in node.items() if name not in steps}, where, **steps)
 
 
 def _task(content: Mapping[str, Any], **parts: Any) -> Any:
     settings = {key: value for key, value in content["task"].items() if key != "rates"}  # they are the optimization's
-    return _make(settings, "task", **parts)
+    return make(settings, "task", **parts)
 
 
 def _objective(content: Mapping[str, Any]) -> Objective:
@@ -210,19 +212,3 @@ def _objective(content: Mapping[str, Any]) -> Objective:
         return Objective(**content["objective"])
     except ValueError as error:
         raise InputError(str(error)) from error
-
-
-def _make(node: Mapping[str, Any], where: str, **parts: Any) -> Any:
-    """Instantiates a node; live objects are handed over beside the configuration, never inside it."""
-    try:
-        made = instantiate(node, _partial_=True)
-        return made if node.get("_partial_") else made(**parts)
-    except InstantiationException as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, Stop):
-            raise cause from error
-        raise InputError(f"{where}: {node.get('_target_')} cannot be made: {cause}") from error
-    except (TypeError, ValueError) as error:
-        if isinstance(error, Stop):
-            raise
-        raise InputError(f"{where}: {node.get('_target_')} refuses its settings: {error}") from error

@@ -1,4 +1,4 @@
-"""What can be wrong with a configuration, said so that its user can mend it: types, spelling, left-over keys."""
+"""Checks of a composed configuration, with messages that name the remedy: types, spelling, left-over keys."""
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
@@ -67,7 +67,7 @@ def check_left_over(
 
 
 def unknown(error: ConfigCompositionException, parsed: Sequence[Override]) -> str:
-    """The message for an override that fits nothing: the nearest keys and groups."""
+    """The message for an override that no key and no group matches: the nearest ones."""
     groups = [path.name for path in CONF.iterdir() if path.is_dir()]
     chosen = [str(override.input_line) for override in parsed if override.get_key_element().lstrip("+~") in groups]
     try:
@@ -81,17 +81,17 @@ def unknown(error: ConfigCompositionException, parsed: Sequence[Override]) -> st
             return f"{key} is chosen already: write {str(override.input_line).lstrip('+')}, without the +."
         if f"'{key}'" in str(error) or f"'{override.input_line}'" in str(error) or str(override.input_line) in str(error):
             if key in (*ADDED, *EXTRA) and not override.is_add():
-                return f"{key} is added to the defaults: write +{override.input_line}."
+                return f"{key} is not among the defaults: write +{override.input_line}."
             if new := _new(plain, key, override.value()):
-                return f"{key}: {new} is none of its keys so far; a new one is added by a +: '+{override.input_line}'."
+                return f"{key}: expected keys that it has; received {new}. Add a new key with a +: '+{override.input_line}'."
             if key in names:
-                return f"{key}: what is chosen here has no such option (`--cfg job` shows what it has); leave it out."
-            return f"{key}: there is no such option; {nearest(key, names)}. A new key is added by +{key}=..."
+                return f"{key}: there is no such option in what is chosen here. Leave it out; `--cfg job` shows the options."
+            return f"{key}: there is no such option; {nearest(key, names)}. Add a new key with +{key}=..."
     return str(error)
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
-    """The names that a mistyped one may have meant, or all of them when they are few."""
+    """The names that a mistyped one is close to, or all of them when they are few."""
     leaf: dict[str, str] = {}
     for full in names:
         leaf.setdefault(full.rpartition(".")[2], full)
@@ -103,17 +103,17 @@ def nearest(name: str, names: Sequence[str]) -> str:
 
 
 def options(group: str) -> list[str]:
-    """The names that can be chosen in a group of conf/."""
+    """The options of a group of conf/."""
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 def leaves(node: DictConfig) -> Iterator[tuple[str, Any]]:
-    """Every leaf as (dotted key, value), interpolations still open."""
+    """Every leaf as (dotted key, value), with interpolations unresolved."""
     return flat(OmegaConf.to_container(node, resolve=False))
 
 
 def _new(plain: DictConfig, key: str, value: Any) -> str | None:
-    """The first key that a group of keys is given and does not have; None where there is none, or no such group."""
+    """The first key in an override's value that its group of keys lacks; None where there is none, or no such group."""
     node = OmegaConf.select(plain, key)
     if not isinstance(value, Mapping) or not isinstance(node, DictConfig):
         return None
@@ -121,12 +121,12 @@ def _new(plain: DictConfig, key: str, value: Any) -> str | None:
 
 
 def _inner(config: DictConfig, prefix: str = "") -> list[str]:
-    found = []
+    keys = []
     for key in map(str, config):
         node = config._get_node(key)
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
-            found += [f"{prefix}{key}", *_inner(node, f"{prefix}{key}.")]
-    return found
+            keys += [f"{prefix}{key}", *_inner(node, f"{prefix}{key}.")]
+    return keys
 
 
 def _source(key: str, choices: Mapping[str, Any], extra: Sequence[Path]) -> str | None:

@@ -1,8 +1,8 @@
 """What every verb's command line shares: Hydra's flags, messages instead of tracebacks, exit codes.
 
 0 done, 1 failed, 2 wrong input, 3 in use elsewhere, 75 preempted by SIGTERM or SIGUSR1, 130 interrupted by SIGINT. After the
-last two the same command continues. 75 is EX_TEMPFAIL of sysexits.h, "try again later", by which a scheduler can requeue; the
-shell's 143 would say as well that a signal killed the process before it could save anything.
+last two the same command continues. 75 is EX_TEMPFAIL of sysexits.h, "try again later", which tells a scheduler to requeue; the
+shell's 143 could also mean that a signal killed the process before it saved anything.
 """
 
 import errno
@@ -16,14 +16,15 @@ from typing import Any
 from omegaconf import DictConfig
 
 from src import signals
-from src.config import checks, composition
+from src.config import checks, composition, resuming
+from src.config.defects import origin
 from src.errors import InputError, Stop
 
 PREEMPTED = 75
 FULL = {errno.ENOSPC: "is full", errno.EDQUOT: "has no quota left", errno.EROFS: "is read-only"}
 
 
-def main(verb: Callable[[DictConfig], Any], arguments: Sequence[str] | None = None) -> None:
+def main(verb: Callable[[DictConfig], object], arguments: Sequence[str] | None = None) -> None:
     """Composes the configuration from the command line, calls the verb, and exits with its code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     environment()
@@ -32,10 +33,10 @@ def main(verb: Callable[[DictConfig], Any], arguments: Sequence[str] | None = No
     sys.exit(guard(lambda: verb(configure(arguments))))
 
 
-def guard(work: Callable[[], Any]) -> int:
-    """Runs the work; gives the exit code, after the message that its user needs."""
+def guard(work: Callable[[], object]) -> int:
+    """Runs the work, prints the message for its user where it ends early, and gives the exit code."""
     try:
-        with signals.heard():
+        with signals.interrupting():
             work()
     except Stop as stop:
         print(f"error: {stop}", file=sys.stderr)
@@ -51,10 +52,11 @@ def guard(work: Callable[[], Any]) -> int:
             raise
         reason = FULL.get(error.errno or 0, "cannot be written")
         where = error.filename or Path.cwd()
-        print(f"error: expected a disk with room and leave to write at {where}; it {reason}. ", end="", file=sys.stderr)
-        print("Make room or name another place (paths.runs=...); the same command then continues.", file=sys.stderr)
+        print(f"error: expected a disk with room and permission to write at {where}; it {reason}. ", end="", file=sys.stderr)
+        print("Make room or name another folder (paths.runs=...); the same command then continues.", file=sys.stderr)
         return 1
-    except Exception:  # a defect, not the user's: its traceback is what mends it
+    except Exception as defect:
+        print(origin(defect), file=sys.stderr)
         traceback.print_exc()
         return 1
     return 0
@@ -63,12 +65,12 @@ def guard(work: Callable[[], Any]) -> int:
 def configure(arguments: Sequence[str]) -> DictConfig:
     """The configuration for a command line of overrides, or of a run to be trained further and overrides."""
     extra, overrides = _split(arguments)
-    resumed = [override.partition("=")[2].strip("'\"") for override in overrides if override.startswith("resume=")]
-    if resumed and resumed[-1] not in ("", "null"):
-        place = [override for override in overrides if override.lstrip("+~").startswith(("cluster=", "cluster."))]
-        config = composition.further(Path(resumed[-1]), [override for override in overrides if override not in place])
-        if place:  # which no run states
-            config.cluster = composition.compose(place, extra=extra).cluster
+    folders = [override.partition("=")[2].strip("'\"") for override in overrides if override.startswith("resume=")]
+    if folders and folders[-1] not in ("", "null"):
+        cluster = [override for override in overrides if override.lstrip("+~").startswith(("cluster=", "cluster."))]
+        config = resuming.resumed(Path(folders[-1]), [override for override in overrides if override not in cluster])
+        if cluster:  # no run's configuration states one
+            config.cluster = composition.compose(cluster, extra=extra).cluster
         return config
     config = composition.compose(overrides, extra=extra)
     if not config.get("tuned"):
@@ -77,7 +79,7 @@ def configure(arguments: Sequence[str]) -> DictConfig:
 
 
 def choices(arguments: Sequence[str]) -> dict[str, Any]:
-    """The option that a command line, and the experiment on it, choose of each group."""
+    """The option of each group that a command line chooses, its experiment included."""
     extra, overrides = _split(arguments)
     return composition.choices(overrides, extra=extra)
 
@@ -86,22 +88,22 @@ def keywords(arguments: Sequence[str], **defaults: str | None) -> dict[str, str]
     """The arguments key=value of a verb that reads its configuration from a run.
 
     Args:
-        defaults: every key; one without a default must be given.
+        defaults: every key; the command line must state one whose default is None.
     """
-    found: dict[str, Any] = dict(defaults)
+    values = dict(defaults)
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if not equals or key not in defaults:
             expected = ", ".join(f"{name}=..." for name in defaults)
             raise InputError(f"{argument}: expected {expected}; {checks.nearest(key, list(defaults))}.")
-        found[key] = value
-    missing = [key for key, value in found.items() if value is None]
+        values[key] = value
+    missing = [key for key, value in values.items() if value is None]
     if missing:
-        raise InputError(f"expected {missing[0]}=..., which is not given.")
-    return found
+        raise InputError(f"expected {missing[0]}=...; received no such argument. Add it.")
+    return {key: value for key, value in values.items() if value is not None}
 
 
-def table(rows: Mapping[str, Any], title: str = "") -> str:
+def table(rows: Mapping[str, object], title: str = "") -> str:
     """A short table of names and values for a terminal."""
     width = max(map(len, rows), default=0)
     lines = [title] if title else []
@@ -122,7 +124,7 @@ def environment() -> None:
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Further configuration folders, which must be there, and overrides."""
+    """Splits arguments into further folders of configuration groups, which must exist, and overrides."""
     extra, overrides, rest = [], [], iter(arguments)
     for argument in rest:
         if argument.startswith("--config-dir"):
@@ -135,7 +137,7 @@ def _split(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     return extra, overrides
 
 
-def _by_hydra(verb: Callable[[DictConfig], Any], arguments: Sequence[str]) -> None:
+def _by_hydra(verb: Callable[[DictConfig], object], arguments: Sequence[str]) -> None:
     """Help, --cfg, shell completion and grids are Hydra's own; each job of a grid is checked like a single run."""
     import hydra
 
@@ -162,5 +164,6 @@ def _check_grid(overrides: Sequence[str]) -> None:
     config = composition.compose([str(override.input_line) for override in fixed])
     if config.trainer.get("devices", 1) not in (1, "auto") or config.trainer.get("num_nodes", 1) != 1:
         raise InputError(
-            "-m: expected trainer.devices=1. Each job of a grid is of one process; run trainings on several one by one."
+            "-m: expected trainer.devices=1, because each job of a grid is one process. Start trainings on several processes "
+            "one by one."
         )

@@ -1,7 +1,4 @@
-"""Composes and checks a configuration by Hydra, without importing anything that trains.
-
-A mistyped name is refused before torch is imported, with the nearest valid ones.
-"""
+"""Composes and checks a configuration with Hydra, before torch or anything else that trains is imported."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,15 +17,13 @@ from omegaconf.errors import OmegaConfBaseException
 from src.config.checks import ADDED, CONF, EXTRA, check_left_over, check_types, leaves, nearest, unknown
 from src.errors import InputError
 
-LENGTHS = ("scheduler.T_max", "scheduler.total_steps")  # a run that is trained further goes on in a schedule of the new one
-
 
 def compose(overrides: Sequence[str], *, extra: Sequence[Path] = ()) -> DictConfig:
-    """The configuration of one run, its interpolations still open.
+    """The configuration of one run, with its interpolations unresolved.
 
     Args:
         overrides: in Hydra's grammar, as on a command line.
-        extra: further configuration folders, searched after conf/.
+        extra: further folders of configuration groups, searched after conf/.
     """
     search = _searchpath(extra)
     parsed = parse(overrides)
@@ -43,13 +38,14 @@ def compose(overrides: Sequence[str], *, extra: Sequence[Path] = ()) -> DictConf
     return config
 
 
-def tune(config: DictConfig, keys: Sequence[str] = ()) -> DictConfig:
-    """The configuration with the best point that a search found, of tuned/NAME.yaml.
+def tune(config: DictConfig, keys: Sequence[str] = (), *, path: Path | None = None) -> DictConfig:
+    """A copy of the configuration with the best point of a search.
 
     Args:
-        keys: that are kept as they are, for the command line states them.
+        keys: stated by the command line; they keep their values.
+        path: the file that the search wrote; tuned/NAME.yaml if none is stated.
     """
-    path = Path("tuned") / f"{config.name}.yaml"
+    path = path or Path("tuned") / f"{config.name}.yaml"
     if not path.is_file():
         raise InputError(
             f"tuned=true: expected {path}; there is none. `python -m pipelines.sweep +experiment={config.name} +sweep=...` "
@@ -64,79 +60,18 @@ def tune(config: DictConfig, keys: Sequence[str] = ()) -> DictConfig:
 
 
 def choices(overrides: Sequence[str], *, extra: Sequence[Path] = ()) -> dict[str, Any]:
-    """The option chosen of each group, by the overrides and the experiment among them."""
+    """The option of each group that the overrides choose, the experiment among them included."""
     with _own_hydra():
         return dict(_compose([*_searchpath(extra), *overrides], parse(overrides)).hydra.runtime.choices)
 
 
-def further(folder: Path, overrides: Sequence[str]) -> DictConfig:
-    """The configuration of a run to be trained further, with the values that the overrides change.
-
-    Args:
-        folder: of a run that has a config.yaml and a last.ckpt.
-    """
-    if not (folder / "config.yaml").is_file():
-        raise InputError(
-            f"resume={folder}: expected the folder of a run; there is no config.yaml in it. `ls runs` shows the runs."
-        )
-    plain = OmegaConf.load(folder / "config.yaml")
-    config = plain.copy()
-    assert isinstance(plain, DictConfig)
-    assert isinstance(config, DictConfig)
-    parsed = parse(overrides)
-    names = [key for key, _ in leaves(plain)]
-    for override in parsed:
-        key = override.get_key_element().lstrip("+~")
-        if (CONF / key).is_dir():
-            raise InputError(
-                f"resume={folder}: expected values only; received {override.input_line}, another {key}. Leave it out."
-            )
-        if key.partition(".")[0] == "pretrained":
-            raise InputError(
-                f"resume={folder}: expected no pretrained weights, because the training continues with its own; received "
-                f"{override.input_line}. Leave it out."
-            )
-        if _restored(override, plain):
-            raise InputError(
-                f"resume={folder}: expected {key} as it was, for the training goes on with the state that it was in; received "
-                f"{override.input_line}. Leave it out, or begin a training with the weights alone: pretrained.weights={folder}."
-            )
-        if not override.is_add() and key not in names and OmegaConf.select(plain, key, default=...) is ...:
-            raise InputError(f"{key}: there is no such option in {folder}; {nearest(key, names)}.")
-        if override.is_delete():
-            place, _, name = key.rpartition(".")
-            del (OmegaConf.select(config, place) if place else config)[name]
-        else:
-            OmegaConf.update(config, key, override.value(), force_add=True)
-    check_types(plain, config, parsed)
-    config.resume = str(folder)
-    return config
-
-
-def _restored(override: Override, plain: DictConfig) -> bool:
-    """Whether an override changes what a checkpoint puts back, or may: settings of an optimizer, a schedule or a callback.
-
-    The length of a schedule is no part of it, nor is a callback that is new, or goes.
-    """
-    key = override.get_key_element().lstrip("+~")
-    group = key.partition(".")[0]
-    if group not in ("optimizer", "scheduler", "callbacks") or key in LENGTHS:
-        return False
-    before = OmegaConf.select(plain, key, default=...)
-    if override.is_delete():
-        return group != "callbacks" or key.count(".") > 1
-    if before is ...:
-        return group != "callbacks" and override.is_add()
-    return bool(before != override.value())
-
-
 def parse(overrides: Sequence[str]) -> list[Override]:
-    """Overrides in Hydra's grammar, taken apart."""
+    """Parses overrides in Hydra's grammar."""
     try:
         return list(OverridesParser.create().parse_overrides(list(overrides)))
     except OverrideParseException as error:
         hint = "Overrides read key=value, +key=value to add, ~key to remove; quote values with special characters."
-        raise InputError(f"{error.override!r} is not an override. {hint}") from error
+        raise InputError(f"expected overrides; received {error.override!r}, which is none. {hint}") from error
 
 
 def resolve(config: DictConfig, *, facts: Mapping[str, Any] | None = None) -> DictConfig:
@@ -159,27 +94,33 @@ def resolve(config: DictConfig, *, facts: Mapping[str, Any] | None = None) -> Di
             config.data[key] = value
         elif stated != value:
             raise InputError(
-                f"data.{key}: the configuration states {stated}, the prepared data has {value}. "
+                f"data.{key}: expected {value}, as in the prepared data; received {stated}. "
                 f"Set data.{key}=null to take it from the data."
             )
     try:
         OmegaConf.resolve(config)
         missing = OmegaConf.missing_keys(config) | {key for key, value in leaves(config) if value == "???"}
     except OmegaConfBaseException as error:
-        raise InputError(f"The configuration does not resolve: {error}") from error
+        raise InputError(f"expected a configuration that resolves; it does not: {error}") from error
     if missing:
-        raise InputError(f"The configuration leaves {', '.join(sorted(missing))} open (???): set each by key=value.")
+        raise InputError(f"expected a value for {', '.join(sorted(missing))}; received ???. Set each by key=value.")
     return config
 
 
-def settled(config: DictConfig) -> DictConfig:
-    """A copy in which every interpolation is resolved but those that wait for a fact of the data."""
+def resolve_without_facts(config: DictConfig) -> DictConfig:
+    """A copy in which every interpolation is resolved, except those that need a fact of the prepared data."""
     resolved = resolve(config)
     for key, value in leaves(config):
-        waits = isinstance(value, str) and "${data." in value and OmegaConf.select(resolved, key) is None
-        if waits:
+        if isinstance(value, str) and "${data." in value and OmegaConf.select(resolved, key) is None:
             OmegaConf.update(resolved, key, value)
     return resolved
+
+
+def container(config: DictConfig) -> dict[str, Any]:
+    """A configuration as a plain container, with every interpolation resolved."""
+    content = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
 
 
 def _compose(overrides: Sequence[str], parsed: Sequence[Override]) -> DictConfig:
@@ -191,8 +132,8 @@ def _compose(overrides: Sequence[str], parsed: Sequence[Override]) -> DictConfig
         raise InputError(f"{group}={option}: there is no such option; {nearest(option, names)}.") from error
     except ConfigCompositionException as error:
         raise InputError(unknown(error, parsed)) from error
-    except (OmegaConfBaseException, ValueError) as error:  # the latter for a group that is given a number
-        raise InputError(f"The configuration cannot be composed from {' '.join(overrides)}: {error}") from error
+    except (OmegaConfBaseException, ValueError) as error:  # the latter for a group that is set to a number
+        raise InputError(f"expected overrides that compose; received {' '.join(overrides)}: {error}") from error
 
 
 def _searchpath(extra: Sequence[Path]) -> list[str]:
@@ -201,14 +142,14 @@ def _searchpath(extra: Sequence[Path]) -> list[str]:
 
 @contextmanager
 def _own_hydra() -> Iterator[None]:
-    """Hydra set up for conf/, also within a job of a grid, where Hydra's own command line has set it up already."""
+    """Hydra initialised for conf/, also within a job of a grid, where Hydra's own command line has initialised it already."""
     instance = GlobalHydra.instance()
-    kept, instance.hydra = instance.hydra, None
+    own, instance.hydra = instance.hydra, None
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             yield
     finally:
-        instance.hydra = kept
+        instance.hydra = own
 
 
 def _selections(choices: Mapping[str, Any]) -> list[str]:

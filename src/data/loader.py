@@ -1,6 +1,6 @@
-"""Whole blocks of batches by one index, from arrays in memory, on an accelerator or mapped from disk.
+"""Blocks of batches, each read by one index from arrays in memory, on an accelerator or mapped from disk.
 
-There is no Python call per example.
+No Python code runs for each example.
 """
 
 from collections import deque
@@ -15,11 +15,17 @@ from torch import Tensor
 from src.errors import InputError
 from src.protocols import Batch
 
-AHEAD = 2  # blocks that are read from disk before they are asked for
+AHEAD = 2  # blocks that are read from disk before they are needed
 
 
 def smallest(count: int, *, batch_size: int, ranks: int = 1, limit: int | None = None) -> int:
-    """The fewest examples that a process has of a batch, in an epoch over so many, or of so many batches at most."""
+    """The fewest examples that a process has of any batch of an epoch.
+
+    Args:
+        count: examples in the split.
+        batch_size: for each process.
+        limit: the largest number of batches in an epoch; None for no limit.
+    """
     whole, rest = divmod(count, batch_size * ranks)
     if not rest or (limit is not None and limit <= whole):
         return batch_size
@@ -27,30 +33,30 @@ def smallest(count: int, *, batch_size: int, ranks: int = 1, limit: int | None =
 
 
 def batches(count: int, *, batch_size: int, ranks: int = 1, limit: int | None = None) -> int:
-    """Batches of an epoch over so many examples, of so many batches at most."""
+    """The number of batches in an epoch; the arguments are those of `smallest`."""
     whole = -(-count // (batch_size * ranks))
     return whole if limit is None else min(whole, limit)
 
 
 class Batches:
-    """An epoch over some rows of a store, in blocks of up to `block` batches; of each batch, the share of one process.
+    """An epoch over some rows of a store, in blocks of batches. Each process gets its share of every batch.
 
-    A batch is what all processes take together, `ranks` times `batch_size` examples in the order that one process would
-    have. Each takes a piece of it; the pieces of the last, smaller batch differ by one example at most.
+    A global batch has `ranks` times `batch_size` examples, in the order that a single process would have. Each process
+    gets a slice of it. The slices of the last, smaller batch differ by at most one example.
 
-    Its state is the position in the epoch; the order of an epoch is a pure function of seed and epoch, so that
-    an interrupted epoch goes on exactly. Lightning sees a sampler, which it tells the epoch, and no batch sampler.
+    The state is the position in the epoch. The order of an epoch is a pure function of seed and epoch, so that an
+    interrupted epoch continues exactly. Lightning sees a sampler, which it tells the epoch, and no batch sampler.
 
     Args:
-        arrays: `input` and `target`, one row an example.
-        rows: the rows of the part.
-        batch_size: the examples of a batch for each process.
-        rank, ranks: which process this is, of how many.
-        block: batches in one item; an item is a list of them.
-        limit: at most so many batches an epoch.
-        shuffle: a new order each epoch.
-        in_memory: bytes up to which the part is held in memory; a larger one is read from disk, ahead of its use.
-        device: where a part that is held is held.
+        arrays: `input` and `target`, with one row for each example.
+        rows: the rows of the split.
+        batch_size: examples of a batch for each process.
+        rank, ranks: the number of this process, and the number of processes.
+        block: batches in one item; an item is a list of batches.
+        shuffle: a new order in each epoch.
+        limit: the largest number of batches in an epoch; None for no limit.
+        in_memory: bytes up to which the rows are held in memory; more are read from disk, ahead of their use.
+        device: where the rows are held, if they are held.
     """
 
     def __init__(
@@ -84,15 +90,14 @@ class Batches:
         self._rows = torch.from_numpy(np.array(rows)).to(self._device)
         self._arrays = arrays
         if self.held:
-            taken = {key: _take(array, rows) for key, array in arrays.items()}
-            self._tensors = {key: tensor.to(self._device) for key, tensor in taken.items()}
+            self._tensors = {key: _take(array, rows).to(self._device) for key, array in arrays.items()}
 
     def __len__(self) -> int:
-        """Blocks in a whole epoch, wherever the position stands."""
+        """The number of blocks in a whole epoch, at any position."""
         return -(-self.batches // self.block)
 
     def __iter__(self) -> Iterator[list[Batch]]:
-        if self.position == len(self):  # the epoch before was taken to its end
+        if self.position == len(self):  # the last epoch ended
             self.position = 0
         order = self.order()
         blocks = (self._index(order, number) for number in range(self.position, len(self)))
@@ -112,66 +117,66 @@ class Batches:
             return
         if self.position not in (0, state["length"]):
             raise InputError(
-                f"expected a checkpoint of an epoch in {len(self)} blocks, or of an epoch's end; this one was written after "
-                f"{self.position} of {state['length']}. Continue that run by its own command first."
+                f"expected a checkpoint from the end of an epoch, or from an epoch of {len(self)} blocks; this one was written "
+                f"after block {self.position} of {state['length']}. Continue that run with its own command first."
             )
         self.position = 0
 
     def order(self) -> Tensor:
-        """The part's positions in the order of this epoch."""
+        """Positions in `rows`, in the order of this epoch."""
         if not self.shuffle:
             return torch.arange(len(self._rows))
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         return torch.randperm(len(self._rows), generator=generator)
 
     def _index(self, order: Tensor, number: int) -> tuple[Tensor, list[int], list[float]]:
-        """This process's positions in a block, how many of them make a batch, and what each batch weighs."""
+        """This process's positions in a block, the size of each batch, and the weight of each batch."""
         first = number * self.block * self.together
         last = min((number + 1) * self.block * self.together, self.batches * self.together, len(order))
-        pieces, weights = [], []
+        slices, weights = [], []
         for start in range(first, last, self.together):
             count = min(self.together, last - start)
-            size, more = divmod(count, self.ranks)
-            begin = start + self.rank * size + min(self.rank, more)
-            size += self.rank < more
+            size, remainder = divmod(count, self.ranks)
+            begin = start + self.rank * size + min(self.rank, remainder)
+            size += self.rank < remainder
             weights.append(self.ranks * size / count)
-            pieces.append((begin, begin + size) if size else (start, start + 1))  # all processes take the same steps
-        whole = order[first:last] if self.ranks == 1 else torch.cat([order[begin:end] for begin, end in pieces])
-        return whole.to(self._device), [end - begin for begin, end in pieces], weights
+            slices.append((begin, begin + size) if size else (start, start + 1))  # all processes take the same steps
+        positions = order[first:last] if self.ranks == 1 else torch.cat([order[begin:end] for begin, end in slices])
+        return positions.to(self._device), [end - begin for begin, end in slices], weights
 
     def _read(self, index: tuple[Tensor, list[int], list[float]]) -> list[Batch]:
-        """A block: one index into each array, then views of what it gives."""
-        chosen, sizes, weights = index
-        rows = self._rows.index_select(0, chosen)
+        """A block: one index into each array, then views of the result as batches."""
+        positions, sizes, weights = index
+        rows = self._rows.index_select(0, positions)
         if self.held:
-            parts = [self._tensors[key].index_select(0, chosen) for key in ("input", "target")]
+            fields = [self._tensors[key].index_select(0, positions) for key in ("input", "target")]
         else:
-            parts = [_take(self._arrays[key], rows.numpy()) for key in ("input", "target")]
-        split = (part.split(sizes) for part in (*parts, rows))
-        return [Batch(*batch) for batch in zip(*split, weights, strict=True)]
+            fields = [_take(self._arrays[key], rows.numpy()) for key in ("input", "target")]
+        views = (field.split(sizes) for field in (*fields, rows))
+        return [Batch(*batch) for batch in zip(*views, weights, strict=True)]
 
     def _ahead(self, blocks: Iterator[tuple[Tensor, list[int], list[float]]]) -> Iterator[list[Batch]]:
-        """Reads blocks in a thread while the ones before are trained on."""
+        """Reads blocks in a thread while earlier blocks are used."""
         with ThreadPoolExecutor(1, "read-ahead") as reader:
-            waiting: deque[Future[list[Batch]]] = deque()
+            pending: deque[Future[list[Batch]]] = deque()
             for index in blocks:
-                waiting.append(reader.submit(self._read, index))
-                if len(waiting) > AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+                pending.append(reader.submit(self._read, index))
+                if len(pending) > AHEAD:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
 
 
 def _take(array: np.ndarray, rows: np.ndarray) -> Tensor:
     """Some rows of an array.
 
-    By numpy, whose copy is one thread's: torch would start a second team of threads in the thread that reads ahead,
-    and the two teams would take the processors from each other, at five times the cost of a step. Indexing by
-    brackets, or with a check of each row, is ten times slower than `take` so.
+    numpy copies in one thread. torch would start a second pool of threads in the thread that reads ahead, and both pools
+    would compete for the processors: a step would take five times as long. Indexing with brackets, or with a check of each
+    row, is ten times slower than this `take`.
     """
     return torch.from_numpy(np.take(array, rows, axis=0, mode="clip"))
 
 
 def size(arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> int:
-    """Bytes of these rows of all arrays."""
+    """The bytes of these rows in all arrays."""
     return sum(array[:1].nbytes for array in arrays.values()) * len(rows)

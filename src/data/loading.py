@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from src.optimization.settings import check_counts
+from src.errors import check_counts
 
 
 @dataclass(frozen=True)

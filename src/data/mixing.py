@@ -1,6 +1,6 @@
-"""Mixtures of the examples of a batch, two by two. How their targets are mixed is the task's to say.
+"""Pairwise mixtures of the examples of a batch. The task decides how their targets are mixed.
 
-Kornia has both, but draws the shares of mixup evenly instead of from a beta distribution.
+Kornia has both mixtures, but draws the shares of mixup from a uniform distribution instead of a beta distribution.
 """
 
 import torch
@@ -11,10 +11,10 @@ from src.protocols import Mix
 
 
 class Mixup:
-    """Each example in shares with another one (Zhang, Cisse, Dauphin and Lopez-Paz 2018, arXiv:1710.09412).
+    """The weighted mean of each example and another one (Zhang, Cisse, Dauphin and Lopez-Paz 2018, arXiv:1710.09412).
 
     Args:
-        alpha: of the beta distribution that gives the shares of a pair; the smaller, the more one of the two prevails.
+        alpha: of the beta distribution of the weights. A smaller one makes one of the two examples dominate.
     """
 
     def __init__(self, *, alpha: float):
@@ -26,11 +26,10 @@ class Mixup:
 
 
 class Cutmix:
-    """Each example with a box of another one in it (Yun et al. 2019, arXiv:1905.04899).
+    """Each example with a box of another example pasted in (Yun et al. 2019, arXiv:1905.04899).
 
     Args:
-        alpha: of the beta distribution that gives the share which a box leaves of the example, before it is cut off
-            at the border.
+        alpha: of the beta distribution of the share that a box leaves of the example, before the border cuts it off.
     """
 
     def __init__(self, *, alpha: float):
@@ -39,9 +38,9 @@ class Cutmix:
     def __call__(self, images: Tensor) -> tuple[Tensor, Mix]:
         partner, share = _pairs(images, self._alpha)
         side = (1 - share).sqrt()
-        box = _within(side, images.shape[2]).unsqueeze(2) & _within(side, images.shape[3]).unsqueeze(1)
-        left = 1 - box.float().mean(dim=(1, 2))
-        return torch.where(box.unsqueeze(1), images[partner], images), Mix(partner, left)
+        box = _interval(side, images.shape[2]).unsqueeze(2) & _interval(side, images.shape[3]).unsqueeze(1)
+        remaining = 1 - box.float().mean(dim=(1, 2))
+        return torch.where(box.unsqueeze(1), images[partner], images), Mix(partner, remaining)
 
 
 def _positive(alpha: float) -> float:
@@ -56,8 +55,12 @@ def _pairs(images: Tensor, alpha: float) -> Mix:
     return Mix(torch.randperm(count, device=device), distribution.sample((count,)))
 
 
-def _within(side: Tensor, length: int) -> Tensor:
-    """Which pixels of a line lie in an interval with an even random centre, (batch, length); `side` is its share."""
+def _interval(side: Tensor, length: int) -> Tensor:
+    """A mask of the pixels of a line in an interval around a uniformly random centre, (batch, length).
+
+    Args:
+        side: the length of the interval as a share of the line.
+    """
     centre = torch.rand_like(side) * length
     distance = torch.arange(length, device=side.device) + 0.5 - centre.unsqueeze(1)
     return distance.abs() < (side * length / 2).unsqueeze(1)

@@ -1,6 +1,6 @@
-"""What a source reads: arrays with one row an example, checked, and reduced to some of its classes."""
+"""What a source reads: arrays, checked, and reduced to some of their classes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -11,29 +11,44 @@ from src.errors import InputError
 
 @dataclass(frozen=True)
 class Raw:
-    """What a source reads: arrays with one row an example, and what the data set itself says of them."""
+    """Arrays with one row for each example, and what the data set states about them.
+
+    Args:
+        arrays: by name.
+        classes: names of the classes; None where there are none.
+        splits: rows by split, as far as the data set states its own.
+        origin: where the data comes from.
+        groups: where a row is a piece of an example, the names of the examples. The array `group` has the number of each
+            row's example, and a split has whole examples.
+    """
 
     arrays: Mapping[str, np.ndarray]
     classes: list[str] | None = None
-    parts: Mapping[str, np.ndarray] = field(default_factory=dict)  # the set's own split, rows by part
+    splits: Mapping[str, np.ndarray] = field(default_factory=dict)
     origin: str = ""
-    groups: list[str] | None = None  # names of what rows are pieces of; the array `group` says which, and parts hold whole ones
+    groups: list[str] | None = None
 
 
 class Source(Protocol):
-    """A raw format. `state` names the raw content without reading it all, so that an edit is noticed."""
+    """A raw format."""
 
-    def state(self) -> str: ...
+    def state(self) -> str:
+        """Text that changes when the raw data changes, without reading all of it."""
+        ...
 
     def read(self) -> Raw: ...
 
 
 def check(raw: Raw, name: str) -> None:
-    """Refuses arrays of different lengths or none, and labels outside the classes or of one class alone."""
+    """Refuses arrays that do not fit together and labels that do not fit the classes.
+
+    Raises:
+        InputError: arrays of different lengths or without rows, labels outside the classes, or labels of one class only.
+    """
     target = raw.arrays.get("target")
     lengths = {key: len(array) for key, array in raw.arrays.items()}
     if len(set(lengths.values())) != 1 or not min(lengths.values()):
-        raise InputError(f"{name}: expected as many rows in each array, and at least one; received {lengths}.")
+        raise InputError(f"{name}: expected the same number of rows in each array, and at least one; received {lengths}.")
     if target is None or raw.classes is None:
         return
     if target.ndim == 2 and (target.shape[1] != len(raw.classes) or not np.isin(target, (0, 1)).all()):
@@ -47,23 +62,27 @@ def check(raw: Raw, name: str) -> None:
         row = int(outside[0]) // target[0].size
         raise InputError(
             f"{name}: expected labels from 0 to {len(raw.classes) - 1} ({len(raw.classes)} classes); received "
-            f"{int(target.flat[outside[0]])} in row {row}, {len(outside)} such labels in all. Correct the "
+            f"{int(target.flat[outside[0]])} in row {row}, and {len(outside)} such labels in total. Correct the "
             "labels or the list of classes."
         )
     if len(np.unique(target)) < 2:
-        raise InputError(f"{name}: expected at least two classes among the examples; received one alone.")
+        raise InputError(f"{name}: expected examples of at least two classes; received one class. Add examples of another.")
 
 
-def of_classes(raw: Raw, chosen: list[int], name: str) -> Raw:
-    """The examples of some classes, of which the first one that is named becomes class 0."""
+def select_classes(raw: Raw, selected: Sequence[int], name: str) -> Raw:
+    """The examples of some classes. The first selected class becomes class 0, the next one class 1, and so on."""
     target, count = raw.arrays.get("target"), len(raw.classes or [])
     if target is None or target.ndim != 1 or raw.classes is None or raw.groups is not None:
-        raise InputError(f"data.dataset.classes: expected examples with one class each; those of {name} have none or several.")
-    if len({*chosen}) < max(2, len(chosen)) or not {*chosen} <= {*range(count)}:
-        raise InputError(f"data.dataset.classes: expected two or more of 0 to {count - 1}, each once; received {chosen}.")
-    rows = np.flatnonzero(np.isin(target, chosen))
+        raise InputError(
+            f"data.dataset.classes: expected examples with one class each; those of {name} have none or several. Leave it null."
+        )
+    if len({*selected}) < max(2, len(selected)) or not {*selected} <= {*range(count)}:
+        raise InputError(
+            f"data.dataset.classes: expected two or more classes from 0 to {count - 1}, each once; received {[*selected]}."
+        )
+    rows = np.flatnonzero(np.isin(target, selected))
     numbers = np.zeros(count, dtype=target.dtype)
-    numbers[chosen] = np.arange(len(chosen))
+    numbers[[*selected]] = np.arange(len(selected))
     arrays = {**{key: array[rows] for key, array in raw.arrays.items()}, "target": numbers[target[rows]]}
-    parts = {part: np.flatnonzero(np.isin(rows, old)) for part, old in raw.parts.items()}
-    return replace(raw, arrays=arrays, classes=[raw.classes[number] for number in chosen], parts=parts)
+    splits = {split: np.flatnonzero(np.isin(rows, before)) for split, before in raw.splits.items()}
+    return replace(raw, arrays=arrays, classes=[raw.classes[number] for number in selected], splits=splits)

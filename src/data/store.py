@@ -1,4 +1,4 @@
-"""A prepared data set on disk: arrays that can be memory-mapped, the split by index, and card.json.
+"""A prepared data set on disk: arrays that can be memory-mapped, the rows of each split, and card.json.
 
 A prepared folder is written under a temporary name, renamed, and never changed afterwards.
 """
@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from src.data import splitting
-from src.data.raw import Raw, Source, check, of_classes
-from src.data.splitting import PARTS
+from src.data import duplicates, splitting
+from src.data.raw import Raw, Source, check, select_classes
+from src.data.splitting import SPLITS
 from src.errors import InputError
 
 
@@ -32,14 +32,14 @@ class Prepared:
         return json.loads((self.folder / "card.json").read_text())
 
     def array(self, name: str) -> np.ndarray:
-        """One array, memory-mapped, one row an example."""
+        """One array, memory-mapped, with one row for each example."""
         return np.load(self.folder / f"{name}.npy", mmap_mode="r")
 
-    def index(self, part: str) -> np.ndarray:
-        """The rows of a part, as integers in rising order."""
-        if part not in PARTS:
-            raise InputError(f"split={part}: expected one of {', '.join(PARTS)}.")
-        return np.load(self.folder / f"{part}.index.npy")
+    def index(self, split: str) -> np.ndarray:
+        """The rows of a split, as integers in rising order."""
+        if split not in SPLITS:
+            raise InputError(f"split={split}: expected one of {', '.join(SPLITS)}.")
+        return np.load(self.folder / f"{split}.index.npy")
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -57,14 +57,14 @@ def prepare(
     max_duplicates: float,
     classes: Sequence[int] | None = None,
 ) -> Prepared:
-    """Reads the source into a prepared folder, or opens the one that is there.
+    """Reads the source into a prepared folder, or opens the one that exists.
 
     Args:
-        split: `val` and `test` as a share of all examples or a number of them, and `seed`; the choice is
-            stratified by `target` where each example has a class. Parts that the data set itself states are kept.
-            Where rows are pieces of examples, it is these that are chosen, with all their pieces.
-        max_duplicates: the largest share of a part that may stand, to the bit, in another part too.
-        classes: the only ones, by their numbers, which they have anew from 0 on; all where None is given.
+        split: `val` and `test`, an integer number of examples or a share of all examples, and `seed`. The draw is
+            stratified by `target` where each example has one class. Splits that the data set states are kept.
+            Where rows are pieces of examples, whole examples are drawn.
+        max_duplicates: the largest share of a split that may be in another split too, equal to the bit.
+        classes: numbers of the only classes to keep, renumbered from 0 in this order; None keeps all.
 
     Raises:
         InputError: too few examples for the split, a label outside the classes, or too many duplicates.
@@ -74,46 +74,40 @@ def prepare(
     raw = source.read()
     check(raw, name)
     if classes is not None:
-        raw = of_classes(raw, [*classes], name)
-    group = raw.arrays.get("group", np.arange(len(next(iter(raw.arrays.values())))))
-    wholes = splitting.split(raw, group, name=name, **split)
-    duplicates = splitting.duplicates(next(iter(raw.arrays.values())), group, wholes)
-    for (one, other), count in duplicates.items():
-        share = count / len(wholes[other])
-        if share > max_duplicates:
-            raise InputError(
-                f"{name}: {count} of {len(wholes[other])} examples of {other} ({share:.1%}) stand in {one} too; at most "
-                f"{max_duplicates:.1%} may (data.dataset.max_duplicates). Remove the copies, or raise the limit."
-            )
-    parts = {part: np.flatnonzero(np.isin(group, chosen)) for part, chosen in wholes.items()}
-    content = hashlib.sha256()
-    for key in sorted(raw.arrays):
-        content.update(f"{key}{raw.arrays[key].dtype}{raw.arrays[key].shape}".encode())
-        content.update(np.ascontiguousarray(raw.arrays[key]).data)
-    for part in PARTS:
-        content.update(parts[part].tobytes())
-    content.update(json.dumps(raw.classes).encode())
+        raw = select_classes(raw, classes, name)
+    first = next(iter(raw.arrays.values()))
+    group = raw.arrays.get("group", np.arange(len(first)))
+    groups = splitting.assign(raw, group, name=name, **split)
+    copies = duplicates.count(first, group, groups)
+    duplicates.check(copies, groups, name=name, max_duplicates=max_duplicates)
+    rows = {key: np.flatnonzero(np.isin(group, numbers)) for key, numbers in groups.items()}
     card = {
         "name": name,
         "source": raw.origin,
-        "content": content.hexdigest(),
-        "counts": {part: len(parts[part]) for part in PARTS},
+        "content": _content(raw, rows),
+        "counts": {key: len(rows[key]) for key in SPLITS},
         "classes": raw.classes,
-        "class_counts": _class_counts(raw, parts),
+        "class_counts": _class_counts(raw, rows),
         "arrays": {key: {"shape": list(array.shape), "dtype": str(array.dtype)} for key, array in raw.arrays.items()},
-        "statistics": {"image": _statistics(raw.arrays["image"], parts["train"])} if "image" in raw.arrays else {},
+        "statistics": {"image": _statistics(raw.arrays["image"], rows["train"])} if "image" in raw.arrays else {},
         "groups": raw.groups,
-        "split": {**split, "own": sorted(raw.parts)},
-        "duplicates": {f"{one} in {other}": count for (other, one), count in duplicates.items()},
+        "split": {**split, "own": sorted(raw.splits)},
+        "duplicates": {f"{one} in {other}": number for (other, one), number in copies.items()},
     }
+    _write(folder, raw, rows, card)
+    return Prepared(folder)
+
+
+def _write(folder: Path, raw: Raw, rows: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> None:
+    """Writes the whole folder under a temporary name, then renames it."""
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
         for key, array in raw.arrays.items():
             np.save(temporary / f"{key}.npy", array)
-        for part in PARTS:
-            np.save(temporary / f"{part}.index.npy", parts[part])
+        for split in SPLITS:
+            np.save(temporary / f"{split}.index.npy", rows[split])
         (temporary / "card.json").write_text(json.dumps(card, indent=2) + "\n")
         try:
             os.replace(temporary, folder)
@@ -122,23 +116,34 @@ def prepare(
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return Prepared(folder)
 
 
-def _class_counts(raw: Raw, parts: Mapping[str, np.ndarray]) -> dict[str, list[int]] | None:
+def _content(raw: Raw, rows: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of arrays, splits and classes."""
+    content = hashlib.sha256()
+    for key in sorted(raw.arrays):
+        content.update(f"{key}{raw.arrays[key].dtype}{raw.arrays[key].shape}".encode())
+        content.update(np.ascontiguousarray(raw.arrays[key]).data)
+    for split in SPLITS:
+        content.update(rows[split].tobytes())
+    content.update(json.dumps(raw.classes).encode())
+    return content.hexdigest()
+
+
+def _class_counts(raw: Raw, rows: Mapping[str, np.ndarray]) -> dict[str, list[int]] | None:
     if raw.classes is None or "target" not in raw.arrays:
         return None
     target = raw.arrays["target"]
     if target.ndim == 2:  # a flag for each class
-        return {part: target[parts[part]].sum(axis=0).tolist() for part in PARTS}
-    return {part: np.bincount(target[parts[part]].ravel(), minlength=len(raw.classes)).tolist() for part in PARTS}
+        return {split: target[rows[split]].sum(axis=0).tolist() for split in SPLITS}
+    return {split: np.bincount(target[rows[split]].ravel(), minlength=len(raw.classes)).tolist() for split in SPLITS}
 
 
 def _statistics(image: np.ndarray, rows: np.ndarray) -> dict[str, list[float]]:
-    """Mean and standard deviation of each channel over the training part, of pixels from 0 to 1."""
+    """Mean and standard deviation of each channel over some rows, of pixels scaled to lie between 0 and 1."""
     total, squares, count = np.zeros(image.shape[1]), np.zeros(image.shape[1]), 0
-    together = min(1024, max(1, 2**24 // image[0].size))  # some 100 MB of float64
-    for chunk in np.array_split(rows, max(1, len(rows) // together)):
+    chunk_size = min(1024, max(1, 2**24 // image[0].size))  # some 100 MB of float64
+    for chunk in np.array_split(rows, max(1, len(rows) // chunk_size)):
         pixels = image[chunk].astype(np.float64) / 255
         total += pixels.sum(axis=(0, 2, 3))
         squares += (pixels**2).sum(axis=(0, 2, 3))

@@ -1,4 +1,4 @@
-"""Square tiles of pictures that are larger than what a network takes: cut, put back, and blended where they overlap."""
+"""Square tiles of pictures that are larger than the input of a network: cut, pasted together, and blended in overlaps."""
 
 import numpy as np
 
@@ -6,13 +6,13 @@ from src.errors import InputError
 
 
 def cut(picture: np.ndarray, *, size: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
-    """All tiles, and where each begins, as (top, left).
+    """All tiles, and the top and left of each.
 
-    The last tile of a line ends where the picture ends, so that nothing is padded.
+    The last tile of a line ends at the border of the picture. Nothing is padded.
 
     Args:
         picture: shape (..., height, width).
-        stride: between the beginnings of neighbours; below `size` they overlap.
+        stride: between the beginnings of neighbours; tiles overlap where it is smaller than `size`.
 
     Raises:
         InputError: the picture is smaller than a tile.
@@ -23,15 +23,15 @@ def cut(picture: np.ndarray, *, size: int, stride: int) -> tuple[np.ndarray, np.
             f"expected pictures of at least {size}x{size} pixels; received {height}x{width}. Set data.tile to at most "
             f"{min(height, width)}, or enlarge the picture."
         )
-    corners = [(top, left) for top in _begins(height, size, stride) for left in _begins(width, size, stride)]
+    corners = [(top, left) for top in _starts(height, size, stride) for left in _starts(width, size, stride)]
     tiles = [picture[..., top : top + size, left : left + size] for top, left in corners]
     return np.stack(tiles), np.array(corners, dtype=np.int32)
 
 
 class Canvas:
-    """A whole picture that tiles are put on.
+    """A whole picture, blended from tiles.
 
-    Where they overlap, each counts by its distance from its own border, at which a network sees least of what is around.
+    In an overlap a tile counts by the distance from its own border, where a network sees least of the surroundings.
     """
 
     def __init__(self, *, height: int, width: int):
@@ -39,25 +39,25 @@ class Canvas:
         self._weight = np.zeros((height, width), dtype=np.float32)
         self._sums: dict[str, np.ndarray] = {}
 
-    def put(self, tiles: dict[str, np.ndarray], *, top: int, left: int) -> None:
-        """Maps of one tile by name, each of shape (..., size, size)."""
+    def add(self, tiles: dict[str, np.ndarray], *, top: int, left: int) -> None:
+        """Adds the maps of one tile, by name, each of shape (..., size, size)."""
         size = next(iter(tiles.values())).shape[-1]
         weight = _weights(size)
-        place = (..., slice(top, top + size), slice(left, left + size))
+        area = (..., slice(top, top + size), slice(left, left + size))
         for name, tile in tiles.items():
             if name not in self._sums:
                 self._sums[name] = np.zeros((*tile.shape[:-2], *self._shape), dtype=np.float32)
-            self._sums[name][place] += tile * weight
-        self._weight[place] += weight
+            self._sums[name][area] += tile * weight
+        self._weight[area] += weight
 
     def means(self) -> dict[str, np.ndarray]:
-        """The blended maps of the whole picture, which the tiles must have covered."""
-        assert self._weight.all(), "a part of the picture has no tile"
+        """The blended maps of the whole picture. The tiles must cover it."""
+        assert self._weight.all(), "an area of the picture has no tile"
         return {name: total / self._weight for name, total in self._sums.items()}
 
 
-def pasted(tiles: np.ndarray, corners: np.ndarray, *, height: int, width: int) -> np.ndarray:
-    """The picture that tiles were cut from, shape (..., height, width)."""
+def paste(tiles: np.ndarray, corners: np.ndarray, *, height: int, width: int) -> np.ndarray:
+    """The picture that the tiles were cut from, shape (..., height, width)."""
     size = tiles.shape[-1]
     whole = np.zeros((*tiles.shape[1:-2], height, width), dtype=tiles.dtype)
     for tile, (top, left) in zip(tiles, corners, strict=True):
@@ -65,7 +65,7 @@ def pasted(tiles: np.ndarray, corners: np.ndarray, *, height: int, width: int) -
     return whole
 
 
-def _begins(length: int, size: int, stride: int) -> list[int]:
+def _starts(length: int, size: int, stride: int) -> list[int]:
     last = length - size
     return [*range(0, last, stride), last]
 

@@ -1,4 +1,4 @@
-"""What happens to a whole batch on its device, before the model."""
+"""Preprocessing of a whole batch on its device, before the model."""
 
 import numpy as np
 import torch
@@ -24,8 +24,8 @@ class Normalise(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         if pixels.dtype == self.scale.dtype:
             return torch.addcmul(self.shift, pixels, self.scale)
-        return pixels.to(self.scale.dtype).mul_(self.scale).add_(self.shift)  # in place: the copy is this function's own
+        return pixels.to(self.scale.dtype).mul_(self.scale).add_(self.shift)  # in place, on the copy
 
     def pixels(self, normalised: Tensor) -> Tensor:
-        """The way back, to float32 from 0 to 1."""
+        """The inverse, to float32 from 0 to 1."""
         return ((normalised.float() - self.shift) / (255 * self.scale)).clamp(0, 1)

@@ -1,7 +1,7 @@
-"""Processes that share a network out among them: each holds a part of every weight, gradient and optimizer state.
+"""A network that is sharded over several processes: each holds a shard of every weight, gradient and optimizer state.
 
 It is torch's `fully_shard` (FSDP2): https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html. Checkpoints are
-those of any other training, whole and written by the first process.
+whole, and written by the first process, as in any other training.
 """
 
 import copy
@@ -20,17 +20,17 @@ from torch.utils._pytree import tree_map
 
 from src.errors import InputError
 
-LISTS = (nn.ModuleList, nn.ModuleDict)  # they are never called, so that nothing would gather their weights
+LISTS = (nn.ModuleList, nn.ModuleDict)  # nothing calls them, so nothing would gather their weights
 
 
 class Sharded(DDPStrategy):
-    """Lightning's strategy of DDP, with the network shared out in the place of DDP's wrapper around the whole.
+    """Lightning's strategy of DDP, with the network sharded instead of wrapped by DDP.
 
-    Each process builds the whole network in its own memory first, and has it again when the fit is over.
+    Each process builds the whole network in its own memory first, and has it again after the fit.
 
     Args:
-        gathered: parameters from which a member of a sequence or a list in the network is gathered for itself, when it
-            computes; the rest is gathered with the whole network.
+        gathered: number of parameters from which a member of a sequence or a list in the network is gathered by itself
+            when it computes; the rest is gathered with the whole network.
         arguments: of Lightning's DDPStrategy.
     """
 
@@ -40,23 +40,23 @@ class Sharded(DDPStrategy):
         self._whole: nn.Module | None = None
 
     def model_to_device(self) -> None:
-        """Nothing yet: the parts move as they are made."""
+        """Moves nothing yet: the shards are created on the device."""
 
     def configure_ddp(self) -> None:
         task: Any = self.lightning_module
         if task.model._compiled_call_impl is not None:
-            raise InputError("trainer.compile: expected null where a network is shared out among processes (trainer=fsdp).")
+            raise InputError(
+                "trainer.compile: expected null for a sharded network; received a mode. Leave it out, or choose trainer=ddp."
+            )
         if type(task.model).forward is nn.Module.forward or task.decodes_latents:
             raise InputError(
-                f"trainer=fsdp: expected a network that is called as a whole; {type(task).__name__} calls parts of its own by "
-                "themselves, which would not gather their weights. Choose trainer=ddp."
+                f"trainer=fsdp: expected a task that calls its network as a whole; {type(task).__name__} calls parts of it, "
+                "whose weights nothing would gather. Choose trainer=ddp."
             )
         self._whole = task.model
         mesh = init_device_mesh(self.root_device.type, (self.world_size,))
-        # A weight that lies in another order than its dimensions' cannot be shared out.
-        task.model = share_out(
-            copy.deepcopy(task.model).to(memory_format=torch.contiguous_format), mesh, gathered=self._gathered
-        )
+        # A weight whose memory is in another order than its dimensions cannot be sharded.
+        task.model = shard(copy.deepcopy(task.model).to(memory_format=torch.contiguous_format), mesh, gathered=self._gathered)
         task.to(self.root_device)
 
     def setup_optimizers(self, trainer: Trainer) -> None:
@@ -68,7 +68,7 @@ class Sharded(DDPStrategy):
         return self._complete(super().lightning_module_state_dict())
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        """A state of one process, whose tensors lie in memory as its parameters do: fused kernels rely on it."""
+        """The state as of one process. Its tensors lie in memory as its parameters do, which fused kernels rely on."""
         state = self._complete(super().optimizer_state(optimizer))
         task: Any = self.lightning_module
         assert self._whole is not None
@@ -92,12 +92,12 @@ class Sharded(DDPStrategy):
         if self._whole is not None:
             task: Any = self.lightning_module
             task.model, self._whole = self._whole, None
-            self.optimizers = []  # their states lie beside the shares, and end with them, as all that holds one
+            self.optimizers = []  # their states lie beside the shards, and end with them
             task.release_weights()
         super().teardown()
 
     def _complete(self, state: dict[str, Any]) -> dict[str, Any]:
-        """A state with its tensors whole, in the first process; all of them must ask for it."""
+        """A state with whole tensors, in the first process only. All processes must call it."""
 
         def whole(value: Any) -> Any:
             if not isinstance(value, DTensor):
@@ -108,8 +108,8 @@ class Sharded(DDPStrategy):
         return tree_map(whole, state)
 
 
-def share_out(network: nn.Module, mesh: DeviceMesh, *, gathered: int) -> nn.Module:
-    """Shares a network out among the processes of a mesh, in place."""
+def shard(network: nn.Module, mesh: DeviceMesh, *, gathered: int) -> nn.Module:
+    """Shards a network over the processes of a mesh, in place."""
     members = {
         member
         for part in network.modules()
@@ -125,7 +125,7 @@ def share_out(network: nn.Module, mesh: DeviceMesh, *, gathered: int) -> nn.Modu
 
 
 def _unfuse(optimizer: Optimizer) -> None:
-    """Turns off the one fused kernel that torch does not have for shares."""
+    """Turns off the one fused kernel that torch does not have for shards."""
     if isinstance(optimizer, SGD):
         optimizer._step_supports_amp_scaling = False
         for group in optimizer.param_groups:
@@ -133,7 +133,7 @@ def _unfuse(optimizer: Optimizer) -> None:
 
 
 def _like(parameter: Tensor, values: Mapping[str, Any]) -> dict[str, Any]:
-    """An optimizer's state of one parameter, shared out as the parameter is."""
+    """An optimizer's state of one parameter, sharded as the parameter is."""
     assert isinstance(parameter, DTensor)
     return {
         name: distribute_tensor(

@@ -1,4 +1,4 @@
-"""How well reconstruction errors tell examples of other classes from those of the classes that were trained on."""
+"""Evaluation of anomaly detection: how well reconstruction errors tell new classes from those that were trained on."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from src import metrics
 from src.config.assembly import Experiment
 from src.data.base import Data
 from src.evaluation import latents
-from src.evaluation.core import bootstrap, interval
-from src.evaluation.style import ACCENT, GREY, SECOND, axes, sheet
+from src.evaluation.base import Evaluation, Scores
+from src.evaluation.grid import Cell, Row, grid
+from src.evaluation.plotting import ACCENT, GREY, SECOND, axes
+from src.evaluation.resampling import bootstrap, interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Anomaly:
-    """The error of an example is its score; examples of classes that `data.keep.train` does not name are anomalous.
+class Anomaly(Evaluation):
+    """The error of an example is its score. Examples of classes that `data.keep.train` does not name are anomalous.
 
-    A part without anomalies, as validation is, has only its errors.
+    A split without anomalies, such as validation, has only its errors.
 
     Args:
-        quantile: of the validation part's errors; what lies above it is called anomalous.
+        quantile: of the errors of the validation split. An error above it raises an alarm.
     """
 
-    of_input = True  # an example is judged by what the network makes of itself
+    evaluates_input = True
 
     def __init__(self, *, data: Data, headline: Mapping[str, str | None], quantile: float = 0.95):
         if not 0 < quantile < 1:
@@ -36,7 +38,7 @@ class Anomaly:
         if not data.keep.get("train"):
             raise ValueError("data.keep.train: expected the classes that count as normal, such as [0]; it names none.")
         latents.check(data)
-        self.headline = headline
+        super().__init__(headline=headline)
         self.classes = data.classes
         self.normal = list(data.keep["train"])
         self.quantile = quantile
@@ -44,40 +46,40 @@ class Anomaly:
     def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]:
         return {"target": target, "prediction": outputs["error"], "anomalous": ~np.isin(target, self.normal)}
 
-    def scores(self, table: pd.DataFrame) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    def scores(self, table: pd.DataFrame) -> Scores:
         error, anomalous = _arrays(table)
         values = {"error": error.mean()}
         if not 0 < anomalous.sum() < len(table):
-            return values, {"error": interval(bootstrap(len(error)) @ error / len(error))}
+            return Scores(values, {"error": interval(bootstrap(len(error)) @ error / len(error))})
         named = {"auroc": metrics.auroc, "average_precision": metrics.average_precision}
         whole, drawn = np.ones((1, len(table)), dtype=np.int64), bootstrap(len(table))
         values |= {name: float(score(anomalous, error, whole)[0]) for name, score in named.items()}
         intervals = {name: interval(score(anomalous, error, drawn)) for name, score in named.items()}
         for number in np.unique(table["target"][anomalous]):
             chosen = ~anomalous | (table["target"] == number).to_numpy()
-            found = metrics.auroc(anomalous[chosen], error[chosen], np.ones((1, chosen.sum()), dtype=np.int64))
-            values[f"auroc/{self.classes[number]}"] = float(found[0])
-        return values, intervals
+            area = metrics.auroc(anomalous[chosen], error[chosen], np.ones((1, chosen.sum()), dtype=np.int64))
+            values[f"auroc/{self.classes[number]}"] = float(area[0])
+        return Scores(values, intervals)
 
-    def ask(self, table: pd.DataFrame, experiment: Experiment) -> dict[str, float]:
+    def ask(self, experiment: Experiment, table: pd.DataFrame) -> Mapping[str, float]:
         error, anomalous = _arrays(table)
         threshold = self._threshold(experiment)
         values = {"threshold": threshold, "false_alarms": float((error[~anomalous] > threshold).mean())}
         return {**values, "found": float((error[anomalous] > threshold).mean())} if anomalous.any() else values
 
-    def figures(self, table: pd.DataFrame, experiment: Experiment) -> Mapping[str, Figure]:
+    def figures(self, experiment: Experiment, table: pd.DataFrame) -> Mapping[str, Figure]:
         threshold = self._threshold(experiment)
         figures = {
             "scores": self._histogram(table, threshold),
-            "reconstructions": latents.pairs(table, experiment, experiment.data.normalise),
+            "reconstructions": latents.reconstructions(experiment, table, experiment.data.normalise),
         }
         if table["anomalous"].nunique() > 1:
-            figures |= {"roc": self._curve(table, threshold), "misses": self._misses(table, experiment)}
+            figures |= {"roc": self._curve(table, threshold), "misses": self._misses(experiment, table)}
         return figures
 
     def _threshold(self, experiment: Experiment) -> float:
-        parts = experiment.learner.predict(experiment.data, experiment.data.rows("val"))
-        return float(np.quantile(np.concatenate([part["error"] for part in parts]), self.quantile))
+        batches = experiment.learner.predict(experiment.data, experiment.data.rows("val"))
+        return float(np.quantile(np.concatenate([batch["error"] for batch in batches]), self.quantile))
 
     def _histogram(self, table: pd.DataFrame, threshold: float) -> Figure:
         error, anomalous = _arrays(table)
@@ -87,7 +89,7 @@ class Anomaly:
             if chosen.any():
                 ax.hist(error[chosen], edges, density=True, color=colour, alpha=0.6, label=f"{label} ({chosen.sum():,})")
         ax.axvline(threshold, color=GREY, linewidth=1, linestyle="--", label=f"{self.quantile:.0%} of validation lies below")
-        ax.set(xlabel="reconstruction error", yticks=[], title="Errors of normal and of anomalous examples")
+        ax.set(xlabel="reconstruction error", yticks=[], title="Errors of normal and anomalous examples")
         ax.legend(frameon=False, fontsize=8)
         return figure
 
@@ -95,32 +97,28 @@ class Anomaly:
         from sklearn.metrics import roc_auc_score, roc_curve
 
         error, anomalous = _arrays(table)
-        alarms, found, _ = roc_curve(anomalous, error)
+        false_alarms, detected, _ = roc_curve(anomalous, error)
         figure, ax = axes(width=4.5, height=4)
         ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="by chance")
-        ax.plot(alarms, found, color=ACCENT, label=f"this model: area {roc_auc_score(anomalous, error):.3f}")
+        ax.plot(false_alarms, detected, color=ACCENT, label=f"this model: area {roc_auc_score(anomalous, error):.3f}")
         here = (error[~anomalous] > threshold).mean(), (error[anomalous] > threshold).mean()
         ax.plot(*here, color=SECOND, marker="o", linestyle="none", label="at the threshold")
-        ax.set(xlabel="share of normal examples that alarm", ylabel="share of anomalies that are found", title="ROC curve")
+        ax.set(xlabel="false alarms, share of normal examples", ylabel="detected anomalies, share", title="ROC curve")
         ax.legend(frameon=False, loc="lower right", fontsize=8)
         return figure
 
-    def _misses(self, table: pd.DataFrame, experiment: Experiment, *, count: int = 8) -> Figure:
+    def _misses(self, experiment: Experiment, table: pd.DataFrame, *, count: int = 8) -> Figure:
         error, anomalous = _arrays(table)
         order = np.argsort(error, kind="stable")
-        lines = (("anomalies with the smallest errors", order[anomalous[order]][:count]),
-                 ("normal examples with the largest errors", order[~anomalous[order]][::-1][:count]))  # fmt: skip
-        figure = sheet(width=8, height=3.2)
-        for line, (_, places) in enumerate(lines):
-            chosen = table.iloc[places]
-            images = experiment.data.inputs(chosen["index"].to_numpy())
-            for column, (image, target, value) in enumerate(zip(images, chosen["target"], chosen["prediction"], strict=True)):
-                ax = figure.add_subplot(2, count, line * count + column + 1)
-                ax.imshow(image.transpose(1, 2, 0).squeeze(), cmap="gray_r" if image.shape[0] == 1 else None)
-                ax.set_title(f"{self.classes[target]}\n{value:.2f}", fontsize=8)
-                ax.axis("off")
-        figure.suptitle(f"Above: {lines[0][0]}; below: {lines[1][0]}", fontsize=10)
-        return figure
+        rows = []
+        for label, places in (
+            ("anomalies\nwith the\nsmallest errors", order[anomalous[order]][:count]),
+            ("normal examples\nwith the\nlargest errors", order[~anomalous[order]][::-1][:count]),
+        ):
+            examples = table.iloc[places][["index", "target", "prediction"]].itertuples(index=False, name=None)
+            cells = [Cell(experiment.data.show(row), f"{self.classes[target]}\n{value:.2f}") for row, target, value in examples]
+            rows.append(Row(cells, label))
+        return grid(rows, title="The worst mistakes: class and reconstruction error")
 
 
 def _arrays(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

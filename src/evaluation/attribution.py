@@ -1,28 +1,38 @@
-"""Which places of an image an answer comes from: attributions, most of them by captum, which is imported when one is asked for.
+"""Attributions: how much each pixel of an image adds to an answer. Most are captum's, which is imported when one is used.
 
-Each takes a network, preprocessed images and the number of the output to explain of each, and gives what the places of
-the images add to it. Shapes: (batch, channels, height, width) to (batch, channels or 1, height, width). What is taken out
-of an image becomes 0, the training part's mean: against black, integrated gradients would mostly draw the image again.
+What is taken out of an image becomes 0, the mean of the training split. With black instead, integrated gradients would mostly
+draw the image again.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from src.evaluation.layers import Unsuited, attention, attention_gradients, last_with_maps, on_image, patch
+from src.evaluation.attention import UnsupportedNetwork, attention, attention_gradients, on_image
+from src.evaluation.layers import last_with_maps, patch
 
 
-class Attribution(Protocol):
-    """One way to explain an answer; raises Unsuited for a network that it cannot explain."""
+class Attribution(ABC):
+    """One way to explain an answer."""
 
-    def attribute(self, network: nn.Module, images: Tensor, answers: Tensor) -> Tensor: ...
+    @abstractmethod
+    def attribute(self, network: nn.Module, images: Tensor, answers: Tensor) -> Tensor:
+        """Maps over the images, (batch, channels or 1, height, width).
+
+        Args:
+            images: preprocessed, (batch, channels, height, width).
+            answers: the number of the output to explain, for each image.
+
+        Raises:
+            UnsupportedNetwork: this attribution cannot explain the network.
+        """
 
 
-class Saliency:
-    """The size of the answer's gradient (Simonyan, Vedaldi and Zisserman 2014, arXiv:1312.6034)."""
+class Saliency(Attribution):
+    """The absolute value of the answer's gradient (Simonyan, Vedaldi and Zisserman 2014, arXiv:1312.6034)."""
 
     def attribute(self, network: nn.Module, images: Tensor, answers: Tensor) -> Tensor:
         from captum.attr import Saliency
@@ -30,10 +40,10 @@ class Saliency:
         return Saliency(network).attribute(images.clone().requires_grad_(), target=answers)
 
 
-class IntegratedGradients:
-    """The gradient along the way from the mean to the image, times that way (Sundararajan et al. 2017, arXiv:1703.01365).
+class IntegratedGradients(Attribution):
+    """The mean gradient on the way from the mean to the image, times that way (Sundararajan et al. 2017, arXiv:1703.01365).
 
-    The attributions of an image add up to how much its answer exceeds that of the mean.
+    The attributions of an image add up to the difference between its answer and that of the mean.
     """
 
     def __init__(self, *, steps: int = 32):
@@ -49,12 +59,12 @@ class IntegratedGradients:
         return method.attribute(images, target=answers, n_steps=self._steps, internal_batch_size=size)
 
 
-class GradCam:
+class GradCam(Attribution):
     """The maps of a late convolution, weighted by their mean gradients (Selvaraju et al. 2017, arXiv:1610.02391).
 
-    It is the last of those with the coarsest maps. Where a normalisation follows it, they are taken behind that: before it
-    they have any offset, which would mostly leave nothing. What speaks against the answer is left out, and the coarse map is
-    scaled up to the image.
+    It is the last of the convolutions with the coarsest maps. Where a normalisation follows, the maps are taken behind it:
+    before it they have an arbitrary offset. Only what speaks for the answer is kept, and the coarse map is scaled up to the
+    image.
     """
 
     def attribute(self, network: nn.Module, images: Tensor, answers: Tensor) -> Tensor:
@@ -65,11 +75,11 @@ class GradCam:
         return LayerAttribution.interpolate(maps, tuple(images.shape[2:]), interpolate_mode="bilinear")
 
 
-class Occlusion:
-    """How much of the answer is lost while a window of the image is covered (Zeiler and Fergus 2014, arXiv:1311.2901).
+class Occlusion(Attribution):
+    """How much the answer loses while a window of the image is covered (Zeiler and Fergus 2014, arXiv:1311.2901).
 
     Args:
-        window: its sides, as a share of those of the image; it moves by half of them.
+        window: its sides, as a share of the image's sides. It moves by half of its sides.
     """
 
     def __init__(self, *, window: float = 0.25):
@@ -91,53 +101,52 @@ class Occlusion:
         )
 
 
-class AttentionRelevance:
-    """How much of each patch speaks for the answer through all layers of attention (Chefer et al. 2021, arXiv:2103.15679).
+class AttentionRelevance(Attribution):
+    """How much each patch speaks for the answer, through all layers of attention (Chefer et al. 2021, arXiv:2103.15679).
 
-    A layer adds to what stands at a place what its heads fetch, each by its attention times the answer's gradient by it, and
-    what speaks against the answer is left out; the layers are multiplied.
+    A layer adds to each place what its heads fetch: the positive part of the attention times the answer's gradient by it. The
+    layers are multiplied.
     """
 
     def attribute(self, network: nn.Module, images: Tensor, answers: Tensor) -> Tensor:
         layers = [(weights.float(), gradients.float()) for weights, gradients in attention_gradients(network, images, answers)]
-        share = _each_itself([weights for weights, _ in layers])
+        share = _identity([weights for weights, _ in layers])
         for weights, gradients in layers:
             share = share + (weights * gradients).relu().mean(dim=1) @ share
         return _on_patches(share, network, images)
 
 
-class AttentionRollout:
-    """How much of each patch reaches the answer through all layers of attention (Abnar and Zuidema 2020, arXiv:2005.00928).
+class AttentionRollout(Attribution):
+    """How much of each patch reaches the answer, through all layers of attention (Abnar and Zuidema 2020, arXiv:2005.00928).
 
-    A layer passes on half of what stands at a place and half of what its heads fetch, on their mean; the layers' shares are
-    multiplied. It sees the way of the answer, not which answer it is: the map of an image is the same for all, and not very
-    different with random weights.
+    A layer passes on half of each place and half of what its heads fetch on average. The layers are multiplied. The map of an
+    image is the same for every answer, and with random weights it is not very different.
     """
 
     def attribute(self, network: nn.Module, images: Tensor, answers: Tensor) -> Tensor:
         layers = attention(network, images)
-        share = own = _each_itself(layers)
+        share = own = _identity(layers)
         for weights in layers:
             share = (weights.float().mean(dim=1) + own) / 2 @ share
         return _on_patches(share, network, images)
 
 
-def _each_itself(layers: Sequence[Tensor]) -> Tensor:
-    """What the places have of each other before any attention.
+def _identity(layers: Sequence[Tensor]) -> Tensor:
+    """The shares that the places have of each other before any attention.
 
     Raises:
-        Unsuited: not every layer's attention goes from the same places to the same ones.
+        UnsupportedNetwork: not every layer's attention goes from the same places to the same ones.
     """
     sizes = {size for weights in layers for size in weights.shape[2:]}
     if len(sizes) > 1:
-        raise Unsuited("its attention does not go from the same places to the same ones in every layer")
+        raise UnsupportedNetwork("its attention does not go from the same places to the same ones in every layer")
     return torch.eye(*sizes, device=layers[0].device)
 
 
 def _on_patches(share: Tensor, network: nn.Module, images: Tensor) -> Tensor:
-    """What the places have in the answer, on the pixels of their patches."""
+    """The shares that the places have in the answer, on the pixels of their patches."""
     maps = on_image(share, images)
-    shared = [-(-size // count) for size, count in zip(images.shape[2:], maps.shape[2:], strict=True)]
-    sides = patch(network, images) or (max(shared), max(shared))
+    covered = [-(-size // count) for size, count in zip(images.shape[2:], maps.shape[2:], strict=True)]
+    sides = patch(network, images) or (max(covered), max(covered))
     patches = interpolate(maps, scale_factor=tuple(map(float, sides)), mode="nearest")
-    return patches[..., : images.shape[2], : images.shape[3]]  # without what the image was filled up by
+    return patches[..., : images.shape[2], : images.shape[3]]  # without the image's padding

@@ -1,7 +1,7 @@
-"""Ways to spoil images, each at several strengths, in the manner of Hendrycks and Dietterich 2019, arXiv:1903.12261.
+"""Corruptions of images, each at several strengths, in the manner of Hendrycks and Dietterich 2019, arXiv:1903.12261.
 
-Each takes images from 0 to 1, a strength and a source of random numbers. With the strength 0 they stay as they are; what it
-counts is the same at 8 and at 224 pixels. Shapes: (batch, channels, height, width).
+Each takes images from 0 to 1, a strength and a generator of random numbers. With the strength 0 the images stay as they are.
+The unit of a strength means the same at 8 and at 224 pixels. Shapes: (batch, channels, height, width).
 """
 
 from abc import ABC, abstractmethod
@@ -14,14 +14,14 @@ from torch.nn.functional import affine_grid, conv2d, grid_sample, pad
 
 
 class Corruption(ABC):
-    """One way to spoil images.
+    """One way to corrupt images.
 
     Args:
         strengths: above 0, the largest one last.
     """
 
-    unit: str  # what a strength counts
-    moves = False  # whether pixels change their places, so that a mask would no longer lie over its picture
+    unit: str  # of a strength, for the axis of a figure
+    moves: bool = False  # whether pixels move, so that a mask no longer fits its image
 
     def __init__(self, *, strengths: Sequence[float]):
         self.strengths = [float(strength) for strength in strengths]
@@ -29,7 +29,8 @@ class Corruption(ABC):
             raise ValueError(f"expected strengths above 0 in rising order; received {list(strengths)}.")
 
     @abstractmethod
-    def __call__(self, images: Tensor, strength: float, generator: Generator) -> Tensor: ...
+    def __call__(self, images: Tensor, strength: float, generator: Generator) -> Tensor:
+        """Corrupted images, which may leave the range from 0 to 1."""
 
 
 class Noise(Corruption):
@@ -42,7 +43,7 @@ class Noise(Corruption):
 
 
 class Blur(Corruption):
-    """A Gaussian blur; at the edges the outermost pixels go on."""
+    """A Gaussian blur. Beyond the edges the outermost pixels are repeated."""
 
     unit = "standard deviation, share of the shorter side"
 
@@ -60,7 +61,7 @@ class Blur(Corruption):
 
 
 class Rotation(Corruption):
-    """A rotation about the middle, of each image to a side by chance; what comes in from outside is black."""
+    """A rotation about the centre, of each image to a random side. What comes in from outside is black."""
 
     unit = "degrees"
     moves = True
@@ -76,7 +77,7 @@ class Rotation(Corruption):
 
 
 class Contrast(Corruption):
-    """Every pixel nearer to the mean of its image."""
+    """Lower contrast: every pixel moves towards the mean of its image."""
 
     unit = "share of the contrast that is lost"
 
@@ -86,7 +87,7 @@ class Contrast(Corruption):
 
 
 class Missing(Corruption):
-    """Pixels by chance are black in all channels; those that are missing at a strength are so at every larger one."""
+    """Random pixels are black in all channels. A pixel that is missing at one strength is missing at every larger one."""
 
     unit = "share of the pixels"
 

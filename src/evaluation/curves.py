@@ -8,30 +8,30 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from src.evaluation.style import ACCENT, GREY, SECOND, axes
+from src.evaluation.plotting import ACCENT, GREY, SECOND, axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def history(journal: Path) -> dict[str, list[tuple[int, float]]]:
-    """Values by name, each as (epoch, value) in the order of time."""
-    found: dict[str, list[tuple[int, float]]] = {}
+    """Logged values by name, each as (epoch, value), in the order of time."""
+    points: dict[str, list[tuple[int, float]]] = {}
     for line in journal.read_text().splitlines() if journal.is_file() else []:
         point = json.loads(line)
-        found.setdefault(point["name"], []).append((point["epoch"], point["value"]))
-    return found
+        points.setdefault(point["name"], []).append((point["epoch"], point["value"]))
+    return points
 
 
 def table(journal: Path) -> pd.DataFrame:
-    """The values of each epoch's end, a row an epoch."""
+    """The values at the end of each epoch, one row an epoch."""
     points = history(journal)
     kept = {name: dict(values) for name, values in points.items() if name.startswith("val/") or name == "train/loss_epoch"}
     return pd.DataFrame(kept).rename_axis("epoch").sort_index().reset_index()
 
 
 def learning(journal: Path, *, best_epoch: int, metric: str) -> dict[str, Figure]:
-    """Losses and the objective by epoch; nothing for a learner that has no epochs."""
+    """Losses and the objective by epoch. Empty for a learner without epochs."""
     points = history(journal)
     figures = {}
     lines = [("train/loss_epoch", "training", GREY), ("val/loss", "validation", ACCENT)]

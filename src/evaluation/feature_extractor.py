@@ -1,8 +1,7 @@
-"""What generated pictures are worth by the eyes of a classifier that was trained here."""
+"""Comparison of generated images with real ones, by the features of a classifier that was trained here."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,24 +13,23 @@ from src.config.assembly import Experiment
 from src.data.base import Data
 from src.errors import InputError
 from src.evaluation import generation
+from src.evaluation.substitute import Substitute
 from src.runs.files import read_json
 from src.runs.folder import Run
 
-
-class Pictures(NamedTuple):
-    """Pictures that no store holds, as a learner is asked about them."""
-
-    arrays: Mapping[str, np.ndarray]
-    batch_size: int = 1
+NORMAL = 20_000  # training examples that a normal distribution of pixels is fitted to, at most
 
 
-class Judge:
-    """A run of a classifier of the same data set; what its last linear layer is given are the features.
+class FeatureExtractor:
+    """A run of a classifier of the same data set. The features of an image are the input of the classifier's last linear layer.
 
-    The name of a run's folder is a hash of what decides its weights: a configuration that names it says which they are.
+    The name of a run's folder is a hash of all that decides its weights. So a configuration that names it states the weights.
 
     Args:
-        samples: how many generated pictures are compared with as many real ones, at most.
+        samples: how many generated images are compared with as many real ones, at most.
+
+    Raises:
+        InputError: the folder holds no finished run of a classifier of this data set.
     """
 
     def __init__(self, folder: str, *, data: Data, samples: int):
@@ -45,60 +43,64 @@ class Judge:
                 f"Train one (python -m src.train +experiment=cnn data={data.prepared.card['name']}), or leave it null."
             )
         if "test/accuracy" not in read_json(self._run.metrics):
-            raise InputError(f"evaluation.classifier={folder}: expected a classifier; this run has no test/accuracy.")
-        config: Any = OmegaConf.load(self._run.config)
-        learned, given = assembly.prepare(config), data.prepared
-        if learned.card["content"] != given.card["content"]:
             raise InputError(
-                f"evaluation.classifier={folder}: expected a classifier of {given.folder.name}; this one learned "
-                f"{learned.folder.name}."
+                f"evaluation.classifier={folder}: expected a classifier; this run has no test/accuracy. Name another run."
+            )
+        config: Any = OmegaConf.load(self._run.config)
+        learned, own = assembly.prepare(config), data.prepared
+        if learned.card["content"] != own.card["content"]:
+            raise InputError(
+                f"evaluation.classifier={folder}: expected a classifier of {own.folder.name}; this one learned "
+                f"{learned.folder.name}. Train one on these data."
             )
 
-    def scores(self, table: pd.DataFrame, experiment: Experiment) -> dict[str, float]:
-        """Distance from the part's examples, beside those of other sets of as many pictures, and shares of classes.
+    def compare(self, experiment: Experiment, table: pd.DataFrame) -> dict[str, float]:
+        """The distance of generated images from the split's examples, that of other images, and shares of predicted classes.
 
-        A normal distribution of pixels has learnt nothing of shapes; training examples are as near as a generator can come.
+        The other images put the distance into proportion. Images with normally distributed pixels know nothing of shapes, and
+        training examples are as close as a generator can come.
         """
-        judge = assembly.restore(self._run.folder)
-        if judge.learner.network is None:
+        classifier = assembly.restore(self._run.folder)
+        if classifier.learner.network is None:
             raise InputError(
                 f"evaluation.classifier={self._run.folder}: expected a network, which has features; received "
-                f"{type(judge.learner).__name__}."
+                f"{type(classifier.learner).__name__}. Name another run."
             )
-        count = min(self._samples, len(table), len(experiment.data.rows("train")))  # equally many: the distances depend on it
+        count = min(self._samples, len(table), len(experiment.data.rows("train")))  # equal, for the distances depend on it
         rows = np.random.default_rng(0).permutation(table["index"].to_numpy())[:count]
-        real, _ = _seen(judge, experiment.data.inputs(rows))
-        made, classes = _seen(judge, _stored(generation.drawn(experiment, count)))
-        blurred, _ = _seen(judge, _stored(_normal(experiment, count)))
-        learnt, _ = _seen(judge, experiment.data.inputs(_some(experiment, count)))
-        shares = np.bincount(classes, minlength=len(judge.data.classes)) / len(classes)
-        precision, recall = metrics.precision_recall(real, made)
+        real, _ = _features(classifier, experiment.data.inputs(rows))
+        generated, classes = _features(classifier, _stored(generation.sample(experiment, count)))
+        normal, _ = _features(classifier, _stored(_normal_pixels(experiment, count)))
+        training, _ = _features(classifier, experiment.data.inputs(_training_rows(experiment, count)))
+        shares = np.bincount(classes, minlength=len(classifier.data.classes)) / len(classes)
+        precision, recall = metrics.precision_recall(real, generated)
         return {
-            "frechet": metrics.frechet_distance(real, made),
-            "frechet_of_normal_pixels": metrics.frechet_distance(real, blurred),
-            "frechet_of_training_examples": metrics.frechet_distance(real, learnt),
+            "frechet": metrics.frechet_distance(real, generated),
+            "frechet_of_normal_pixels": metrics.frechet_distance(real, normal),
+            "frechet_of_training_examples": metrics.frechet_distance(real, training),
             "precision": precision,
             "recall": recall,
             "smallest_class_share": float(shares.min()),
-            **{f"class_share/{name}": float(share) for name, share in zip(judge.data.classes, shares, strict=True)},
+            **{f"class_share/{name}": float(share) for name, share in zip(classifier.data.classes, shares, strict=True)},
             "classifier_accuracy": read_json(self._run.metrics)["test/accuracy"],
         }
 
 
-def _seen(judge: Experiment, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What the last linear layer is given for each picture, and the most probable class."""
+def _features(classifier: Experiment, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The input of the last linear layer for each image, and the most probable class."""
     import torch
 
-    assert judge.learner.network is not None
-    last = [module for module in judge.learner.network.modules() if isinstance(module, torch.nn.Linear)][-1]
-    found: list[np.ndarray] = []
-    handle = last.register_forward_pre_hook(lambda _, given: found.append(given[0].flatten(1).float().cpu().numpy()))
+    network = classifier.learner.network
+    assert network is not None
+    last = [module for module in network.modules() if isinstance(module, torch.nn.Linear)][-1]
+    features: list[np.ndarray] = []
+    handle = last.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0].flatten(1).float().cpu().numpy()))
     try:
-        pile: Any = Pictures({"input": pictures, "target": np.zeros(len(pictures), dtype=np.int64)})
-        classes = [part["probability"].argmax(axis=1) for part in judge.learner.predict(pile, np.arange(len(pictures)))]
+        data = Substitute(classifier.data, np.zeros(len(images), dtype=np.int64), images)  # their targets mean nothing
+        classes = [batch["probability"].argmax(axis=1) for batch in classifier.learner.predict(data, data.rows(""))]
     finally:
         handle.remove()
-    return np.concatenate(found).astype(np.float64), np.concatenate(classes)
+    return np.concatenate(features).astype(np.float64), np.concatenate(classes)
 
 
 def _stored(pixels: np.ndarray) -> np.ndarray:
@@ -106,10 +108,10 @@ def _stored(pixels: np.ndarray) -> np.ndarray:
     return np.round(255 * pixels.clip(0, 1)).astype(np.uint8)
 
 
-def _normal(experiment: Experiment, count: int) -> np.ndarray:
-    """Pictures from a normal distribution with the mean and the covariance of the training part's pixels."""
+def _normal_pixels(experiment: Experiment, count: int) -> np.ndarray:
+    """Images from a normal distribution with the mean and the covariance of the training split's pixels."""
     data = experiment.data
-    rows = _some(experiment, 20_000)
+    rows = _training_rows(experiment, NORMAL)
     pixels = data.inputs(rows).reshape(len(rows), -1) / np.float32(255)
     middle = pixels.mean(axis=0)
     rng = np.random.default_rng(experiment.config["seed"])
@@ -118,6 +120,6 @@ def _normal(experiment: Experiment, count: int) -> np.ndarray:
     return drawn.reshape(count, *data.shape)
 
 
-def _some(experiment: Experiment, count: int) -> np.ndarray:
-    """Rows of the training part, so many at most."""
+def _training_rows(experiment: Experiment, count: int) -> np.ndarray:
+    """Random rows of the training split, so many at most."""
     return np.random.default_rng(experiment.config["seed"]).permutation(experiment.data.rows("train"))[:count]

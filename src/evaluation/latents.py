@@ -1,4 +1,4 @@
-"""What every evaluation of an autoencoder has: latents as columns and as features, their plane, and reconstructions."""
+"""What the evaluations of autoencoders share: latents as columns and as features, their plane, and reconstructions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pandas as pd
 
 from src.config.assembly import Experiment
 from src.data.base import Data
-from src.evaluation.style import axes, sheet
+from src.data.shown import Picture
+from src.evaluation.grid import Cell, Row, grid
+from src.evaluation.plotting import axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,25 +21,35 @@ FITTED = 10_000  # training examples that a classifier of latents is fitted to, 
 
 
 def check(data: Data) -> None:
-    """Refuses data whose targets the table of predictions has no column for."""
+    """Refuses data whose targets have no column in the table of predictions.
+
+    Raises:
+        ValueError: an example has several labels, or a mask.
+    """
     if data.targets(data.rows("train")[:1]).ndim != 1:
         raise ValueError("expected data with one class for each example; this one has labels or masks. Choose other data.")
 
 
 def columns(latents: np.ndarray) -> Mapping[str, np.ndarray]:
-    """A batch's latents for the table of predictions."""
+    """The latents of a batch as columns of the table of predictions."""
     return {f"latent_{i}": latents[:, i] for i in range(latents.shape[1])}
 
 
 def of(table: pd.DataFrame) -> np.ndarray:
-    """The latents that a table of predictions holds, (examples, latent_size)."""
+    """The latents in a table of predictions, (examples, latent_size)."""
     return table[[name for name in table.columns if str(name).startswith("latent_")]].to_numpy(np.float64)
 
 
-def probe(table: pd.DataFrame, experiment: Experiment) -> dict[str, float]:
-    """How often a logistic regression on the latents, fitted on the training part's, names the class of an example.
+def firsts_of_classes(table: pd.DataFrame, *, most: int) -> np.ndarray:
+    """Where the first example of each class stands in the table; the first examples where there is only one class."""
+    _, firsts = np.unique(table["target"].to_numpy(), return_index=True)
+    return np.sort(firsts)[:most] if len(firsts) > 1 else np.arange(min(most, len(table)))
 
-    Nothing where the training part has not two classes.
+
+def probe(experiment: Experiment, table: pd.DataFrame) -> dict[str, float]:
+    """The accuracy of a logistic regression on the latents, fitted to the training split.
+
+    Empty where the training split has fewer than two classes.
     """
     rows = experiment.data.rows("train")
     if len(rows) > FITTED:
@@ -49,13 +61,13 @@ def probe(table: pd.DataFrame, experiment: Experiment) -> dict[str, float]:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    found = np.concatenate([part["latent"] for part in experiment.learner.predict(experiment.data, rows)])
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(found.astype(np.float64), classes)
+    latents = np.concatenate([batch["latent"] for batch in experiment.learner.predict(experiment.data, rows)])
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(latents.astype(np.float64), classes)
     return {"probe_accuracy": float(classifier.score(of(table), table["target"]))}
 
 
-def plane(table: pd.DataFrame, classes: Sequence[str] | None) -> Figure:
-    """The latents on their two main axes, coloured by class where there are classes."""
+def plane(table: pd.DataFrame, classes: Sequence[str]) -> Figure:
+    """The latents on their first two principal axes, coloured by class where there are classes."""
     latents = of(table)
     centred = latents - latents.mean(axis=0)
     _, singular, directions = np.linalg.svd(centred, full_matrices=False)
@@ -69,16 +81,16 @@ def plane(table: pd.DataFrame, classes: Sequence[str] | None) -> Figure:
         handles, labels = dots.legend_elements()
         present = [classes[number] for number in np.unique(table["target"])] if len(labels) < len(classes) else classes
         ax.legend(handles, present, frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
-    ax.set(title=f"Latents on their two main axes ({share:.0%} of the variance)", xticks=[], yticks=[])
+    ax.set(title=f"Latents on their first two principal axes ({share:.0%} of the variance)", xticks=[], yticks=[])
     return figure
 
 
-def pairs(
-    table: pd.DataFrame, experiment: Experiment, original: Callable[[np.ndarray], np.ndarray], *, count: int = 10
+def reconstructions(
+    experiment: Experiment, table: pd.DataFrame, original: Callable[[np.ndarray], np.ndarray], *, count: int = 10
 ) -> Figure:
-    """The examples at even steps from the best to the worst error, each above its reconstruction.
+    """Examples at even steps from the smallest error to the largest, each above its reconstruction.
 
-    Where the error is that of restoring a noisy example, this and what was made of it stand below.
+    Where the error is that of denoising, the noisy example and the restored one stand below.
 
     Args:
         original: from stored examples to the units of reconstructions.
@@ -88,17 +100,13 @@ def pairs(
     rows = chosen["index"].to_numpy()
     outputs = list(experiment.learner.predict(experiment.data, rows))
     names = ("noisy", "restored") if "restored" in outputs[0] else ("reconstruction",)
-    above = original(experiment.data.inputs(rows))
-    lines = [above, *(np.concatenate([part[name] for part in outputs]) for name in names)]
-    figure = sheet(width=8, height=0.4 + 0.9 * len(lines))
-    for line, images in enumerate(lines):
-        for column, (image, error) in enumerate(zip(images, chosen["prediction"], strict=True)):
-            ax = figure.add_subplot(len(lines), len(rows), line * len(rows) + column + 1)
-            low, high = above[column].min(), above[column].max()
-            shown = ((image - low) / max(high - low, 1e-12)).clip(0, 1).transpose(1, 2, 0).squeeze()
-            ax.imshow(shown, cmap="gray_r" if shown.ndim == 2 else None, vmin=0, vmax=1)
-            ax.axis("off")
-            if line == len(lines) - 1:
-                ax.set_title(f"{error:.2f}", fontsize=7, y=-0.32)
-    figure.suptitle(f"{' above '.join(('Originals', *names))}, from the smallest error to the largest", fontsize=10)
-    return figure
+    originals = original(experiment.data.inputs(rows))
+    low, high = (function(originals, axis=(1, 2, 3), keepdims=True) for function in (np.min, np.max))
+    captions = [f"{error:.2f}" for error in chosen["prediction"]]
+    lines: list[Row] = []
+    for name in ("original", *names):
+        images = originals if name == "original" else np.concatenate([batch[name] for batch in outputs])
+        pixels = 255 * (images - low) / np.maximum(high - low, 1e-12)
+        cells = [Cell(Picture.of(image), caption if not lines else "") for image, caption in zip(pixels, captions, strict=True)]
+        lines.append(Row(cells, name))
+    return grid(lines, title="From the smallest error to the largest", side=0.8)

@@ -1,9 +1,9 @@
-"""What predictions of several labels are worth: scores with bootstrap intervals, and curves over the threshold."""
+"""Evaluation of predictions of several labels: scores with bootstrap intervals, and curves over the threshold."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,32 +12,34 @@ from src import metrics
 from src.config.assembly import Experiment
 from src.data.base import Data
 from src.evaluation import thresholds
-from src.evaluation.core import bootstrap, interval
-from src.evaluation.style import ACCENT, SECOND, axes
+from src.evaluation.base import Evaluation, Scores
+from src.evaluation.plotting import ACCENT, SECOND, axes
+from src.evaluation.resampling import bootstrap, interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class MultiLabel:
-    """Scores for any number of several labels; a label is said to be there from a probability of 0.5 on."""
+class MultiLabel(Evaluation):
+    """Scores for any number of labels out of several. A label is predicted where its probability is 0.5 or more."""
 
     def __init__(self, *, data: Data, headline: Mapping[str, str | None]):
-        self.headline = headline
+        super().__init__(headline=headline)
         self.classes = list(data.classes)
 
-    def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray | list[Any]]:
+    def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]:
         true = {f"target_{name}": target[:, i] for i, name in enumerate(self.classes)}
         return true | {f"probability_{name}": outputs["probability"][:, i] for i, name in enumerate(self.classes)}
 
-    def scores(self, table: pd.DataFrame) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-        found = self._found(table, np.ones((1, len(table))))
-        resampled = self._found(table, bootstrap(len(table)))
-        return {name: float(value[0]) for name, value in found.items()}, {
-            name: interval(value) for name, value in resampled.items()
-        }
+    def scores(self, table: pd.DataFrame) -> Scores:
+        values = self._scores(table, np.ones((1, len(table))))
+        resampled = self._scores(table, bootstrap(len(table)))
+        return Scores(
+            {name: float(value[0]) for name, value in values.items()},
+            {name: interval(value) for name, value in resampled.items()},
+        )
 
-    def figures(self, table: pd.DataFrame, experiment: Experiment) -> Mapping[str, Figure]:
+    def figures(self, experiment: Experiment, table: pd.DataFrame) -> Mapping[str, Figure]:
         target, probability = self._arrays(table)
         histograms = {}
         for i, name in enumerate(self.classes):
@@ -46,40 +48,41 @@ class MultiLabel:
         return {"thresholds": thresholds.curves(histograms), "labels": self._by_label(table)}
 
     def examples(self, table: pd.DataFrame, *, mistakes: int, right: int) -> pd.DataFrame:
-        """The surest mistakes, then examples with all labels right at even steps through the table.
+        """The most confident mistakes, then examples with all labels right, at even steps through the table.
 
-        `prediction` is the label that is furthest from the truth, or, where all are right, the surest one that is there.
+        `prediction` is the label whose probability is furthest from the truth. Where all labels are right, it is the most
+        probable one of those that the example has.
         """
         target, probability = self._arrays(table)
-        off = np.abs(target - probability)
+        error = np.abs(target - probability)
         wrong = ((probability >= 0.5) != target).any(axis=1)
-        worst = np.flatnonzero(wrong)[np.argsort(-off[wrong].max(axis=1), kind="stable")][:mistakes]
+        worst = np.flatnonzero(wrong)[np.argsort(-error[wrong].max(axis=1), kind="stable")][:mistakes]
         good = np.flatnonzero(~wrong)
         places = np.linspace(0, len(good) - 1, min(mistakes - len(worst) + right, len(good))).round().astype(int)
         chosen = np.array([*worst, *good[places]], dtype=np.int64)
-        label = np.where(wrong, off.argmax(axis=1), (target * probability).argmax(axis=1))[chosen]
-        said = zip(label, probability[chosen, label], target[chosen, label], strict=True)
-        captions = [f"{self.classes[i]}, {share:.0%}\n{'is there' if flag else 'is not there'}" for i, share, flag in said]
+        label = np.where(wrong, error.argmax(axis=1), (target * probability).argmax(axis=1))[chosen]
+        answers = zip(label, probability[chosen, label], target[chosen, label], strict=True)
+        captions = [f"{self.classes[i]}, {share:.0%}\n{'is there' if flag else 'is not there'}" for i, share, flag in answers]
         return table.iloc[chosen].assign(prediction=label, caption=captions)
 
-    def _found(self, table: pd.DataFrame, drawn: np.ndarray) -> dict[str, np.ndarray]:
-        """Scores by flat name, of shape (resamples,) each.
+    def _scores(self, table: pd.DataFrame, drawn: np.ndarray) -> dict[str, np.ndarray]:
+        """Scores by flat name, each of shape (resamples,).
 
         Args:
             drawn: how often each row counts, shape (resamples, rows).
         """
         target, probability = self._arrays(table)
-        said = probability >= 0.5
-        both, sizes = drawn @ (said & (target == 1)), drawn @ (said.astype(int) + target)
+        predicted = probability >= 0.5
+        both, sizes = drawn @ (predicted & (target == 1)), drawn @ (predicted.astype(int) + target)
         right = np.where(target == 1, probability, 1 - probability).clip(1e-12)
         precision = np.stack(
             [metrics.average_precision(target[:, i], probability[:, i], drawn) for i in range(len(self.classes))], axis=1
         )
-        f1 = np.where(sizes > 0, 2 * both / np.maximum(sizes, 1), np.nan)  # none of a label that is neither there nor said
+        f1 = np.where(sizes > 0, 2 * both / np.maximum(sizes, 1), np.nan)  # NaN for a label that is neither true nor predicted
         rows = drawn.sum(axis=1)
         return {
-            "subset_accuracy": drawn @ (said == target).all(axis=1) / rows,
-            "label_accuracy": drawn @ (said == target).mean(axis=1) / rows,
+            "subset_accuracy": drawn @ (predicted == target).all(axis=1) / rows,
+            "label_accuracy": drawn @ (predicted == target).mean(axis=1) / rows,
             "f1_macro": np.nanmean(f1, axis=1),
             "f1_micro": 2 * both.sum(axis=1) / np.maximum(sizes.sum(axis=1), 1),
             "average_precision_macro": np.nanmean(precision, axis=1),
@@ -93,11 +96,11 @@ class MultiLabel:
         return target, table[[f"probability_{name}" for name in self.classes]].to_numpy(np.float64)
 
     def _by_label(self, table: pd.DataFrame) -> Figure:
-        found = self._found(table, np.ones((1, len(table))))
+        scores = self._scores(table, np.ones((1, len(table))))
         figure, ax = axes(width=5.5, height=max(2.0, 0.3 * len(self.classes) + 1.2))
         places = np.arange(len(self.classes))
         for kind, label, colour in (("average_precision", "average precision", ACCENT), ("f1", "F1 at 0.5", SECOND)):
-            ax.plot([found[f"{kind}/{name}"][0] for name in self.classes], places, "o", color=colour, label=label)
+            ax.plot([scores[f"{kind}/{name}"][0] for name in self.classes], places, "o", color=colour, label=label)
         ax.set_yticks(places, self.classes)
         ax.invert_yaxis()
         ax.set(xlim=(-0.02, 1.02), title="Scores by label")

@@ -1,4 +1,4 @@
-"""Masks over their pictures: what is true, what was said, and where the two differ."""
+"""Masks drawn over their images: the true one, the predicted one, and where the two differ."""
 
 from __future__ import annotations
 
@@ -9,89 +9,83 @@ import numpy as np
 
 from src.data import tiles
 from src.data.masks import Masks
-from src.evaluation.style import sheet
+from src.data.shown import Picture
+from src.evaluation.grid import Cell, Row, grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MISSED, INVENTED, MISTAKEN = (0.85, 0.15, 0.1), (0.1, 0.35, 0.9), (0.95, 0.6, 0.0)
+MISSED, INVENTED, CONFUSED = (0.85, 0.15, 0.1), (0.1, 0.35, 0.9), (0.95, 0.6, 0.0)
 OPACITY = 0.45
 
 
-def images(data: Masks, said: Mapping[int, np.ndarray], *, most: int = 4) -> Figure:
-    """The first of some whole images: as they are, with the true mask, with the predicted one, and with the errors.
+def images(data: Masks, masks: Mapping[int, np.ndarray], *, most: int = 4) -> Figure:
+    """The first of some whole images: as they are, with the true mask, with the predicted mask, and with the errors.
 
     Args:
-        said: predicted masks by number of the image, the worst one first.
+        masks: predicted ones by the number of the image, the worst one first.
     """
-    shown = dict(list(said.items())[:most])
-    figure = sheet(width=10, height=2.7 * len(shown) + 0.5)
-    for line, (number, mask) in enumerate(shown.items()):
-        pixels, truth = data.whole(number)
+    rows = []
+    for number, mask in list(masks.items())[:most]:
+        image, truth = data.whole(number)
         views = {
-            f"image {data.names[number]}": _picture(pixels),
-            "true": coloured(pixels, truth),
-            "predicted": coloured(pixels, mask),
-            f"errors: {(mask != truth).mean():.1%}": _errors(pixels, truth, mask),
+            f"image {data.names[number]}": Picture(_bytes(_colours(image))),
+            "true": overlay(image, truth),
+            "predicted": overlay(image, mask),
+            f"errors: {(mask != truth).mean():.1%}": _errors(image, truth, mask),
         }
-        for column, (title, view) in enumerate(views.items()):
-            ax = figure.add_subplot(len(shown), 4, 4 * line + column + 1)
-            ax.imshow(view, interpolation="nearest")
-            ax.set_title(title, fontsize=9)
-            ax.axis("off")
-    figure.suptitle(f"The images with most errors. {_legend(data.classes)}", fontsize=9)
-    return figure
+        rows.append(Row([Cell(view, caption) for caption, view in views.items()]))
+    return grid(rows, title=f"The images with most errors\n{_legend(data.classes)}", side=2.4)
 
 
-def worst(data: Masks, said: Mapping[int, np.ndarray], *, size: int, most: int = 8) -> Figure:
-    """The squares with most errors, each above itself with the errors in colour; the last of a line may overlap."""
-    found = []
-    for number, mask in said.items():
+def worst_tiles(data: Masks, masks: Mapping[int, np.ndarray], *, size: int, most: int = 8) -> Figure:
+    """The tiles with most errors, each above itself with the errors in colour. Tiles at an image's end may overlap others."""
+    ranked = []
+    for number, mask in masks.items():
         wrong = mask != data.whole(number)[1]
         cut, corners = tiles.cut(wrong, size=size, stride=size)
-        found += [(share, number, *corner) for share, corner in zip(cut.mean(axis=(1, 2)), corners.tolist(), strict=True)]
-    found.sort(key=lambda place: (-place[0], *place[1:]))
-    shown = found[:most]
-    figure = sheet(width=10, height=3.2)
-    for column, (share, number, top, left) in enumerate(shown):
-        pixels, truth = data.whole(number)
-        place = (..., slice(top, top + size), slice(left, left + size))
-        for line, view in enumerate((_picture(pixels[place]), _errors(pixels[place], truth[place], said[number][place]))):
-            ax = figure.add_subplot(2, len(shown), line * len(shown) + column + 1)
-            ax.imshow(view, interpolation="nearest")
-            ax.axis("off")
-            if not line:
-                ax.set_title(f"{data.names[number]} ({left}, {top})\n{share:.1%} wrong", fontsize=7)
-    figure.suptitle(f"The squares with most errors. {_legend(data.classes)}", fontsize=9)
-    return figure
+        ranked += [(share, number, *corner) for share, corner in zip(cut.mean(axis=(1, 2)), corners.tolist(), strict=True)]
+    ranked.sort(key=lambda tile: (-tile[0], *tile[1:]))
+    plain, coloured = [], []
+    for share, number, top, left in ranked[:most]:
+        image, truth = data.whole(number)
+        tile = (..., slice(top, top + size), slice(left, left + size))
+        caption = f"{data.names[number]} ({left}, {top})\n{share:.1%} wrong"
+        plain.append(Cell(Picture(_bytes(_colours(image[tile]))), caption))
+        coloured.append(Cell(_errors(image[tile], truth[tile], masks[number][tile])))
+    return grid([Row(plain), Row(coloured)], title=f"The tiles with most errors\n{_legend(data.classes)}", side=1.15)
 
 
-def coloured(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """A picture (channel, height, width) from 0 to 255 under the colours of its classes, the first of which has none."""
+def overlay(image: np.ndarray, mask: np.ndarray) -> Picture:
+    """An image (channel, height, width) from 0 to 255 under the colours of its classes; the first class has no colour."""
     from matplotlib import colormaps
 
-    picture = _picture(pixels)
-    colours = colormaps["tab10"](np.maximum(mask.astype(int) - 1, 0) % 10)[..., :3]
-    return np.where(mask[..., None] > 0, (1 - OPACITY) * picture + OPACITY * colours, picture)
+    colours = _colours(image)
+    classes = colormaps["tab10"](np.maximum(mask.astype(int) - 1, 0) % 10)[..., :3]
+    return Picture(_bytes(np.where(mask[..., None] > 0, (1 - OPACITY) * colours + OPACITY * classes, colours)))
 
 
-def _errors(pixels: np.ndarray, truth: np.ndarray, said: np.ndarray) -> np.ndarray:
-    """By what is wrong: the first class missed, the first class invented, or one of the others taken for another."""
-    picture = _picture(pixels) * 0.6 + 0.4  # pale, for the colours to be seen
+def _errors(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> Picture:
+    """By the kind of error: the first class was missed, it was invented, or two of the others were confused."""
+    colours = _colours(image) * 0.6 + 0.4  # pale, so that the errors stand out
     for wrong, colour in (
-        ((truth == 0) & (said != 0), MISSED),
-        ((truth != 0) & (said == 0), INVENTED),
-        ((truth != said) & (truth != 0) & (said != 0), MISTAKEN),
+        ((truth == 0) & (mask != 0), MISSED),
+        ((truth != 0) & (mask == 0), INVENTED),
+        ((truth != mask) & (truth != 0) & (mask != 0), CONFUSED),
     ):
-        picture[wrong] = colour
-    return picture
+        colours[wrong] = colour
+    return Picture(_bytes(colours))
 
 
-def _picture(pixels: np.ndarray) -> np.ndarray:
-    """As (height, width, 3) from 0 to 1."""
-    return np.broadcast_to(pixels.transpose(1, 2, 0) / 255, (*pixels.shape[1:], 3)).copy()
+def _colours(image: np.ndarray) -> np.ndarray:
+    """From (channel, height, width) to (height, width, 3), from 0 to 1."""
+    return np.broadcast_to(image.transpose(1, 2, 0) / 255, (*image.shape[1:], 3)).copy()
+
+
+def _bytes(colours: np.ndarray) -> np.ndarray:
+    return np.round(255 * colours).astype(np.uint8)
 
 
 def _legend(classes: list[str]) -> str:
-    rest = ", orange: one of the others for another" if len(classes) > 2 else ""
-    return f"Red: {classes[0]} that was missed, blue: {classes[0]} where there is none{rest}"
+    confused = "; orange: another class was confused" if len(classes) > 2 else ""
+    return f"Red: {classes[0]} was missed; blue: {classes[0]} was predicted where there is none{confused}"

@@ -1,4 +1,4 @@
-"""Whether an explanation depends on what was learned: the same one, of the network with random weights."""
+"""Random weights in place of the learned ones, to test whether an explanation depends on what was learned."""
 
 from copy import deepcopy
 
@@ -11,8 +11,8 @@ from torch import nn
 def randomised(network: nn.Module, *, seed: int) -> nn.Module:
     """A copy with fresh weights in all layers (Adebayo et al. 2018, arXiv:1810.03292).
 
-    A layer draws them as it does when it is made; parameters of a module that cannot do so get normal numbers of their
-    own mean and spread. The random numbers of the process stay as they are.
+    A layer initializes its weights by its own method. Parameters of a module without one become normal numbers of the same mean
+    and standard deviation. The random state of the process stays as it is.
     """
     network = deepcopy(network)
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
@@ -30,9 +30,9 @@ def randomised(network: nn.Module, *, seed: int) -> nn.Module:
 
 
 def rank_correlation(maps: np.ndarray, others: np.ndarray) -> float:
-    """Spearman's correlation of the sizes in each map and its counterpart, as the mean over the maps.
+    """Spearman's correlation between the absolute values of each map and of its counterpart, as the mean over the maps.
 
-    A map without differences has no ranks, and is left out; NaN where nothing is left. Shapes: (maps, ...) both.
+    A constant map has no ranks and is left out. NaN where none is left. Shapes: (maps, ...) both.
     """
     ranks = [pd.DataFrame(np.abs(array).reshape(len(array), -1)).rank(axis=1).to_numpy() for array in (maps, others)]
     one, other = (array - array.mean(axis=1, keepdims=True) for array in ranks)

@@ -1,4 +1,4 @@
-"""How a loss answers to a growing learning rate, and which rates that proposes (Smith 2017, arXiv:1506.01186, section 3.3)."""
+"""The learning-rate range test: the loss under a growing learning rate, and proposals (Smith 2017, arXiv:1506.01186, 3.3)."""
 
 from __future__ import annotations
 
@@ -10,29 +10,32 @@ import numpy as np
 import pandas as pd
 
 from src.errors import InputError, RunFailed
-from src.evaluation.style import ACCENT, GREY, SECOND, axes
+from src.evaluation.plotting import ACCENT, GREY, SECOND, axes
 from src.protocols import Sink
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FEWEST = 3  # smoothed losses, by which one can tell where they fall
+FEWEST = 3  # smoothed losses that a proposal needs
 STEEPEST, TENTH = "steepest descent", "a tenth of the rate at the minimum"
 
 
 class Search(Sink):
-    """The losses of a training in which each step has a rate that is larger by the same factor.
+    """The losses of a training whose learning rate grows by the same factor at each step. It asks the training to stop.
 
     Args:
         steps: of the optimizer, from the rate `first` to `last`.
-        smoothing: what the mean of the losses keeps of itself at each step; it is corrected for its beginning at zero.
-        limit: the search ends where the mean exceeds so many times its best.
+        smoothing: the share that the running mean of the losses keeps at each step; its start at zero is corrected for.
+        limit: the search ends where the mean exceeds so many times its lowest value.
+
+    Attributes:
+        end: where the search ended, and why; empty while it goes on.
     """
 
     def __init__(self, *, steps: int, first: float, last: float, smoothing: float, limit: float):
         if not 0 <= smoothing < 1:
             raise InputError(f"finder.smoothing: expected 0 up to, but not including, 1; received {smoothing}.")
-        self._beginning = math.ceil(1 / (1 - smoothing) - 1e-9)  # steps after which the mean is no longer of a few losses
+        self._beginning = math.ceil(1 / (1 - smoothing) - 1e-9)  # steps after which the mean is of more than a few losses
         fewest = self._beginning + FEWEST
         for name, value, fits, expected in (
             ("steps", steps, steps >= fewest, f"{fewest} or more with smoothing={smoothing}"),
@@ -72,29 +75,30 @@ class Search(Sink):
         return bool(self.end)
 
     def table(self) -> pd.DataFrame:
+        """One row a step: its rate, its loss and the smoothed loss."""
         return pd.DataFrame({"rate": self._rates[: len(self._losses)], "loss": self._losses, "smoothed": self._means})
 
     def proposals(self) -> dict[str, float]:
-        """Rates by what they are; the one of the steepest descent is missing where the loss never falls.
+        """Proposed rates by the rule that gives them. The rate of the steepest descent is missing where the loss never falls.
 
         Raises:
-            RunFailed: the search ended before there was anything to be seen.
+            RunFailed: the search ended too early for a proposal.
         """
         if len(self._means) < self._beginning + FEWEST:
             raise RunFailed(
-                f"find_lr: expected a loss that can be followed for {self._beginning + FEWEST} steps; the search ended after "
+                f"find_lr: expected a finite loss for at least {self._beginning + FEWEST} steps; the search ended after "
                 f"{len(self._means)}, {self.end}. Lower finder.first."
             )
         rates, means = self._rates[self._beginning : len(self._means)], np.array(self._means)[self._beginning :]
-        lowest = int(means.argmin())  # behind it a loss may leap up, and fall far faster than it ever learned
-        falling = {STEEPEST: float(rates[np.gradient(means)[:lowest].argmin()])} if lowest else {}  # by the rate's logarithm
+        lowest = int(means.argmin())  # behind it the loss may jump up, and fall faster than it ever does by learning
+        falling = {STEEPEST: float(rates[np.gradient(means)[:lowest].argmin()])} if lowest else {}  # by log(rate)
         return {**falling, TENTH: float(rates[lowest] / 10)}
 
 
-def figure(search: Search) -> Figure:
-    """The smoothed loss by the rate, with the proposals."""
+def curve(search: Search) -> Figure:
+    """The loss over the learning rate, with the proposals."""
     table = search.table()
-    drawn, ax = axes()
+    figure, ax = axes()
     ax.plot(table["rate"], table["loss"], color=GREY, linewidth=0.6, alpha=0.5, label="each step")
     ax.plot(table["rate"], table["smoothed"], color=ACCENT, label="smoothed")
     for (name, rate), style in zip(search.proposals().items(), ("--", ":"), strict=False):
@@ -103,4 +107,4 @@ def figure(search: Search) -> Figure:
     room = 0.3 * (high - low) or 1.0
     ax.set(xscale="log", xlabel="learning rate", title="Training loss", ylim=(low - room, high + 2 * room))
     ax.legend(frameon=False, fontsize=8)
-    return drawn
+    return figure

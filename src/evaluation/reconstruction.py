@@ -1,4 +1,4 @@
-"""What reconstructions are worth: the error, originals beside reconstructions, and the latents in two dimensions."""
+"""Evaluation of reconstructions: their error, originals beside reconstructions, and the latents in two dimensions."""
 
 from __future__ import annotations
 
@@ -11,43 +11,44 @@ import pandas as pd
 from src.config.assembly import Experiment
 from src.data.base import Data
 from src.evaluation import generation, latents
-from src.evaluation.core import bootstrap, interval
+from src.evaluation.base import Evaluation, Scores
+from src.evaluation.resampling import bootstrap, interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Reconstruction:
-    """Mean squared error by example, in units of the normalised input (its variance is 1, so 1 - error is explained).
+class Reconstruction(Evaluation):
+    """Mean squared error by example, in units of the normalised input, whose variance is 1: so 1 - error is explained.
 
     `active` is the share of the latents' numbers that are not zero.
     """
 
-    of_input = True  # an example is judged by what the network makes of itself
+    evaluates_input = True
 
     def __init__(self, *, data: Data, headline: Mapping[str, str | None]):
         latents.check(data)
-        self.headline = headline
+        super().__init__(headline=headline)
         self.classes = data.classes
 
     def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]:
         return {"target": target, "prediction": outputs["error"], **latents.columns(outputs["latent"])}
 
-    def scores(self, table: pd.DataFrame) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    def scores(self, table: pd.DataFrame) -> Scores:
         error = table["prediction"].to_numpy(np.float64)
         resampled = bootstrap(len(error)) @ error / len(error)
         low, high = interval(resampled)
         values = {"error": error.mean(), "error_worst": error.max(), "explained_variance": 1 - error.mean()}
         values["active"] = (latents.of(table) != 0).mean()
-        return values, {"error": (low, high), "explained_variance": (1 - high, 1 - low)}
+        return Scores(values, {"error": (low, high), "explained_variance": (1 - high, 1 - low)})
 
-    def ask(self, table: pd.DataFrame, experiment: Experiment) -> dict[str, float]:
-        return latents.probe(table, experiment)
+    def ask(self, experiment: Experiment, table: pd.DataFrame) -> Mapping[str, float]:
+        return latents.probe(experiment, table)
 
-    def figures(self, table: pd.DataFrame, experiment: Experiment) -> Mapping[str, Figure]:
+    def figures(self, experiment: Experiment, table: pd.DataFrame) -> Mapping[str, Figure]:
         return {
-            "reconstructions": latents.pairs(table, experiment, experiment.data.normalise),
+            "reconstructions": latents.reconstructions(experiment, table, experiment.data.normalise),
             "latent": latents.plane(table, self.classes),
-            "traversals": generation.traversals(table, experiment),
-            "interpolations": generation.interpolations(table, experiment),
+            "traversals": generation.traversals(experiment, table),
+            "interpolations": generation.interpolations(experiment, table),
         }

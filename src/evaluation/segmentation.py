@@ -1,10 +1,10 @@
-"""What predicted masks are worth, image by image: scores with intervals over images, and figures that show the errors."""
+"""Evaluation of predicted masks: scores of whole images with intervals over images, and figures of the errors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,20 +14,33 @@ from src.config.assembly import Experiment
 from src.data.base import Data
 from src.data.masks import Masks
 from src.evaluation import overlays, thresholds
-from src.evaluation.core import bootstrap, interval
-from src.evaluation.style import axes
+from src.evaluation.base import Evaluation, Scores
+from src.evaluation.plotting import axes
+from src.evaluation.resampling import bootstrap, interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Segmentation:
+class Tile(NamedTuple):
+    """A tile of a predicted mask. The class is the one that most wrong pixels were predicted as, or else most pixels."""
+
+    error: float
+    image: int
+    top: int
+    left: int
+    row: int
+    answer: int
+    caption: str
+
+
+class Segmentation(Evaluation):
     """Scores for a class at each pixel, over whole images.
 
-    Its table has a row an image. A probability for each pixel would be a hundred times as large as the images: kept are
-    the counts of pixels by true and predicted class, the predicted mask as PNG, and histograms of each class's
-    probability over its own pixels (`inside`) and all others (`outside`). Intervals resample images, for the pixels of
-    one are not independent.
+    The table has one row an image. A probability for each pixel would take a hundred times the room of the images. Instead, the
+    table has the counts of pixels by true and predicted class, the predicted mask as PNG, and histograms of each class's
+    probability over its own pixels (`inside`) and over all others (`outside`). Intervals resample images, because the pixels of
+    one image are not independent.
     """
 
     def __init__(self, *, data: Data, headline: Mapping[str, str | None]):
@@ -36,78 +49,80 @@ class Segmentation:
                 f"task=segmentation: expected data with a mask for each image; {type(data).__name__} has none. Choose "
                 "data=isbi2012, or data=mask_folder with images of your own."
             )
-        self.headline = headline
+        super().__init__(headline=headline)
         self.classes = list(data.classes)
         self._data = data
 
-    def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray | list[Any]]:
-        found: dict[str, list[Any]] = {"mask": [], "log_loss": []}
+    def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, Sequence[object]]:
+        columns: dict[str, list[object]] = {"mask": [], "log_loss": []}
         for probability, truth in zip(outputs["probability"], target, strict=True):
-            said = probability.argmax(axis=0).astype(np.uint8)
-            counts = metrics.confusion(truth.ravel().astype(np.int64), said.ravel(), len(self.classes))
+            mask = probability.argmax(axis=0).astype(np.uint8)
+            counts = metrics.confusion(truth.ravel().astype(np.int64), mask.ravel(), len(self.classes))
             right = np.take_along_axis(probability, truth[None].astype(np.int64), axis=0)
-            found["mask"].append(_packed(said))
-            found["log_loss"].append(float(-np.log(right.clip(1e-12)).mean()))
+            columns["mask"].append(_packed(mask))
+            columns["log_loss"].append(float(-np.log(right.clip(1e-12)).mean()))
             for i, name in enumerate(self.classes):
                 for j, other in enumerate(self.classes):
-                    found.setdefault(f"{name}_as_{other}", []).append(int(counts[i, j]))
+                    columns.setdefault(f"{name}_as_{other}", []).append(int(counts[i, j]))
                 for kind, pixels in (("inside", truth == i), ("outside", truth != i)):
-                    found.setdefault(f"{kind}_{name}", []).append(thresholds.histogram(probability[i][pixels]).tolist())
-        return found
+                    columns.setdefault(f"{kind}_{name}", []).append(thresholds.histogram(probability[i][pixels]).tolist())
+        return columns
 
-    def scores(self, table: pd.DataFrame) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    def scores(self, table: pd.DataFrame) -> Scores:
         counts = self._counts(table)
         pixels, losses = counts.sum(axis=(1, 2)), table["log_loss"].to_numpy(np.float64)
-        found = self._named(counts.sum(axis=0))
-        values = {key: float(value) for key, value in found.items()}
+        values = {key: float(value) for key, value in self._named(counts.sum(axis=0)).items()}
         values["log_loss"] = float(losses @ pixels / pixels.sum())
         drawn = bootstrap(len(table))
         resampled = self._named(np.einsum("rn,nij->rij", drawn, counts))
         intervals = {key: interval(value) for key, value in resampled.items()}
         intervals["log_loss"] = interval(drawn @ (losses * pixels) / (drawn @ pixels))
-        return values, intervals
+        return Scores(values, intervals)
 
     def examples(self, table: pd.DataFrame, *, mistakes: int, right: int) -> pd.DataFrame:
-        """Tiles that do not overlap: those with most errors, then others at even steps down to the fewest.
+        """Tiles that do not overlap: those with most errors, then others at even steps down to the fewest errors.
 
-        `prediction` is the class that most of the wrong pixels were taken for, or, where all are right, most of the pixels.
+        `prediction` is the class that most of the wrong pixels were predicted as; where all are right, most of the pixels.
         """
         size = self._data.shape[-1]
-        found = []
-        for number, mask in zip(table["index"], table["mask"], strict=True):
-            said = unpacked(mask)
-            rows, corners = self._data.tiles(number)
-            for row, (top, left), truth in zip(rows.tolist(), corners.tolist(), self._data.targets(rows), strict=True):
-                here = said[top : top + size, left : left + size]
-                wrong = here != truth
-                answer = int(np.bincount(here[wrong] if wrong.any() else here.ravel()).argmax())
-                caption = f"{self._data.names[number]} ({left}, {top})\n{wrong.mean():.1%} wrong\n{self.classes[answer]}"
-                found.append((float(wrong.mean()), number, top, left, row, answer, caption))
-        apart: list[tuple] = []
-        kept: dict[int, list[tuple[int, int]]] = {}  # corners by image
-        for one in sorted(found, key=lambda tile: (-tile[0], *tile[1:4])):
-            beside = kept.setdefault(one[1], [])
-            if not any(max(abs(one[2] - top), abs(one[3] - left)) < size for top, left in beside):
-                apart.append(one)
-                beside.append((one[2], one[3]))
+        apart: list[Tile] = []
+        by_image: dict[int, list[Tile]] = {}
+        for tile in sorted(self._tiles(table), key=lambda tile: (-tile.error, tile.image, tile.top, tile.left)):
+            others = by_image.setdefault(tile.image, [])
+            if not any(max(abs(tile.top - other.top), abs(tile.left - other.left)) < size for other in others):
+                apart.append(tile)
+                others.append(tile)
         rest = apart[mistakes:]
         places = np.linspace(0, len(rest) - 1, min(right, len(rest))).round().astype(int)
         chosen = [*apart[:mistakes], *(rest[place] for place in places)]
-        return pd.DataFrame([tile[4:] for tile in chosen], columns=["index", "prediction", "caption"])
+        rows = [(tile.row, tile.answer, tile.caption) for tile in chosen]
+        return pd.DataFrame(rows, columns=["index", "prediction", "caption"])
 
-    def figures(self, table: pd.DataFrame, experiment: Experiment) -> Mapping[str, Figure]:
-        said = {number: unpacked(mask) for number, mask in zip(table["index"], table["mask"], strict=True)}
+    def figures(self, experiment: Experiment, table: pd.DataFrame) -> Mapping[str, Figure]:
+        masks = {number: unpacked(mask) for number, mask in zip(table["index"], table["mask"], strict=True)}
         shares = self._counts(table)
         right = np.diagonal(shares, axis1=1, axis2=2).sum(axis=1) / shares.sum(axis=(1, 2))
         numbers = table["index"].to_numpy()[np.argsort(right, kind="stable")]
         return {
-            "overlays": overlays.images(self._data, {number: said[number] for number in numbers}),
-            "worst_tiles": overlays.worst(self._data, said, size=experiment.data.shape[-1]),
+            "overlays": overlays.images(self._data, {number: masks[number] for number in numbers}),
+            "worst_tiles": overlays.worst_tiles(self._data, masks, size=self._data.shape[-1]),
             "dice_by_image": self._by_image(table, shares),
             "thresholds": thresholds.curves(
                 {name: (_summed(table[f"inside_{name}"]), _summed(table[f"outside_{name}"])) for name in self.classes}
             ),
         }
+
+    def _tiles(self, table: pd.DataFrame) -> Iterator[Tile]:
+        size = self._data.shape[-1]
+        for number, mask in zip(table["index"], table["mask"], strict=True):
+            whole = unpacked(mask)
+            rows, corners = self._data.tiles(number)
+            for row, (top, left), truth in zip(rows.tolist(), corners.tolist(), self._data.targets(rows), strict=True):
+                predicted = whole[top : top + size, left : left + size]
+                wrong = predicted != truth
+                answer = int(np.bincount(predicted[wrong] if wrong.any() else predicted.ravel()).argmax())
+                caption = f"{self._data.names[number]} ({left}, {top})\n{wrong.mean():.1%} wrong\n{self.classes[answer]}"
+                yield Tile(float(wrong.mean()), number, top, left, row, answer, caption)
 
     def _counts(self, table: pd.DataFrame) -> np.ndarray:
         """Pixels by image, true class and predicted class."""
@@ -115,16 +130,15 @@ class Segmentation:
         return table[names].to_numpy(np.int64).reshape(-1, len(self.classes), len(self.classes))
 
     def _named(self, counts: np.ndarray) -> dict[str, np.ndarray]:
-        """Scores by flat name. The Dice coefficient is what F1 is for examples; of a class that is neither there nor said
-        there is none."""
-        found = metrics.from_confusion(counts)
-        dice = found["f1"]
-        overlap = {"dice": dice, "iou": dice / (2 - dice), "precision": found["precision"], "recall": found["recall"]}
+        """Scores by flat name. The Dice coefficient is the F1 of pixels; it is NaN for a class neither true nor predicted."""
+        scores = metrics.from_confusion(counts)
+        dice = scores["f1"]
+        overlap = {"dice": dice, "iou": dice / (2 - dice), "precision": scores["precision"], "recall": scores["recall"]}
         present = _present(counts).astype(np.float64)
         share = present / np.maximum(present.sum(axis=-1, keepdims=True), 1)
         return {
-            "accuracy": found["accuracy"],
-            "balanced_accuracy": found["balanced_accuracy"],
+            "accuracy": scores["accuracy"],
+            "balanced_accuracy": scores["balanced_accuracy"],
             "dice_macro": (np.nan_to_num(dice) * share).sum(axis=-1),
             "iou_macro": (np.nan_to_num(overlap["iou"]) * share).sum(axis=-1),
             **{f"{key}/{name}": value[..., i] for key, value in overlap.items() for i, name in enumerate(self.classes)},
@@ -148,12 +162,12 @@ class Segmentation:
 
 
 def _present(counts: np.ndarray) -> np.ndarray:
-    """Whether a class is there or is said to be; of one that is neither there is no Dice coefficient."""
+    """Whether a class is true or predicted somewhere; otherwise it has no Dice coefficient."""
     return counts.sum(axis=-1) + counts.sum(axis=-2) > 0
 
 
 def unpacked(mask: bytes) -> np.ndarray:
-    """A predicted mask of the table, shape (height, width)."""
+    """A predicted mask from the table, shape (height, width)."""
     from PIL import Image
 
     return np.asarray(Image.open(BytesIO(mask)))

@@ -1,7 +1,7 @@
 # Ends of the job, and who queues it again. Where SLURM takes the nodes away (pre-emption, scontrol requeue, a node that
-# fails), it has decided itself whether the job starts again, and the job is not RUNNING any more. Where the run was only told to
-# leave (the warning before the end of its time), nobody but this script queues it again. 75 is the code of a run that has heard
-# of it, 138 of one that had not begun to listen.
+# fails), it has decided itself whether the job starts again, and the job is not RUNNING any more. Where the run only got the
+# warning before the end of its time, this script queues the job again. 75 is the exit code of a run that has saved and left, 138
+# that of one that was not ready for signals yet.
 trap : TERM   # the processes save and leave; their end is waited for
 rm -f "$folder/submission/exit"
 attempt=${SLURM_RESTART_COUNT:-0}

@@ -1,4 +1,4 @@
-"""A run as it was when it was submitted: code and configuration, frozen in its folder until a cluster trains it."""
+"""A run as it was submitted: a copy of code and configuration in its folder, from which a cluster trains it."""
 
 import shutil
 import subprocess
@@ -15,8 +15,7 @@ from src.runs.folder import Run
 from src.tracking.code import Code
 
 ROOT = Path(__file__).resolve().parents[2]
-LARGEST = 256 * 2**20  # bytes of code; what is more has hardly been meant as such
-AGREE = {"nodes": "num_nodes", "processes_per_node": "devices"}  # of the cluster, and of the trainer
+LARGEST = 256 * 2**20  # bytes of code; more is hardly code
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Submission:
 
     Args:
         code: the files of the repository, from which the job imports. It goes when the run is finished.
-        exit: which the job leaves: its id and its code.
+        exit: the file that the job leaves, with its id and its exit code.
     """
 
     run: Run
@@ -44,20 +43,20 @@ class Submission:
 
     @property
     def log(self) -> Path:
-        """Of all jobs that have worked on the run."""
+        """The log of all jobs that have trained the run."""
         return self.run.folder / "job.log"
 
     @property
     def job(self) -> dict[str, Any]:
-        """Which job has been given the run: its id, and the bytes of the log before it."""
+        """The job that trains the run: its `id`, and the bytes of the log `before` it; empty where there is none."""
         return read_json(self.folder / "job.json")
 
     def freeze(self, config: DictConfig, *, test: bool) -> None:
-        """Writes down what the job is to do.
+        """Copies what the job needs into the folder.
 
         Args:
             config: complete, as `train` takes it.
-            test: whether the test part is evaluated too.
+            test: whether the run is evaluated on the test part too.
         """
         shutil.rmtree(self.folder, ignore_errors=True)
         files = _files(ROOT, self.run.folder.resolve().parent)
@@ -74,43 +73,19 @@ class Submission:
         state = Code.now()
         write_atomic(self.folder / "config.yaml", OmegaConf.to_yaml(config).encode())
         write_atomic(self.folder / "uncommitted.diff", state.diff)
-        write_json(self.folder / "order.json", {"test": test, "commit": state.commit, "branch": state.branch})
+        write_json(self.folder / "settings.json", {"test": test, "commit": state.commit, "branch": state.branch})
 
-    def given(self, job: str) -> None:
+    def record_job(self, job: str) -> None:
+        """Remembers which job trains the run."""
         before = self.log.stat().st_size if self.log.is_file() else 0
         write_json(self.folder / "job.json", {"id": job, "before": before})
 
-    def order(self) -> tuple[DictConfig, bool, Code]:
-        """What was frozen: the configuration, whether the test part is evaluated, and what the record states of the code."""
-        config, order = OmegaConf.load(self.folder / "config.yaml"), read_json(self.folder / "order.json")
+    def load(self) -> tuple[DictConfig, bool, Code]:
+        """What was frozen: the configuration, whether the run is evaluated on the test part, and the state of the code."""
+        config, settings = OmegaConf.load(self.folder / "config.yaml"), read_json(self.folder / "settings.json")
         assert isinstance(config, DictConfig)
         diff = (self.folder / "uncommitted.diff").read_bytes()
-        return config, order["test"], Code(order["commit"], order["branch"], diff)
-
-
-def settle(config: DictConfig) -> DictConfig:
-    """The configuration with as many nodes and processes for the cluster as for the trainer, whichever states them."""
-    config = config.copy()
-    for own in AGREE:
-        if config.cluster[own] is None:
-            del config.cluster[own]  # then conf/trainer/ddp.yaml, which looks at it, has its own default
-    for own, other in AGREE.items():
-        wanted = OmegaConf.select(config, f"trainer.{other}", default=1)
-        stated = config.cluster.get(own, wanted)
-        if stated != wanted:
-            raise InputError(
-                f"cluster.{own}={stated}: expected {wanted}, as trainer.{other} is {wanted}. State one of the two; several "
-                "processes need trainer=ddp."
-            )
-        config.cluster[own] = wanted
-        if other in config.trainer:
-            config.trainer[other] = wanted
-    if config.trainer.get("precision") == "auto":
-        raise InputError(
-            "trainer.precision=auto: expected a stated precision, as trainer.precision=bf16-mixed. It decides the result, and "
-            "the machine that trains is another one."
-        )
-    return config
+        return config, settings["test"], Code(settings["commit"], settings["branch"], diff)
 
 
 def _files(root: Path, runs: Path) -> list[Path]:

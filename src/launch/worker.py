@@ -1,7 +1,7 @@
 """A further process of a training: `python -m src.launch.worker`, which the first process or torchrun starts.
 
-It waits for the order of the first one, fits beside it from the same configuration file, and ends. It writes nothing
-and prints nothing but what went wrong with itself alone.
+It waits for the message of the first one, fits beside it from the same configuration file, and ends. It writes nothing,
+and prints only errors of its own.
 """
 
 import ctypes
@@ -11,66 +11,70 @@ import subprocess
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from src.config.defects import origin
 from src.distributed import processes, rendezvous
 from src.errors import InputError, ProcessLost, Stop
 from src.protocols import NullSink
+
+if TYPE_CHECKING:  # it imports Hydra and torch, which the message may spare this process
+    from src.config.assembly import Experiment
 
 PR_SET_PDEATHSIG = 1  # of prctl, in sys/prctl.h
 
 
 def main() -> int:
-    """Takes part in the training that the first process orders; gives the exit code."""
+    """Takes part in the training that the first process asks for; gives the exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the first process's, which ends the others
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    warnings.simplefilter("ignore")  # the first process has them all
+    warnings.simplefilter("ignore")  # the first process prints them all
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it lives as long as the process
     try:
-        order = rendezvous.order()
-        if "code" in order:
-            return order["code"]
-        experiment = _build(order)
+        message = rendezvous.receive()
+        if "code" in message:
+            return message["code"]
+        experiment = _build(message)
         devices = experiment.config["trainer"].get("devices", 1)
-        os.environ.setdefault("LOCAL_RANK", str(rendezvous.rank() % devices))  # whoever started it may not say
+        os.environ.setdefault("LOCAL_RANK", str(rendezvous.rank() % devices))  # whoever started it may not state it
     except ProcessLost as lost:
-        return _left(lost)
+        return _report(lost)
     except Stop as stop:
         print(f"process {processes.rank()}: error: {stop}", file=sys.stderr)
-        rendezvous.failed(str(stop))
+        rendezvous.report_failure(str(stop))
         return stop.code
     try:
-        start = Path(order["start"]) if order["start"] else None
-        with _sampled(order["folder"]):
-            experiment.learner.fit(experiment.data, folder=Path(order["folder"]), sink=NullSink(), resume=start)
+        start = Path(message["start"]) if message["start"] else None
+        with _system_metrics(message["folder"]):
+            experiment.learner.fit(experiment.data, folder=Path(message["folder"]), sink=NullSink(), resume=start)
     except ProcessLost as lost:
-        return _left(lost)
-    except Stop as stop:  # every process meets it alike, and the first one says so
+        return _report(lost)
+    except Stop as stop:  # every process raises it alike, and the first one prints it
         return stop.code
     except KeyboardInterrupt:  # a signal that all have agreed on; the last checkpoint is written
         return 0
-    except Exception as error:
-        print(f"process {processes.rank()}:", file=sys.stderr)
+    except Exception as defect:
+        print(f"process {processes.rank()}: {origin(defect)}", file=sys.stderr)
         traceback.print_exc()
-        rendezvous.failed(repr(error))
+        rendezvous.report_failure(repr(defect))
         return 1
     return 0
 
 
-def _left(lost: ProcessLost) -> int:
-    """The exit code. The first process of a node says why: the one that says so otherwise may be out of its reach."""
+def _report(lost: ProcessLost) -> int:
+    """Prints the loss of another process, once on a node: the first process may be out of reach. Gives the exit code."""
     if int(os.environ.get("LOCAL_RANK", 0)) == 0:
         print(f"process {processes.rank()}: error: {lost}", file=sys.stderr)
     return lost.code
 
 
 @contextmanager
-def _sampled(folder: str) -> Iterator[None]:
-    """Has the load of this machine sampled meanwhile by its first process; where that is the run's first, its courier does."""
+def _system_metrics(folder: str) -> Iterator[None]:
+    """Samples the load of a further node while the block lasts, in its first process; the uploader samples the first node."""
     if os.environ.get("LOCAL_RANK") != "0":
         yield
         return
@@ -86,13 +90,13 @@ def _sampled(folder: str) -> Iterator[None]:
         yield
 
 
-def _build(order: dict[str, Any]) -> Any:
+def _build(message: Mapping[str, Any]) -> "Experiment":
     from omegaconf import DictConfig, OmegaConf
 
     from src.config import assembly
     from src.data.store import Prepared
 
-    config, prepared = Path(order["folder"]) / "config.yaml", Prepared(Path(order["prepared"]))
+    config, prepared = Path(message["folder"]) / "config.yaml", Prepared(Path(message["prepared"]))
     for path in (config, prepared.folder / "card.json"):
         if not path.is_file():
             raise InputError(

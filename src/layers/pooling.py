@@ -1,4 +1,4 @@
-"""Average pooling to a given size, by operations whose gradients are deterministic on every device."""
+"""Average pooling to a fixed output size, by operations whose gradients are deterministic on every device."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from torch.nn.functional import avg_pool2d
 
 
 class AveragePooling(nn.Module):
-    """What nn.AdaptiveAvgPool2d computes; on CUDA its own backward pass adds up in no fixed order, and is refused.
+    """Computes the same as nn.AdaptiveAvgPool2d, whose backward pass is not deterministic on CUDA.
 
     Shapes: (batch, channels, height, width) to (batch, channels, *size).
     """
@@ -21,12 +21,12 @@ class AveragePooling(nn.Module):
         (height, width), (rows, columns) = x.shape[2:], self.size
         if height % rows == width % columns == 0:
             return avg_pool2d(x, (height // rows, width // columns))
-        return _means(height, rows, like=x) @ x @ _means(width, columns, like=x).mT
+        return _averages(height, rows, like=x) @ x @ _averages(width, columns, like=x).mT
 
 
-def _means(places: int, bins: int, *, like: Tensor) -> Tensor:
-    """The weights of places in bins, which overlap where the places cannot be shared out. Shape: (bins, places)."""
+def _averages(length: int, bins: int, *, like: Tensor) -> Tensor:
+    """The weight of each pixel of a line in each bin. Bins overlap where they do not divide the line. Shape: (bins, length)."""
     number = torch.arange(bins, device=like.device).unsqueeze(1)
-    place = torch.arange(places, device=like.device)
-    inside = (place >= number * places // bins) & (place < ((number + 1) * places + bins - 1) // bins)
+    pixel = torch.arange(length, device=like.device)
+    inside = (pixel >= number * length // bins) & (pixel < ((number + 1) * length + bins - 1) // bins)
     return (inside / inside.sum(dim=1, keepdim=True)).to(like.dtype)

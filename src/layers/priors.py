@@ -1,19 +1,37 @@
-"""What the latents of a variational autoencoder are like before any example is seen.
-
-`divergence` gives each example's divergence of its normal distribution from the prior in nats, (batch,). It is exact, or
-estimated by one sampled latent. `latents` turns standard normal noise, (batch, latent_size), into samples of the prior.
-"""
+"""Prior distributions of the latents of a variational autoencoder."""
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
 
-EDGE = 1e-6  # of a probability from 0 and from 1, where the normal quantile is infinite
+MARGIN = 1e-6  # between a probability and 0 or 1, where the normal quantile is infinite
 
 
-class Normal(nn.Module):
-    """The standard normal distribution (Kingma and Welling 2014, arXiv:1312.6114); the divergence is exact."""
+class Prior(nn.Module, ABC):
+    """A distribution over latents."""
+
+    @abstractmethod
+    def divergence(self, mean: Tensor, log_variance: Tensor, latent: Tensor) -> Tensor:
+        """The Kullback-Leibler divergence of normal distributions without covariances from the prior, in nats.
+
+        Shapes: (batch, latent_size) each, to (batch,).
+
+        Args:
+            latent: one sample of each distribution, for priors that can only estimate the divergence.
+        """
+
+    @abstractmethod
+    def transform_noise(self, noise: Tensor) -> Tensor:
+        """Samples of the prior, from standard normal noise.
+
+        Shapes: (batch, latent_size) to the same.
+        """
+
+
+class Normal(Prior):
+    """The standard normal distribution (Kingma and Welling 2014, arXiv:1312.6114). The divergence is exact."""
 
     def __init__(self, *, latent_size: int):
         super().__init__()
@@ -21,18 +39,18 @@ class Normal(nn.Module):
     def divergence(self, mean: Tensor, log_variance: Tensor, latent: Tensor) -> Tensor:
         return (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1) / 2
 
-    def latents(self, noise: Tensor) -> Tensor:
+    def transform_noise(self, noise: Tensor) -> Tensor:
         return noise
 
 
-class Mixture(nn.Module):
-    """Normal distributions of equal weight, the places and widths of which are learned with the network.
+class Mixture(Prior):
+    """A mixture of equally weighted normal distributions, whose means and variances are learned with the network.
 
-    It fits the latents that examples really have, so that latents drawn from it are like theirs (Tomczak and Welling 2018,
-    arXiv:1705.07120, who compare such a mixture with their own). The divergence is estimated by the one latent that is drawn.
+    The mixture fits the latents of real examples, so that its samples resemble them (Tomczak and Welling 2018,
+    arXiv:1705.07120, compare such a mixture with their own prior). The divergence is estimated from the one sampled latent.
 
     Args:
-        latent_size: numbers in a latent.
+        latent_size: dimensions of a latent.
         components: distributions in the mixture.
     """
 
@@ -44,18 +62,18 @@ class Mixture(nn.Module):
         self.log_variances = nn.Parameter(torch.zeros(components, latent_size))
 
     def divergence(self, mean: Tensor, log_variance: Tensor, latent: Tensor) -> Tensor:
-        own = _log_density(latent, mean, log_variance)
-        each = _log_density(latent.unsqueeze(1), self.means, self.log_variances)
-        return own - (each.logsumexp(dim=1) - math.log(len(self.means)))
+        posterior = _log_density(latent, mean, log_variance)
+        components = _log_density(latent.unsqueeze(1), self.means, self.log_variances)
+        return posterior - (components.logsumexp(dim=1) - math.log(len(self.means)))
 
-    def latents(self, noise: Tensor) -> Tensor:
-        """The first number of each line chooses the component by its quantile; what is left of this is a number again."""
+    def transform_noise(self, noise: Tensor) -> Tensor:
+        """The quantile of the first number of each row chooses the component. The rest of that quantile replaces the number."""
         quantile = torch.special.ndtr(noise[:, 0].double()) * len(self.means)
-        chosen = quantile.floor().clamp(0, len(self.means) - 1)
-        left = torch.special.ndtri((quantile - chosen).clamp(EDGE, 1 - EDGE)).to(noise.dtype)
-        numbers = torch.cat([left.unsqueeze(1), noise[:, 1:]], dim=1)
-        place = chosen.long()
-        return self.means[place] + numbers * (self.log_variances[place] / 2).exp()
+        component = quantile.floor().clamp(0, len(self.means) - 1)
+        first = torch.special.ndtri((quantile - component).clamp(MARGIN, 1 - MARGIN)).to(noise.dtype)
+        standard = torch.cat([first.unsqueeze(1), noise[:, 1:]], dim=1)
+        index = component.long()
+        return self.means[index] + standard * (self.log_variances[index] / 2).exp()
 
 
 def _log_density(latent: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:

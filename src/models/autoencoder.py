@@ -4,18 +4,18 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from src.layers.autoencoding import decoder, encoder
+from src.layers.encoder_decoder import decoder, encoder
 from src.protocols import Reconstruction
 
 
 class Autoencoder(nn.Module):
-    """Squeezes its input through a latent and builds it up again by the mirrored layers.
+    """Encodes its input to a latent and decodes the latent with mirrored layers.
 
-    Shapes: (batch, *input_shape) to an output of the same shape and a latent of (batch, latent_size).
+    Shapes: (batch, *input_shape) to outputs of the same shape and latents (batch, latent_size).
 
     Args:
-        channels: of convolutions that each halve the picture, before the linear layers; none for a dense network.
-        hidden: of the linear layers.
+        channels: of the convolutions before the linear layers, each of which halves the picture; empty for a dense network.
+        hidden: units of the hidden linear layers.
     """
 
     def __init__(self, *, input_shape: Sequence[int], hidden: Sequence[int], latent_size: int, channels: Sequence[int] = ()):

@@ -22,13 +22,13 @@ class CNN(nn.Module):
         if min(height, rows) < 4:
             raise ValueError(
                 f"CNN: expected images of at least 4x4 pixels for its two poolings; received {height}x{rows}. "
-                "Choose model=fnn, or larger images."
+                "Choose model=fnn, or use larger images."
             )
         self.features = nn.Sequential(
             nn.Conv2d(channels, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.MaxPool2d(2),
-            nn.ReLU(),  # after the pooling: the same values, from a quarter of the elements
+            nn.ReLU(),  # after the pooling: the same values at a quarter of the cost
             nn.Conv2d(width, 2 * width, 3, padding=1, bias=False),
             nn.BatchNorm2d(2 * width),
             nn.MaxPool2d(2),
@@ -43,6 +43,5 @@ class CNN(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        # In the order of channels-last memory, in which the features lie: flattened channel by channel they, and the
-        # gradients on their way back, would each be copied.
+        # Flattens in the order of channels-last memory. Any other order would copy the features and their gradients.
         return self.classifier(self.features(x).permute(0, 2, 3, 1).flatten(1))

@@ -3,20 +3,20 @@
 from collections.abc import Sequence
 
 from torch import nn
-from torch.nn.utils.parametrizations import spectral_norm as normalised_spectrum
+from torch.nn.utils import parametrizations
 
 
 class DCGAN(nn.Module):
-    """A generator and a discriminator of two strided convolutions each; they are called one by one, by a task.
+    """A generator and a discriminator with two strided convolutions each. A task calls the two separately.
 
-    Shapes: the generator takes latents, (batch, latent_size), to logits of pixels, (batch, *input_shape). The
-    discriminator takes pictures to one logit each, (batch, 1).
+    Shapes: the generator maps latents (batch, latent_size) to logits of pixels (batch, *input_shape). The
+    discriminator maps pictures to one logit each (batch, 1).
 
     Args:
         input_shape: channels, height and width; at least 4x4 pixels.
         width: channels between the two convolutions of the discriminator; the generator has twice as many.
-        spectral_norm: bounds the discriminator's layers (Miyato et al. 2018, arXiv:1802.05957), in the place of its batch
-            normalisation.
+        spectral_norm: normalises the weights of the discriminator (Miyato et al. 2018, arXiv:1802.05957) instead of its
+            batches.
     """
 
     generator: nn.Module
@@ -28,7 +28,7 @@ class DCGAN(nn.Module):
         if min(height, rows) < 4:
             raise ValueError(
                 f"DCGAN: expected images of at least 4x4 pixels for its two halvings; received {height}x{rows}. "
-                "Take larger images."
+                "Use larger images."
             )
         self.latent_size = latent_size
         half, quarter = (height // 2, rows // 2), (height // 4, rows // 4)
@@ -42,7 +42,7 @@ class DCGAN(nn.Module):
             nn.ReLU(),
             nn.ConvTranspose2d(2 * width, channels, 4, 2, 1, output_padding=(height % 2, rows % 2)),
         )
-        bounded = normalised_spectrum if spectral_norm else _unbounded
+        bounded = parametrizations.spectral_norm if spectral_norm else _unbounded
         self.discriminator = nn.Sequential(
             bounded(nn.Conv2d(channels, width, 4, 2, 1)),
             nn.LeakyReLU(0.2),

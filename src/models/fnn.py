@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 
 class FNN(nn.Module):
-    """Flattens its input and passes it through fully connected layers.
+    """Flattens its input and applies fully connected layers.
 
     Shapes: (batch, *input_shape) to (batch, num_outputs).
 
     Args:
-        hidden: units of each hidden layer; none makes a linear model.
-        activation: makes the one that follows a hidden layer.
+        hidden: units of each hidden layer; empty for a linear model.
+        activation: makes the activation after a hidden layer.
         batch_norm: batch normalisation between each hidden layer and its activation (Ioffe and Szegedy 2015).
         dropout: probability after each hidden layer.
     """

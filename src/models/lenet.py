@@ -8,8 +8,8 @@ from torch import Tensor, nn
 class LeNet(nn.Module):
     """Two 5x5 convolutions with average pooling, then three fully connected layers, with tanh between them.
 
-    As in the usual modern reading, the second convolution sees all six maps of the first and the output is linear.
-    The first convolution pads by 2, so that 28x28 images meet the 32x32 field of the paper.
+    As in most modern versions, the second convolution is connected to all six channels of the first, and the output is linear.
+    The first convolution pads by 2, so that 28x28 images fill the 32x32 input of the paper.
 
     Shapes: (batch, channels, height, width) to (batch, num_outputs).
     """
@@ -21,7 +21,7 @@ class LeNet(nn.Module):
         if min(rows, columns) < 1:
             raise ValueError(
                 f"LeNet: expected images of at least 12x12 pixels for its two 5x5 convolutions; received {height}x{width}. "
-                "Choose model=cnn or model=fnn, or larger images."
+                "Choose model=cnn or model=fnn, or use larger images."
             )
         self.features = nn.Sequential(
             nn.Conv2d(channels, 6, 5, padding=2),

@@ -7,15 +7,15 @@ from torch.nn.functional import pad, relu
 
 
 class ResNet(nn.Module):
-    """A convolution, stages of residual blocks, the mean over the image, and one linear layer.
+    """A convolution, stages of residual blocks, global average pooling, and one linear layer.
 
-    Each stage after the first halves the image. Three stages of n blocks make the paper's network of 6n + 2 layers.
+    Each stage after the first halves the image. Three stages of n blocks are the paper's network of 6n + 2 layers.
 
     Shapes: (batch, channels, height, width) to (batch, num_outputs).
 
     Args:
         widths: channels of each stage.
-        blocks: in each stage.
+        blocks: of each stage.
     """
 
     def __init__(self, *, input_shape: Sequence[int], widths: Sequence[int], blocks: int, num_outputs: int):
@@ -36,13 +36,13 @@ class ResNet(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions, added to their input; where the shape changes it is subsampled and gets channels of zeros."""
+    """Two 3x3 convolutions, added to their input. A change of shape subsamples the input and adds zero channels."""
 
     def __init__(self, inputs: int, outputs: int, *, stride: int):
         super().__init__()
-        self.stride, self.further = stride, outputs - inputs
-        if self.further < 0:
-            raise ValueError(f"ResNet: expected widths that do not fall; received {outputs} after {inputs}.")
+        self.stride, self.padding = stride, outputs - inputs
+        if self.padding < 0:
+            raise ValueError(f"ResNet: expected widths that do not decrease; received {outputs} after {inputs}.")
         self.convolutions = nn.Sequential(
             _convolution(inputs, outputs, stride=stride),
             nn.BatchNorm2d(outputs),
@@ -52,9 +52,9 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        kept = x if self.stride == 1 else x[:, :, :: self.stride, :: self.stride]
-        kept = pad(kept, (0, 0, 0, 0, 0, self.further)) if self.further else kept
-        return relu(self.convolutions(x) + kept)
+        skip = x if self.stride == 1 else x[:, :, :: self.stride, :: self.stride]
+        skip = pad(skip, (0, 0, 0, 0, 0, self.padding)) if self.padding else skip
+        return relu(self.convolutions(x) + skip)
 
 
 def _convolution(inputs: int, outputs: int, *, stride: int = 1) -> nn.Conv2d:

@@ -1,17 +1,17 @@
-"""An autoencoder whose latent is wide and rectified, so that most of its numbers can be zero."""
+"""An autoencoder with wide, rectified latents, so that most of their values can be zero."""
 
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from src.layers.autoencoding import decoder, encoder
+from src.layers.encoder_decoder import decoder, encoder
 from src.protocols import Reconstruction
 
 
 class SparseAutoencoder(nn.Module):
-    """Reads its input as a sum of few of many learned parts; a task's penalty on the latent makes them few.
+    """Represents its input by a few of many learned features. A penalty of the task on the latents makes them few.
 
-    Shapes: (batch, *input_shape) to an output of the same shape and a latent of (batch, latent_size), which is never negative.
+    Shapes: (batch, *input_shape) to outputs of the same shape and non-negative latents (batch, latent_size).
     """
 
     def __init__(self, *, input_shape: Sequence[int], hidden: Sequence[int], latent_size: int):

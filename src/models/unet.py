@@ -7,15 +7,16 @@ from torch import Tensor, nn
 
 
 class UNet(nn.Module):
-    """A path down that halves the picture and doubles the channels, and one up that takes in each size's features again.
+    """An encoder that halves the picture and doubles the channels, and a decoder with skip connections at each size.
 
-    Unlike the paper's it pads its convolutions, so that an answer is as large as its picture, and normalises batches.
+    Unlike the paper it pads its convolutions, so that the output is as large as the picture, and uses batch normalisation.
+
     Shapes: (batch, channels, height, width) to (batch, num_outputs, height, width).
 
     Args:
-        input_shape: channels, height and width; these two must be multiples of 2**depth.
-        width: channels at the picture's own size; 64 in the paper.
-        depth: how many times it is halved; 4 in the paper.
+        input_shape: channels, height and width; height and width are multiples of 2**depth.
+        width: channels at full size; 64 in the paper.
+        depth: number of halvings; 4 in the paper.
     """
 
     def __init__(self, *, input_shape: Sequence[int], width: int, depth: int, num_outputs: int):
@@ -25,8 +26,8 @@ class UNet(nn.Module):
         if height % step or columns % step:
             larger = "x".join(str(-(-length // step) * step) for length in (height, columns))
             raise ValueError(
-                f"UNet: expected height and width that are multiples of {step}, which it halves {depth} times, such as "
-                f"{larger} pixels; received {height}x{columns}. Choose such a size (data.tile), or a smaller model.depth."
+                f"UNet: expected height and width that are multiples of {step}, for {depth} halvings, such as {larger} pixels; "
+                f"received {height}x{columns}. Choose such a size (data.tile), or a smaller model.depth."
             )
         widths = [width * 2**level for level in range(depth + 1)]
         self.down = nn.ModuleList(
@@ -38,12 +39,12 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(width, num_outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        kept = [self.down[0](x)]
+        skips = [self.down[0](x)]
         for down in self.down[1:]:
-            kept.append(down(self.halve(kept[-1])))
-        x = kept.pop()
+            skips.append(down(self.halve(skips[-1])))
+        x = skips.pop()
         for enlarge, up in zip(self.enlarge, self.up, strict=True):
-            x = up(torch.cat([kept.pop(), enlarge(x)], dim=1))
+            x = up(torch.cat([skips.pop(), enlarge(x)], dim=1))
         return self.head(x)
 
 

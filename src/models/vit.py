@@ -8,18 +8,18 @@ from torchvision.models import VisionTransformer
 
 
 class ViT(nn.Module):
-    """Patches as tokens, a token for the class, a learned place for each, and encoder blocks.
+    """Patches as tokens, a class token, learned position embeddings, and encoder blocks.
 
-    The image is filled up with zeros, the mean pixel, to a square of whole patches.
+    The image is padded with zeros, which are mean pixels, to a square of whole patches.
 
     Shapes: (batch, channels, height, width) to (batch, num_outputs).
 
     Args:
         patch: side of a patch in pixels.
-        depth: encoder blocks.
-        width: of a token; `heads` divide it.
-        hidden: units between the two layers of a block's feed-forward part.
-        dropout: probability after each part of a block.
+        depth: number of encoder blocks.
+        width: of a token, a multiple of `heads`.
+        hidden: units of the feed-forward layer of a block.
+        dropout: probability after the attention and after the feed-forward layers.
     """
 
     def __init__(
@@ -38,8 +38,8 @@ class ViT(nn.Module):
         channels, height, rows = input_shape
         if min(patch, depth, heads) < 1 or width % heads:
             raise ValueError(
-                f"ViT: expected patch, depth and heads of at least 1, and heads that divide the width; received patch={patch}, "
-                f"depth={depth}, heads={heads}, width={width}."
+                f"ViT: expected patch, depth and heads of at least 1, and a width that is a multiple of heads; received "
+                f"patch={patch}, depth={depth}, heads={heads}, width={width}."
             )
         side = patch * -(-max(height, rows) // patch)
         self.border = (0, side - rows, 0, side - height)
@@ -54,7 +54,7 @@ class ViT(nn.Module):
             num_classes=num_outputs,
         )
         self.network.conv_proj = nn.Conv2d(channels, width, patch, stride=patch)
-        # torchvision begins with a head of zeros, through which nothing else would get a gradient at the first step.
+        # torchvision's head starts with zeros, and would pass no gradient to the other layers in the first step.
         nn.init.trunc_normal_(self.network.heads.head.weight, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,18 +1,15 @@
 """The updates of a training step: parts of a task are updated one after the other, each by its own loss."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
+from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from src.optimization.gradient_accumulation import MicroBatches, WholeBatches
 from src.optimization.optimizer_step import OptimizerStep
 from src.protocols import Batch
-
-if TYPE_CHECKING:
-    from src.optimization.training_module import TrainingModule
 
 
 class AlternatingUpdates:
@@ -22,16 +19,26 @@ class AlternatingUpdates:
     gradients alone. A part sees the weights that the update before it gave. A part that is wholly frozen is left out.
 
     Args:
+        parts: by the beginnings of their parameters' names in the task.
+        loss: the mean loss, (), by which a part learns from a stored batch.
         passes: the forward and backward passes of an optimizer step.
     """
 
-    def __init__(self, task: "TrainingModule", optimizer_step: OptimizerStep, passes: WholeBatches | MicroBatches):
-        self._task = task
+    def __init__(
+        self,
+        task: LightningModule,
+        parts: Sequence[str],
+        loss: Callable[[str, Batch], Tensor],
+        *,
+        optimizer_step: OptimizerStep,
+        passes: WholeBatches | MicroBatches,
+    ):
+        self._loss = loss
         self._optimizer_step = optimizer_step
         self._passes = passes
         named = [*task.named_parameters()]
-        self._parts = {part: [weight for name, weight in named if name.startswith(part)] for part in task.parts}
-        self._others = {part: [weight for name, weight in named if not name.startswith(part)] for part in task.parts}
+        self._parts = {part: [weight for name, weight in named if name.startswith(part)] for part in parts}
+        self._others = {part: [weight for name, weight in named if not name.startswith(part)] for part in parts}
 
     def __call__(self, batches: Sequence[Batch], step: int) -> list[Tensor]:
         """Takes one training step, and gives the loss of each batch, summed over the parts."""
@@ -52,7 +59,7 @@ class AlternatingUpdates:
 
     def _forward_backward(self, part: str, batch: Batch, divisor: float) -> Tensor:
         """The batch's mean loss. The gradients of the loss divided by a number are added to the parameters'."""
-        loss = self._task.part_loss(part, self._task.augmented(batch))
+        loss = self._loss(part, batch)
         if batch.weight != 1:
             loss = loss * batch.weight
         self._optimizer_step.backward(loss if divisor == 1 else loss / divisor)

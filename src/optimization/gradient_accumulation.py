@@ -6,9 +6,10 @@ The loss of a step is the mean of its batches' losses. This holds for an epoch's
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from lightning.pytorch import LightningModule
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -17,9 +18,6 @@ from src.errors import InputError, RunFailed
 from src.optimization.optimizer_step import OptimizerStep
 from src.optimization.random_state import random_state, set_random_state
 from src.protocols import Batch
-
-if TYPE_CHECKING:
-    from src.optimization.training_module import TrainingModule
 
 OUT_OF_MEMORY = "can't allocate memory"  # what torch says on a CPU, in a plain RuntimeError
 
@@ -32,13 +30,16 @@ class WholeBatches:
 
     DDP averages the gradients of all parameters. A task whose parts are updated alternately needs those of one part, so
     here they are averaged without DDP.
+
+    Args:
+        parts: the number of parts that the task updates alternately.
     """
 
-    def __init__(self, task: "TrainingModule", optimizer_step: OptimizerStep):
+    def __init__(self, task: LightningModule, optimizer_step: OptimizerStep, *, parts: int):
         strategy: Any = task.trainer.strategy
         self.synchronization = GradientSynchronization(strategy, optimizer_step.parameters)
         self.zero_grad = optimizer_step.zero_grad
-        self._part_by_part = len(task.parts) > 1 and self.synchronization.needed
+        self._part_by_part = parts > 1 and self.synchronization.needed
         if self._part_by_part and type(strategy) is not DDPStrategy:
             raise InputError(
                 f"trainer: expected one device, or trainer=ddp; {type(task).__name__} updates its parts alternately, which "
@@ -73,7 +74,7 @@ class MicroBatches:
         on_change: is called with the size whenever it has changed.
     """
 
-    def __init__(self, whole: WholeBatches, task: "TrainingModule", *, size: int | None, on_change: Callable[[int], None]):
+    def __init__(self, whole: WholeBatches, task: LightningModule, *, size: int | None, on_change: Callable[[int], None]):
         strategy: Any = task.trainer.strategy
         communicates = any(isinstance(module, nn.SyncBatchNorm) for module in task.modules())
         if type(strategy) not in (SingleDeviceStrategy, DDPStrategy) or communicates:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from src.errors import check_counts
 from src.optimization.averaging import Averaging
 from src.optimization.divergence import DivergencePolicy, Stop
 from src.protocols import Objective
@@ -47,20 +48,3 @@ class Optimization:
         if self.gradient_clip_val is not None and self.gradient_clip_val <= 0:
             raise ValueError(f"trainer.gradient_clip_val: expected null or more than 0; received {self.gradient_clip_val}.")
         check_counts(accumulate_grad_batches=self.accumulate_grad_batches, log_every_n_steps=self.log_every_n_steps)
-
-
-def check_counts(*, least: int = 1, optional: bool = False, **counts: int | None) -> None:
-    """Refuses counts of the trainer's settings that are not whole numbers.
-
-    Args:
-        least: the smallest count.
-        optional: whether None is a value too.
-        counts: by the names of the settings.
-
-    Raises:
-        ValueError: a count is too small, or no whole number.
-    """
-    for name, count in counts.items():
-        if not (optional and count is None) and (type(count) is not int or count < least):
-            null = ", or null" if optional else ""
-            raise ValueError(f"trainer.{name}: expected a whole number from {least}{null}; received {count}.")

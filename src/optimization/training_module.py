@@ -92,9 +92,15 @@ class TrainingModule(LightningModule):
         self._losses.to(self.device)
         factors = [1.0, *self._rates.values()]
         self._optimizer_step = OptimizerStep(self, settings.gradient_clip_val, self.divergence, factors)
-        whole, size = WholeBatches(self, self._optimizer_step), self._micro_batch_size
+        whole, size = WholeBatches(self, self._optimizer_step, parts=len(self.parts)), self._micro_batch_size
         split = MicroBatches(whole, self, size=size, on_change=self._use_micro_batches) if settings.auto_micro_batch else None
-        self._updates = AlternatingUpdates(self, self._optimizer_step, split or whole)
+        self._updates = AlternatingUpdates(
+            self,
+            self.parts,
+            lambda part, batch: self.part_loss(part, self.augmented(batch)),
+            optimizer_step=self._optimizer_step,
+            passes=split or whole,
+        )
         if settings.averaging is not None:  # the model has the weights of the checkpoint by now
             state, self._averaging_state = self._averaging_state, None
             self._averaged_weights = AveragedWeights(

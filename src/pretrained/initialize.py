@@ -1,4 +1,4 @@
-"""Loads pretrained weights into a network, all of them or some parts."""
+"""Loads pretrained weights into a network, all of them or some modules."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -8,82 +8,85 @@ from torch import Tensor, nn
 from src.errors import InputError
 from src.optimization import parts
 
-SHOWN = 3  # names in a message
-COUNTER = "num_batches_tracked"  # of a batch normalisation, which files of older times lack
+LISTED = 3  # names in a message
+COUNTER = "num_batches_tracked"  # a buffer of batch normalisation that old files do not have
 
 
 @torch.no_grad()
 def initialize(
     network: nn.Module,
-    found: Mapping[str, Tensor],
+    pretrained: Mapping[str, Tensor],
     *,
     weights: str,
     include: Sequence[str] = (),
     reinitialize: Sequence[str] = (),
 ) -> None:
-    """Puts weights that were found into a network with fresh ones.
+    """Copies pretrained weights into a network.
 
-    Names are those of the network. A network that does nothing but hold another one takes the weights of that one too.
+    Names are those of the network. A network with a single child module also accepts the weights of that module.
 
     Args:
-        weights: where they were found, for messages.
-        include: the parts of what was found that are taken; all of it where none is named.
-        reinitialize: the parts of the network that stay fresh, such as a head for other classes.
+        pretrained: tensors by name.
+        weights: the name that the configuration gives them, for messages.
+        include: modules whose pretrained weights are loaded; all where none is named.
+        reinitialize: modules of the network that keep their random weights, such as a head for other classes.
 
     Raises:
-        InputError: what was found does not fit the rest of the network by names and shapes.
+        InputError: the names or shapes do not fit the rest of the network.
     """
     if not isinstance(network, nn.Module):
         raise InputError(
-            f"pretrained.weights={weights}: expected a network; {type(network).__name__} has no weights to begin with."
+            f"pretrained.weights={weights}: expected a network; {type(network).__name__} cannot load weights. Choose a "
+            "network, or pretrained.weights=null."
         )
-    own = network.state_dict()
-    fresh = set(parts.within(reinitialize, own, key="pretrained.reinitialize"))
-    found = _of(network, found)
-    taken = parts.within(include, found, key="pretrained.include") if include else [*found]
-    given = {name: found[name] for name in taken if not any(parts.inside(name, part) for part in reinitialize)}
-    _check(weights, {name: tensor for name, tensor in own.items() if name not in fresh}, given, reinitialize)
-    network.load_state_dict(given, strict=False)
+    state = network.state_dict()
+    kept = set(parts.within(reinitialize, state, key="pretrained.reinitialize"))
+    pretrained = _rename(network, pretrained)
+    names = parts.within(include, pretrained, key="pretrained.include") if include else [*pretrained]
+    loaded = {name: pretrained[name] for name in names if not any(parts.inside(name, module) for module in reinitialize)}
+    _check(weights, {name: tensor for name, tensor in state.items() if name not in kept}, loaded, reinitialize)
+    network.load_state_dict(loaded, strict=False)
 
 
-def _of(network: nn.Module, found: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """What was found, by the names of the network."""
-    inner = [name for name, _ in network.named_children()]
-    if len(inner) != 1 or any(parts.inside(name, inner[0]) for name in found):
-        return found
-    return {f"{inner[0]}.{name}": tensor for name, tensor in found.items()}
+def _rename(network: nn.Module, pretrained: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The tensors by the names of the network, where they are those of its only child module."""
+    children = [name for name, _ in network.named_children()]
+    if len(children) != 1 or any(parts.inside(name, children[0]) for name in pretrained):
+        return pretrained
+    return {f"{children[0]}.{name}": tensor for name, tensor in pretrained.items()}
 
 
-def _check(weights: str, own: Mapping[str, Tensor], given: Mapping[str, Tensor], reinitialize: Sequence[str]) -> None:
-    if not given:
+def _check(weights: str, expected: Mapping[str, Tensor], loaded: Mapping[str, Tensor], reinitialize: Sequence[str]) -> None:
+    if not loaded:
         raise InputError(
-            f"pretrained.weights={weights}: expected weights that the network takes; nothing of them is left to take."
+            f"pretrained.weights={weights}: expected weights to load; pretrained.include and pretrained.reinitialize leave "
+            "none. Change one of the two."
         )
-    differing = [name for name in own if name in given and own[name].shape != given[name].shape]
+    differing = [name for name in expected if name in loaded and expected[name].shape != loaded[name].shape]
     if differing:
         name = differing[0]
-        heads = dict.fromkeys([*reinitialize, *(name.rpartition(".")[0] or name for name in differing)])
+        modules = dict.fromkeys([*reinitialize, *(name.rpartition(".")[0] or name for name in differing)])
         more = f", with {len(differing) - 1} more like it" if len(differing) > 1 else ""
         raise InputError(
-            f"pretrained.weights={weights}: expected {name} of the network's shape {list(own[name].shape)}; received "
-            f"{list(given[name].shape)}{more}. Let it keep its random weights "
-            f"(pretrained.reinitialize=[{','.join(heads)}]), or make the sizes agree."
+            f"pretrained.weights={weights}: expected {name} of the network's shape {list(expected[name].shape)}; received "
+            f"{list(loaded[name].shape)}{more}. Let it keep its random weights "
+            f"(pretrained.reinitialize=[{','.join(modules)}]), or choose the same sizes."
         )
-    missing = [name for name in own if name not in given and not name.endswith(COUNTER)]
+    missing = [name for name in expected if name not in loaded and not name.endswith(COUNTER)]
     if missing:
         raise InputError(
-            f"pretrained.weights={weights}: expected all {len(own)} weights of the network; {_some(missing)} missing. "
-            "Name the parts that are to keep their random weights (pretrained.reinitialize=[...]), or other weights."
+            f"pretrained.weights={weights}: expected all {len(expected)} weights of the network; {_listed(missing)} missing. "
+            "Name the modules that keep their random weights (pretrained.reinitialize=[...]), or choose other weights."
         )
-    left = [name for name in given if name not in own]
-    if left:
+    unknown = [name for name in loaded if name not in expected]
+    if unknown:
         raise InputError(
-            f"pretrained.weights={weights}: expected weights of this network alone; {_some(left)} not in it. Name the "
-            "parts to load (pretrained.include=[...]), or choose the model that they are of."
+            f"pretrained.weights={weights}: expected only weights of this network; {_listed(unknown)} not in it. Name the "
+            "modules to load (pretrained.include=[...]), or choose the model that the weights belong to."
         )
 
 
-def _some(names: Iterable[str]) -> str:
+def _listed(names: Iterable[str]) -> str:
     first, *others = names
-    shown = ", ".join([first, *others[: SHOWN - 1]])
-    return f"{1 + len(others)} ({shown}{', ...' if len(others) >= SHOWN else ''}) {'are' if others else 'is'}"
+    listed = ", ".join([first, *others[: LISTED - 1]])
+    return f"{1 + len(others)} ({listed}{', ...' if len(others) >= LISTED else ''}) {'are' if others else 'is'}"

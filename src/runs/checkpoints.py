@@ -39,10 +39,10 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
 
 def read(path: Path, *, exact: bool = False) -> dict[str, Any]:
-    """Reads a checkpoint; where it is damaged, the one before it, and says so.
+    """Reads a checkpoint; where it is damaged, the one before it, with a warning.
 
     Args:
-        exact: whether the one before it will not do, as for the best one, which nothing makes again.
+        exact: whether only this one will do, as the best one, which no training repeats.
 
     Raises:
         RunFailed: neither is whole.
@@ -51,8 +51,8 @@ def read(path: Path, *, exact: bool = False) -> dict[str, Any]:
     if content is None and not exact:
         content = _whole(before)
         if content is not None and path.is_file():
-            log.warning("%s is taken, the one before it; what was trained since is trained again.", before)
-            with suppress(OSError):  # the next write would put it in the place of the whole one
+            log.warning("%s is read instead, the checkpoint before it; the training since then is repeated.", before)
+            with suppress(OSError):  # the next write would replace the whole one by it
                 path.rename(path.with_name(f"{path.name}.damaged"))
     if content is None:
         wanted = "a whole checkpoint" if exact else f"a whole checkpoint, there or in {before.name}; neither is"
@@ -61,11 +61,12 @@ def read(path: Path, *, exact: bool = False) -> dict[str, Any]:
 
 
 def exists(path: Path) -> bool:
+    """Whether there is a checkpoint, or one before it."""
     return path.is_file() or path.with_name(f"{path.name}.prev").is_file()
 
 
 def own(path: Path) -> bool:
-    """Whether a file ends as those do that are written here."""
+    """Whether a file was written here: it ends with the mark."""
     with open(path, "rb") as file:
         file.seek(max(0, path.stat().st_size - TRAILER))
         return file.read(len(MARK)) == MARK
@@ -87,7 +88,7 @@ class AtomicIO(CheckpointIO):
 
 
 def _whole(path: Path) -> dict[str, Any] | None:
-    """What a file holds; None where there is none, or a damaged one."""
+    """The content of a file; None where there is none, or it is damaged."""
     if not path.is_file():
         return None
     data = path.read_bytes()

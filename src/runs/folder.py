@@ -1,4 +1,4 @@
-"""Run folders: their names, their files, and the lock that keeps a second identical command out."""
+"""Run folders: their names, their files, and the lock that keeps a second command out."""
 
 import shutil
 from collections.abc import Iterator
@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from src.errors import InputError
 from src.runs import locks
 from src.runs.files import read_json, write_json
 
+DIGITS = 8  # of the digest of a run's identity, in the name of its folder
 EVALUATION_SETTINGS = "evaluation_settings.json"
 
 
@@ -21,6 +23,11 @@ class Run:
     @property
     def config(self) -> Path:
         return self.folder / "config.yaml"
+
+    @property
+    def identity(self) -> Path:
+        """The digests of configuration, data and code, as `changes` writes them; a run of an earlier time has none."""
+        return self.folder / "identity.json"
 
     @property
     def best(self) -> Path:
@@ -40,7 +47,7 @@ class Run:
 
     @property
     def evaluation_settings(self) -> Path:
-        """The settings of the evaluation that the numbers of the test part are of."""
+        """The settings with which the test split was evaluated."""
         return self.folder / EVALUATION_SETTINGS
 
     @property
@@ -69,40 +76,41 @@ class Run:
 
     @property
     def fitted(self) -> bool:
-        """Whether the fit came to its end: metrics.json is written after it."""
+        """Whether the fit is complete: metrics.json is written after it."""
         return self.metrics.is_file()
 
     @property
     def evaluated(self) -> bool:
+        """Whether the numbers of the test split are there."""
         return self.fitted and any(name.startswith("test/") for name in read_json(self.metrics))
 
     def forget_test(self) -> None:
-        """Takes the numbers of the test part out, which then counts as not evaluated."""
+        """Removes the numbers of the test split, so that the run counts as not evaluated."""
         write_json(
             self.metrics, {name: value for name, value in read_json(self.metrics).items() if not name.startswith("test/")}
         )
 
     @property
     def recorded(self) -> bool:
-        """Whether its record came to its end. One that was killed after its last number has still to tell of it."""
+        """Whether its record is complete. A run that was killed after its last number has still to record its end."""
         return read_json(self.record).get("status") in (None, "FINISHED")
 
     @property
     def packaged(self) -> bool:
-        """Whether the record has the whole of the fit: it names the model once an attempt has closed its journal after it."""
+        """Whether the record holds the whole fit: it names the model once an attempt has closed its journal after the fit."""
         return read_json(self.record).get("model") is not None
 
     @contextmanager
-    def lock(self, *, patience: float = locks.PATIENCE) -> Iterator[None]:
+    def lock(self, *, timeout: float = locks.TIMEOUT) -> Iterator[None]:
         """Holds the folder for this process.
 
         Args:
-            patience: seconds to wait for another process that holds it.
+            timeout: seconds to wait for another process that holds the lock.
 
         Raises:
             InUse: another living process holds it.
         """
-        with locks.hold(self.folder / ".lock", patience=patience):
+        with locks.exclusive(self.folder / ".lock", timeout=timeout):
             try:
                 yield
             finally:
@@ -111,17 +119,30 @@ class Run:
 
     def locked(self) -> bool:
         """Whether a living process holds the folder."""
-        return locks.held(self.folder / ".lock")
+        return locks.is_locked(self.folder / ".lock")
 
 
-def choose(root: Path, name: str, identity: str, *, force: bool) -> Run:
-    """The folder of this identity; with force, the one with the next free suffix.
+def choose(root: Path, name: str, digest: str, *, force: bool) -> Run:
+    """The folder of a run; with force, the one with the next free suffix.
 
     A forced run that was interrupted is the next one: it is continued, not left behind.
+
+    Args:
+        digest: of the run's identity.
+
+    Raises:
+        InputError: the folder is of another identity, whose digest begins alike.
     """
-    run = Run(root / f"{name}-{identity}")
+    base = f"{name}-{digest[:DIGITS]}"
+    run = Run(root / base)
     suffix = 2
     while force and run.evaluated and run.recorded:
-        run = Run(root / f"{name}-{identity}.{suffix}")
+        run = Run(root / f"{base}.{suffix}")
         suffix += 1
+    stated = read_json(run.identity).get("digest", digest)  # runs of an earlier time state none
+    if stated != digest:
+        raise InputError(
+            f"{run.folder}: expected the run with the identity {digest}; received one with {stated}, which begins alike. Name "
+            f"this run otherwise: name={name}_2."
+        )
     return run

@@ -1,19 +1,16 @@
-"""What makes two runs the same run: fingerprints of configuration, data and code. Pure functions."""
+"""What makes two runs the same run: its configuration, its data and its code. Pure functions."""
 
-import ast
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
-from importlib.util import resolve_name
-from pathlib import Path
 from typing import Any
 
-import grimp
+from src.runs import closure, syntax
+from src.runs.folder import DIGITS
 
-ROOT = Path(__file__).resolve().parents[2]
-
-# Keys of the resolved configuration that decide what training yields. Everything else is place or presentation.
+# Keys of the resolved configuration that decide what training yields. All others are paths or presentation.
 TRAINING = (
     "data",
     "augmentation",
@@ -29,13 +26,13 @@ TRAINING = (
     "callbacks",
     "seed",
 )
-# Those that decide what is found of a trained run: its evaluation, and what else is looked at then.
+# Those that decide what an evaluation of a trained run yields.
 ANALYSES = ("explanation", "robustness")
 EVALUATION = ("evaluation", *ANALYSES)
 PRESENTATION = (
-    "data.dataset",  # the content of the prepared data stands in its place
+    "data.dataset",  # the content of the prepared data counts instead
     "data.root",
-    "pretrained.weights",  # their content stands in their place
+    "pretrained.weights",  # their content counts instead
     "trainer.in_memory_gib",
     "trainer.progress_bar",
     "trainer.log_every_n_steps",
@@ -44,29 +41,41 @@ PRESENTATION = (
     "trainer.save_every_n_steps",
     "trainer.strategy.timeout",
 )
+# Modules whose text never counts: they speak to the user or keep processes apart, and compute nothing.
+SPEAKING = (
+    "src.errors",  # kinds of refusals and their exit codes
+    "src.signals",  # when a run leaves; it continues as if it had not
+    "src.runs.locks",
+    "src.training.callbacks.progress",
+)
+ASSEMBLY = ("src.config.assembly", "src.config.instantiation")  # what makes the objects of a run
 
 
-def digest(value: Any) -> str:
-    """SHA-256 of a plain container, independent of the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+@dataclass(frozen=True)
+class Identity:
+    """What decides the result of a run. Equal digests mean equal results on one machine.
+
+    Args:
+        config: the training part of the resolved configuration.
+        data: the content hash that the card of the prepared data states.
+        code: SHA-256 of the syntax tree of each file, by its path in this repository.
+        start: the name of the run whose last checkpoint this one starts from.
+    """
+
+    config: Mapping[str, Any]
+    data: str
+    code: Mapping[str, str]
+    start: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of it all; its first digits are a part of the run's name."""
+        parts = {"config": digest(self.config), "data": self.data, "code": digest(self.code)}
+        return digest({**parts, "start": self.start} if self.start else parts)
 
 
-def training_part(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a resolved configuration that decides what training yields."""
-
-    def keep(node: Any, prefix: str) -> Any:
-        if not isinstance(node, Mapping):
-            return node
-        return {key: keep(value, f"{prefix}{key}.") for key, value in node.items() if f"{prefix}{key}" not in PRESENTATION}
-
-    part = {key: keep(config.get(key), f"{key}.") for key in TRAINING}
-    if not (config.get("pretrained") or {}).get("weights"):
-        del part["pretrained"]  # all weights are fresh, as where nothing is said of them
-    return part
-
-
-def run_id(config: Mapping[str, Any], data: str, *, start: str | None = None) -> str:
-    """The identity of a run, eight hexadecimal digits.
+def of(config: Mapping[str, Any], data: str, *, start: str | None = None) -> Identity:
+    """The identity of a run.
 
     Args:
         config: resolved, as a plain container.
@@ -74,11 +83,34 @@ def run_id(config: Mapping[str, Any], data: str, *, start: str | None = None) ->
         start: the name of the run whose last checkpoint this one starts from.
     """
     part = training_part(config)
-    content = {"config": part, "data": data, "code": code(targets(part), verb="train")}
-    return digest({**content, "start": start} if start else content)[:8]
+    return Identity(config=part, data=data, code=files(targets(part), verb="train"), start=start)
 
 
-def targets(node: Any) -> list[str]:
+def run_id(config: Mapping[str, Any], data: str, *, start: str | None = None) -> str:
+    """The digits of a run's identity in the name of its folder. The arguments are those of `of`."""
+    return of(config, data, start=start).digest[:DIGITS]
+
+
+def digest(value: object) -> str:
+    """SHA-256 of a plain container, independent of the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def training_part(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a resolved configuration that decides what training yields."""
+
+    def keep(node: object, prefix: str) -> object:
+        if not isinstance(node, Mapping):
+            return node
+        return {key: keep(value, f"{prefix}{key}.") for key, value in node.items() if f"{prefix}{key}" not in PRESENTATION}
+
+    part = {key: keep(config.get(key), f"{key}.") for key in TRAINING}
+    if not (config.get("pretrained") or {}).get("weights"):
+        del part["pretrained"]  # all weights are fresh, as where the configuration has no such node
+    return part
+
+
+def targets(node: object) -> list[str]:
     """Every `_target_` in a configuration, sorted."""
     if isinstance(node, Mapping):
         own = [node["_target_"]] if isinstance(node.get("_target_"), str) else []
@@ -88,82 +120,30 @@ def targets(node: Any) -> list[str]:
     return []
 
 
-def code(names: Iterable[str], *, verb: str | None = None) -> str:
-    """SHA-256 over the syntax trees, without docstrings, of what the targets import in this repository.
+def files(names: Iterable[str], *, verb: str | None = None) -> dict[str, str]:
+    """SHA-256 of the syntax tree of each file that the targets are computed by, without what only speaks, by its path.
 
     Args:
-        names: dotted paths of classes or functions; those of installed libraries do not count, the
-            record states their versions.
+        names: dotted paths of classes or functions; those of installed libraries do not count.
         verb: a module of src whose own tree counts too, and assembly's with it, but not their imports.
     """
-    modules = {_module(name) for name in names} - {None}
-    closure = {found for module in modules if module for found in _closure(module)}
-    own = {"src." + verb, "src.config.assembly"} if verb else set()
-    return digest({module: tree(module) for module in closure | own})
+    own = {f"src.{verb}", *ASSEMBLY} if verb else set()
+    modules = (closure.closure(names) | own) - set(SPEAKING)
+    return {closure.path(module).relative_to(closure.ROOT).as_posix(): digest(tree(module)) for module in sorted(modules)}
 
 
-def _module(name: str) -> str | None:
-    """The module of this repository that holds a dotted path, None for a library's."""
-    parts = name.split(".")
-    for end in range(len(parts), 0, -1):
-        path = ROOT.joinpath(*parts[:end])
-        if path.with_suffix(".py").is_file() or (path / "__init__.py").is_file():
-            return ".".join(parts[:end])
-    return None
-
-
-@cache
-def _graph(package: str) -> grimp.ImportGraph:
-    return grimp.build_graph(package, cache_dir=None, exclude_type_checking_imports=True)
-
-
-@cache
-def _closure(module: str) -> frozenset[str]:
-    """The module and everything of this repository that it imports, directly or not."""
-    found: set[str] = set()
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        if name in found:
-            continue
-        found.add(name)
-        if name.partition(".")[0] == "src":
-            found |= _graph("src").find_upstream_modules(name)
-        else:  # outside src (a user's or a test's own module): its imports are read from its text
-            waiting += filter(None, map(_module, _imports(name)))
-    return frozenset(found)
-
-
-def _imports(module: str) -> Iterator[str]:
-    """The dotted paths that a module's text imports."""
-    path = _path(module)
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = resolve_name("." * node.level + (node.module or ""), package)
-            yield from (f"{base}.{alias.name}" for alias in node.names)
-
-
-def _path(module: str) -> Path:
-    base = ROOT.joinpath(*module.split("."))
-    return base / "__init__.py" if (base / "__init__.py").is_file() else base.with_suffix(".py")
+def code(names: Iterable[str], *, verb: str | None = None) -> str:
+    """SHA-256 of those files together."""
+    return digest(files(names, verb=verb))
 
 
 @cache
 def tree(module: str) -> str:
-    """A module's syntax tree without docstrings, as text."""
-    tree = ast.parse(_path(module).read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-                node.body = node.body[1:]
-    return ast.dump(tree)
+    """The syntax tree of a module of this repository, as text, without what only speaks."""
+    return syntax.tree(closure.path(module).read_text())
 
 
-def flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(node: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every leaf of a plain container as (dotted key, value); an empty container is a leaf."""
     if isinstance(node, Mapping) and node:
         for key, value in node.items():

@@ -1,4 +1,4 @@
-"""Lock files that die with their holder, by the kernel on one machine and by signs of life between machines."""
+"""Lock files that are released with their holder: by the kernel on one machine, by missing heartbeats between machines."""
 
 import fcntl
 import math
@@ -15,27 +15,27 @@ from typing import TextIO
 
 from src.errors import InUse
 
-PATIENCE = 3.0  # seconds that a process which was just killed may need to let go
-BEAT = 5.0  # seconds between the signs of life of a holder
-SILENT = 60.0  # seconds without one after which a holder on another machine counts as dead
+TIMEOUT = 3.0  # seconds that a process which was just killed may need to let go
+HEARTBEAT = 5.0  # seconds between the heartbeats of a holder
+DEAD_AFTER = 60.0  # seconds without a heartbeat after which a holder on another machine counts as dead
 
 
 @contextmanager
-def hold(path: Path, *, patience: float = PATIENCE) -> Iterator[None]:
-    """Holds a lock file, which names this process and is touched as a sign of life while the block lasts.
+def exclusive(path: Path, *, timeout: float = TIMEOUT) -> Iterator[None]:
+    """An exclusive lock. The file names this process, and a heartbeat touches it while the block lasts.
 
-    A holder on another machine, whose lock the kernel may not show here, counts as living when it gives a sign of life
-    while it is watched, and as dead when it has given none for so long.
+    The kernel may not show a lock of another machine here. Such a holder counts as living when a heartbeat comes while it is
+    watched, and as dead when none has come for `DEAD_AFTER`.
 
     Args:
-        patience: seconds to wait for another living process that holds it.
+        timeout: seconds to wait for another living holder.
 
     Raises:
-        InUse: another living process holds it.
+        InUse: another living process holds the lock.
     """
-    with _taken(path, patience) as file:
+    with _acquired(path, timeout) as file:
         try:
-            with _living(path, file):
+            with _beating(path, file):
                 yield
         finally:
             file.truncate(0)
@@ -43,34 +43,34 @@ def hold(path: Path, *, patience: float = PATIENCE) -> Iterator[None]:
 
 @contextmanager
 def shared(path: Path) -> Iterator[None]:
-    """Holds a lock together with whoever else does so; `held` says so of it while one of them lives.
+    """A shared lock: several processes hold it at once, and `is_locked` is true while one of them lives.
 
-    The holders of a machine have a file of their own, `<name>@<machine>`, which they name and touch as `hold` does.
+    The holders of one machine have a file of their own, `<name>@<machine>`, with a heartbeat as in `exclusive`.
     """
     own = path.with_name(f"{path.name}@{socket.gethostname()}")
     with _flock(own, fcntl.LOCK_SH) as file:
         try:
-            with _living(own, file):
+            with _beating(own, file):
                 yield
         finally:
-            with suppress(BlockingIOError):  # another one of this machine holds it still
+            with suppress(BlockingIOError):  # another holder of this machine still lives
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 file.truncate(0)
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Holds a lock file for something short, waiting for it; the kernel lets go of it with the process."""
+def mutex(path: Path) -> Iterator[None]:
+    """An exclusive lock for a short block. It waits as long as it must; the kernel releases it with the process."""
     with _flock(path, fcntl.LOCK_EX):
         yield
 
 
-def held(path: Path) -> bool:
-    """Whether a living process holds a lock file, on this machine or another one, alone or with others."""
-    return any(_held(file) for file in (path, *path.parent.glob(f"{path.name}@*")))
+def is_locked(path: Path) -> bool:
+    """Whether a living process of this machine or of another one holds the lock, exclusive or shared."""
+    return any(_is_locked(file) for file in (path, *path.parent.glob(f"{path.name}@*")))
 
 
-def _held(path: Path) -> bool:
+def _is_locked(path: Path) -> bool:
     if not path.is_file():
         return False
     try:
@@ -78,63 +78,63 @@ def _held(path: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    return _silence(path) < SILENT
+    return _silence(path) < DEAD_AFTER
 
 
 @contextmanager
-def _flock(path: Path, how: int) -> Iterator[TextIO]:
+def _flock(path: Path, mode: int) -> Iterator[TextIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+") as file:  # NFS wants a file that can be read for a lock that is shared
-        fcntl.flock(file, how)
+    with open(path, "a+") as file:  # for a shared lock NFS wants a file that can be read
+        fcntl.flock(file, mode)
         yield file
 
 
 @contextmanager
-def _living(path: Path, file: TextIO) -> Iterator[None]:
-    """Names this process in its lock file, and touches it while the block lasts."""
+def _beating(path: Path, file: TextIO) -> Iterator[None]:
+    """Names this process in its lock file, and touches the file while the block lasts."""
     file.truncate(0)
     file.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
     file.flush()
     over = threading.Event()
-    beating = threading.Thread(target=_beat, args=(path, over), daemon=True)
-    beating.start()
+    heart = threading.Thread(target=_beat, args=(path, over), daemon=True)
+    heart.start()
     try:
         yield
     finally:
         over.set()
-        beating.join()
+        heart.join()
 
 
-def _taken(path: Path, patience: float) -> TextIO:
-    began, sign, said = time.monotonic(), None, False
+def _acquired(path: Path, timeout: float) -> TextIO:
+    began, heartbeat, announced = time.monotonic(), None, False
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a+")  # noqa: SIM115 - it is handed over
+        file = open(path, "a+")  # noqa: SIM115 - the caller closes it
         file.seek(0)
         holder = file.read() or "another process"
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not _stands(path, file):
+            if not _has_name(path, file):
                 file.close()
                 continue
-            if _silence(path) >= SILENT:
+            if _silence(path) >= DEAD_AFTER:
                 return file
-            now = os.fstat(file.fileno()).st_mtime_ns
-            living, sign = sign not in (None, now), now
+            latest = os.fstat(file.fileno()).st_mtime_ns
+            living, heartbeat = heartbeat not in (None, latest), latest
         except BlockingIOError:
             living = True
         file.close()
         waited = time.monotonic() - began
-        if living and waited >= patience:
+        if living and waited >= timeout:
             raise InUse(f"{path.parent} is in use by {holder}. Wait for it, or stop it; the same command then continues.")
-        if waited >= PATIENCE and not said:
+        if waited >= TIMEOUT and not announced:
             print(f"waiting for {path.parent}, which is in use by {holder}.", file=sys.stderr)
-            said = True
+            announced = True
         time.sleep(0.1)
 
 
-def _stands(path: Path, file: TextIO) -> bool:
-    """Whether an open file is still the one of this name: a holder whose folder stays empty removes both."""
+def _has_name(path: Path, file: TextIO) -> bool:
+    """Whether an open file still has this name: a holder whose folder stays empty removes both."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:
@@ -142,9 +142,9 @@ def _stands(path: Path, file: TextIO) -> bool:
 
 
 def _silence(path: Path) -> float:
-    """Seconds since the holder gave its last sign of life; infinite where there is none, or it is of this machine.
+    """Seconds since the holder's last heartbeat; infinite where there is no holder, or one of this machine.
 
-    Both times are of the machine whose disk it is.
+    Both times come from the machine whose disk it is.
     """
     holder = re.fullmatch(r"process \d+ on (.+), since .+", path.read_text())
     if holder is None or holder[1] == socket.gethostname():
@@ -157,6 +157,6 @@ def _silence(path: Path) -> float:
 
 
 def _beat(path: Path, over: threading.Event) -> None:
-    while not over.wait(BEAT):
+    while not over.wait(HEARTBEAT):
         with suppress(OSError):
             os.utime(path)

@@ -52,7 +52,7 @@ class Classification(Task):
         shares = spread if isinstance(target, MixedTarget) else one_hot(target, logits.shape[1]).float()
         shares = (1 - self._smoothing) * shares + self._smoothing / logits.shape[1]
         log_probability = logits.float().log_softmax(dim=1)
-        weight = losses.fitting(self._weights, logits, key="task.class_weights")
+        weight = losses.check_weights(self._weights, logits, key="task.class_weights")
         loss = losses.focal(log_probability, shares, focus=self._focus, weight=weight).mean()
         return Outcome(loss, logits, target)
 

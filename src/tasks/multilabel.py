@@ -34,7 +34,7 @@ class MultiLabel(Task):
         return add_auxiliary_losses(self.model(batch.input), partial(self._outcome, target=batch.target))
 
     def _outcome(self, logits: Tensor, target: Tensor) -> Outcome:
-        weight = losses.fitting(self._weights, logits, key="task.positive_weights")
+        weight = losses.check_weights(self._weights, logits, key="task.positive_weights")
         loss = binary_cross_entropy_with_logits(logits.float(), target.float(), pos_weight=weight)
         return Outcome(loss, logits, target)
 

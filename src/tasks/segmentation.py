@@ -51,7 +51,7 @@ class Segmentation(Task):
         logits = self.model(batch.input)
         truth = batch.target.unsqueeze(1) == torch.arange(logits.shape[1], device=logits.device).view(-1, 1, 1)
         log_probability = logits.float().log_softmax(dim=1)
-        weight = losses.fitting(self._weights, logits, key="task.class_weights")
+        weight = losses.check_weights(self._weights, logits, key="task.class_weights")
         cross_entropy = losses.pixel_cross_entropy(log_probability, truth, weight)
         dice = losses.soft_dice(log_probability.exp() * truth.any(dim=1, keepdim=True), truth)
         loss = self._loss_weights[0] * cross_entropy + self._loss_weights[1] * dice

@@ -69,7 +69,7 @@ class Variational(Task):
         return self.model.decoder(latents).float().sigmoid()
 
     def sample(self, noise: Tensor) -> Tensor:
-        return self.generate(self.model.prior.latents(noise))
+        return self.generate(self.model.prior.transform_noise(noise))
 
     def _terms(self, input: Tensor, noise: Tensor) -> Tensor:
         """Cross-entropy and divergence of each example, (batch, 2)."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from mlflow.exceptions import MlflowException
 
 from src.runs.files import read_json
-from src.runs.locks import alone
+from src.runs.locks import mutex
 from src.tracking import system_metrics
 from src.tracking.mlflow_upload import Shipment, ship
 
@@ -32,7 +32,7 @@ def main() -> None:
     folder = called("w", ready=lambda: importlib.import_module("src.tracking.models").get_ready(sys.argv[1]))
     if folder is None:
         return  # the run never began
-    with alone(folder / ".courier.lock"):  # the courier of the stage before may still be busy with the folder
+    with mutex(folder / ".courier.lock"):  # the courier of the stage before may still be busy with the folder
         killed = not _attend(folder)
     if killed:
         ship(folder)

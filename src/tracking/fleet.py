@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from src.runs import locks
 from src.runs.files import read_json, write_json
 from src.runs.folder import Run
-from src.runs.locks import alone
+from src.runs.locks import mutex
 from src.tracking.courier import PATIENCE, REFUSED, called
 from src.tracking.mlflow_upload import Shipment, ship
 from src.tracking.upload_state import SEARCHING, died, shipped
@@ -36,7 +36,7 @@ class Fleet:
             if folder in self._whole or read_json(folder / "record.json").get("status") in (None, "RUNNING"):
                 continue
             if not shipped(folder):
-                with alone(folder / ".courier.lock"):
+                with mutex(folder / ".courier.lock"):
                     Shipment(folder, tags={PARENT: self.parent.state["run"]}).close()
             self._whole.add(folder)
 
@@ -51,9 +51,9 @@ class Fleet:
 
 def ship_study(folder: Path) -> bool:
     """Ships a study that no living search ships; True where it did."""
-    if locks.held(folder / ".courier.lock") or locks.held(folder / SEARCHING):
+    if locks.is_locked(folder / ".courier.lock") or locks.is_locked(folder / SEARCHING):
         return False
-    with alone(folder / ".courier.lock"):
+    with mutex(folder / ".courier.lock"):
         record = read_json(folder / "record.json")
         if record["status"] == "RUNNING":
             write_json(folder / "record.json", died(record, time.time_ns() // 1_000_000))
@@ -65,7 +65,7 @@ def main() -> None:
     folder = called("a")
     if folder is None:
         return  # the search never began
-    with alone(folder / ".courier.lock"):  # of several workers of one study, one ships it
+    with mutex(folder / ".courier.lock"):  # of several workers of one study, one ships it
         _attend(folder)
 
 

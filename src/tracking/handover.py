@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def send(run: Run) -> None:
     """Has a record that is over shipped, where its courier was killed on the way; nobody waits for it."""
     record = read_json(run.record)
-    if record.get("status", "RUNNING") == "RUNNING" or shipped(run.folder) or locks.held(run.folder / ".courier.lock"):
+    if record.get("status", "RUNNING") == "RUNNING" or shipped(run.folder) or locks.is_locked(run.folder / ".courier.lock"):
         return
     try:
         unreachable = store.check(record["uri"])

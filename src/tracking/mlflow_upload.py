@@ -15,7 +15,7 @@ from typing import Any
 
 from src.runs.files import read_json, write_json
 from src.runs.folder import Run
-from src.runs.locks import alone
+from src.runs.locks import mutex
 from src.tracking import store, system_metrics
 from src.tracking.journal import read
 from src.tracking.upload_state import close
@@ -200,7 +200,7 @@ def _opening(uri: str) -> Iterator[None]:
     if path is None:
         yield
         return
-    with alone(store.lock(path)):
+    with mutex(store.lock(path)):
         if not path.is_file():
             _create(path)
         yield
@@ -224,7 +224,7 @@ def ship(folder: Path, *, tags: Mapping[str, str] | None = None) -> bool:
     run = Run(folder)
     if not run.record.is_file() or run.locked():
         return False
-    with alone(folder / ".courier.lock"):
+    with mutex(folder / ".courier.lock"):
         close(run)
         if read_json(run.record)["status"] == "RUNNING":  # its own command goes on with it just now
             return False

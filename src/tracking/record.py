@@ -163,7 +163,7 @@ class Record(Sink):
         if self._journal is None:
             self._see_off()
             return
-        with signals.Postponed(say=False):
+        with signals.Postponed(announce=False):
             self._end(error)
         self._see_off()
 

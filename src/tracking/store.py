@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from src.errors import InputError
-from src.runs.locks import alone
+from src.runs.locks import mutex
 
 ENVIRONMENT = {  # set before mlflow is imported
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -87,7 +87,7 @@ def _check_schema(path: Path, uri: str) -> None:
     address = f"{path.absolute().as_uri()}?mode=ro"
     try:
         with (
-            alone(lock(path)) if os.access(path.parent, os.W_OK) else nullcontext(),
+            mutex(lock(path)) if os.access(path.parent, os.W_OK) else nullcontext(),
             closing(sqlite3.connect(address, uri=True, timeout=10)) as connection,
         ):
             rows = connection.execute("select version_num from alembic_version").fetchall()

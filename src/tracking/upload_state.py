@@ -7,7 +7,7 @@ from typing import Any
 from src.errors import InUse
 from src.runs.files import read_json, write_json
 from src.runs.folder import Run
-from src.runs.locks import alone
+from src.runs.locks import mutex
 from src.tracking.journal import read
 
 SEARCHING = ".searching"  # the lock file that the workers of a study hold together
@@ -24,7 +24,7 @@ def shipped(folder: Path) -> bool:
 
 def settle(folder: Path) -> bool:
     """Waits for a courier that is busy with the folder; whether the record is whole in the store then."""
-    with alone(folder / ".courier.lock"):
+    with mutex(folder / ".courier.lock"):
         return shipped(folder)
 
 
@@ -34,7 +34,7 @@ def close(run: Run) -> bool:
         return False
     beat = (run.folder / ".lock").stat().st_mtime_ns // 1_000_000 if (run.folder / ".lock").is_file() else 0
     try:
-        with run.lock(patience=0):
+        with run.lock(timeout=0):
             record = read_json(run.record)
             if record["status"] != "RUNNING":
                 return False

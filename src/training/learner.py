@@ -153,8 +153,8 @@ class NetworkLearner(NetworkInference):
         bar = sys.stderr.isatty() if self._trainer.progress_bar is None else self._trainer.progress_bar
         progress = [Progress(self._optimization.total_steps)] if bar else []
         world = {"devices": self._trainer.devices, "num_nodes": self._trainer.num_nodes}
-        order = processes.fitting(folder, data.prepared.folder, start)
-        with signals.Postponed(say=processes.rank() == 0) as asked, processes.together(**world, task=order):
+        message = processes.fit_message(folder, data.prepared.folder, start)
+        with signals.Postponed(announce=processes.rank() == 0) as asked, processes.together(**world, message=message):
             checkpointing = None
             while True:
                 self.task.train()  # a fit that a validation has ended leaves it in evaluation mode

@@ -12,7 +12,7 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import Strategy
 
 from src.distributed import processes
-from src.optimization.settings import check_counts
+from src.errors import check_counts
 from src.runs import checkpoints
 
 # Arguments of Lightning's Trainer that this platform does not pass on, and the reason.

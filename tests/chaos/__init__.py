@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import multiprocessing
+import pickle
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ import psutil
 from src.runs import checkpoints
 from src.tracking.journal import read
 from src.tracking.upload_state import shipped
+from tests import repository
+from tests.chaos import observed
 
 # Dropout, batch normalisation, augmentation, averaged weights and a schedule by the step; several checkpoints an epoch, some
 # within a block of the log's.
@@ -33,27 +35,24 @@ NET = (
 )
 NOWHERE = "tracking.uri=http://127.0.0.1:9"  # a store that does not answer: the record stays in the run folder
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.chaos.preloaded"])
 
-
-def start(folder: Path, *arguments: str, pause: Callable[[Path], bool] | None = None) -> BaseProcess:
-    """Trains in a folder, in the background.
+def start(folder: Path, *arguments: str, pause: Callable[[Path], bool] | None = None) -> subprocess.Popen[str]:
+    """Trains in a folder, in the background; what it prints goes to output.txt there.
 
     Args:
         pause: see `paused`.
     """
-    from tests.chaos import preloaded
-
     folder.mkdir(parents=True, exist_ok=True)
-    phase = folder / "phase"
-    phase.write_bytes(bytes([preloaded.START]))
-    process = _context.Process(target=preloaded.main, args=(folder, arguments, phase, pause))
-    process.start()
-    return process
+    (folder / observed.PHASE).write_bytes(bytes([observed.START]))
+    (folder / observed.PAUSE).unlink(missing_ok=True)
+    if pause is not None:
+        (folder / observed.PAUSE).write_bytes(pickle.dumps(pause))
+    command = ("python", "-m", "tests.chaos.observed", *arguments)
+    with open(folder / "output.txt", "a") as file:
+        return repository.start(folder, *command, stdout=file, stderr=subprocess.STDOUT, PYTHONPATH=str(repository.ROOT))
 
 
-def paused(folder: Path, *arguments: str, when: Callable[[Path], bool]) -> BaseProcess:
+def paused(folder: Path, *arguments: str, when: Callable[[Path], bool]) -> subprocess.Popen[str]:
     """Trains in a folder up to a moment, at which the process stops itself, so that no delay here can miss it.
 
     Args:
@@ -61,29 +60,29 @@ def paused(folder: Path, *arguments: str, when: Callable[[Path], bool]) -> BaseP
     """
     process = start(folder, *arguments, pause=when)
     while not _stopped(process):
-        assert process.is_alive(), output(folder)
+        assert process.poll() is None, output(folder)
         time.sleep(0.01)
     return process
 
 
-def couriers(process: BaseProcess) -> list[psutil.Process]:
+def couriers(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """The couriers that a training has started."""
     with suppress(psutil.NoSuchProcess):
         return [child for child in psutil.Process(process.pid).children() if "src.tracking.courier" in child.cmdline()]
     return []
 
 
-def resume(process: BaseProcess) -> None:
+def resume(process: subprocess.Popen[str]) -> None:
     psutil.Process(process.pid).resume()
 
 
-def kill(process: BaseProcess, *, courier: bool) -> None:
+def kill(process: subprocess.Popen[str], *, courier: bool) -> None:
     """kill -9, also of the run's courier, as when the whole machine goes: neither learns of the other's end."""
-    if courier and process.is_alive():
+    if courier and process.poll() is None:
         with suppress(psutil.NoSuchProcess):
             kill_tree(psutil.Process(process.pid))
     process.kill()
-    process.join()
+    process.wait()
 
 
 def kill_tree(process: psutil.Process) -> None:
@@ -103,8 +102,7 @@ def train(folder: Path, *arguments: str, code: int = 0) -> Path:
 
 def finish(folder: Path, *arguments: str, code: int = 0) -> None:
     process = start(folder, *arguments)
-    process.join()
-    assert process.exitcode == code, (process.exitcode, output(folder))
+    assert process.wait() == code, (process.returncode, output(folder))
 
 
 def output(folder: Path) -> str:
@@ -163,7 +161,7 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _stopped(process: BaseProcess) -> bool:
+def _stopped(process: subprocess.Popen[str]) -> bool:
     with suppress(psutil.NoSuchProcess):
         return psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
     return False

@@ -7,16 +7,19 @@ for the phase and then for a random part of the time that it takes; there are a 
 """
 
 import random
+import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import chaos
-from tests.chaos import preloaded
+from tests.chaos import observed
 
 SHARE = 10  # of so many kills, one at least hits each phase
 
@@ -60,7 +63,7 @@ def kills(folder: Path, count: int, *, arguments: Sequence[str], store: bool, se
     arguments = [*arguments, f"tracking.uri={uri}" if store else chaos.NOWHERE]
     chaos.train(folder / "first", *arguments)  # the first one imports what no later one does
     began = time.monotonic()
-    lengths = _watched(chaos.start(folder / "whole", *arguments, *_quick(store)), folder / "whole" / "phase")
+    lengths = _watched(chaos.start(folder / "whole", *arguments, *_quick(store)), folder / "whole" / observed.PHASE)
     whole = time.monotonic() - began
     expected = chaos.outcome(chaos.run(folder / "whole"))
     found, number, share = Kills(), 0, count // SHARE
@@ -70,20 +73,21 @@ def kills(folder: Path, count: int, *, arguments: Sequence[str], store: bool, se
         process = chaos.start(place, *arguments, *_quick(store))
         lacking = _lacking(found, share)
         if count - found.hit.total() <= 2 * sum(lacking.values()) and lacking:  # twice, for some will hit the phase after it
-            phase = preloaded.PHASES.index(generator.choice([*lacking]))
-            skipped = generator.randrange(4) if phase == preloaded.WRITING else 0
+            phase = observed.PHASES.index(generator.choice([*lacking]))
+            skipped = generator.randrange(4) if phase == observed.WRITING else 0
             for _ in range(skipped):  # not only the first checkpoint
                 _wait(process, place, phase)
                 _wait(process, place, phase, other=True)
             _wait(process, place, phase)
             time.sleep(generator.uniform(0, lengths[phase] / 2))
         else:
-            process.join(generator.uniform(0, whole))
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(generator.uniform(0, whole))
         chaos.kill(process, courier=store and number % 2 == 0)
-        if process.exitcode != -9:
+        if process.returncode != -signal.SIGKILL:
             found.missed += 1
             continue
-        hit = preloaded.PHASES[preloaded.at(place / "phase")]
+        hit = observed.PHASES[observed.at(place / observed.PHASE)]
         found.hit[hit] += 1
         try:
             run = chaos.train(place, *arguments)
@@ -99,7 +103,7 @@ def kills(folder: Path, count: int, *, arguments: Sequence[str], store: bool, se
 
 def _lacking(found: Kills, share: int) -> dict[str, int]:
     """How many kills each phase lacks of its share."""
-    return {phase: share - found.hit[phase] for phase in preloaded.PHASES if found.hit[phase] < share}
+    return {phase: share - found.hit[phase] for phase in observed.PHASES if found.hit[phase] < share}
 
 
 def _quick(store: bool) -> list[str]:
@@ -107,21 +111,21 @@ def _quick(store: bool) -> list[str]:
     return ["tracking.wait=0.5"] if store else []
 
 
-def _watched(process, path: Path) -> list[float]:
+def _watched(process: subprocess.Popen[str], path: Path) -> list[float]:
     """Seconds of each phase of an undisturbed run; of one checkpoint, where there are several."""
-    spans: list[list[float]] = [[] for _ in preloaded.PHASES]
-    now, since = preloaded.START, time.monotonic()
-    while process.is_alive():
-        if preloaded.at(path) != now:
+    spans: list[list[float]] = [[] for _ in observed.PHASES]
+    now, since = observed.START, time.monotonic()
+    while process.poll() is None:
+        if observed.at(path) != now:
             spans[now].append(time.monotonic() - since)
-            now, since = preloaded.at(path), time.monotonic()
+            now, since = observed.at(path), time.monotonic()
         time.sleep(0.0005)
     spans[now].append(time.monotonic() - since)
     return [max(span, default=0.0) for span in spans]
 
 
-def _wait(process, place: Path, phase: int, *, other: bool = False) -> None:
-    while process.is_alive() and (preloaded.at(place / "phase") == phase) == other:
+def _wait(process: subprocess.Popen[str], place: Path, phase: int, *, other: bool = False) -> None:
+    while process.poll() is None and (observed.at(place / observed.PHASE) == phase) == other:
         time.sleep(0.0002)
 
 

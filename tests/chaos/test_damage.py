@@ -90,8 +90,7 @@ def test_a_disk_that_fills_up_in_mid_training_costs_no_more_than_the_time_until_
                 fill(disk / "another's")
         finally:
             chaos.resume(process)
-        process.join()
-        assert process.exitcode == 1, chaos.output(tmp_path)
+        assert process.wait() == 1, chaos.output(tmp_path)
         assert "is full" in chaos.output(tmp_path)
         assert "the same command then continues" in chaos.output(tmp_path)
         (disk / "another's").unlink()

@@ -3,7 +3,7 @@
 import pytest
 
 from tests import chaos
-from tests.chaos import preloaded
+from tests.chaos import observed
 from tests.chaos.kills import kills
 
 pytestmark = pytest.mark.timeout(900)
@@ -22,4 +22,4 @@ def test_fifty_killed_runs_end_as_whole_ones_in_the_store_too(tmp_path, capsys):
     with capsys.disabled():
         print(f"\n{found}")
     assert found.different == [], found
-    assert all(found.hit[phase] >= 5 for phase in preloaded.PHASES), found
+    assert all(found.hit[phase] >= 5 for phase in observed.PHASES), found

@@ -1,12 +1,11 @@
 """A run that is preempted again and again, and one that is killed: what the record says, and that it goes on."""
 
 import json
-import os
 import signal
+import subprocess
 import time
 from collections.abc import Sequence
 from functools import partial
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ LONG = (*chaos.NET, "trainer.max_epochs=30")
 pytestmark = pytest.mark.timeout(900)
 
 
-def start(folder: Path, *arguments: str) -> BaseProcess:
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """A run that is stopped in its training, and has saved something since it was started."""
     return chaos.paused(folder, *LONG, *arguments, when=partial(saved_since, before=saved(folder)))
 
@@ -33,13 +32,11 @@ def saved_since(folder: Path, *, before: Sequence[int]) -> bool:
     return saved(folder) != before
 
 
-def stop(process: BaseProcess, number: int) -> int | None:
+def stop(process: subprocess.Popen[str], number: int) -> int:
     """Sends a signal, with which the run goes on; the code that it comes to."""
-    assert process.pid is not None
-    os.kill(process.pid, number)
+    process.send_signal(number)
     chaos.resume(process)
-    process.join()
-    return process.exitcode
+    return process.wait()
 
 
 def record(folder: Path) -> dict:
@@ -83,12 +80,12 @@ def test_mlflow_tells_of_a_preemption_and_of_a_death_and_forgets_them_when_the_r
 def test_a_record_that_a_kill_has_kept_from_the_store_is_sent_by_the_same_command(tmp_path):
     process = chaos.start(tmp_path, *chaos.NET, "tracking.wait=600")
     while not (couriers := chaos.couriers(process)):
-        assert process.is_alive(), chaos.output(tmp_path)
+        assert process.poll() is None, chaos.output(tmp_path)
         time.sleep(0.001)
     for courier in couriers:
         courier.suspend()  # it would be as quick as the kill
     while not any((tmp_path / "runs").glob("*/record.json")) or record(tmp_path)["status"] != "FINISHED":
-        assert process.is_alive(), chaos.output(tmp_path)
+        assert process.poll() is None, chaos.output(tmp_path)
         time.sleep(0.01)
     chaos.kill(process, courier=True)
     assert not shipped(chaos.run(tmp_path))

@@ -103,8 +103,7 @@ def test_a_run_is_whole_in_a_server_that_failed_in_every_way(tmp_path):
             server.wait()
             proxy.suffer("gone")
         with mlflow_server(tmp_path / "server", store, port) as (address, _):
-            process.join()
-            assert process.exitcode == 0, chaos.output(folder)
+            assert process.wait() == 0, chaos.output(folder)
             assert chaos.outcome(chaos.run(folder)) == expected
             chaos.check_store(folder, address)
         proxy.shutdown()

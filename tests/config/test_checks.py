@@ -1,4 +1,4 @@
-"""What is said of an override that fits nothing does not lead astray."""
+"""The message for an override that no key matches has a remedy that works."""
 
 import re
 
@@ -13,7 +13,7 @@ def test_a_new_key_of_a_group_of_keys_is_added():
     with pytest.raises(InputError) as caught:
         compose(["+experiment=fnn", "data.keep={train: [3]}"])
     message = str(caught.value)
-    assert "data.keep: train is none of its keys so far" in message
+    assert "data.keep: expected keys that it has; received train" in message
     (remedy,) = re.findall(r"'(.+)'", message)
     assert compose(["+experiment=fnn", remedy]).data.keep == {"train": [3]}
 

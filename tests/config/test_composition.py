@@ -89,8 +89,8 @@ def test_a_value_of_another_type_is_refused(override, expected, received):
     ],
 )
 def test_what_fits_is_taken(override, value):
-    found = OmegaConf.select(compose([override]), override.partition("=")[0].lstrip("+"))
-    assert (OmegaConf.to_container(found) if OmegaConf.is_config(found) else found) == value
+    node = OmegaConf.select(compose([override]), override.partition("=")[0].lstrip("+"))
+    assert (OmegaConf.to_container(node) if OmegaConf.is_config(node) else node) == value
 
 
 def test_a_mistyped_key_of_what_is_chosen_gets_its_neighbours():
@@ -159,8 +159,8 @@ def test_facts_that_agree_with_what_is_stated_change_nothing():
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"num_classes": 9}, r"data.num_classes: the configuration states 10, the prepared data has 9.*data.num_classes=null"),
-        ({"shape": [3, 8, 8]}, r"data.shape: the configuration states \[1, 8, 8\], the prepared data has \[3, 8, 8\]"),
+        ({"num_classes": 9}, r"data.num_classes: expected 9, as in the prepared data; received 10.*data.num_classes=null"),
+        ({"shape": [3, 8, 8]}, r"data.shape: expected \[3, 8, 8\], as in the prepared data; received \[1, 8, 8\]"),
     ],
 )
 def test_a_fact_that_contradicts_is_refused(facts, message):
@@ -175,12 +175,12 @@ def test_a_fact_that_the_data_does_not_ask_for_is_no_key():
 @pytest.mark.parametrize("override", ["optimizer.lr=???", "data.num_classes=???", "data.batch_size='???'"])
 def test_what_is_left_open_is_refused(override):
     key = override.partition("=")[0]
-    with pytest.raises(InputError, match=rf"{key}.* open \(\?\?\?\).*key=value"):
+    with pytest.raises(InputError, match=rf"expected a value for {key}; received \?\?\?"):
         resolve(compose([override]))
 
 
 def test_an_interpolation_of_nothing_is_refused():
-    with pytest.raises(InputError, match=r"does not resolve.*nothing"):
+    with pytest.raises(InputError, match=r"expected a configuration that resolves.*nothing"):
         resolve(compose(["optimizer.lr=${nothing.here}"]))
 
 
@@ -189,62 +189,14 @@ def test_a_resolved_configuration_has_no_interpolation_left():
     assert "${" not in text
 
 
-def test_settled_keeps_only_what_waits_for_the_data():
-    config = composition.settled(compose(["data=image_folder"]))
+def test_only_interpolations_that_need_a_fact_of_the_data_stay():
+    config = composition.resolve_without_facts(compose(["data=image_folder"]))
     raw = OmegaConf.to_container(config, resolve=False)
     assert raw["model"]["num_outputs"].endswith("${data.num_classes}}")
     assert raw["data"]["dataset"]["source"]["root"] == "data/raw/images"
     assert resolve(config, facts={"shape": [3, 32, 32], "num_classes": 4}).model.num_outputs == 4
-    two = composition.settled(compose(["+experiment=binary"]))
+    two = composition.resolve_without_facts(compose(["+experiment=binary"]))
     assert OmegaConf.to_container(two, resolve=False)["model"]["num_outputs"] == 1
-
-
-def test_a_run_is_trained_further_with_other_values(tmp_path):
-    resolved = resolve(compose(["+experiment=cnn"]))
-    OmegaConf.save(resolved, tmp_path / "config.yaml")
-    same = f"optimizer.lr={resolved.optimizer.lr}"
-    config = composition.further(tmp_path, [f"resume={tmp_path}", "trainer.max_epochs=20", "+trainer.min_epochs=3", same])
-    assert (config.trainer.max_epochs, config.trainer.min_epochs, config.resume) == (20, 3, str(tmp_path))
-    assert config.model == resolved.model
-
-
-def test_a_schedule_is_made_longer_with_the_training(tmp_path):
-    OmegaConf.save(resolve(compose(["scheduler=cosine", "trainer.max_epochs=5"])), tmp_path / "config.yaml")
-    longer = composition.further(tmp_path, [f"resume={tmp_path}", "trainer.max_epochs=20", "scheduler.T_max=20"])
-    assert longer.scheduler.T_max == 20
-
-
-def test_a_run_is_trained_further_without_a_callback(tmp_path):
-    OmegaConf.save(resolve(compose(["callbacks=early_stopping"])), tmp_path / "config.yaml")
-    (name,) = OmegaConf.load(tmp_path / "config.yaml").callbacks
-    config = composition.further(tmp_path, [f"resume={tmp_path}", f"~callbacks.{name}"])
-    assert OmegaConf.to_container(config.callbacks) == {}
-
-
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("trainer.max_epoch=20", "trainer.max_epoch: there is no such option in .*nearest: trainer.max_epochs"),
-        ("~trainer.max_epoch", "trainer.max_epoch: there is no such option in .*nearest: trainer.max_epochs"),
-        ("model=lenet", "expected values only; received model=lenet"),
-        ("+experiment=cnn", r"expected values only; received \+experiment=cnn"),
-        ("trainer.max_epochs=many", "trainer.max_epochs: expected a number"),
-        ("optimizer.lr=0.5", r"expected optimizer\.lr as it was.*received optimizer\.lr=0\.5.*pretrained\.weights="),
-        ("+optimizer.amsgrad=true", r"expected optimizer\.amsgrad as it was"),
-        ("~optimizer.fused", r"expected optimizer\.fused as it was"),
-        ("~callbacks.early_stopping.patience", r"expected callbacks\.early_stopping\.patience as it was"),
-        ("callbacks.early_stopping.patience=20", r"expected callbacks\.early_stopping\.patience as it was"),
-    ],
-)
-def test_a_run_is_trained_further_by_values_only(tmp_path, override, message):
-    OmegaConf.save(resolve(compose(["callbacks=early_stopping"])), tmp_path / "config.yaml")
-    with pytest.raises(InputError, match=message):
-        composition.further(tmp_path, [f"resume={tmp_path}", override])
-
-
-def test_a_folder_that_is_no_run_cannot_be_trained_further(tmp_path):
-    with pytest.raises(InputError, match=r"expected the folder of a run; there is no config\.yaml"):
-        command_line.configure([f"resume={tmp_path}"])
 
 
 @pytest.mark.parametrize(("override", "nearest"), [("optimizer.lrr=1", "optimizer.lr"), ("+experiment=cn", "cnn")])

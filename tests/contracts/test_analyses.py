@@ -8,8 +8,7 @@ from omegaconf import OmegaConf
 from src.config import assembly, checks, composition
 from src.config.assembly import Experiment
 from src.errors import InputError
-from src.evaluation import core
-from src.evaluation.analysis import analyse
+from src.evaluation import scoring
 from src.runs import identity
 
 OPTIONS = [(group, name) for group in identity.ANALYSES for name in checks.options(group)]
@@ -43,8 +42,8 @@ def test_a_comment_says_what_it_does(group, name):
 @pytest.mark.parametrize(("group", "name"), OPTIONS)
 def test_it_looks_at_a_network_and_leaves_numbers_and_figures(group, name, built, project):
     experiment = built(f"{group}={name}")
-    plain = core.evaluate(experiment, "test")
-    result = analyse(experiment, plain, project / "run")
+    plain = scoring.evaluate(experiment, "test")
+    result = scoring.analyse(experiment, plain, project / "run")
     if name == "none":
         assert result.metrics == plain.metrics
         assert not (project / "run").exists()

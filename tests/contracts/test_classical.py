@@ -22,15 +22,15 @@ Fitted = tuple[Any, Images, Path]
 
 @pytest.fixture
 def fitted(tmp_path) -> Callable[..., Fitted]:
-    """Fits a classical model to random pictures, of which the training part may lack a class."""
+    """Fits a classical model to random pictures, of which the training split may lack a class."""
 
     def fit(name: str, *, lacking: int | None = None, kind: type = Classical, metric: str = "val/accuracy") -> Fitted:
         content = small(name)
         classes, shape = content["data"]["num_classes"], content["data"]["shape"]
         image, target = noise(90, shape=shape, num_classes=classes)
         rows = np.arange(60)
-        parts = {"train": rows[target[:60] != lacking], "val": np.arange(60, 75), "test": np.arange(75, 90)}
-        source = Arrays(image, target, num_classes=classes, parts=parts)
+        splits = {"train": rows[target[:60] != lacking], "val": np.arange(60, 75), "test": np.arange(75, 90)}
+        source = Arrays(image, target, num_classes=classes, splits=splits)
         prepared = store.prepare(tmp_path / "d", source, name="noise", split={"seed": 0}, max_duplicates=0.0)
         data = Images(prepared=prepared, shape=shape, num_classes=classes, batch_size=8)
         model = instantiate(content["model"], _partial_=True)
@@ -44,8 +44,8 @@ def fitted(tmp_path) -> Callable[..., Fitted]:
     return fit
 
 
-def probabilities(learner: Classical, data: Images, part: str = "test") -> np.ndarray:
-    return np.concatenate([found["probability"] for found in learner.predict(data, data.rows(part))])
+def probabilities(learner: Classical, data: Images, split: str = "test") -> np.ndarray:
+    return np.concatenate([found["probability"] for found in learner.predict(data, data.rows(split))])
 
 
 @pytest.mark.parametrize("name", CLASSICAL)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from src.config import assembly, checks, composition
 from src.data.base import Data
-from src.data.splitting import PARTS
+from src.data.splitting import SPLITS
 from src.data.store import Prepared
 from tests import discs
 
@@ -82,7 +82,7 @@ def test_what_is_downloaded_has_its_hash(name):
 def check_prepared(config: Any, prepared: Prepared) -> None:
     """The prepared data fits its configuration, and a batch of it what the configuration says."""
     resolved = assembly.complete(config, prepared)
-    rows = np.concatenate([prepared.index(part) for part in PARTS])
+    rows = np.concatenate([prepared.index(split) for split in SPLITS])
     assert sorted(rows) == list(range(len(prepared.array("image"))))
     assert assembly.prepare(config).folder == prepared.folder  # opened, not made again
     content: Any = OmegaConf.to_container(resolved)
@@ -122,10 +122,23 @@ def check_assemble(data: Data, rows: np.ndarray, num_classes: int) -> None:
 
 def test_digits_are_prepared(digits):
     check_prepared(*digits)
+    _, prepared = digits
+    assert prepared.card["counts"] == {"train": 1168, "val": 270, "test": 359}
+    assert prepared.card["classes"] == [str(digit) for digit in range(10)]
+    assert min(prepared.card["class_counts"]["test"]) >= 34
+    assert prepared.array("image").max() == 255
 
 
 def test_fashion_mnist_is_prepared(fashion_mnist, data_cache):
     check_prepared(*fashion_mnist)
+    card = fashion_mnist[1].card
+    assert card["counts"] == {"train": 55_000, "val": 5_000, "test": 10_000}
+    assert card["class_counts"]["test"] == [1000] * 10
+    assert card["class_counts"]["val"] == [500] * 10
+    assert card["arrays"]["image"] == {"shape": [70_000, 1, 28, 28], "dtype": "uint8"}
+    assert card["classes"][9] == "Ankle boot"
+    statistics = card["statistics"]["image"]
+    assert (statistics["mean"], statistics["std"]) == (pytest.approx([0.2860], abs=2e-3), pytest.approx([0.3530], abs=2e-3))
 
 
 @pytest.mark.parametrize("settings", [[], ["data.size=8", "data.channels=1"]])
@@ -157,14 +170,14 @@ def test_membranes_are_prepared(isbi2012, data_cache):
     assert card["counts"] == {"train": 500, "val": 100, "test": 150}
 
 
-@pytest.mark.parametrize("settings", [[], ["data.labels={0:ground,100:disc,200:square}", "data.parts={test:[3,11]}"]])
+@pytest.mark.parametrize("settings", [[], ["data.labels={0:ground,100:disc,200:square}", "data.splits={test:[3,11]}"]])
 def test_a_folder_of_pictures_with_masks_is_prepared(masks, settings):
     config = composition.compose(["data=mask_folder", "data.tile=16", "data.stride=16", "data.channels=1", *settings])
     prepared = assembly.prepare(config)
     check_prepared(config, prepared)
     assert prepared.card["classes"] == (["ground", "disc", "square"] if settings else ["0", "100", "200"])
-    wholes = [set(prepared.array("group")[prepared.index(part)]) for part in PARTS]
-    assert sum(map(len, wholes)) == 12, "an image stands in two parts"
+    wholes = [set(prepared.array("group")[prepared.index(split)]) for split in SPLITS]
+    assert sum(map(len, wholes)) == 12, "an image is in two splits"
     if settings:
         assert wholes[2] == {3, 11}
 

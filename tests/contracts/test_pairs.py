@@ -1,4 +1,4 @@
-"""What every pair of networks of conf/model must do: a generator and a discriminator, which are called one by one."""
+"""What every pair of networks of conf/model must do: a generator and a discriminator, which are called separately."""
 
 import io
 
@@ -20,13 +20,13 @@ def noise(name: str, count: int = 6) -> Tensor:
     return torch.randn(count, small(name)["model"]["latent_size"], generator=torch.Generator().manual_seed(1))
 
 
-def test_one_makes_what_the_other_takes(name):
+def test_the_discriminator_accepts_what_the_generator_makes(name):
     pair = build(name).eval()
     x, _ = examples(name)
-    made = pair.generator(noise(name))
-    assert made.shape == x.shape
-    for pictures in (x, made):
-        answer = pair.discriminator(pictures)
+    pictures = pair.generator(noise(name))
+    assert pictures.shape == x.shape
+    for examples_ in (x, pictures):
+        answer = pair.discriminator(examples_)
         assert answer.shape == (len(x), 1)
         assert answer.isfinite().all()
 
@@ -68,17 +68,17 @@ def test_the_generator_learns_a_batch_by_heart(name):
     assert losses[-1] < 0.3 * wanted.var()
 
 
-def test_in_evaluation_it_is_deterministic_and_an_answer_is_that_of_its_example_alone(name):
+def test_in_evaluation_it_is_deterministic_and_examples_are_independent(name):
     pair = build(name).eval()
     x, _ = examples(name)
     with torch.no_grad():
-        for network, given in ((pair.generator, noise(name)), (pair.discriminator, x)):
-            together = network(given)
-            assert torch.equal(network(given), together)
-            assert torch.allclose(torch.cat([network(one[None]) for one in given]), together, atol=1e-5)
+        for network, batch in ((pair.generator, noise(name)), (pair.discriminator, x)):
+            together = network(batch)
+            assert torch.equal(network(batch), together)
+            assert torch.allclose(torch.cat([network(one[None]) for one in batch]), together, atol=1e-5)
 
 
-def test_its_state_goes_there_and_back(name):
+def test_its_state_can_be_loaded(name):
     one = build(name).train()
     one.discriminator(one.generator(noise(name))).sum().backward()  # moves running statistics too
     buffer = io.BytesIO()
@@ -87,6 +87,5 @@ def test_its_state_goes_there_and_back(name):
     torch.manual_seed(1)
     other = instantiate(small(name)["model"])
     other.load_state_dict(torch.load(buffer, weights_only=True))
-    codes = noise(name)
-    made = [pair.eval().discriminator(pair.generator(codes)) for pair in (one, other)]
-    assert torch.equal(*made)
+    latents = noise(name)
+    assert torch.equal(*(pair.eval().discriminator(pair.generator(latents)) for pair in (one, other)))

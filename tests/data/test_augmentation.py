@@ -141,7 +141,7 @@ def test_each_call_has_its_own_way_of_moving():
 def test_a_step_that_does_not_say_how_it_moves_is_refused_for_maps_alone():
     images, changes = Augmentation(half=lambda images: images / 2)(WHITE)
     assert images.max() < 128
-    with pytest.raises(InputError, match=r"augmentation\.half: expected a step that moves masks .*~augmentation\.half"):
+    with pytest.raises(InputError, match=r"augmentation\.half: expected a step that can move masks .*~augmentation\.half"):
         moved(WHITE.float(), changes)
 
 

@@ -1,4 +1,4 @@
-"""A folder of images by class: what is read, and what is said of pictures that cannot be."""
+"""A folder of images by class: what is read, and what is refused."""
 
 from pathlib import Path
 
@@ -128,7 +128,7 @@ def test_an_image_of_a_format_that_is_not_read_is_named(root, name):
     ("setting", "message"),
     [
         ({"channels": 5, "size": 8}, r"data\.channels: expected 1 \(grey\) or 3 \(colour\).*; received 5\."),
-        ({"channels": 3, "size": 0}, r"data\.size: expected a number of pixels from 1; received 0\."),
+        ({"channels": 3, "size": 0}, r"data\.size: expected a number of pixels of at least 1; received 0\."),
     ],
 )
 def test_settings_that_make_no_picture_are_refused(tmp_path, setting, message):

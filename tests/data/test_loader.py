@@ -1,4 +1,4 @@
-"""An epoch over the rows of a part: every row once, in an order that can be continued."""
+"""An epoch over the rows of a split: every row once, in an order that can be continued."""
 
 import itertools
 import json
@@ -37,15 +37,15 @@ def rows(blocks) -> list[int]:
     epoch=st.integers(0, 1000),
 )
 def test_every_row_comes_exactly_once_an_epoch(count, batch_size, block, shuffle, seed, epoch):
-    part = np.arange(30, 30 + count)
-    made = Batches(arrays(), part, batch_size=batch_size, block=block, shuffle=shuffle, seed=seed)
+    split = np.arange(30, 30 + count)
+    made = Batches(arrays(), split, batch_size=batch_size, block=block, shuffle=shuffle, seed=seed)
     made.set_epoch(epoch)
     for _ in range(2):
         blocks = list(made)
         assert sorted(rows(blocks)) == list(range(30, 30 + count))
-        sizes = [len(batch.row) for part in blocks for batch in part]
+        sizes = [len(batch.row) for block in blocks for batch in block]
         assert sizes == [batch_size] * (count // batch_size) + ([count % batch_size] if count % batch_size else [])
-        assert [len(part) for part in blocks[:-1]] == [block] * (len(blocks) - 1)
+        assert [len(item) for item in blocks[:-1]] == [block] * (len(blocks) - 1)
         assert len(blocks) == len(made)
 
 
@@ -58,10 +58,10 @@ def test_every_row_comes_exactly_once_an_epoch(count, batch_size, block, shuffle
     epoch=st.integers(0, 1000),
 )
 def test_processes_share_the_batches_that_one_process_would_take(count, batch_size, block, ranks, shuffle, epoch):
-    part = np.arange(30, 30 + count)
+    split = np.arange(30, 30 + count)
     settings = {"block": block, "shuffle": shuffle, "seed": 1}
-    made = [Batches(arrays(), part, batch_size=batch_size, rank=rank, ranks=ranks, **settings) for rank in range(ranks)]
-    whole = Batches(arrays(), part, batch_size=batch_size * ranks, **settings)
+    made = [Batches(arrays(), split, batch_size=batch_size, rank=rank, ranks=ranks, **settings) for rank in range(ranks)]
+    whole = Batches(arrays(), split, batch_size=batch_size * ranks, **settings)
     for loader in (*made, whole):
         loader.set_epoch(epoch)
     for one, *shares in zip(whole, *made, strict=True):
@@ -91,7 +91,7 @@ def test_an_epochs_end_is_one_for_another_number_of_processes(position):
 
 
 def test_an_epoch_cannot_go_on_with_another_number_of_processes():
-    with pytest.raises(InputError, match=r"of an epoch in 4 blocks, .* this one was written after 3 of 7\. Continue that run"):
+    with pytest.raises(InputError, match=r"epoch of 4 blocks; this one was written after block 3 of 7\. Continue"):
         batches(ranks=2).load_state_dict({"position": 3, "epoch": 3, "length": 7})
 
 
@@ -186,7 +186,7 @@ def test_rows_mapped_from_disk_give_the_same_batches(tmp_path, shuffle):
             assert left.input.dtype == right.input.dtype
 
 
-def test_a_part_mapped_from_disk_is_not_read_at_once(tmp_path):
+def test_rows_mapped_from_disk_are_not_read_all_at_once(tmp_path):
     """A file that is one hole of 64 GiB."""
     path = tmp_path / "input.bin"
     shape = (2**20, 2**16)
@@ -201,7 +201,7 @@ def test_a_part_mapped_from_disk_is_not_read_at_once(tmp_path):
     assert next(iter(everything))[0].input.shape == (4, 2**16)
 
 
-def test_a_held_part_can_be_changed_without_changing_the_store():
+def test_held_rows_can_be_changed_without_changing_the_store():
     store = arrays()
     made = Batches(store, np.arange(10), batch_size=10)
     ((batch,),) = list(made)

@@ -1,4 +1,4 @@
-"""Folders of images and masks with equal names: what is read, and what is said of pairs that cannot be."""
+"""Folders of images and masks with equal names: what is read, and what is refused."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from src.data import tiles
-from src.data.sources.files import Own
+from src.data.sources.files import Local
 from src.data.sources.pairs import Pairs
 from src.errors import InputError
 from tests import discs
@@ -20,22 +20,22 @@ def root(tmp_path) -> Path:
 
 def source(root: Path, **settings) -> Pairs:
     defaults = {"tile": 16, "stride": 12, "channels": 1, "labels": discs.LABELS}
-    return Pairs(files=Own(root=str(root)), **{**defaults, **settings})
+    return Pairs(files=Local(root=str(root)), **{**defaults, **settings})
 
 
 def test_pairs_in_tiles(root):
     raw = source(root).read()
     assert raw.classes == ["ground", "disc", "square"]
     assert raw.groups == [str(number) for number in range(12)]  # 10 after 9
-    image, target, group, place = (raw.arrays[name] for name in ("image", "target", "group", "place"))
+    image, target, group, position = (raw.arrays[name] for name in ("image", "target", "group", "position"))
     assert image.shape[1:] == (1, 16, 16)
     assert target.shape[1:] == (16, 16)
     assert image.dtype == target.dtype == np.uint8
     for number in range(12):
         rows = group == number
         pixels, mask = discs.drawn(number)
-        assert (place[rows, 2:] == mask.shape).all()
-        whole = [tiles.pasted(array[rows], place[rows, :2], height=40, width=56) for array in (image, target)]
+        assert (position[rows, 2:] == mask.shape).all()
+        whole = [tiles.paste(array[rows], position[rows, :2], height=40, width=56) for array in (image, target)]
         assert np.array_equal(whole[0][0], pixels)
         assert np.array_equal(whole[1], mask // 100)
 
@@ -47,7 +47,7 @@ def test_images_of_several_sizes(root):
     raw = source(root).read()
     assert raw.groups[-1] == "wide"
     assert (raw.arrays["group"] == 12).sum() == 2 * 8
-    assert raw.arrays["place"][-1].tolist() == [2, 84, 18, 100]
+    assert raw.arrays["position"][-1].tolist() == [2, 84, 18, 100]
 
 
 def test_several_values_may_be_of_one_class(root):
@@ -72,10 +72,10 @@ def test_palettes_and_black_and_white_masks_are_numbers(root):
     labels = {int(value): f"{value}" for value in sorted({*np.unique(indices).tolist(), 0, 1, 100, 200})}
     raw = source(root, labels=labels, tile=40, stride=40).read()
     values = np.array(list(labels))
-    place, group = raw.arrays["place"], raw.arrays["group"]
+    position, group = raw.arrays["position"], raw.arrays["group"]
     for number, expected in ((0, indices), (1, discs.drawn(1)[1] > 0)):
         rows = group == number
-        found = tiles.pasted(raw.arrays["target"][rows], place[rows, :2], height=40, width=56)
+        found = tiles.paste(raw.arrays["target"][rows], position[rows, :2], height=40, width=56)
         assert np.array_equal(values[found], expected)
 
 
@@ -84,16 +84,16 @@ def test_coloured_pictures(root):
     assert raw.arrays["image"].shape[1:] == (3, 16, 16)
 
 
-def test_stated_parts(root):
-    raw = source(root, parts={"val": [4], "test": ["1", 2]}).read()
+def test_stated_splits(root):
+    raw = source(root, splits={"val": [4], "test": ["1", 2]}).read()
     group = raw.arrays["group"]
-    assert set(group[raw.parts["val"]]) == {4}
-    assert set(group[raw.parts["test"]]) == {1, 2}
-    assert (group == 4).sum() == len(raw.parts["val"])
+    assert set(group[raw.splits["val"]]) == {4}
+    assert set(group[raw.splits["test"]]) == {1, 2}
+    assert (group == 4).sum() == len(raw.splits["val"])
 
 
 @pytest.mark.parametrize(
-    "parts",
+    "splits",
     [
         {"val": [99]},
         {"val": [1], "test": [1]},
@@ -102,9 +102,9 @@ def test_stated_parts(root):
         {"val": list(range(6)), "test": list(range(6, 12))},
     ],
 )
-def test_parts_that_cannot_be_are_refused(root, parts):
-    with pytest.raises(InputError, match=r"data\.parts: expected names of images for val and test, each once"):
-        source(root, parts=parts).read()
+def test_splits_that_do_not_fit_the_images_are_refused(root, splits):
+    with pytest.raises(InputError, match=r"data\.splits: expected names of images for val and test, each once"):
+        source(root, splits=splits).read()
 
 
 def without_a_mask(root: Path) -> None:
@@ -156,7 +156,7 @@ def of_a_format_that_is_not_read(root: Path) -> None:
         (in_colours, r"3: expected one channel, a number for each pixel; received 3 channels \(RGB\)"),
         (broken, r"1 that cannot be used:\n  3: .*\nRepair or remove"),
         (too_small, r"3: expected pictures of at least 16x16 pixels; received 15x56"),
-        (twice, r"expected one image 3; received two"),
+        (twice, r"expected one image named 3; received two"),
         (of_a_format_that_is_not_read, r"received 1 of other formats.*\n  images/12\.tif"),
     ],
 )
@@ -179,9 +179,9 @@ def test_a_folder_that_is_not_there(tmp_path):
     ("settings", "message"),
     [
         ({"channels": 2}, r"data\.channels: expected 1 \(grey\) or 3 \(colour\).*; received 2\."),
-        ({"stride": 17}, r"data\.stride: expected a number of pixels from 1 to 16; received 17\."),
+        ({"stride": 17}, r"data\.stride: expected a number of pixels from 1 to 16; received 17"),
         ({"stride": 0}, r"data\.stride: expected a number of pixels from 1 to 16; received 0\."),
-        ({"tile": 0}, r"data\.tile: expected a number of pixels from 1; received 0\."),
+        ({"tile": 0}, r"data\.tile: expected a number of pixels of at least 1; received 0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(root, settings, message):

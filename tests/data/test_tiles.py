@@ -1,4 +1,4 @@
-"""Tiles: every pixel is in one, nothing is padded, and what is put together again is what was cut."""
+"""Tiles: every pixel is in one, nothing is padded, and pasting restores the picture."""
 
 import numpy as np
 import pytest
@@ -16,42 +16,42 @@ from src.errors import InputError
     share=st.floats(0, 1),
     channels=st.integers(0, 3),
 )
-def test_what_is_cut_is_put_together_again(height, width, size, share, channels):
+def test_pasting_and_blending_restore_the_picture(height, width, size, share, channels):
     shape = (channels, height, width) if channels else (height, width)
     picture = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     cut, corners = tiles.cut(picture, size=size, stride=max(1, round(share * size)))
     assert cut.shape == (len(corners), *shape[:-2], size, size)
     assert len(np.unique(corners, axis=0)) == len(corners)
-    assert np.array_equal(tiles.pasted(cut, corners, height=height, width=width), picture)
+    assert np.array_equal(tiles.paste(cut, corners, height=height, width=width), picture)
     canvas = tiles.Canvas(height=height, width=width)
     for tile, (top, left) in zip(cut, corners, strict=True):
-        canvas.put({"pixels": tile.astype(np.float32)}, top=top, left=left)
+        canvas.add({"pixels": tile.astype(np.float32)}, top=top, left=left)
     assert np.allclose(canvas.means()["pixels"], picture, atol=1e-3)
 
 
-def test_the_places_of_tiles():
+def test_the_corners_of_tiles():
     _, corners = tiles.cut(np.zeros((10, 7)), size=4, stride=4)
     assert corners.tolist() == [[0, 0], [0, 3], [4, 0], [4, 3], [6, 0], [6, 3]]
     _, corners = tiles.cut(np.zeros((4, 4)), size=4, stride=2)
     assert corners.tolist() == [[0, 0]]
 
 
-def test_where_tiles_overlap_the_one_whose_middle_is_nearer_counts_more():
+def test_in_an_overlap_the_tile_with_the_nearer_middle_counts_more():
     canvas = tiles.Canvas(height=4, width=6)
-    canvas.put({"value": np.zeros((1, 4, 4), dtype=np.float32)}, top=0, left=0)
-    canvas.put({"value": np.ones((1, 4, 4), dtype=np.float32)}, top=0, left=2)
-    found = canvas.means()["value"]
-    assert found.shape == (1, 4, 6)
-    assert np.allclose(found[0], [0, 0, 1 / 3, 2 / 3, 1, 1])
+    canvas.add({"value": np.zeros((1, 4, 4), dtype=np.float32)}, top=0, left=0)
+    canvas.add({"value": np.ones((1, 4, 4), dtype=np.float32)}, top=0, left=2)
+    blended = canvas.means()["value"]
+    assert blended.shape == (1, 4, 6)
+    assert np.allclose(blended[0], [0, 0, 1 / 3, 2 / 3, 1, 1])
 
 
-def test_a_part_without_a_tile_is_noticed():
+def test_an_area_without_a_tile_fails():
     canvas = tiles.Canvas(height=4, width=6)
-    canvas.put({"value": np.zeros((4, 4), dtype=np.float32)}, top=0, left=0)
+    canvas.add({"value": np.zeros((4, 4), dtype=np.float32)}, top=0, left=0)
     with pytest.raises(AssertionError, match="has no tile"):
         canvas.means()
 
 
-def test_a_picture_that_is_smaller_than_a_tile_is_refused():
+def test_a_picture_smaller_than_a_tile_is_refused():
     with pytest.raises(InputError, match=r"at least 8x8 pixels; received 10x7\. Set data\.tile to at most 7"):
         tiles.cut(np.zeros((3, 10, 7)), size=8, stride=8)

@@ -9,8 +9,8 @@ from src.errors import InputError
 
 
 @pytest.fixture
-def place(monkeypatch):
-    """Sets the place of this process as torchrun would."""
+def start(monkeypatch):
+    """Sets rank and world size of this process as torchrun does."""
 
     def set_(rank: int, count: int) -> None:
         monkeypatch.setenv("RANK", str(rank))
@@ -20,23 +20,23 @@ def place(monkeypatch):
 
 
 def test_a_process_is_the_only_one_where_nobody_says_otherwise(monkeypatch):
-    for name in processes.PLACE:
+    for name in processes.VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    assert (processes.rank(), processes.count()) == (0, 1)
+    assert (processes.rank(), processes.world_size()) == (0, 1)
     processes.check(1, 1)
     processes.check(4, 1)  # the others are still to be started
 
 
-def test_torchrun_says_which_one_it_is(place):
-    place(3, 4)
-    assert (processes.rank(), processes.count()) == (3, 4)
+def test_torchrun_says_which_one_it_is(start):
+    start(3, 4)
+    assert (processes.rank(), processes.world_size()) == (3, 4)
     processes.check(4, 1)
     processes.check(2, 2)
 
 
 @pytest.mark.parametrize(("devices", "nodes"), [(1, 1), (3, 1), (2, 1), (4, 2)])
-def test_a_start_that_does_not_fit_the_configuration_is_refused(place, devices, nodes):
-    place(0, 4)
+def test_a_start_that_does_not_fit_the_configuration_is_refused(start, devices, nodes):
+    start(0, 4)
     with pytest.raises(InputError, match=rf"expected {devices * nodes} processes, .*; this command was started 4 times"):
         processes.check(devices, nodes)
 
@@ -58,5 +58,5 @@ def test_the_number_of_processes_is_stated(value):
 def test_one_process_needs_no_others(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     before = dict(os.environ)
-    with processes.together(1, 1, task={}):
+    with processes.together(1, 1, message={}):
         assert dict(os.environ) == before

@@ -1,4 +1,4 @@
-"""Where processes meet: servers of one process, one after another, on ports that the system gives again."""
+"""The stores by which processes connect: servers of one process, one after another, on ports that the system reuses."""
 
 import os
 import shutil
@@ -16,8 +16,8 @@ for number in range(60):
     server = rendezvous.server()
     ports.append(server.port)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(server.port))
-    rendezvous.tell({"code": number})
-    assert rendezvous.order() == {"code": number}
+    rendezvous.send({"code": number})
+    assert rendezvous.receive() == {"code": number}
     del os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"], server
 print(len(set(ports)))
 """

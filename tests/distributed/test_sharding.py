@@ -45,11 +45,11 @@ def test_a_network_that_is_shared_out_trains_as_on_one_process(images: Callable[
     one = trained(data, tmp_path / "one", *FNN, "data.batch_size=8", *(s for s in settings if s != EACH))
     assert (two.steps, two.epochs, two.best_epoch) == (one.steps, one.epochs, one.best_epoch)
     for name in ("last.ckpt", "best.ckpt"):
-        found, expected = end(tmp_path / "two", name), end(tmp_path / "one", name)
-        for state in (*found["optimizer_states"], *expected["optimizer_states"]):
+        actual, expected = end(tmp_path / "two", name), end(tmp_path / "one", name)
+        for state in (*actual["optimizer_states"], *expected["optimizer_states"]):
             for group in state["param_groups"]:
                 del group["fused"]  # torch has no such kernel of SGD for shares
-        assert close(found, expected), name
+        assert close(actual, expected), name
     logged = points(tmp_path / "two")
     assert logged.keys() == points(tmp_path / "one").keys()
     for key, (epoch, value) in points(tmp_path / "one").items():
@@ -65,12 +65,12 @@ def test_it_goes_on_exactly_and_anything_else_goes_on_from_its_checkpoint(images
     data = images(151)
     settings = (*TWO, *CNN, EACH, "trainer.save_every_n_minutes=0.0", "averaging=ema")
     trained(data, tmp_path / "whole", *settings, "trainer.max_epochs=4")
-    made = experiment(data, tmp_path / "first", *settings, "trainer.max_epochs=2")
-    fit(made.learner, made.data, tmp_path / "first")
+    built = experiment(data, tmp_path / "first", *settings, "trainer.max_epochs=2")
+    fit(built.learner, built.data, tmp_path / "first")
     further = {"fsdp": settings, "ddp": ("trainer=ddp", "data.batch_size=4", *CNN, "averaging=ema")}
     for name, own in further.items():
-        made = experiment(data, tmp_path / name, *own, "trainer.max_epochs=4")
-        fit(made.learner, made.data, tmp_path / name, resume=tmp_path / "first" / "last.ckpt")
+        built = experiment(data, tmp_path / name, *own, "trainer.max_epochs=4")
+        fit(built.learner, built.data, tmp_path / name, resume=tmp_path / "first" / "last.ckpt")
     assert same(end(tmp_path / "fsdp"), end(tmp_path / "whole"))
     averaged = {name: read(tmp_path / name / "last.ckpt")["averaging"] for name in ("whole", *further)}
     assert same(averaged["fsdp"], averaged["whole"])
@@ -80,7 +80,7 @@ def test_it_goes_on_exactly_and_anything_else_goes_on_from_its_checkpoint(images
 
 @pytest.mark.filterwarnings("ignore:.*jit.script_method.*:DeprecationWarning")  # torch's compiler imports it
 def test_a_compiled_network_is_refused(images, tmp_path):
-    with pytest.raises(InputError, match=r"trainer\.compile: expected null where a network is shared out"):
+    with pytest.raises(InputError, match=r"trainer\.compile: expected null for a sharded network"):
         trained(images(151), tmp_path / "run", *TWO, *FNN, "trainer.compile=default")
 
 

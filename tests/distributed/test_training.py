@@ -33,8 +33,8 @@ def experiment(data: Images, folder: Path, *overrides: str) -> Experiment:
 
 
 def trained(data: Images, folder: Path, *overrides: str) -> Fit:
-    made = experiment(data, folder, *overrides)
-    return fit(made.learner, made.data, folder)
+    built = experiment(data, folder, *overrides)
+    return fit(built.learner, built.data, folder)
 
 
 @pytest.mark.parametrize(
@@ -56,18 +56,22 @@ def test_two_processes_train_as_one_with_the_doubled_batch(images: Callable[...,
     assert len(weights) == 1
     for name, tensor in end(tmp_path / "one")["state_dict"].items():
         assert end(tmp_path / "two")["state_dict"][name].numpy() == pytest.approx(tensor.numpy(), rel=1e-4, abs=1e-6), name
-    expected, found = points(tmp_path / "one"), points(tmp_path / "two")
-    assert found.keys() == expected.keys()
+    expected, actual = points(tmp_path / "one"), points(tmp_path / "two")
+    assert actual.keys() == expected.keys()
     for key, (epoch, value) in expected.items():
-        assert found[key] == (epoch, pytest.approx(value, rel=1e-5)), key
+        assert actual[key] == (epoch, pytest.approx(value, rel=1e-5)), key
     assert values(tmp_path / "two", "val/accuracy") == values(tmp_path / "one", "val/accuracy")
 
 
 def test_gradients_are_added_up_once_a_step(images, tmp_path):
-    settings = ("trainer.accumulate_grad_batches=3", "+callbacks.meetings._target_=tests.ranks.Meetings", "data.batch_size=4")
+    settings = (
+        "trainer.accumulate_grad_batches=3",
+        "+callbacks.sums._target_=tests.ranks.Sums",
+        "data.batch_size=4",
+    )
     result = trained(images(151), tmp_path / "run", *TWO, *FNN, *settings)
     assert result.steps == 3 * 6  # of 16 batches an epoch
-    assert [int((tmp_path / "run" / f"meetings-{rank}.txt").read_text()) for rank in (0, 1)] == [result.steps] * 2
+    assert [int((tmp_path / "run" / f"sums-{rank}.txt").read_text()) for rank in (0, 1)] == [result.steps] * 2
 
 
 def test_a_part_with_fewer_examples_than_processes(images, tmp_path):
@@ -83,10 +87,10 @@ def test_dropout_and_batch_norm_go_on_exactly(images, tmp_path):
     data = images(151)
     settings = (*TWO, *CNN, "data.batch_size=4", "trainer.save_every_n_minutes=0.0")
     trained(data, tmp_path / "whole", *settings, "trainer.max_epochs=4")
-    made = experiment(data, tmp_path / "first", *settings, "trainer.max_epochs=2")
-    fit(made.learner, made.data, tmp_path / "first")
-    made = experiment(data, tmp_path / "further", *settings, "trainer.max_epochs=4")
-    fit(made.learner, made.data, tmp_path / "further", resume=tmp_path / "first" / "last.ckpt")
+    built = experiment(data, tmp_path / "first", *settings, "trainer.max_epochs=2")
+    fit(built.learner, built.data, tmp_path / "first")
+    built = experiment(data, tmp_path / "further", *settings, "trainer.max_epochs=4")
+    fit(built.learner, built.data, tmp_path / "further", resume=tmp_path / "first" / "last.ckpt")
     assert same(end(tmp_path / "further"), end(tmp_path / "whole"))
 
 
@@ -103,13 +107,13 @@ def test_parts_that_learn_in_turn_stay_the_same_in_all_processes(images, tmp_pat
 def test_views_that_each_process_compares_go_on_exactly(images, tmp_path):
     """Each process changes examples of its own at random; those that are averaged at the end are the same in all."""
     data = images(151)
-    views = ("task=contrastive", "model=encoded_projection", "model.hidden=[8]", "model.latent_size=4", "model.num_outputs=3")
+    views = ("task=contrastive", "model=encoder_projection", "model.hidden=[8]", "model.latent_size=4", "model.num_outputs=3")
     settings = (*TWO, *views, "augmentation=views", "averaging=swa", "data.batch_size=4", "objective.metric=val/loss")
     trained(data, tmp_path / "whole", *settings, "trainer.max_epochs=4")
-    made = experiment(data, tmp_path / "first", *settings, "trainer.max_epochs=2")
-    fit(made.learner, made.data, tmp_path / "first")
-    made = experiment(data, tmp_path / "further", *settings, "trainer.max_epochs=4")
-    fit(made.learner, made.data, tmp_path / "further", resume=tmp_path / "first" / "last.ckpt")
+    built = experiment(data, tmp_path / "first", *settings, "trainer.max_epochs=2")
+    fit(built.learner, built.data, tmp_path / "first")
+    built = experiment(data, tmp_path / "further", *settings, "trainer.max_epochs=4")
+    fit(built.learner, built.data, tmp_path / "further", resume=tmp_path / "first" / "last.ckpt")
     assert len(weights(tmp_path / "whole")) == 1
     assert same(end(tmp_path / "further"), end(tmp_path / "whole"))
 
@@ -163,8 +167,8 @@ def test_memory_that_is_short_in_one_process_makes_all_take_smaller_pieces(image
     assert len(weights(tmp_path / "short")) == 1
     assert values(tmp_path / "short", "train/micro_batch") == [2]
     for name, tensor in end(tmp_path / "whole")["state_dict"].items():
-        found = end(tmp_path / "short")["state_dict"][name]
-        assert found.numpy() == pytest.approx(tensor.numpy(), rel=1e-4, abs=1e-6), name
+        actual = end(tmp_path / "short")["state_dict"][name]
+        assert actual.numpy() == pytest.approx(tensor.numpy(), rel=1e-4, abs=1e-6), name
     assert values(tmp_path / "short", "train/loss") == pytest.approx(values(tmp_path / "whole", "train/loss"), rel=1e-5)
 
 

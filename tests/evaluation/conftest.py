@@ -6,8 +6,8 @@ import pytest
 
 from src.config import assembly, composition
 from src.config.assembly import Experiment
-from src.evaluation import core
-from src.evaluation.core import Result
+from src.evaluation import scoring
+from src.evaluation.base import Result
 from src.protocols import NullSink
 
 
@@ -31,4 +31,4 @@ def build(digits, tmp_path_factory) -> Callable[..., Experiment]:
 def trained(build) -> tuple[Experiment, Result]:
     """A small CNN with all that can be looked at, and its test part."""
     experiment = build("+experiment=cnn", "model.width=8", "trainer.max_epochs=3", "robustness=default")
-    return experiment, core.evaluate(experiment, "test")
+    return experiment, scoring.evaluate(experiment, "test")

@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 
 from src.data.images import Images
 from src.estimators.classical import Projection
-from src.evaluation import core
+from src.evaluation import scoring
 from src.evaluation.anomaly import Anomaly
 from src.protocols import NullSink, Objective
 from tests.evaluation import data as predicted
@@ -39,7 +39,7 @@ def test_errors_that_tell_them_apart_and_errors_that_do_not():
         assert low < values[name] < high
 
 
-def test_a_part_without_anomalies_has_its_errors_alone():
+def test_a_split_without_anomalies_has_its_errors_alone():
     values, intervals = Anomaly(data=DATA, headline=HEADLINE).scores(table([1, 1, 1], [0.1, 0.2, 0.6]))
     assert values == {"error": pytest.approx(0.3)}
     assert set(intervals) == {"error"}
@@ -72,7 +72,7 @@ def experiment(images, tmp_path):
 
 
 def test_the_threshold_is_a_quantile_of_validation(experiment, tmp_path):
-    val, test = (core.evaluate(experiment, part) for part in ("val", "test"))
+    val, test = (scoring.evaluate(experiment, split) for split in ("val", "test"))
     threshold = np.quantile(val.table["prediction"], 0.9)
     assert val.metrics["val/threshold"] == test.metrics["test/threshold"] == pytest.approx(threshold)
     assert 0 < val.metrics["val/false_alarms"] <= 0.2
@@ -81,5 +81,5 @@ def test_the_threshold_is_a_quantile_of_validation(experiment, tmp_path):
     assert test.metrics["test/found"] == pytest.approx((anomalies["prediction"] > threshold).mean())
     assert test.metrics["test/auroc"] > 0.8
     assert set(test.table["target"]) == {0, 1, 2}
-    drawn = {part.part: {path.stem for path in core.save(part, tmp_path / part.part, experiment)} for part in (val, test)}
-    assert drawn == {"val": {"scores", "reconstructions"}, "test": {"scores", "reconstructions", "roc", "misses"}}
+    figures = {one.split: {path.stem for path in scoring.save(experiment, one, tmp_path / one.split)} for one in (val, test)}
+    assert figures == {"val": {"scores", "reconstructions"}, "test": {"scores", "reconstructions", "roc", "misses"}}

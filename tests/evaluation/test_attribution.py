@@ -3,15 +3,13 @@
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import linear
 
-from src.evaluation.attribution import AttentionRelevance, AttentionRollout, GradCam, IntegratedGradients, Occlusion, Saliency
-from src.evaluation.layers import Unsuited, attention, attention_gradients
-from src.models.vit import ViT
+from src.evaluation.attention import UnsupportedNetwork
+from src.evaluation.attribution import GradCam, IntegratedGradients, Occlusion, Saliency
+from tests.evaluation.quadrants import SIDE, Quadrants, squares
 
 METHODS = [Saliency(), IntegratedGradients(), GradCam(), Occlusion()]
 NAMES = [type(method).__name__ for method in METHODS]
-SIDE, SQUARE = 16, 4
 
 
 @pytest.fixture(scope="module")
@@ -52,32 +50,6 @@ def test_integrated_gradients_add_up_to_what_the_image_adds_to_the_answer(asked)
     torch.testing.assert_close(found, (scores - nothing).double().to(found.dtype), atol=0.02, rtol=0.01)
 
 
-class Quadrants(nn.Module):
-    """Answers in which quadrant of the image something bright lies; its weights are set by hand."""
-
-    def __init__(self, *, channels: int = 1, inplace: bool = False):
-        super().__init__()
-        self.early = nn.Conv2d(channels, 2, 3, padding=1, bias=False)
-        self.late = nn.Conv2d(2, 3, 3, padding=1, bias=False)
-        self.rectify = nn.ReLU(inplace=inplace)
-        self.pool = nn.AvgPool2d(SIDE // 2)
-        for parameter in self.parameters():
-            nn.init.constant_(parameter, 0.1)
-
-    def forward(self, images):
-        return self.pool(self.rectify(self.late(self.rectify(self.early(images))))).sum(dim=1).flatten(1)
-
-
-def squares(channels: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """An image for each quadrant with a bright square in it, which quadrant it is, and where the square and its rim lie."""
-    images, near = torch.zeros(4, channels, SIDE, SIDE), torch.zeros(4, SIDE, SIDE, dtype=torch.bool)
-    for quadrant in range(4):
-        top, left = 2 + quadrant // 2 * SIDE // 2, 2 + quadrant % 2 * SIDE // 2
-        images[quadrant, :, top : top + SQUARE, left : left + SQUARE] = 1
-        near[quadrant, top - 2 : top + SQUARE + 2, left - 2 : left + SQUARE + 2] = True
-    return images, torch.arange(4), near
-
-
 @pytest.mark.parametrize("method", [IntegratedGradients(), GradCam(), Occlusion()], ids=lambda method: type(method).__name__)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_map_lies_where_the_answer_comes_from(method, channels):
@@ -113,123 +85,8 @@ def test_the_maps_are_taken_behind_the_normalisation_of_the_last_convolution(ask
 
 def test_a_network_without_convolutions_has_no_map_of_the_last_one():
     network = nn.Sequential(nn.Flatten(), nn.Linear(SIDE**2, 4))
-    with pytest.raises(Unsuited, match="no convolution"):
+    with pytest.raises(UnsupportedNetwork, match="no convolution"):
         GradCam().attribute(network, *squares(1)[:2])
-
-
-class Looking(nn.Module):
-    """A token for its answer that looks at the brightest patch of 4x4 pixels; its weights are set by hand."""
-
-    def __init__(self):
-        super().__init__()
-        self.pool = nn.AvgPool2d(4)
-        self.look = nn.MultiheadAttention(2, 1, bias=False, batch_first=True)
-        query, key, value = torch.tensor([[0.0, 1.0], [0.0, 0.0]]), torch.tensor([[50.0, 0.0], [0.0, 0.0]]), torch.eye(2)
-        with torch.no_grad():
-            self.look.in_proj_weight.copy_(torch.cat([query, key, value]))
-            self.look.out_proj.weight.copy_(torch.eye(2))
-
-    def forward(self, images):
-        bright = self.pool(images).mean(dim=1).flatten(1)
-        tokens = torch.stack([bright, torch.ones_like(bright)], dim=2)
-        tokens = torch.cat([torch.tensor([0.0, 1.0]).expand(len(images), 1, 2), tokens], dim=1)
-        return self.look(tokens, tokens, tokens)[0][:, 0]
-
-
-@pytest.mark.parametrize("method", [AttentionRollout(), AttentionRelevance()])
-def test_what_is_looked_at_reaches_the_answer(method):
-    images, answers, near = squares(1)
-    maps = method.attribute(Looking().eval(), images, torch.zeros_like(answers))  # of brightness
-    assert maps.shape == images.shape
-    assert ((maps[:, 0] * near).flatten(1).sum(dim=1) > 0.8 * maps.flatten(1).sum(dim=1)).all()
-
-
-@pytest.mark.parametrize(("shape", "patch"), [((1, 8, 8), 2), ((3, 8, 8), 4), ((1, 8, 6), 4), ((1, 8, 8), 7), ((1, 10, 10), 4)])
-def test_the_shares_of_all_layers_are_multiplied(shape, patch):
-    torch.manual_seed(0)
-    sizes = {"depth": 3, "width": 8, "heads": 2, "hidden": 16, "num_outputs": 3}
-    network = ViT(input_shape=shape, patch=patch, **sizes).eval()
-    images = torch.randn(2, *shape, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        before = network(images)
-    maps = AttentionRollout().attribute(network, images, torch.tensor([0, 1]))
-    assert maps.shape == (2, 1, *shape[1:])
-    first, second, third = ((weights.mean(dim=1) + torch.eye(weights.shape[3])) / 2 for weights in attention(network, images))
-    share = third @ second @ first
-    torch.testing.assert_close(share.sum(dim=2), torch.ones(2, share.shape[1]))
-    columns = -(-max(shape[1:]) // patch)
-    for row, column in [(0, 0), (shape[1] - 1, 0), (0, shape[2] - 1), (patch - 1, patch - 1), (patch, patch)]:
-        place = 1 + row // patch * columns + column // patch  # behind the token of the class
-        torch.testing.assert_close(maps[:, 0, row, column], share[:, 0, place])
-    with torch.no_grad():
-        assert torch.equal(network(images), before)
-
-
-@pytest.mark.parametrize("method", [AttentionRollout(), AttentionRelevance()])
-def test_a_network_without_attention_has_nothing_to_multiply(method):
-    with pytest.raises(Unsuited, match="no attention"):
-        method.attribute(Quadrants().eval(), *squares(1)[:2])
-
-
-class Open(nn.Module):
-    """Attention between four places, written out, whose weights stand open; `shut` has the same weights in torch's own."""
-
-    def __init__(self, *, batch_first: bool, bias: bool):
-        super().__init__()
-        torch.manual_seed(0)
-        self.shut = nn.MultiheadAttention(6, 2, batch_first=batch_first, bias=bias)
-        self.batch_first = batch_first
-
-    def heads(self, tokens):
-        return tokens.unflatten(2, (2, 3)).transpose(1, 2)
-
-    def looked(self, tokens):
-        query, key, value = (
-            self.heads(part) for part in linear(tokens, self.shut.in_proj_weight, self.shut.in_proj_bias).chunk(3, 2)
-        )
-        return (query @ key.transpose(2, 3) / 3**0.5).softmax(dim=3), value
-
-    def answered(self, weights, value):
-        return self.shut.out_proj((weights @ value).transpose(1, 2).flatten(2)).square().sum(dim=1)
-
-    def forward(self, tokens):
-        tokens = tokens if self.batch_first else tokens.transpose(0, 1)
-        made = self.shut(tokens, tokens, tokens)[0]
-        return (made if self.batch_first else made.transpose(0, 1)).square().sum(dim=1)
-
-
-@pytest.mark.parametrize("batch_first", [True, False])
-@pytest.mark.parametrize("bias", [True, False])
-def test_the_gradients_by_the_attention_are_those_of_its_formula(batch_first, bias):
-    network, tokens, answers = Open(batch_first=batch_first, bias=bias).eval(), torch.randn(3, 4, 6), torch.tensor([0, 5, 2])
-    weights, value = network.looked(tokens)
-    weights = weights.detach().requires_grad_()
-    scores = network.answered(weights, value)
-    torch.testing.assert_close(scores, network(tokens))
-    (expected,) = torch.autograd.grad(scores.gather(1, answers.unsqueeze(1)).sum(), weights)
-    ((found, gradients),) = attention_gradients(network, tokens, answers)
-    torch.testing.assert_close(found, weights.detach())
-    torch.testing.assert_close(gradients, expected)
-    assert not gradients.requires_grad
-
-
-def test_attention_to_more_than_the_places_is_not_followed():
-    network = Looking().eval()
-    network.look = nn.MultiheadAttention(2, 1, add_zero_attn=True, batch_first=True)
-    with pytest.raises(Unsuited, match="keys besides the places"):
-        AttentionRelevance().attribute(network, squares(1)[0], torch.zeros(4, dtype=torch.int64))
-
-
-def test_the_relevance_asks_which_answer_it_is():
-    torch.manual_seed(0)
-    sizes = {"depth": 2, "width": 8, "heads": 2, "hidden": 16, "num_outputs": 3}
-    network = ViT(input_shape=(1, 8, 6), patch=4, **sizes).eval()
-    images = torch.randn(2, 1, 8, 6)
-    one, other = (AttentionRelevance().attribute(network, images, torch.tensor(answers)) for answers in ([0, 1], [2, 2]))
-    assert one.shape == images.shape
-    assert (one >= 0).all()
-    assert not torch.allclose(one, other)
-    assert all(parameter.grad is None for parameter in network.parameters())
 
 
 @pytest.mark.parametrize("window", [0.0, 1.5])
@@ -241,47 +98,3 @@ def test_a_window_that_is_no_share_is_refused(window):
 def test_too_few_steps_are_refused():
     with pytest.raises(ValueError, match="at least 2 steps; received 1"):
         IntegratedGradients(steps=1)
-
-
-def test_the_relevance_of_all_layers_is_multiplied():
-    torch.manual_seed(0)
-    network = ViT(input_shape=(1, 8, 8), patch=4, depth=3, width=8, heads=2, hidden=16, num_outputs=3).eval()
-    for parameter in network.parameters():
-        parameter.requires_grad_(False)  # as of a frozen network
-    images, answers = torch.randn(2, 1, 8, 8), torch.tensor([0, 2])
-    first, second, third = (
-        torch.eye(5) + (weights * gradients).relu().mean(dim=1)
-        for weights, gradients in attention_gradients(network, images, answers)
-    )
-    with torch.no_grad():
-        maps = AttentionRelevance().attribute(network, images, answers)
-    torch.testing.assert_close(maps[:, 0, ::4, ::4].flatten(1), (third @ second @ first)[:, 0, 1:])
-    assert not torch.allclose(third @ second @ first, first @ second @ third)
-    coarse = AttentionRelevance().attribute(network.bfloat16(), images.bfloat16(), answers)
-    torch.testing.assert_close(coarse, maps, rtol=0.1, atol=0.02)
-
-
-class Pooling(nn.Module):
-    """Attention between places, one token that fetches from them, and attention whose result nobody takes."""
-
-    def __init__(self, *, fetched: bool):
-        super().__init__()
-        self.fetched = fetched
-        self.between, self.pool, self.idle = (nn.MultiheadAttention(4, 1, batch_first=True) for _ in range(3))
-
-    def forward(self, images):
-        tokens = images.flatten(1).unflatten(1, (-1, 4))
-        tokens = tokens + self.between(tokens, tokens, tokens)[0]
-        self.idle(tokens, tokens, tokens)
-        return self.pool(tokens[:, :1], tokens, tokens)[0][:, 0] if self.fetched else tokens.mean(dim=1)
-
-
-@pytest.mark.parametrize("method", [AttentionRollout(), AttentionRelevance()])
-def test_attention_that_pools_is_not_followed_and_what_nobody_takes_adds_nothing(method):
-    images, answers = torch.randn(2, 1, 4, 4), torch.tensor([0, 3])
-    with pytest.raises(Unsuited, match="from the same places to the same ones in every layer"):
-        method.attribute(Pooling(fetched=True).eval(), images, answers)
-    network = Pooling(fetched=False).eval()
-    assert method.attribute(network, images, answers).isfinite().all()
-    _, (_, gradients) = attention_gradients(network, images, answers)
-    assert not gradients.any()

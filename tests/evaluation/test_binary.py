@@ -7,16 +7,16 @@ from sklearn import metrics as reference
 
 from src.config import assembly, composition
 from src.config.assembly import Experiment
-from src.evaluation import core
+from src.evaluation import scoring
 from src.evaluation.attribution import Saliency
-from src.evaluation.core import Result
+from src.evaluation.base import Result
 from src.evaluation.explanation import Explanation
 from src.protocols import NullSink
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory) -> tuple[Experiment, Result]:
-    """A small CNN that tells threes from eights, and its test part."""
+def evaluated(tmp_path_factory) -> tuple[Experiment, Result]:
+    """A small CNN that tells threes from eights, and its evaluated test split."""
     place = f"paths.prepared={tmp_path_factory.mktemp('binary')}"
     config = composition.compose(
         ["+experiment=binary", place, "trainer.max_epochs=2", "trainer.accelerator=cpu", "model.width=4"]
@@ -25,11 +25,11 @@ def judged(tmp_path_factory) -> tuple[Experiment, Result]:
     experiment = assembly.build(assembly.complete(config, prepared), prepared)
     folder = tmp_path_factory.mktemp("fit")
     experiment.learner.fit(experiment.data, folder=folder, sink=NullSink())
-    return experiment, core.evaluate(experiment, "test")
+    return experiment, scoring.evaluate(experiment, "test")
 
 
-def test_scores_are_those_of_scikit_learn(judged):
-    _, result = judged
+def test_scores_are_those_of_scikit_learn(evaluated):
+    _, result = evaluated
     table, found = result.table, result.metrics
     score, target = table["probability_8"], table["target"]
     assert found["test/auroc"] == pytest.approx(reference.roc_auc_score(target, score))
@@ -40,26 +40,26 @@ def test_scores_are_those_of_scikit_learn(judged):
         assert low <= found[f"test/{name}"] <= high
 
 
-def test_its_figures_show_the_second_class(judged):
-    experiment, result = judged
-    figures = experiment.evaluation.figures(result.table, experiment)
+def test_its_figures_show_the_second_class(evaluated):
+    experiment, result = evaluated
+    figures = experiment.evaluation.figures(experiment, result.table)
     assert {"confusion", "reliability", "mistakes", "thresholds"} == set(figures)
-    assert [text.get_text() for text in figures["thresholds"].axes[0].get_legend().get_texts()] == ["8"]
+    assert [text.get_text() for text in figures["thresholds"].axes[1].get_legend().get_texts()] == ["8"]
 
 
-def test_what_speaks_for_one_class_speaks_against_the_other(judged):
-    experiment, _ = judged
+def test_what_speaks_for_one_class_speaks_against_the_other(evaluated):
+    experiment, _ = evaluated
     task, data = experiment.learner.task, experiment.data
     images = task.preprocess(torch.from_numpy(data.inputs(data.rows("test")[:3])))
     scores = task.scoring.eval()(images)
     assert torch.equal(scores[:, 0], -scores[:, 1])
 
 
-def test_both_classes_are_explained(judged):
-    experiment, result = judged
+def test_both_classes_are_explained(evaluated):
+    experiment, result = evaluated
     table = result.table
     both = pd.concat([table[table["prediction"] == answer][:2] for answer in (0, 1)])
     found = Explanation(mistakes=0, right=4, saliency=Saliency()).analyse(
-        Result(result.part, both, result.metrics, result.intervals), experiment
+        experiment, Result(result.split, both, result.metrics, result.intervals)
     )
     assert "saliency_randomised_correlation" in found.metrics

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from src import metrics
-from src.evaluation import core
+from src.data.shown import Picture
 from src.evaluation.classification import Classification
-from src.evaluation.core import bootstrap, interval
+from src.evaluation.plotting import write
+from src.evaluation.resampling import bootstrap, interval
 
 
 def classification(count: int, **settings: Any) -> Classification:
@@ -31,8 +32,8 @@ def table(evaluation: Classification, rows: int) -> pd.DataFrame:
 
 
 def figures(evaluation: Classification, rows: int) -> Mapping[str, Any]:
-    experiment: Any = SimpleNamespace(data=SimpleNamespace(inputs=lambda index: np.zeros((len(index), 1, 8, 8))))
-    return evaluation.figures(table(evaluation, rows), experiment)
+    experiment: Any = SimpleNamespace(data=SimpleNamespace(show=lambda row: Picture(np.zeros((8, 8), dtype=np.uint8))))
+    return evaluation.figures(experiment, table(evaluation, rows))
 
 
 @pytest.mark.parametrize("rows", [5, 200])  # of 5 examples, many a resample lacks a class
@@ -72,9 +73,70 @@ def test_a_confusion_shows_what_can_be_read(count, inches, names, numbers, tmp_p
     assert (len(shown), bool(ax.texts)) == (names, numbers)
     assert ("number" in ax.get_xlabel()) == (not names)
     if count == 1000:
-        assert core.draw(figure, tmp_path / "confusion.png").stat().st_size > 0
+        assert write(figure, tmp_path / "confusion.png").stat().st_size > 0
 
 
 def test_a_right_class_among_the_first_none_is_refused():
     with pytest.raises(ValueError, match=r"evaluation\.top_k: expected a number of classes from 1; received 0"):
         classification(3, top_k=0)
+
+
+def animals(**settings: Any) -> Classification:
+    data: Any = SimpleNamespace(classes=["cat", "dog", "a fish"])
+    return Classification(data=data, headline={"accuracy": "max"}, **settings)
+
+
+def predicted(target: list[int], probability: list[list[float]]) -> pd.DataFrame:
+    outputs = {"probability": np.array(probability)}
+    return pd.DataFrame({"index": range(len(target)), **animals().columns(outputs, np.array(target))})
+
+
+def test_a_table_of_classes_has_the_promised_columns():
+    table = predicted([0, 2], [[0.2, 0.7, 0.1], [0.1, 0.1, 0.8]])
+    names = ["index", "target", "prediction", "probability_cat", "probability_dog", "probability_a fish"]
+    assert list(table.columns) == names
+    assert table["prediction"].tolist() == [1, 2]
+    assert table["probability_dog"].tolist() == [0.7, 0.1]
+
+
+def test_a_perfect_predictor():
+    target = [0, 1, 2] * 10
+    values, intervals = animals().scores(predicted(target, np.eye(3)[target].tolist()))
+    for name in ("accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "top_3_accuracy"):
+        assert values[name] == pytest.approx(1)
+        assert intervals[name] == (pytest.approx(1), pytest.approx(1))
+    assert values["log_loss"] == pytest.approx(0)
+    assert values["calibration_error"] == 0
+    assert values["f1/a fish"] == values["recall/cat"] == values["precision/dog"] == 1
+
+
+def test_a_constant_predictor():
+    target = [0] * 20 + [1] * 10 + [2] * 10
+    values, intervals = animals(top_k=2).scores(predicted(target, [[0.5, 0.3, 0.2]] * 40))
+    assert values["accuracy"] == pytest.approx(0.5)
+    assert values["balanced_accuracy"] == values["recall_macro"] == pytest.approx(1 / 3)
+    assert values["precision_macro"] == pytest.approx(0.5 / 3)
+    assert values["f1_macro"] == pytest.approx(2 / 3 / 3)
+    assert (values["recall/cat"], values["recall/dog"], values["precision/dog"]) == (1, 0, 0)
+    assert values["top_2_accuracy"] == pytest.approx(0.75)
+    assert values["log_loss"] == pytest.approx(-(20 * np.log(0.5) + 10 * np.log(0.3) + 10 * np.log(0.2)) / 40)
+    assert values["calibration_error"] == pytest.approx(0)  # it says 50 %, and 50 % are right
+    low, high = intervals["accuracy"]
+    assert 0.3 < low < 0.5 < high < 0.7
+
+
+def test_every_interval_holds_its_value_and_is_deterministic():
+    rng = np.random.default_rng(0)
+    probability = rng.dirichlet(np.ones(3), size=200)
+    table = predicted(rng.integers(3, size=200).tolist(), probability.tolist())
+    values, intervals = animals().scores(table)
+    assert animals().scores(table) == (values, intervals)
+    assert {"accuracy", "f1_macro", "log_loss", "top_3_accuracy"} <= set(intervals) <= set(values)
+    for name, (low, high) in intervals.items():
+        assert low <= values[name] <= high, name
+
+
+def test_there_are_at_most_as_many_top_places_as_classes():
+    values, _ = animals(top_k=5).scores(predicted([0, 1], [[0.9, 0.1, 0.0], [0.9, 0.1, 0.0]]))
+    assert values["top_3_accuracy"] == 1
+    assert "top_5_accuracy" not in values

@@ -1,4 +1,4 @@
-"""How latents are spread, and which lie together."""
+"""The spread of latents, and nearest neighbours."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from src.evaluation import core, latents
+from src.evaluation import latents, scoring
 from src.evaluation.contrastive import Contrastive
-from src.models.encoded import Encoded
+from src.models.encoder import EncoderWithHead
 from src.tasks import contrastive
 from tests.nets import everything, network
 
@@ -17,7 +17,7 @@ from tests.nets import everything, network
 @pytest.fixture
 def experiment(images):
     data = images()
-    model = partial(Encoded, input_shape=(1, 8, 8), hidden=[16], latent_size=6, num_outputs=4)
+    model = partial(EncoderWithHead, input_shape=(1, 8, 8), hidden=[16], latent_size=6, num_outputs=4)
     learner = network(data, model=model, task=contrastive.Contrastive, metric="val/loss", augmentation=everything())
     evaluation = Contrastive(data=data, headline={"probe_accuracy": "max"})
     return SimpleNamespace(data=data, prepared=data.prepared, learner=learner, evaluation=evaluation)
@@ -27,13 +27,13 @@ def scores(experiment: SimpleNamespace, found: np.ndarray) -> tuple[dict, dict]:
     return experiment.evaluation.scores(pd.DataFrame({"target": 0, **latents.columns(found)}))
 
 
-def test_codes_in_one_place_are_not_spread_at_all(experiment):
+def test_equal_latents_have_no_spread(experiment):
     values, intervals = scores(experiment, np.ones((30, 4)))
     assert values == {"uniformity": pytest.approx(0), "effective_rank": pytest.approx(1)}
     assert intervals["uniformity"] == (pytest.approx(0), pytest.approx(0))
 
 
-def test_codes_on_as_many_axes_as_there_are_numbers_are_of_that_rank(experiment):
+def test_latents_along_all_axes_have_the_full_rank(experiment):
     values, intervals = scores(experiment, np.repeat(np.eye(4), 25, axis=0) * np.array([[3.0, 3.0, 3.0, 3.0]]))
     assert values["effective_rank"] == pytest.approx(4)
     near = (24 + 75 * np.exp(-4)) / 99  # of one's own axis, at distance 0, and of the others, at a squared distance of 2
@@ -43,7 +43,7 @@ def test_codes_on_as_many_axes_as_there_are_numbers_are_of_that_rank(experiment)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_a_part_of_few_examples_has_what_can_be_said_of_it(experiment, count):
+def test_a_split_of_few_examples_has_the_scores_that_exist(experiment, count):
     values, intervals = scores(experiment, np.eye(3)[:count])
     assert values["effective_rank"] == pytest.approx(count)
     assert ("uniformity" in values) == ("uniformity" in intervals) == (count > 1)
@@ -52,25 +52,25 @@ def test_a_part_of_few_examples_has_what_can_be_said_of_it(experiment, count):
         assert intervals["uniformity"] == pytest.approx((-4, -4), abs=4)
 
 
-def test_an_evaluation_says_how_codes_are_spread_and_what_they_know(experiment):
-    result = core.evaluate(experiment, "test")
+def test_a_split_is_scored_by_spread_rank_and_probe(experiment):
+    result = scoring.evaluate(experiment, "test")
     assert list(result.table.columns) == ["index", "target", *(f"latent_{number}" for number in range(6))]
     assert set(result.metrics) == {"test/uniformity", "test/effective_rank", "test/probe_accuracy"}
     assert 1 <= result.metrics["test/effective_rank"] <= 6
-    assert core.evaluate(experiment, "test").metrics == result.metrics
+    assert scoring.evaluate(experiment, "test").metrics == result.metrics
 
 
-def test_beside_an_example_stand_those_with_the_nearest_codes(experiment):
-    table = core.evaluate(experiment, "test").table
-    figures = experiment.evaluation.figures(table, experiment)
+def test_an_example_stands_before_those_with_the_nearest_latents(experiment):
+    table = scoring.evaluate(experiment, "test").table
+    figures = experiment.evaluation.figures(experiment, table)
     assert set(figures) == {"latent", "neighbours"}
-    shown = [ax.get_images()[0].get_array() for ax in figures["neighbours"].axes]
+    shown = [image.get_array() for image in figures["neighbours"].axes[0].images]
     (_, firsts) = np.unique(table["target"], return_index=True)
     lines = np.sort(firsts)
     assert len(shown) == 10 * len(lines)
     found = latents.of(table)
     unit = found / np.linalg.norm(found, axis=1, keepdims=True)
-    images = experiment.data.inputs(table["index"].to_numpy())[:, 0] / 255
+    images = experiment.data.inputs(table["index"].to_numpy())[:, 0]
     for line, own in enumerate(lines):
         others = np.delete(np.arange(len(table)), own)
         nearest = others[np.argmax(unit[others] @ unit[own])]

@@ -1,5 +1,6 @@
-"""Generated pictures under the eyes of a classifier, with real runs of small networks."""
+"""Generated images compared with real ones by the features of a classifier, with real runs of small networks."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,14 @@ from omegaconf import OmegaConf
 from src import evaluate
 from src.config import assembly, composition
 from src.errors import InputError
-from src.evaluation import core, generation
+from src.evaluation import generation, scoring
 from src.protocols import NullSink
-from src.runs.files import read_json, write_atomic
+from src.runs.files import read_json, write_atomic, write_json
 from src.runs.folder import Run
 
 
-def left(name: str, *overrides: str) -> Run:
-    """The folder that a training of an experiment leaves, with its test part evaluated."""
+def trained_run(name: str, *overrides: str) -> Run:
+    """A run of an experiment whose test split is evaluated."""
     config = composition.compose([f"+experiment={name}", "paths.prepared=prepared", *overrides])
     prepared = assembly.prepare(config)
     config = assembly.complete(config, prepared)
@@ -26,7 +27,7 @@ def left(name: str, *overrides: str) -> Run:
     experiment = assembly.build(config, prepared)
     experiment.learner.fit(experiment.data, folder=run.folder, sink=NullSink())
     write_atomic(run.config, OmegaConf.to_yaml(config).encode())
-    core.save(core.evaluate(experiment, "test"), run.folder, experiment, figures=False)
+    write_json(run.metrics, scoring.evaluate(experiment, "test").metrics)
     return run
 
 
@@ -37,24 +38,24 @@ def trained(tmp_path_factory) -> Any:
         patch.chdir(tmp_path_factory.mktemp("project"))
         quick = ["trainer.progress_bar=false", "trainer.accelerator=cpu"]
         yield {
-            "fnn": left("fnn", "trainer.max_epochs=5", *quick),
-            "vae": left("vae", "trainer.max_epochs=3", "evaluation.samples=300", *quick),
+            "fnn": trained_run("fnn", "trainer.max_epochs=5", *quick),
+            "vae": trained_run("vae", "trainer.max_epochs=3", "evaluation.samples=300", *quick),
         }
 
 
-def scores(run: Run, judge: Any, monkeypatch, made: np.ndarray | None = None) -> dict[str, float]:
-    experiment = assembly.restore(run.folder, place={"evaluation": {"classifier": str(judge)}})
-    if made is not None:
-        monkeypatch.setattr(generation, "drawn", lambda experiment, count: made[:count])
-    return core.evaluate(experiment, "test").metrics
+def scores(run: Run, classifier: Path, monkeypatch, samples: np.ndarray | None = None) -> Mapping[str, float]:
+    experiment = assembly.restore(run.folder, place={"evaluation": {"classifier": str(classifier)}})
+    if samples is not None:
+        monkeypatch.setattr(generation, "sample", lambda experiment, count: samples[:count])
+    return scoring.evaluate(experiment, "test").metrics
 
 
 def test_real_examples_are_near_and_noise_is_far(trained, monkeypatch):
-    judge = trained["fnn"].folder.absolute()
-    data = assembly.restore(judge).data
-    train_part = data.inputs(data.rows("train"))[:300] / np.float32(255)
-    real = scores(trained["vae"], judge, monkeypatch, train_part)
-    noise = scores(trained["vae"], judge, monkeypatch, np.random.default_rng(0).random((300, 1, 8, 8), dtype=np.float32))
+    classifier = trained["fnn"].folder.absolute()
+    data = assembly.restore(classifier).data
+    training = data.inputs(data.rows("train"))[:300] / np.float32(255)
+    real = scores(trained["vae"], classifier, monkeypatch, training)
+    noise = scores(trained["vae"], classifier, monkeypatch, np.random.default_rng(0).random((300, 1, 8, 8), dtype=np.float32))
     assert real["test/frechet"] < 0.2 * noise["test/frechet"]
     assert real["test/precision"] > 0.7 > 0.3 > noise["test/precision"]
     assert real["test/recall"] > 0.7
@@ -68,11 +69,11 @@ def test_real_examples_are_near_and_noise_is_far(trained, monkeypatch):
     assert real["test/classifier_accuracy"] == read_json(trained["fnn"].metrics)["test/accuracy"]
 
 
-def test_a_run_is_judged_afterwards(trained, monkeypatch, capsys):
+def test_a_finished_run_is_compared_later(trained, monkeypatch, capsys):
     own = read_json(trained["vae"].metrics)
     assert "test/frechet" not in own
-    judge = trained["fnn"].folder
-    assert evaluate.main([f"run={trained['vae'].folder}", f"evaluation.classifier={judge}"]) == 0
+    classifier = trained["fnn"].folder
+    assert evaluate.main([f"run={trained['vae'].folder}", f"evaluation.classifier={classifier}"]) == 0
     assert "test/frechet" in capsys.readouterr().out
     after = read_json(trained["vae"].metrics)
     assert after["test/negative_elbo"] == own["test/negative_elbo"]
@@ -80,10 +81,10 @@ def test_a_run_is_judged_afterwards(trained, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("name", ["vae", "nothing"])
-def test_what_is_no_classifier_is_refused(trained, name, monkeypatch):
-    judge = trained[name].folder if name in trained else Path("runs/nothing")
+def test_a_run_of_no_classifier_is_refused(trained, name, monkeypatch):
+    folder = trained[name].folder if name in trained else Path("runs/nothing")
     with pytest.raises(InputError, match=r"evaluation\.classifier=runs/\S+: expected .*classifier"):
-        scores(trained["vae"], judge, monkeypatch)
+        scores(trained["vae"], folder, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_what_is_no_classifier_is_refused(trained, name, monkeypatch):
         ("seed=0", r"expected a network, which has features; received Classical"),
     ],
 )
-def test_a_classifier_that_cannot_judge_is_refused(trained, monkeypatch, override, message):
-    other = left("most_frequent", override)
+def test_a_classifier_of_other_data_or_without_features_is_refused(trained, monkeypatch, override, message):
+    other = trained_run("most_frequent", override)
     with pytest.raises(InputError, match=message):
         scores(trained["vae"], other.folder, monkeypatch)

@@ -1,16 +1,34 @@
-"""A run that is trained and evaluated on its test part, with its record."""
+"""The final evaluation of a run, with its record."""
 
 import json
 
+from src.evaluation.final import evaluate_test
+from src.runs.files import read_json, write_atomic, write_json
 from src.runs.folder import Run
-from tests.repository import ROOT, run
+from src.tracking.record import Record
 
 
-def test_grids_that_a_training_drew_stay_beside_the_figures_of_its_evaluation(project):
-    quick = ("trainer.max_epochs=1", "trainer.accelerator=cpu", "model.width=2", "paths.prepared=prepared")
-    printed = run(project, "python", "-m", "src.train", "+experiment=dcgan", "data=digits", *quick, PYTHONPATH=str(ROOT)).stdout
-    found = Run(project / printed.splitlines()[-1].removeprefix("run: "))
-    assert (found.figures / "samples.png").is_file()
-    assert (found.figures / "training/samples_epoch_0001.png").is_file()
-    artifacts = json.loads(found.record.read_text())["artifacts"]
+def test_an_evaluation_replaces_its_files_and_keeps_those_of_the_training(build, project):
+    experiment = build("+experiment=k_nearest_neighbours", "robustness=default", "robustness.examples=20")
+    run = Run(project / "runs/neighbours")
+    write_json(run.metrics, {"best_epoch": 1, "epochs": 1, "steps": 1, "val/accuracy": 0.5})
+    for file in ("figures/training/samples_epoch_0001.png", "figures/explanation.png", "tables/explanation.csv"):
+        write_atomic(run.folder / file, b"of the training, or of an earlier evaluation")
+    with Record.of(run, experiment.config, experiment.prepared.card, courier=None) as record:
+        record.begin(device="cpu")
+        evaluate_test(experiment, run, record)
+    figures = {"confusion.png", "reliability.png", "mistakes.png", "robustness.png", "corruptions.png"}
+    assert {path.name for path in run.figures.glob("*.png")} == figures
+    assert [path.name for path in run.tables.iterdir()] == ["robustness.csv"]
+    artifacts = read_json(run.record)["artifacts"]
     assert {"file": "figures/training/samples_epoch_0001.png", "folder": "figures/training"} in artifacts
+    assert {entry["file"] for entry in artifacts} - {"uncommitted.diff"} == {
+        *(f"figures/{name}" for name in (*figures, "training/samples_epoch_0001.png")),
+        *("tables/robustness.csv", "predictions.parquet", "metrics.json", "intervals.json", "timings.json"),
+    }
+    metrics = read_json(run.metrics)
+    assert metrics["val/accuracy"] == 0.5
+    assert set(read_json(run.timings)) == {"latency_one_ms", "latency_batch_ms", "evaluate_seconds"}
+    recorded = {point["name"]: point["value"] for point in map(json.loads, run.journal.read_text().splitlines())}
+    assert recorded["test/accuracy"] == metrics["test/accuracy"] > 0.9
+    assert recorded["timing/latency_one_ms"] > 0

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from src.evaluation.layers import Activations, Attention, Filters, Unsuited
+from src.evaluation.layers import Activations, Attention, Filters, UnsupportedNetwork
 from src.models.cnn import CNN
 from src.models.fnn import FNN
 
@@ -52,7 +52,7 @@ def test_the_last_layer_is_among_those_that_are_shown():
 
 
 def test_a_network_without_attention_has_none_to_show():
-    with pytest.raises(Unsuited, match="no attention"):
+    with pytest.raises(UnsupportedNetwork, match="no attention"):
         Attention().view(CNN(input_shape=(3, 12, 8), width=2, num_outputs=5).eval(), COLOURED)
 
 
@@ -79,7 +79,7 @@ def test_filters_are_the_weights_of_what_sees_the_image():
 )
 def test_a_first_layer_without_pictures_is_left_out(network):
     network(COLOURED)
-    with pytest.raises(Unsuited):
+    with pytest.raises(UnsupportedNetwork):
         Filters().view(network, COLOURED)
 
 
@@ -93,5 +93,5 @@ def test_activations_are_what_the_convolutions_give():
     spread = whole.flatten(1).std(dim=1)
     kept = [i for i in range(10) if (whole[i] == early[:, 0]).all(dim=(1, 2)).any()]
     assert kept == sorted(spread.argsort(descending=True)[:8].tolist())
-    with pytest.raises(Unsuited, match="no convolution"):
+    with pytest.raises(UnsupportedNetwork, match="no convolution"):
         Activations().view(FNN(input_shape=(3, 12, 8), hidden=[6], num_outputs=5).eval(), COLOURED)

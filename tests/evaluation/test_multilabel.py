@@ -9,9 +9,10 @@ from sklearn import metrics as reference
 
 from src import metrics
 from src.config import assembly, composition
-from src.evaluation import core
-from src.evaluation.analysis import analyse
+from src.evaluation import scoring
 from src.evaluation.multilabel import MultiLabel
+from src.evaluation.plotting import write
+from src.evaluation.resampling import bootstrap
 
 CLASSES = ["cat", "dog", "fish"]
 
@@ -41,7 +42,7 @@ def test_scores_are_those_of_scikit_learn(predicted):
     assert all(low <= values[name] <= high for name, (low, high) in intervals.items())
 
 
-def test_a_label_that_is_neither_there_nor_said_has_no_score(predicted):
+def test_a_label_that_is_neither_true_nor_predicted_has_no_score(predicted):
     evaluation, _, target, probability = predicted
     target, probability = target.copy(), probability.copy()
     target[:, 2], probability[:, 2] = 0, 0.1
@@ -52,7 +53,7 @@ def test_a_label_that_is_neither_there_nor_said_has_no_score(predicted):
 
 def test_average_precision_of_drawn_examples(predicted):
     _, _, target, probability = predicted
-    drawn = core.bootstrap(200, resamples=20)
+    drawn = bootstrap(200, resamples=20)
     found = metrics.average_precision(target[:, 1], probability[:, 1], drawn)
     expected = [reference.average_precision_score(target[:, 1], probability[:, 1], sample_weight=row) for row in drawn]
     assert found == pytest.approx(expected)
@@ -61,10 +62,10 @@ def test_average_precision_of_drawn_examples(predicted):
 
 def test_its_figures_are_drawn(predicted, tmp_path):
     evaluation, table, _, _ = predicted
-    figures = evaluation.figures(table, None)
+    figures = evaluation.figures(None, table)
     assert set(figures) == {"thresholds", "labels"}
     for name, figure in figures.items():
-        assert core.draw(figure, tmp_path / f"{name}.png").stat().st_size > 5000
+        assert write(figure, tmp_path / f"{name}.png").stat().st_size > 5000
 
 
 def test_the_surest_mistakes_are_worth_a_closer_look(predicted):
@@ -85,7 +86,7 @@ def test_its_answers_are_explained(canvases, tmp_path):
     config, prepared = canvases
     config = composition.compose(["+experiment=multilabel", "explanation=default", "trainer.accelerator=cpu"])
     experiment = assembly.build(assembly.complete(config, prepared), prepared)
-    result = analyse(experiment, core.evaluate(experiment, "test"), tmp_path)
+    result = scoring.analyse(experiment, scoring.evaluate(experiment, "test"), tmp_path)
     assert {"saliency_randomised_correlation", "grad_cam_randomised_correlation"} <= {
         name.partition("/")[2] for name in result.metrics
     }

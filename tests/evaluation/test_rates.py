@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from src.errors import InputError, RunFailed
-from src.evaluation import core, rates
+from src.evaluation import rates
+from src.evaluation.plotting import write
 from src.evaluation.rates import STEEPEST, TENTH, Search
 
 SETTINGS = {"steps": 60, "first": 1e-5, "last": 10.0, "smoothing": 0.5, "limit": 4.0}
@@ -78,18 +79,18 @@ def test_one_that_never_falls_has_no_steepest_descent():
 
 
 def test_one_that_ends_too_early_proposes_nothing():
-    with pytest.raises(RunFailed, match=r"followed for 5 steps; the search ended after 2, at .* was nan\. Lower finder\.first"):
+    with pytest.raises(RunFailed, match=r"at least 5 steps; the search ended after 2, at .* was nan"):
         searched([1.0, 0.9, float("nan")]).proposals()
 
 
 def test_the_figure_shows_the_curve_and_the_proposals(tmp_path):
     search = searched(valley())
-    figure = rates.figure(search)
+    figure = rates.curve(search)
     (ax,) = figure.axes
     assert ax.get_xscale() == "log"
     assert np.array_equal(ax.lines[1].get_ydata(), search.table()["smoothed"])
     assert [float(line.get_xdata()[0]) for line in ax.lines[2:]] == [*search.proposals().values()]
-    assert core.draw(figure, tmp_path / "rates.png").stat().st_size > 5_000
+    assert write(figure, tmp_path / "rates.png").stat().st_size > 5_000
 
 
 @pytest.mark.parametrize(

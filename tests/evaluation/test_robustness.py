@@ -1,10 +1,9 @@
-"""Spoilt images, and what the answers of a run are worth on them."""
+"""Corrupted images, and the scores of a run on them."""
 
 import pytest
 import torch
 
-from src.evaluation import core
-from src.evaluation.analysis import analyse
+from src.evaluation import scoring
 from src.evaluation.corruption import Blur, Contrast, Missing, Noise, Rotation
 from src.evaluation.robustness import Robustness
 
@@ -12,26 +11,26 @@ KINDS = {kind.__name__.lower(): kind for kind in (Noise, Blur, Rotation, Contras
 IMAGES = torch.rand(6, 3, 12, 9, generator=torch.Generator().manual_seed(0))
 
 
-def spoil(kind, strength: float, images: torch.Tensor = IMAGES) -> torch.Tensor:
+def corrupt(kind, strength: float, images: torch.Tensor = IMAGES) -> torch.Tensor:
     return kind(strengths=[0.1])(images, strength, torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("kind", KINDS.values())
 def test_without_strength_an_image_stays_as_it_is(kind):
-    torch.testing.assert_close(spoil(kind, 0.0), IMAGES, atol=1e-5, rtol=0)
+    torch.testing.assert_close(corrupt(kind, 0.0), IMAGES, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("kind", KINDS.values())
 def test_the_stronger_the_farther_from_the_image(kind):
     strengths = (15.0, 30.0, 60.0) if kind is Rotation else (0.05, 0.2, 0.6)
-    made = [spoil(kind, strength) for strength in strengths]
+    made = [corrupt(kind, strength) for strength in strengths]
     assert all(images.shape == IMAGES.shape for images in made)
     one, two, three = ((images - IMAGES).square().mean().item() for images in made)
     assert 0 < one < two < three
 
 
 def test_noise_has_the_deviation_that_is_asked_for():
-    noise = spoil(Noise, 0.2, torch.full((50, 1, 20, 20), 0.5)) - 0.5
+    noise = corrupt(Noise, 0.2, torch.full((50, 1, 20, 20), 0.5)) - 0.5
     assert noise.std() == pytest.approx(0.2, rel=0.02)
     assert noise.mean() == pytest.approx(0, abs=0.01)
 
@@ -39,18 +38,18 @@ def test_noise_has_the_deviation_that_is_asked_for():
 def test_a_blur_spreads_a_dot_evenly_and_leaves_a_plain_area():
     dot = torch.zeros(1, 2, 21, 21)
     dot[:, :, 10, 10] = 1
-    spread = spoil(Blur, 2 / 21, dot)
+    spread = corrupt(Blur, 2 / 21, dot)
     assert spread.sum().item() == pytest.approx(2, abs=1e-4)
     torch.testing.assert_close(spread, spread.flip(2))
     torch.testing.assert_close(spread, spread.transpose(2, 3))
     rows = torch.arange(21.0) - 10
     assert (spread[0, 0].sum(dim=1) * rows**2).sum().sqrt().item() == pytest.approx(2, rel=0.03)
-    torch.testing.assert_close(spoil(Blur, 0.2, torch.full((1, 1, 9, 9), 0.3)), torch.full((1, 1, 9, 9), 0.3))
+    torch.testing.assert_close(corrupt(Blur, 0.2, torch.full((1, 1, 9, 9), 0.3)), torch.full((1, 1, 9, 9), 0.3))
 
 
 def test_a_quarter_turn_is_that_of_the_pixels():
     square = torch.rand(8, 2, 7, 7)
-    turned = spoil(Rotation, 90.0, square)
+    turned = corrupt(Rotation, 90.0, square)
     left, right = torch.rot90(square, 1, (2, 3)), torch.rot90(square, -1, (2, 3))
     sides = [torch.allclose(made, one, atol=1e-5) for made, one in zip(turned, left, strict=True)]
     assert all(side or torch.allclose(made, other, atol=1e-5) for side, made, other in zip(sides, turned, right, strict=True))
@@ -60,20 +59,20 @@ def test_a_quarter_turn_is_that_of_the_pixels():
 def test_a_rotation_keeps_the_shape_of_things_in_an_oblong_image():
     dot = torch.zeros(1, 1, 21, 11)
     dot[0, 0, 10, 9] = 1  # four to the right of the middle
-    turned = spoil(Rotation, 90.0, dot)[0, 0]
+    turned = corrupt(Rotation, 90.0, dot)[0, 0]
     row, column = divmod(int(turned.argmax()), 11)
     assert (abs(row - 10), column) == (4, 5)
 
 
 def test_contrast_is_lost_towards_the_mean_of_the_image():
-    made = spoil(Contrast, 0.75)
+    made = corrupt(Contrast, 0.75)
     torch.testing.assert_close(made.mean(dim=(1, 2, 3)), IMAGES.mean(dim=(1, 2, 3)))
     torch.testing.assert_close(made.std(dim=(1, 2, 3)), 0.25 * IMAGES.std(dim=(1, 2, 3)))
 
 
 def test_missing_pixels_are_black_in_all_channels_and_stay_missing():
     large = IMAGES.repeat(1, 1, 5, 5) + 0.01
-    fewer, more = (spoil(Missing, strength, large) == 0 for strength in (0.2, 0.5))
+    fewer, more = (corrupt(Missing, strength, large) == 0 for strength in (0.2, 0.5))
     assert fewer.float().mean().item() == pytest.approx(0.2, abs=0.03)
     assert more.float().mean().item() == pytest.approx(0.5, abs=0.03)
     assert (fewer.all(dim=1) == fewer.any(dim=1)).all()
@@ -86,8 +85,8 @@ def test_strengths_that_do_not_rise_from_0_are_refused(strengths):
         Noise(strengths=strengths)
 
 
-def test_a_step_that_spoils_nothing_is_refused():
-    with pytest.raises(ValueError, match="expected fog to have a _target_ that spoils images; received None"):
+def test_a_step_that_is_no_corruption_is_refused():
+    with pytest.raises(ValueError, match="expected fog to have the _target_ of a corruption; received None"):
         Robustness(fog=None)
     with pytest.raises(ValueError, match="received examples=0"):
         Robustness(examples=0)
@@ -95,7 +94,7 @@ def test_a_step_that_spoils_nothing_is_refused():
 
 def test_accuracy_falls_with_the_strength_from_that_of_the_images_as_they_are(trained):
     experiment, result = trained
-    found = experiment.analyses["robustness"].analyse(result, experiment)
+    found = experiment.analyses["robustness"].analyse(experiment, result)
     (table,) = found.tables.values()
     assert list(table.columns) == ["corruption", "strength", "value", "low", "high"]
     assert set(table["corruption"]) == set(KINDS)
@@ -109,7 +108,7 @@ def test_accuracy_falls_with_the_strength_from_that_of_the_images_as_they_are(tr
         assert last["value"] < clean - 0.1, name
         assert found.metrics[f"accuracy_under_{name}"] == pytest.approx(points["value"][1:].mean())
     assert found.metrics["accuracy_corrupted"] == pytest.approx(table[table["strength"] > 0]["value"].mean())
-    again = experiment.analyses["robustness"].analyse(result, experiment)
+    again = experiment.analyses["robustness"].analyse(experiment, result)
     assert again.metrics == found.metrics
     curves = found.figures["robustness"]
     assert [ax.get_title() for ax in curves.axes if ax.get_visible()] == list(KINDS)
@@ -118,30 +117,30 @@ def test_accuracy_falls_with_the_strength_from_that_of_the_images_as_they_are(tr
 def test_a_strength_that_is_next_to_nothing_gives_exactly_the_numbers_of_the_images_as_they_are(trained):
     experiment, result = trained
     kinds = {name: kind(strengths=[1e-9]) for name, kind in KINDS.items()}
-    found = Robustness(**kinds).analyse(result, experiment)
+    found = Robustness(**kinds).analyse(experiment, result)
     assert set(found.tables["robustness"]["value"]) == {result.metrics["test/accuracy"]}
 
 
-def test_only_so_many_examples_are_spoilt(trained):
+def test_at_most_so_many_examples_are_corrupted(trained):
     experiment, result = trained
-    found = Robustness(examples=50, noise=Noise(strengths=[0.1])).analyse(result, experiment)
+    found = Robustness(examples=50, noise=Noise(strengths=[0.1])).analyse(experiment, result)
     right = (result.table["target"] == result.table["prediction"])[:50].mean()
     assert found.tables["robustness"]["value"][0] == pytest.approx(right, abs=1e-12)
 
 
 def test_a_classical_estimator_is_tried_alike(build, tmp_path):
     experiment = build("+experiment=k_nearest_neighbours", "robustness=default")
-    result = analyse(experiment, core.evaluate(experiment, "test"), tmp_path)
+    result = scoring.analyse(experiment, scoring.evaluate(experiment, "test"), tmp_path)
     assert 0.1 < result.metrics["test/accuracy_corrupted"] < result.metrics["test/accuracy"]
     lines = (tmp_path / "tables/robustness.csv").read_text().splitlines()
     assert len(lines) == 1 + 5 * 6
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {"robustness.png", "corruptions.png"}
 
 
-def test_what_is_judged_by_itself_is_left_out(build, capfd):
+def test_an_image_that_is_its_own_target_is_skipped(build, capfd):
     experiment = build("+experiment=autoencoder", "robustness=default", fit=False)
-    result = core.evaluate(experiment, "test")
+    result = scoring.evaluate(experiment, "test")
     capfd.readouterr()
-    found = experiment.analyses["robustness"].analyse(result, experiment)
+    found = experiment.analyses["robustness"].analyse(experiment, result)
     assert (found.metrics, found.figures) == ({}, {})
-    assert capfd.readouterr().err == "robustness: left out, for a spoilt image would be judged by itself.\n"
+    assert capfd.readouterr().err == "robustness: skipped, because a corrupted image would be its own target.\n"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.optim import Adam
 
-from src.evaluation import core, generation, latents
+from src.evaluation import generation, latents, scoring
 from src.evaluation.variational import Variational
 from src.layers.priors import Mixture
 from src.models.vae import VAE
@@ -30,18 +30,18 @@ def experiment(images):
 
 
 def test_the_bound_is_the_sum_of_its_terms(experiment):
-    result = core.evaluate(experiment, "test")
+    result = scoring.evaluate(experiment, "test")
     assert list(result.table.columns) == ["index", "target", "prediction", "kl", "latent_0", "latent_1", "latent_2"]
     metrics = result.metrics
     assert metrics["test/negative_elbo"] == pytest.approx(metrics["test/kl"] + metrics["test/cross_entropy"])
     low, high = result.intervals["test/negative_elbo"]
     assert low < metrics["test/negative_elbo"] < high
-    assert core.evaluate(experiment, "test").metrics == metrics
+    assert scoring.evaluate(experiment, "test").metrics == metrics
 
 
-def test_codes_that_tell_classes_are_good_features(experiment, monkeypatch):
+def test_latents_that_tell_classes_are_good_features(experiment, monkeypatch):
     rows = experiment.prepared.index("test")
-    told = pd.DataFrame({"target": experiment.data.targets(rows)})
+    table = pd.DataFrame({"target": experiment.data.targets(rows)})
     for size, expected in ((1.0, pytest.approx(1)), (0.0, pytest.approx(1 / 3, abs=0.2))):
 
         def predict(data, rows, size=size):
@@ -50,48 +50,37 @@ def test_codes_that_tell_classes_are_good_features(experiment, monkeypatch):
 
         monkeypatch.setattr(experiment.learner, "predict", predict)
         (outputs,) = predict(experiment.data, rows)
-        assert latents.probe(told.assign(**latents.columns(outputs["latent"])), experiment) == {"probe_accuracy": expected}
+        assert latents.probe(experiment, table.assign(**latents.columns(outputs["latent"]))) == {"probe_accuracy": expected}
 
 
 def test_one_class_alone_has_no_features(experiment):
-    table = core.evaluate(experiment, "test")
-    assert "test/probe_accuracy" in table.metrics
+    assert "test/probe_accuracy" in scoring.evaluate(experiment, "test").metrics
     experiment.data.keep = {"train": [1]}
-    assert "test/probe_accuracy" not in core.evaluate(experiment, "test").metrics
+    assert "test/probe_accuracy" not in scoring.evaluate(experiment, "test").metrics
 
 
 def test_its_figures_are_the_same_every_time(experiment, tmp_path):
-    result = core.evaluate(experiment, "test", tmp_path)
-    written = core.save(result, tmp_path, experiment)
+    result = scoring.evaluate(experiment, "test", tmp_path)
+    written = scoring.save(experiment, result, tmp_path)
     assert {path.stem for path in written} == {"reconstructions", "latent", "samples", "traversals", "interpolations"}
     before = [path.read_bytes() for path in written]
-    assert [path.read_bytes() for path in core.save(result, tmp_path, experiment)] == before
+    assert [path.read_bytes() for path in scoring.save(experiment, result, tmp_path)] == before
 
 
 def test_samples_are_those_of_the_prior(experiment):
-    made = generation.drawn(experiment, 5)
-    assert made.shape == (5, 1, 8, 8)
-    assert np.array_equal(made, generation.drawn(experiment, 5))
+    images = generation.sample(experiment, 5)
+    assert images.shape == (5, 1, 8, 8)
+    assert np.array_equal(images, generation.sample(experiment, 5))
     experiment.config["seed"] = 1
-    assert not np.array_equal(made, generation.drawn(experiment, 5))
+    assert not np.array_equal(images, generation.sample(experiment, 5))
 
 
-def test_samples_of_a_learned_prior_are_made_of_its_codes(images):
+def test_samples_of_a_learned_prior_are_decoded_from_its_latents(images):
     data = images()
     model = partial(VAE, input_shape=(1, 8, 8), channels=[], hidden=[], latent_size=3, prior=partial(Mixture, components=4))
     learner = network(data, model=model, task=variational.Variational, metric="val/negative_elbo")
     noise = np.random.default_rng(0).standard_normal((5, 3), dtype=np.float32)
-    made = generation.drawn(SimpleNamespace(learner=learner, config={"seed": 0, "model": {"latent_size": 3}}), 5)
-    latents = learner.task.model.prior.latents(torch.from_numpy(noise)).detach().numpy()
-    assert np.array_equal(made, learner.generate(latents))
-    assert not np.allclose(made, learner.generate(noise))
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_grid_holds_every_picture_once(channels):
-    images = np.random.default_rng(0).random((13, channels, 4, 6), dtype=np.float32)
-    (ax,) = generation.grid(images, "thirteen").axes
-    drawn = np.asarray(ax.images[0].get_array())
-    drawn = drawn.reshape(*drawn.shape[:2], channels)
-    assert drawn.shape[:2] == (2 * 5 + 1, 10 * 7 + 1)
-    assert np.array_equal(drawn[6:10, 2 * 7 + 1 : 3 * 7], images[12].transpose(1, 2, 0))
+    samples = generation.sample(SimpleNamespace(learner=learner, config={"seed": 0, "model": {"latent_size": 3}}), 5)
+    latents = learner.task.model.prior.transform_noise(torch.from_numpy(noise)).detach().numpy()
+    assert np.array_equal(samples, learner.generate(latents))
+    assert not np.allclose(samples, learner.generate(noise))

@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 
 from src.runs.folder import Run
+from tests import repository
 from tests.nets import end, points, same
-from tests.repository import ROOT, environment
+from tests.repository import ROOT
 
 VERB = ("-m", "src.train", "+experiment=cnn", "trainer=ddp", "trainer.accelerator=cpu", "model.width=4", "tracking.wait=600")
 LONG = (*VERB, "trainer.max_epochs=12", "trainer.save_every_n_minutes=0.0", "trainer.steps_per_call=4")
@@ -27,8 +28,7 @@ def runs(folder: Path) -> list[Run]:
 
 def start(folder: Path, *command: str, **extra: str) -> subprocess.Popen[str]:
     folder.mkdir(exist_ok=True)
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=folder, env=environment(**EXTRA, **extra), stdout=pipe, stderr=pipe, text=True)
+    return repository.start(folder, *command, **EXTRA, **extra)
 
 
 def process(command: subprocess.Popen[str], rank: int) -> psutil.Process:
@@ -37,10 +37,10 @@ def process(command: subprocess.Popen[str], rank: int) -> psutil.Process:
     Raises:
         LookupError: there is none.
     """
-    for found in psutil.Process(command.pid).children(recursive=True):
+    for child in psutil.Process(command.pid).children(recursive=True):
         with suppress(psutil.Error):  # it has just ended
-            if found.environ().get("RANK") == str(rank) and re.search(r"src\.(train|launch)", " ".join(found.cmdline())):
-                return found
+            if child.environ().get("RANK") == str(rank) and re.search(r"src\.(train|launch)", " ".join(child.cmdline())):
+                return child
     raise LookupError(f"no process has the rank {rank}")
 
 
@@ -67,22 +67,22 @@ def reached(folder: Path, epoch: int) -> Callable[[], bool]:
     wanted = re.compile(rf'"name": "val/loss".*"epoch": {epoch - 1},')
 
     def condition() -> bool:
-        return any(found.last.is_file() and wanted.search(found.journal.read_text()) for found in runs(folder))
+        return any(run.last.is_file() and wanted.search(run.journal.read_text()) for run in runs(folder))
 
     return condition
 
 
-def agrees(found: Run, expected: Run) -> bool:
-    assert found.folder.name == expected.folder.name
-    return ends_alike(found, expected)
+def agrees(actual: Run, expected: Run) -> bool:
+    assert actual.folder.name == expected.folder.name
+    return ends_alike(actual, expected)
 
 
-def ends_alike(found: Run, expected: Run) -> bool:
+def ends_alike(actual: Run, expected: Run) -> bool:
     """Whether runs, of other numbers of nodes and processes on each perhaps, came to the same points, metrics and weights."""
     one, other = (
         {key: point for key, point in points(run.folder).items() if not key[0].startswith("timing/")}
-        for run in (found, expected)
+        for run in (actual, expected)
     )
     assert one == other
-    assert found.metrics.read_text() == expected.metrics.read_text()
-    return all(same(end(found.folder, name), end(expected.folder, name)) for name in ("last.ckpt", "best.ckpt"))
+    assert actual.metrics.read_text() == expected.metrics.read_text()
+    return all(same(end(actual.folder, name), end(expected.folder, name)) for name in ("last.ckpt", "best.ckpt"))

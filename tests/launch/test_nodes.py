@@ -19,15 +19,15 @@ PORT = "29400"  # in a network of the test's own
 
 def start(nodes: Sequence[Node], folder: Path, *command: str) -> list[subprocess.Popen[str]]:
     """Starts a command on each node, without an agent of torchrun."""
-    place = {"WORLD_SIZE": str(len(nodes)), "MASTER_ADDR": nodes[0].address, "MASTER_PORT": PORT}
-    return [node.start(folder, sys.executable, *command, RANK=str(rank), **place) for rank, node in enumerate(nodes)]
+    variables = {"WORLD_SIZE": str(len(nodes)), "MASTER_ADDR": nodes[0].address, "MASTER_PORT": PORT}
+    return [node.start(folder, sys.executable, *command, RANK=str(rank), **variables) for rank, node in enumerate(nodes)]
 
 
 def finish(commands: Sequence[subprocess.Popen[str]], *, code: int = 0) -> list[tuple[str, str]]:
     """What each command has printed, which must end with this code."""
-    said = [command.communicate() for command in commands]
-    assert [command.returncode for command in commands] == [code] * len(commands), said
-    return said
+    outputs = [command.communicate() for command in commands]
+    assert [command.returncode for command in commands] == [code] * len(commands), outputs
+    return outputs
 
 
 def gone(nodes: Sequence[Node]) -> None:
@@ -38,8 +38,8 @@ def gone(nodes: Sequence[Node]) -> None:
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Sequence[Node]]:
-    with two_nodes() as made:
-        yield made
+    with two_nodes() as pair:
+        yield pair
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +47,10 @@ def undisturbed(nodes, tmp_path_factory) -> Run:
     """The run of two nodes that nothing happened to."""
     folder = tmp_path_factory.mktemp("undisturbed")
     (printed, _), (nothing, _) = finish(start(nodes, folder, *BOTH))
-    (found,) = runs(folder)
+    (only,) = runs(folder)
     assert printed.count("run: ") == 1
     assert nothing == ""
-    return found
+    return only
 
 
 def test_the_nodes_can_compute_together(nodes, tmp_path):
@@ -73,8 +73,8 @@ def test_a_link_that_is_cut_ends_both_sides_and_the_same_commands_go_on(nodes, t
     finally:
         nodes[cut].link("up")
     finish(start(nodes, tmp_path, *BOTH))
-    (found,) = runs(tmp_path)
-    assert agrees(found, undisturbed)
+    (only,) = runs(tmp_path)
+    assert agrees(only, undisturbed)
     gone(nodes)
 
 

@@ -38,8 +38,8 @@ def train(folder: Path, slurm: dict[str, str], *arguments: str, code: int = 0) -
 
 
 def the_run(folder: Path) -> Run:
-    (found,) = (folder / "runs").iterdir()
-    return Run(found)
+    (recorded,) = (folder / "runs").iterdir()
+    return Run(recorded)
 
 
 def job(folder: Path) -> str:
@@ -90,9 +90,9 @@ def undisturbed(tmp_path_factory) -> Run:
 
 def test_whoever_requeues_a_job_it_ends_as_if_undisturbed(slurm, undisturbed, tmp_path):
     """SLURM does at `scontrol requeue`, the job's script after a warning, and neither does what the other has done."""
-    said = train(tmp_path, slurm, *LONG, SLOW, *NODES)
+    printed = train(tmp_path, slurm, *LONG, SLOW, *NODES)
     number = job(tmp_path)
-    assert f"job {number}: runs/{the_run(tmp_path).folder.name}, 2 nodes, 2 processes." in said
+    assert f"job {number}: runs/{the_run(tmp_path).folder.name}, 2 nodes, 2 processes." in printed
     until(reached(tmp_path, 1), tmp_path)
     ask(slurm, "scontrol", "requeue", number)
     until(reached(tmp_path, 2), tmp_path)
@@ -104,10 +104,10 @@ def test_whoever_requeues_a_job_it_ends_as_if_undisturbed(slurm, undisturbed, tm
     assert log(tmp_path).count(f"job {number} is queued again") == 1
     assert ends_alike(the_run(tmp_path), undisturbed)
     client = whole_store(tmp_path)
-    (found,) = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
-    assert found.info.status == "FINISHED"
-    assert {f"system/node{number}/cpu_utilization_percentage" for number in (1, 2)} <= {*found.data.metrics}
-    assert "job.log" in {file.path for file in client.list_artifacts(found.info.run_id)}
+    (recorded,) = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
+    assert recorded.info.status == "FINISHED"
+    assert {f"system/node{number}/cpu_utilization_percentage" for number in (1, 2)} <= {*recorded.data.metrics}
+    assert "job.log" in {file.path for file in client.list_artifacts(recorded.info.run_id)}
     assert "This run exists" in train(tmp_path, slurm, *LONG, SLOW, *NODES)
     assert not (the_run(tmp_path).folder / "submission/code").exists()
 
@@ -115,8 +115,8 @@ def test_whoever_requeues_a_job_it_ends_as_if_undisturbed(slurm, undisturbed, tm
 def test_a_job_that_is_cancelled_stays_so_until_the_same_command(slurm, undisturbed, tmp_path):
     train(tmp_path, slurm, *LONG, SLOW, *NODES)
     number = job(tmp_path)
-    said = train(tmp_path, slurm, *LONG, SLOW, *NODES, code=3)
-    assert f"is the run of job {number}, which is " in said
+    printed = train(tmp_path, slurm, *LONG, SLOW, *NODES, code=3)
+    assert f"is the run of job {number}, which is " in printed
     until(reached(tmp_path, 1), tmp_path)
     ask(slurm, "scancel", number)
     until(over(slurm, number), tmp_path)
@@ -126,19 +126,19 @@ def test_a_job_that_is_cancelled_stays_so_until_the_same_command(slurm, undistur
     assert (record["status"], record["tags"]["end"], record["tags"]["end.reason"]) == ("KILLED", "PREEMPTED", "SIGTERM")
 
     command = (sys.executable, "-m", "src.train", *LONG, SLOW, *NODES, "cluster.max_requeues=0", "cluster.wait=true")
-    place, pipe = environment(PYTHONPATH=str(ROOT), **slurm), subprocess.PIPE
-    waiting = subprocess.Popen(command, cwd=tmp_path, env=place, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+    variables, pipe = environment(PYTHONPATH=str(ROOT), **slurm), subprocess.PIPE
+    waiting = subprocess.Popen(command, cwd=tmp_path, env=variables, stdout=pipe, stderr=subprocess.STDOUT, text=True)
     until(reached(tmp_path, 2), tmp_path)
     number = job(tmp_path)
     ask(slurm, "scancel", "--signal=USR1", number)
-    said, _ = waiting.communicate()
-    assert waiting.returncode == 75, said
-    assert f"job {number} is not queued again: cluster.max_requeues=0" in said
-    assert f"job {number} ended with code 75" in said
+    printed, _ = waiting.communicate()
+    assert waiting.returncode == 75, printed
+    assert f"job {number} is not queued again: cluster.max_requeues=0" in printed
+    assert f"job {number} ended with code 75" in printed
 
-    said = train(tmp_path, slurm, *LONG, SLOW, *NODES, "cluster.wait=true")
+    printed = train(tmp_path, slurm, *LONG, SLOW, *NODES, "cluster.wait=true")
     assert job(tmp_path) != number
-    assert f"run: runs/{the_run(tmp_path).folder.name}" in said
+    assert f"run: runs/{the_run(tmp_path).folder.name}" in printed
     assert ends_alike(the_run(tmp_path), undisturbed)
 
 
@@ -190,16 +190,16 @@ def test_what_is_edited_after_the_submission_changes_nothing(slurm, tmp_path):
     run(folder, "git", "commit", "-qam", "later", GIT_AUTHOR_NAME="t", GIT_COMMITTER_NAME="t", EMAIL="t@t.invalid")
     ask(slurm, "scontrol", "release", number)
     until(over(slurm, number), folder)
-    found = the_run(folder)
-    assert found.evaluated, log(folder)
-    tags = json.loads(found.record.read_text())["tags"]
+    recorded = the_run(folder)
+    assert recorded.evaluated, log(folder)
+    tags = json.loads(recorded.record.read_text())["tags"]
     assert (tags["mlflow.source.git.commit"], tags["git.dirty"]) == (commit, "true")
-    assert "+NOT_COMMITTED = True" in (found.folder / "uncommitted.diff").read_text()
+    assert "+NOT_COMMITTED = True" in (recorded.folder / "uncommitted.diff").read_text()
 
 
 def test_what_sbatch_refuses_leaves_nothing_behind(slurm, tmp_path):
-    said = train(tmp_path, slurm, *ONE, "cluster.partition=nowhere", code=2)
-    assert "error: cluster=slurm: sbatch refuses the job: invalid partition specified: nowhere" in said
+    printed = train(tmp_path, slurm, *ONE, "cluster.partition=nowhere", code=2)
+    assert "error: cluster=slurm: sbatch refuses the job: invalid partition specified: nowhere" in printed
     assert list((tmp_path / "runs").glob("*")) == []
 
 

@@ -7,11 +7,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from pipelines.sweep.setup import Setup
-from src.config import assembly, command_line
+from src.config import command_line
 from src.errors import InputError
-from src.launch import slurm, submission
+from src.launch import cluster, slurm, submission
+from src.launch.cluster import agreed
 from src.launch.slurm import Slurm
-from src.launch.submission import Submission, settle
+from src.launch.submission import Submission
 from src.runs import identity
 from src.runs.folder import Run
 from src.train import launch
@@ -32,9 +33,9 @@ DDP = (*SUBMITTED, "trainer=ddp")
     ],
 )
 def test_the_cluster_and_the_trainer_agree(overrides, nodes, processes):
-    config = settle(command_line.configure(overrides))
-    made = assembly.cluster(config)
-    assert (made.nodes, made.processes_per_node) == (nodes, processes)
+    config = agreed(command_line.configure(overrides))
+    slurm_ = cluster.of(config)
+    assert (slurm_.nodes, slurm_.processes_per_node) == (nodes, processes)
     if "trainer=ddp" in overrides:
         assert (config.trainer.num_nodes, config.trainer.devices) == (nodes, processes)
 
@@ -47,11 +48,11 @@ def test_one_process_here_is_what_ddp_without_a_cluster_says():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ((*SUBMITTED, "cluster.nodes=2"), r"cluster\.nodes=2: expected 1, as trainer\.num_nodes is 1.*need trainer=ddp"),
+        ((*SUBMITTED, "cluster.nodes=2"), r"cluster\.nodes=2: expected 1, because trainer\.num_nodes is 1.*need trainer=ddp"),
         ((*DDP, "cluster.nodes=2", "trainer.num_nodes=1"), r"cluster\.nodes=2: expected 1"),
         ((*DDP, "cluster.nodes=2", "trainer.num_nodes=3"), r"cluster\.nodes=2: expected 3"),
         ((*DDP, "trainer.devices=2", "cluster.processes_per_node=4"), r"cluster\.processes_per_node=4: expected 2"),
-        ((*SUBMITTED, "trainer.precision=auto"), r"expected a stated precision.*the machine that trains is another one"),
+        ((*SUBMITTED, "trainer.precision=auto"), r"trainer\.precision=auto: expected a stated precision"),
         ((*SUBMITTED, "cluster.warning=0"), r"warning: expected a number from 1; received 0"),
         ((*SUBMITTED, "cluster.gpus_per_node=two"), r"gpus_per_node: expected a number from 0; received two"),
         (
@@ -88,12 +89,12 @@ def test_a_run_to_be_trained_further_can_go_to_a_cluster(tmp_path):
 
 def test_where_a_run_is_trained_is_not_part_of_it():
     here = OmegaConf.to_container(command_line.configure(["+experiment=cnn", "trainer=ddp"]), resolve=True)
-    there = OmegaConf.to_container(settle(command_line.configure([*DDP, "cluster.time=60"])), resolve=True)
+    there = OmegaConf.to_container(agreed(command_line.configure([*DDP, "cluster.time=60"])), resolve=True)
     assert identity.training_part(here) == identity.training_part(there)
 
 
 def test_the_script_states_what_the_configuration_asks_for(project):
-    made = Slurm(
+    submitter = Slurm(
         nodes=2,
         processes_per_node=4,
         cpus_per_process=6,
@@ -103,7 +104,7 @@ def test_the_script_states_what_the_configuration_asks_for(project):
         options={"account": "a b", "exclusive": True, "qos": None},
     )
     folder = project / "it's 50%" / "cnn-1a2b3c4d"
-    text = made.script(folder, name="cnn-1a2b3c4d")
+    text = submitter.script(folder, name="cnn-1a2b3c4d")
     head = [line.removeprefix("#SBATCH --") for line in text.splitlines() if line.startswith("#SBATCH")]
     assert {"nodes=2", "ntasks-per-node=4", "cpus-per-task=6", "gpus-per-node=4", "mem=64G", "exclusive"} <= {*head}
     assert {"time=1-12:00:00", "account='a b'", "signal=USR1@120", "requeue", "open-mode=append"} <= {*head}
@@ -116,9 +117,9 @@ def test_the_script_states_what_the_configuration_asks_for(project):
     assert subprocess.run(["bash", "-c", asked], text=True, capture_output=True, check=True).stdout == str(folder)
 
 
-def test_a_process_of_a_job_knows_its_place():
-    place = slurm.place({"SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_NODEID": "1", "SLURM_NTASKS": "4"})
-    assert {"RANK": "3", "LOCAL_RANK": "1", "NODE_RANK": "1", "WORLD_SIZE": "4"}.items() <= place.items()
+def test_a_process_of_a_job_knows_which_one_it_is():
+    variables = slurm.torch_environment({"SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_NODEID": "1", "SLURM_NTASKS": "4"})
+    assert {"RANK": "3", "LOCAL_RANK": "1", "NODE_RANK": "1", "WORLD_SIZE": "4"}.items() <= variables.items()
 
 
 def test_code_that_is_more_than_code_is_not_frozen(project, monkeypatch):
@@ -134,9 +135,9 @@ def test_code_without_a_repository_is_frozen_too(project, monkeypatch):
         (project / "code" / name).parent.mkdir(parents=True, exist_ok=True)
         (project / "code" / name).write_text(name)
     monkeypatch.setattr(submission, "ROOT", project / "code")
-    made = Submission(Run(project / "runs/cnn-1a2b3c4d"))
-    made.freeze(command_line.configure(SUBMITTED), test=False)
-    frozen = {str(path.relative_to(made.code)) for path in made.code.rglob("*") if path.is_file()}
+    frozen_run = Submission(Run(project / "runs/cnn-1a2b3c4d"))
+    frozen_run.freeze(command_line.configure(SUBMITTED), test=False)
+    frozen = {str(path.relative_to(frozen_run.code)) for path in frozen_run.code.rglob("*") if path.is_file()}
     assert frozen == {"src/a.py", "conf/train.yaml"}
-    config, test, _ = made.order()
+    config, test, _ = frozen_run.load()
     assert (config.name, test) == ("cnn", False)

@@ -23,18 +23,18 @@ def undisturbed(tmp_path_factory) -> Run:
     """The run of a command that nothing happened to."""
     folder = tmp_path_factory.mktemp("undisturbed")
     done = run(folder, sys.executable, *LONG, **EXTRA)
-    (found,) = runs(folder)
-    assert done.stdout.splitlines()[-1] == f"run: runs/{found.folder.name}"
+    (only,) = runs(folder)
+    assert done.stdout.splitlines()[-1] == f"run: runs/{only.folder.name}"
     assert done.stdout.count("run: ") == 1
     assert done.stderr == ""
-    return found
+    return only
 
 
 def test_one_run_and_one_record_for_all_processes(undisturbed):
     client = whole_store(undisturbed.folder.parents[1])
-    (found,) = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
-    assert found.info.status == "FINISHED"
-    assert len(client.get_metric_history(found.info.run_id, "val/loss")) == 12
+    (recorded,) = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
+    assert recorded.info.status == "FINISHED"
+    assert len(client.get_metric_history(recorded.info.run_id, "val/loss")) == 12
     rows = pd.read_parquet(undisturbed.predictions)["index"]
     assert rows.is_unique
     assert len(rows) == 359
@@ -45,11 +45,11 @@ def test_one_run_and_one_record_for_all_processes(undisturbed):
 def test_torchrun_trains_the_same_and_finds_it_again(undisturbed, tmp_path):
     done = run(tmp_path, *ALONE, *LONG, **EXTRA)
     assert done.stdout.count("run: ") == 1
-    (found,) = runs(tmp_path)
-    assert agrees(found, undisturbed)
+    (only,) = runs(tmp_path)
+    assert agrees(only, undisturbed)
     again = run(tmp_path, *ALONE, *LONG, **EXTRA)
     assert again.stdout.count("This run exists") == 1
-    assert runs(tmp_path) == [found]
+    assert runs(tmp_path) == [only]
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -61,8 +61,8 @@ def test_torchrun_starts_again_where_a_process_was_killed(undisturbed, tmp_path,
     printed, error = command.communicate()
     assert command.returncode == 0, error
     assert printed.count("run: ") == 1
-    (found,) = runs(tmp_path)
-    assert agrees(found, undisturbed)
+    (only,) = runs(tmp_path)
+    assert agrees(only, undisturbed)
 
 
 def test_a_command_ends_where_a_further_process_was_killed_and_continues(undisturbed, tmp_path):
@@ -74,8 +74,8 @@ def test_a_command_ends_where_a_further_process_was_killed_and_continues(undistu
     assert "error: Process 1 of 2 ended with code -9; the training cannot go on without it. The same command" in error
     assert "Traceback" not in error
     run(tmp_path, sys.executable, *LONG, **EXTRA)
-    (found,) = runs(tmp_path)
-    assert agrees(found, undisturbed)
+    (only,) = runs(tmp_path)
+    assert agrees(only, undisturbed)
 
 
 def test_the_further_processes_die_with_the_first(tmp_path):
@@ -90,20 +90,20 @@ def test_the_further_processes_die_with_the_first(tmp_path):
 
 def test_two_nodes(tmp_path):
     """Two agents on one machine, which share a folder as nodes do."""
-    place = ("--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{free_port()}", "--rdzv-id=two")
-    agent = (sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", *place)
+    rendezvous = ("--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{free_port()}", "--rdzv-id=two")
+    agent = (sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", *rendezvous)
     settings = (*VERB, "trainer.max_epochs=2", "trainer.devices=1", "trainer.num_nodes=2")
     nodes = [start(tmp_path, *agent, *settings) for _ in range(2)]
     printed = [node.communicate() for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], printed
     assert sum(out.count("run: ") for out, _ in printed) == 1
-    (found,) = runs(tmp_path)
-    assert max(step for _, step in points(found.folder)) == 74
+    (only,) = runs(tmp_path)
+    assert max(step for _, step in points(only.folder)) == 74
 
 
 def test_what_is_refused_is_refused_once_and_nothing_is_written(tmp_path):
     three = run(tmp_path, *ALONE, *VERB, "trainer.devices=3", code=1, **EXTRA)  # torchrun's own code
-    assert three.stderr.count("error: expected 3 processes, as trainer.devices=3 and trainer.num_nodes=1 state") == 4
+    assert three.stderr.count("error: expected 3 processes, because trainer.devices=3 and trainer.num_nodes=1") == 4
     assert runs(tmp_path) == []
     nodes = run(tmp_path, sys.executable, *VERB, "trainer.num_nodes=2", code=2, **EXTRA)
     assert "expected a start by torchrun on each node" in nodes.stderr

@@ -1,4 +1,4 @@
-"""Divergences from priors, and latents that are drawn from them."""
+"""Divergences from priors, and samples of priors."""
 
 import pytest
 import torch
@@ -13,16 +13,16 @@ from src.layers.priors import Mixture, Normal
 @pytest.fixture
 def mixture() -> Mixture:
     torch.manual_seed(0)
-    made = Mixture(latent_size=2, components=3)
+    prior = Mixture(latent_size=2, components=3)
     with torch.no_grad():
-        made.means.copy_(torch.tensor([[-4.0, 0.0], [0.0, 3.0], [5.0, 5.0]]))
-        made.log_variances.copy_(torch.tensor([[0.0, 0.0], [-2.0, 0.0], [0.5, -1.0]]))
-    return made
+        prior.means.copy_(torch.tensor([[-4.0, 0.0], [0.0, 3.0], [5.0, 5.0]]))
+        prior.log_variances.copy_(torch.tensor([[0.0, 0.0], [-2.0, 0.0], [0.5, -1.0]]))
+    return prior
 
 
 def distribution(prior: Mixture) -> MixtureSameFamily:
-    parts = Independent(Distribution(prior.means, (prior.log_variances / 2).exp()), 1)
-    return MixtureSameFamily(Categorical(torch.ones(len(prior.means))), parts)
+    components = Independent(Distribution(prior.means, (prior.log_variances / 2).exp()), 1)
+    return MixtureSameFamily(Categorical(torch.ones(len(prior.means))), components)
 
 
 @torch.no_grad()
@@ -34,7 +34,7 @@ def test_the_divergence_from_the_standard_normal_is_the_exact_one():
 
 
 @torch.no_grad()
-def test_the_divergence_from_a_mixture_is_that_of_the_code_that_was_drawn(mixture):
+def test_the_divergence_from_a_mixture_is_estimated_from_the_sampled_latent(mixture):
     mean, log_variance = torch.randn(7, 2), torch.randn(7, 2)
     posterior = Independent(Distribution(mean, (log_variance / 2).exp()), 1)
     latent = posterior.sample()
@@ -54,26 +54,26 @@ def test_one_component_at_the_origin_is_the_standard_normal_on_average():
 
 
 @torch.no_grad()
-def test_codes_are_those_of_the_distribution(mixture):
+def test_samples_have_the_distribution_of_the_prior(mixture):
     noise = torch.randn(30_000, 2, generator=torch.Generator().manual_seed(1))
-    latents = mixture.latents(noise)
-    assert torch.equal(latents, mixture.latents(noise))
+    latents = mixture.transform_noise(noise)
+    assert torch.equal(latents, mixture.transform_noise(noise))
     assert latents.dtype == torch.float32
-    place = torch.cdist(latents, mixture.means).argmin(dim=1)
-    assert torch.allclose(place.bincount() / len(latents), torch.full((3,), 1 / 3), atol=0.02)
+    nearest = torch.cdist(latents, mixture.means).argmin(dim=1)
+    assert torch.allclose(nearest.bincount() / len(latents), torch.full((3,), 1 / 3), atol=0.02)
     for axis in (0, 1):
-        parts = Distribution(mixture.means[:, axis], (mixture.log_variances[:, axis] / 2).exp())
-        marginal = MixtureSameFamily(Categorical(torch.ones(3)), parts)
+        components = Distribution(mixture.means[:, axis], (mixture.log_variances[:, axis] / 2).exp())
+        marginal = MixtureSameFamily(Categorical(torch.ones(3)), components)
         assert kstest(latents[:, axis].numpy(), lambda x, of=marginal: of.cdf(torch.from_numpy(x)).numpy()).pvalue > 0.01
-    assert torch.equal(Normal(latent_size=2).latents(noise), noise)
+    assert torch.equal(Normal(latent_size=2).transform_noise(noise), noise)
 
 
 @torch.no_grad()
-def test_numbers_far_out_give_codes_all_the_same(mixture):
+def test_extreme_noise_gives_finite_samples(mixture):
     noise = torch.tensor([[-40.0, 0.0], [40.0, 0.0], [0.0, 40.0]])
-    assert mixture.latents(noise).isfinite().all()
+    assert mixture.transform_noise(noise).isfinite().all()
 
 
-def test_a_mixture_of_nothing_is_refused():
+def test_a_mixture_without_components_is_refused():
     with pytest.raises(ValueError, match=r"model\.prior\.components: expected 1 or more; received 0"):
         Mixture(latent_size=2, components=0)

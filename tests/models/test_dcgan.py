@@ -1,4 +1,4 @@
-"""A generator and a discriminator, which are called one by one."""
+"""A generator and a discriminator."""
 
 import pytest
 import torch
@@ -13,33 +13,33 @@ def pair(shape=(1, 8, 8), **settings) -> DCGAN:
 
 @pytest.mark.parametrize("shape", [(1, 4, 4), (1, 28, 28), (3, 9, 14), (2, 7, 5)])
 @pytest.mark.parametrize("spectral_norm", [True, False])
-def test_one_makes_what_the_other_takes(shape, spectral_norm):
-    made = pair(shape, spectral_norm=spectral_norm).eval()
-    images = made.generator(torch.randn(3, 5))
+def test_the_discriminator_accepts_what_the_generator_makes(shape, spectral_norm):
+    networks = pair(shape, spectral_norm=spectral_norm).eval()
+    images = networks.generator(torch.randn(3, 5))
     assert images.shape == (3, *shape)
-    assert made.discriminator(images).shape == (3, 1)
+    assert networks.discriminator(images).shape == (3, 1)
 
 
 @pytest.mark.parametrize("spectral_norm", [True, False])
 def test_every_parameter_gets_a_finite_gradient(spectral_norm):
-    made = pair(spectral_norm=spectral_norm)
-    made.discriminator(made.generator(torch.randn(6, 5))).square().sum().backward()
-    for name, parameter in made.named_parameters():
+    networks = pair(spectral_norm=spectral_norm)
+    networks.discriminator(networks.generator(torch.randn(6, 5))).square().sum().backward()
+    for name, parameter in networks.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.abs().sum() > 0, name
 
 
 def test_the_spectral_norm_bounds_the_discriminator():
-    made = pair(spectral_norm=True).train()
+    networks = pair(spectral_norm=True).train()
     for _ in range(30):
-        made.discriminator(torch.randn(4, 1, 8, 8))
-    for layer in made.discriminator:
+        networks.discriminator(torch.randn(4, 1, 8, 8))
+    for layer in networks.discriminator:
         if hasattr(layer, "weight"):
             assert float(torch.linalg.matrix_norm(layer.weight.detach().flatten(1), ord=2)) == pytest.approx(1, abs=0.05)
 
 
-def test_its_state_goes_there_and_back():
+def test_its_state_can_be_loaded():
     one, other = pair(), DCGAN(input_shape=(1, 8, 8), latent_size=5, width=3)
     one.discriminator(one.generator(torch.randn(6, 5)))
     other.load_state_dict(one.state_dict())

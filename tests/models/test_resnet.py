@@ -14,15 +14,15 @@ def test_it_has_as_many_weights_as_in_the_paper(blocks, millions):
 
 
 @pytest.mark.parametrize("size", [(6, 6), (7, 5)])
-def test_a_shortcut_keeps_every_other_pixel_and_adds_channels_of_zeros(size):
+def test_a_shortcut_subsamples_and_adds_zero_channels(size):
     block = Block(2, 5, stride=2).eval()
     for parameter in block.convolutions.parameters():
         torch.nn.init.zeros_(parameter)
     x = torch.rand(3, 2, *size)
-    made = block(x)
-    assert torch.equal(made[:, :2], x[:, :, ::2, ::2])
-    assert (made[:, 2:] == 0).all()
-    assert made.shape[1] == 5
+    output = block(x)
+    assert torch.equal(output[:, :2], x[:, :, ::2, ::2])
+    assert (output[:, 2:] == 0).all()
+    assert output.shape[1] == 5
 
 
 def test_each_later_stage_halves_the_image():
@@ -30,7 +30,7 @@ def test_each_later_stage_halves_the_image():
     assert network.features(torch.zeros(2, 1, 28, 28)).shape == (2, 4, 7, 7)
 
 
-@pytest.mark.parametrize(("widths", "blocks", "message"), [([], 1, "at least one width"), ([4, 2], 1, "do not fall")])
-def test_sizes_that_make_no_network_are_refused(widths, blocks, message):
+@pytest.mark.parametrize(("widths", "blocks", "message"), [([], 1, "at least one width"), ([4, 2], 1, "do not decrease")])
+def test_impossible_sizes_are_refused(widths, blocks, message):
     with pytest.raises(ValueError, match=message):
         ResNet(input_shape=[1, 8, 8], widths=widths, blocks=blocks, num_outputs=3)

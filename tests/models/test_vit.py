@@ -1,4 +1,4 @@
-"""The Vision Transformer at sizes of any kind."""
+"""The Vision Transformer at several sizes."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def test_an_image_has_a_token_for_each_patch_and_one_for_its_class(shape, patch,
     assert network(torch.randn(2, *shape)).shape == (2, 3)
 
 
-def test_an_image_is_filled_up_by_zeros():
+def test_an_image_is_padded_with_zeros():
     x = torch.randn(2, 1, 8, 6, generator=torch.Generator().manual_seed(0))
     filled = torch.cat([x, torch.zeros(2, 1, 8, 2)], dim=3)
     narrow, square = small(input_shape=[1, 8, 6]).eval(), small().eval()
@@ -30,6 +30,6 @@ def test_an_image_is_filled_up_by_zeros():
 
 
 @pytest.mark.parametrize("settings", [{"heads": 3}, {"patch": 0}, {"depth": 0}])
-def test_sizes_that_make_no_network_are_refused(settings):
-    with pytest.raises(ValueError, match="heads that divide the width"):
+def test_impossible_sizes_are_refused(settings):
+    with pytest.raises(ValueError, match="multiple of heads"):
         small(**settings)

@@ -1,4 +1,4 @@
-"""Made-up results of experiments, of tasks and metrics that exist nowhere else."""
+"""Fictitious results of experiments, whose tasks and metrics exist nowhere else."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def results(
     mode: str = "max",
     modes: dict[str, str | None] | None = None,
     evaluation: str = "made.up.Handling",
-    judged: dict[str, Any] | None = None,
+    settings: dict[str, Any] | None = None,
     keep: dict[str, list[int]] | None = None,
     card: dict[str, Any] | None = None,
     timings: dict[str, float] | None = None,
@@ -45,14 +45,14 @@ def results(
     """The results of one experiment in the working folder, and its run folder.
 
     Args:
-        values: metrics of the test part.
-        modes: of those of which more is not the better.
-        judged: further settings of the evaluation.
-        keep: of the data, the classes that a part has alone.
+        values: metrics of the test split.
+        modes: of the metrics that are not better if larger.
+        settings: of the evaluation.
+        keep: of the data, the only classes of a split.
         half: half the width of each interval.
     """
     folder = Path("results") / name
-    write(folder / "card.json", {**CARD, **(card or {})})
+    write(folder / "inputs" / "card.json", {**CARD, **(card or {})})
     config = {
         "name": name,
         "data": {"_target_": "made.up.Pebbles", "keep": keep or {}, "batch_size": 32},
@@ -61,15 +61,12 @@ def results(
         "evaluation": {
             "_target_": evaluation,
             "headline": {**dict.fromkeys(values, "max"), **(modes or {})},
-            **(judged or {}),
+            **(settings or {}),
         },
     }
-    trained = {
-        **config,
-        "evaluation": {"_target_": evaluation, "headline": {}},
-    }  # what the training was told, and judged by later
-    write(folder / "model" / "config.yaml", trained)
-    scores = {f"{part}/{key}": value for part in ("val", "test") for key, value in values.items()}
+    # The training knew other settings of the evaluation.
+    write(folder / "model" / "config.yaml", {**config, "evaluation": {"_target_": evaluation, "headline": {}}})
+    scores = {f"{split}/{key}": value for split in ("val", "test") for key, value in values.items()}
     write(folder / "metrics.json", {"epochs": 3, "best_epoch": 2, "parameters": parameters, **scores, "test/grip/round": 0.25})
     write(folder / "evaluation" / "intervals.json", {key: [value - half, value + half] for key, value in scores.items()})
     write(folder / "evaluation" / "timings.json", {"fit_seconds": 2.5} if timings is None else timings)

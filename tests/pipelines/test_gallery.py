@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import marked
+from pipelines import generated_text
 from pipelines.gallery import rows, table
 from pipelines.gallery.__main__ import PAGE
 from pipelines.gallery.rows import Row
@@ -22,7 +22,7 @@ def row(tmp_path: Path, monkeypatch) -> Row:
 
 
 def test_the_page_shows_what_the_committed_rows_say():
-    assert marked.read(ROOT / PAGE, "gallery") == table.markdown(rows.read())
+    assert generated_text.read(ROOT / PAGE, "gallery") == table.markdown(rows.read())
 
 
 def test_a_committed_row_is_what_params_asks_for():
@@ -119,9 +119,9 @@ def test_a_name_that_is_no_row_is_refused():
 def test_marks_hold_a_text_that_can_be_replaced(tmp_path: Path):
     path = tmp_path / "page.md"
     path.write_text("before\n<!-- a -->\nold\n<!-- end of a -->\nafter\n")
-    marked.replace(path, "a", "new")
-    assert marked.read(path, "a") == "new"
+    generated_text.replace(path, "a", "new")
+    assert generated_text.read(path, "a") == "new"
     assert path.read_text() == "before\n<!-- a -->\n\nnew\n\n<!-- end of a -->\nafter\n"
     with pytest.raises(InputError, match="expected the marks <!-- b -->"):
-        marked.replace(path, "b", "lost")
-    assert marked.read(path, "a") == "new"
+        generated_text.replace(path, "b", "lost")
+    assert generated_text.read(path, "a") == "new"

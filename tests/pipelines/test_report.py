@@ -1,4 +1,4 @@
-"""The report of made-up results."""
+"""The report of fictitious results."""
 
 import json
 import re
@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from pipelines import report
-from pipelines.wording import number
+from pipelines.formatting import number
 from src.errors import InputError
-from src.runs.locks import alone
+from src.runs.locks import mutex
 from tests.pipelines import CARD, results, ship, write
 from tests.repository import ROOT
 
@@ -47,7 +47,7 @@ def test_an_experiment_without_the_objective_comes_last():
     assert "| – | 0.1000" in leaderboard()
 
 
-def test_an_objective_that_no_test_part_has_gives_way_to_the_first_headline_metric_with_a_better_end():
+def test_an_objective_without_a_test_value_gives_way_to_the_first_headline_metric_with_a_better_end():
     modes = {"width": None, "slips": "min"}
     for name, slips in (("a", 0.3), ("b", 0.2)):
         results(name, {"width": 0.7, "slips": slips}, modes=modes)
@@ -75,13 +75,13 @@ def test_the_best_of_each_column_is_marked():
     [
         {"card": {"name": "pebbles", "content": "beef"}},
         {"evaluation": "made.up.Throwing"},
-        {"judged": {"judge": "runs/grown-up"}},
+        {"settings": {"classifier": "runs/grown-up"}},
         {"keep": {"train": [1]}},
         {"metric": "reach"},
     ],
-    ids=["data", "evaluation", "judge", "classes", "objective"],
+    ids=["data", "evaluation", "classifier", "classes", "objective"],
 )
-def test_only_what_is_alike_is_compared(other):
+def test_experiments_are_compared_where_they_share_data_evaluation_and_objective(other):
     results("a", {"grip": 0.9, "reach": 1.0})
     results("b", {"grip": 0.8, "reach": 1.0})
     results("c", {"grip": 0.7, "reach": 1.0}, **other)
@@ -92,13 +92,12 @@ def test_only_what_is_alike_is_compared(other):
     assert text.count("\n## ") == (2 if "card" in other else 1)
 
 
-def test_what_tells_comparisons_of_one_title_apart_stands_in_it():
-    judged = {"strict": True}
-    results("a", {"grip": 0.9}, judged={"judge": "runs/child", **judged})
-    results("b", {"grip": 0.8}, judged={"judge": "runs/grown-up", **judged}, keep={"train": [1]})
+def test_comparisons_with_equal_titles_name_the_settings_that_differ():
+    results("a", {"grip": 0.9}, settings={"classifier": "runs/child", "strict": True})
+    results("b", {"grip": 0.8}, settings={"classifier": "runs/grown-up", "strict": True}, keep={"train": [1]})
     results("c", {"grip": 0.7}, evaluation="made.up.Throwing")
-    titles = ["Handling by grip (data.keep={}, evaluation.judge=runs/child)"]
-    titles += ["Handling by grip (data.keep.train=[1], evaluation.judge=runs/grown-up)", "Throwing by grip"]
+    titles = ["Handling by grip (data.keep={}, evaluation.classifier=runs/child)"]
+    titles += ["Handling by grip (data.keep.train=[1], evaluation.classifier=runs/grown-up)", "Throwing by grip"]
     assert re.findall(r"^### (.*)", leaderboard(), re.MULTILINE) == titles
     assert re.findall(r"<h3 .*>(.*)</h3>", index()) == titles
 
@@ -115,12 +114,12 @@ def test_a_class_with_a_slash_in_its_name_has_its_row():
 @pytest.mark.parametrize(
     ("second", "sentence"),
     [
-        (0.89, "a leads with grip 0.9000, 0.0100 ahead of b at 0.8900; their 95 % intervals overlap (0.8900–0.9100 and "
+        (0.89, "a is best with grip 0.9000, 0.0100 ahead of b with 0.8900. Their 95 % intervals overlap (0.8900–0.9100 and "
                "0.8800–0.9000), so the order of these two may be chance."),
-        (0.5, "a leads with grip 0.9000, 0.4000 ahead of b at 0.5000; their 95 % intervals do not overlap (0.8900–0.9100 and "
-              "0.4900–0.5100)."),
-        (0.9, "a and b share the lead with grip 0.9000; their 95 % intervals overlap"),
-        (float("nan"), "a reaches grip 0.9000 (95 % interval 0.8900–0.9100); there is nothing else to compare it with."),
+        (0.5, "a is best with grip 0.9000, 0.4000 ahead of b with 0.5000. Their 95 % intervals do not overlap "
+              "(0.8900–0.9100 and 0.4900–0.5100)."),
+        (0.9, "a and b are equally good, with grip 0.9000. Their 95 % intervals overlap"),
+        (float("nan"), "a reaches grip 0.9000 (95 % interval 0.8900–0.9100). There is no other experiment to compare it with."),
     ],
 )  # fmt: skip
 def test_a_sentence_says_how_far_the_best_is_ahead(second, sentence):
@@ -142,7 +141,7 @@ def test_the_data_are_described():
     results("a", {"grip": 0.9})
     for text in (leaderboard(), index()):
         assert "1,200 train, 100 val, 200 test" in text
-        assert "val 0.1, seed 0; test as the set comes" in text
+        assert "val 0.1, seed 0; test as in the source" in text
         assert "3 of test in train" in text
     assert CARD["content"] in index()
     assert "image 3×8×8 uint8" in index()
@@ -190,7 +189,7 @@ def test_pages_hold_all_that_they_show(monkeypatch):
     results("b", {"grip": 0.8}, figures=3)
     text = index()
     assert text.count("<img") == 6
-    assert "Further figures" not in text
+    assert "More figures" not in text
     for page in [text, *(path.read_text() for path in Path("reports/experiments").iterdir())]:
         assert set(re.findall(r'src="(.{10})', page)) == {"data:image"}
         assert not re.findall(r"https?:|url\(|@import", page)
@@ -198,10 +197,10 @@ def test_pages_hold_all_that_they_show(monkeypatch):
         assert page.count("<th ") == page.count("<th scope=") == page.count("</th>")
     assert 'aria-sort="descending"' in text
     size = len(report.picture(Path("results/a/figures/fingers_0.png"), width=480)["src"])
-    monkeypatch.setattr(report, "ROOM", int(2.5 * size))
+    monkeypatch.setattr(report, "THUMBNAILS", int(2.5 * size))
     text = index()
     assert re.findall(r'alt="(.+?)"', text) == ["Fingers 0 of a", "Fingers 1 of a"]
-    assert "Further figures stand on the pages of the experiments." in text
+    assert "More figures are on the pages of the experiments." in text
 
 
 def test_missing_results_name_the_remedy():
@@ -235,7 +234,7 @@ def test_it_waits_for_a_courier_that_is_busy():
     held = threading.Event()
 
     def courier() -> None:
-        with alone(Path("runs/a-1/.courier.lock")):
+        with mutex(Path("runs/a-1/.courier.lock")):
             held.set()
             time.sleep(0.3)
             ship("a", "sqlite:////here/mlflow.db", experiment="3")
@@ -270,11 +269,12 @@ def test_what_the_training_drew_is_shown_in_its_order():
     assert 'id="training"' not in Path("reports/experiments/b.html").read_text()
 
 
-def test_a_search_has_a_part_of_its_own_on_the_page():
+def test_the_page_shows_the_search():
     folder = results("a", {"grip": 0.9}) / "search"
     results("b", {"grip": 0.8})
-    (folder.parent.parent / "b" / "search").mkdir()  # none was asked for
-    write(folder / "best.yaml", {"study": "a", "trial": 1, "val/grip": 0.75, "overrides": {"model.fingers": 4}, "nodes": {}})
+    best = {"study": "a", "trial": 1, "val/grip": 0.75, "overrides": {"model.fingers": 4}, "nodes": {}}
+    write(folder.parent / "inputs" / "tuned.yaml", best)
+    folder.mkdir()
     (folder / "trials.csv").write_text("number,state\n0,COMPLETE\n1,COMPLETE\n2,PRUNED\n")
     write(folder / "run.json", {"folder": "runs/sweeps/a"})
     (folder / "figures").mkdir()
@@ -298,7 +298,7 @@ def test_a_run_that_was_pulled_has_no_folder_here():
 def test_it_knows_no_task_model_or_data_by_name():
     names = {path.stem for group in ("task", "model", "data", "experiment") for path in (ROOT / "conf" / group).glob("*.yaml")}
     files = [
-        *(ROOT / f"pipelines/{name}.py" for name in ("report", "results", "wording")),
+        *(ROOT / f"pipelines/{name}.py" for name in ("report", "results", "formatting")),
         *(ROOT / "pipelines/templates").iterdir(),
         *(ROOT / "pipelines/gallery").glob("*.py"),
     ]
@@ -308,7 +308,7 @@ def test_it_knows_no_task_model_or_data_by_name():
 
 
 def test_a_scale_leaves_out_what_lies_far_off():
-    points = [report.Point(value, (value - 0.01, value + 0.01)) for value in (0.98, 0.97, 0.96, 0.95, 0.94, 0.1)]
-    low, high = report.Column("grip", "max", number, points).scale
+    estimates = [report.Estimate(value, (value - 0.01, value + 0.01)) for value in (0.98, 0.97, 0.96, 0.95, 0.94, 0.1)]
+    low, high = report.Column("grip", "max", number, estimates).scale
     assert (low, high) == (pytest.approx(0.93), pytest.approx(0.99))
-    assert report.Column("grip", "max", number, points[:1]).scale is None
+    assert report.Column("grip", "max", number, estimates[:1]).scale is None

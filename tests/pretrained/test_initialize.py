@@ -1,4 +1,4 @@
-"""A training that begins with other weights than fresh ones: which it takes, what it refuses, and which run it is."""
+"""A training that starts with pretrained weights: which are loaded, what is refused, and which run it is."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from omegaconf import OmegaConf
 from safetensors.torch import save_file
 from torch import nn
 
-from src.config import assembly, composition
+from src.config import assembly, composition, resuming
 from src.errors import InputError
-from src.models.adapted import Adapted
+from src.models.adapted_classifier import AdaptedClassifier
 from src.models.autoencoder import Autoencoder
 from src.models.cnn import CNN
 from src.pretrained.initialize import initialize
@@ -41,13 +41,13 @@ def state(network: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 
-def test_everything_is_taken_where_nothing_is_new():
+def test_all_weights_are_loaded_by_default():
     network, other = cnn(seed=0), cnn(seed=1)
     initialize(network, other.state_dict(), weights="a file")
     assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in other.state_dict().items())
 
 
-def test_a_new_head_stays_fresh():
+def test_a_reinitialized_head_keeps_its_random_weights():
     network, other = cnn(seed=0, outputs=2), cnn(seed=1)
     before = state(network)
     initialize(network, other.state_dict(), weights="a file", reinitialize=["classifier.4"])
@@ -56,7 +56,7 @@ def test_a_new_head_stays_fresh():
         assert torch.equal(tensor, expected[name]), name
 
 
-def test_the_encoder_of_an_autoencoder_is_taken_alone():
+def test_only_the_encoder_of_an_autoencoder_is_loaded():
     autoencoder = Autoencoder(input_shape=(1, 8, 8), hidden=[8], latent_size=4)
     classifier = nn.ModuleDict(
         {"encoder": Autoencoder(input_shape=(1, 8, 8), hidden=[8], latent_size=4).encoder, "head": nn.Linear(4, 3)}
@@ -67,14 +67,14 @@ def test_the_encoder_of_an_autoencoder_is_taken_alone():
     assert torch.equal(classifier.state_dict()["head.weight"], before["head.weight"])
 
 
-def test_a_network_that_holds_another_one_takes_its_weights():
+def test_a_network_accepts_the_weights_of_its_only_child():
     from torchvision.models import resnet18
 
     inner = resnet18(num_classes=10)
-    found = {name: tensor for name, tensor in inner.state_dict().items() if "num_batches" not in name}  # as old files are
-    network = Adapted(resnet18(num_classes=2), input_shape=(1, 32, 32))
-    initialize(network, found, weights="a file", reinitialize=["network.fc", "network.conv1"])
-    assert torch.equal(network.state_dict()["network.layer4.1.conv2.weight"], found["layer4.1.conv2.weight"])
+    pretrained = {name: tensor for name, tensor in inner.state_dict().items() if "num_batches" not in name}
+    network = AdaptedClassifier(resnet18(num_classes=2), input_shape=(1, 32, 32))
+    initialize(network, pretrained, weights="a file", reinitialize=["network.fc", "network.conv1"])
+    assert torch.equal(network.state_dict()["network.layer4.1.conv2.weight"], pretrained["layer4.1.conv2.weight"])
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_network_that_holds_another_one_takes_its_weights():
                                      r"classifier\.1\.bias, classifier\.4\.weight, \.\.\.\) are missing"),
         (10, {"reinitialize": ["head"]}, r"pretrained\.reinitialize: expected .* parts of features, classifier; received head"),
         (10, {"include": ["encoder"]}, r"pretrained\.include: expected .* parts of features, classifier; received encoder"),
-        (10, {"reinitialize": ["features", "classifier"]}, "nothing of them is left to take"),
+        (10, {"reinitialize": ["features", "classifier"]}, r"pretrained\.include and pretrained\.reinitialize leave none"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_named(outputs, settings, expected):
@@ -99,9 +99,9 @@ def test_what_does_not_fit_is_named(outputs, settings, expected):
 
 
 def test_superfluous_weights_are_named():
-    found = {**cnn(seed=1).state_dict(), "decoder.0.weight": torch.zeros(1)}
+    pretrained = {**cnn(seed=1).state_dict(), "decoder.0.weight": torch.zeros(1)}
     with pytest.raises(InputError, match=r"1 \(decoder\.0\.weight\) is not in it\. .*pretrained\.include="):
-        initialize(cnn(seed=0), found, weights="a file")
+        initialize(cnn(seed=0), pretrained, weights="a file")
 
 
 def test_other_weights_make_another_run_and_the_same_ones_elsewhere_the_same(complete, digits):
@@ -112,40 +112,40 @@ def test_other_weights_make_another_run_and_the_same_ones_elsewhere_the_same(com
     assert len(here.pretrained.content) == 64
     torch.save(cnn(seed=1).state_dict(), "elsewhere.pt")
     save_file(cnn(seed=2).state_dict(), "others.safetensors")
-    found = {
+    ids = {
         "here": name(here),
         "elsewhere": name(complete("pretrained.weights=elsewhere.pt")),
         "others": name(complete("pretrained.weights=others.safetensors")),
         "a new head": name(complete("pretrained.reinitialize=[classifier.4]")),
         "none": name(complete("pretrained.weights=null")),
     }
-    assert found["here"] == found["elsewhere"]
-    assert len(set(found.values())) == 4
+    assert ids["here"] == ids["elsewhere"]
+    assert len(set(ids.values())) == 4
     plain = OmegaConf.to_container(complete("pretrained.weights=null"))
     del plain["pretrained"]  # as runs of earlier times
-    assert identity.run_id(plain, digits[1].card["content"]) == found["none"]
+    assert identity.run_id(plain, digits[1].card["content"]) == ids["none"]
 
 
-def test_an_experiment_begins_with_them_and_its_run_does_not_read_them_again(complete, digits, project, tmp_path):
+def test_an_experiment_starts_with_them_and_its_run_does_not_read_them_again(complete, digits, project, tmp_path):
     config = complete("pretrained.reinitialize=[classifier.4]")
     experiment = assembly.build(config, digits[1])
     fresh = assembly.build(complete("pretrained.weights=null"), digits[1])
-    given, scratch = (state(one.learner.task.model) for one in (experiment, fresh))
-    assert torch.equal(given["features.0.weight"], cnn(seed=1).state_dict()["features.0.weight"])
-    assert torch.equal(given["classifier.4.weight"], scratch["classifier.4.weight"])  # by the seed, as without them
+    loaded, scratch = (state(one.learner.task.model) for one in (experiment, fresh))
+    assert torch.equal(loaded["features.0.weight"], cnn(seed=1).state_dict()["features.0.weight"])
+    assert torch.equal(loaded["classifier.4.weight"], scratch["classifier.4.weight"])  # by the seed, as without them
     fit(experiment.learner, experiment.data, tmp_path / "run")
     (tmp_path / "run" / "config.yaml").write_text(OmegaConf.to_yaml(config))
     (project / FILE).unlink()
     restored = assembly.restore(tmp_path / "run")
     best = end(tmp_path / "run", "best.ckpt")["state_dict"]
     assert all(torch.equal(tensor, best[f"model.{name}"]) for name, tensor in restored.learner.task.model.state_dict().items())
-    further = composition.further(tmp_path / "run", ["trainer.max_epochs=2"])
+    further = resuming.resumed(tmp_path / "run", ["trainer.max_epochs=2"])
     assert assembly.complete(further, digits[1]).pretrained.content == config.pretrained.content
     assembly.build(further, digits[1])
     with pytest.raises(
         InputError, match=r"expected no pretrained weights, because the training continues with its own; received pretrained\."
     ):
-        composition.further(tmp_path / "run", ["pretrained.weights=others.safetensors"])
+        resuming.resumed(tmp_path / "run", ["pretrained.weights=others.safetensors"])
     with pytest.raises(InputError, match="there is none"):
         assembly.build(config, digits[1])
 
@@ -162,5 +162,5 @@ def test_weights_that_have_changed_since_are_refused(complete, digits):
 def test_a_classical_estimator_has_none(complete, digits):
     chosen = ["+experiment=random_forest", f"pretrained.weights={FILE}"]
     config = assembly.complete(composition.compose(chosen), digits[1])
-    with pytest.raises(InputError, match=r"expected a network; RandomForestClassifier has no weights"):
+    with pytest.raises(InputError, match=r"expected a network; RandomForestClassifier cannot load weights"):
         assembly.build(config, digits[1])

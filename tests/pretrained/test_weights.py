@@ -1,4 +1,4 @@
-"""Where weights are found, and that their digest is of what they are and not of where they lie."""
+"""Where weights are read from. Their digest depends on their content only."""
 
 import pytest
 import torch
@@ -35,18 +35,18 @@ def test_the_same_weights_wherever_they_lie(run, tmp_path):
     torch.save({"state_dict": best, "epoch": 1}, tmp_path / "lightning.ckpt")
     torch.save(dict(reversed(bare.items())), tmp_path / "plain.pt")
     save_file({name: tensor.contiguous() for name, tensor in bare.items()}, tmp_path / "plain.safetensors")
-    places = [
+    names = [
         str(run.folder),
         run.folder.name,
         str(run.best),
         *(str(tmp_path / name) for name in ("exported", "lightning.ckpt", "plain.pt", "plain.safetensors")),
     ]
-    found = [weights.read(place, runs=tmp_path / "runs") for place in places]
-    assert set(found[0]) == set(CNN_SMALL().state_dict())
-    for place, one in zip(places, found, strict=True):
-        assert one.keys() == found[0].keys(), place
-        assert all(torch.equal(one[name], found[0][name]) for name in one), place
-    assert len({weights.digest(one) for one in found}) == 1
+    tensors = [weights.read(name, runs=tmp_path / "runs") for name in names]
+    assert set(tensors[0]) == set(CNN_SMALL().state_dict())
+    for name, one in zip(names, tensors, strict=True):
+        assert one.keys() == tensors[0].keys(), name
+        assert all(torch.equal(tensor, tensors[0][key]) for key, tensor in one.items()), name
+    assert len({weights.digest(one) for one in tensors}) == 1
 
 
 def test_the_digest_is_of_every_name_type_shape_and_value():
@@ -79,9 +79,9 @@ def test_what_holds_no_weights_is_refused(run, tmp_path):
     torch.save({"epoch": 3}, tmp_path / "numbers.pt")
     torch.save(CNN_SMALL(), tmp_path / "pickled.pt")
     for name in ("text.ckpt", "text.safetensors", "pickled.pt"):
-        assert "expected a whole file of tensors by safetensors or torch.save" in refused(tmp_path / name, tmp_path), name
+        assert "expected a complete file of tensors from safetensors or torch.save" in refused(tmp_path / name, tmp_path), name
     for name in ("list.pt", "numbers.pt"):
-        assert "expected tensors by their names" in refused(tmp_path / name, tmp_path), name
+        assert "expected tensors by name" in refused(tmp_path / name, tmp_path), name
 
 
 def test_a_damaged_checkpoint_is_refused(run, tmp_path):
@@ -93,7 +93,7 @@ def test_a_damaged_checkpoint_is_refused(run, tmp_path):
             weights.read(str(place), runs=tmp_path)
 
 
-def test_a_classical_estimator_has_no_weights_to_begin_with(images, tmp_path):
+def test_a_classical_estimator_has_no_weights(images, tmp_path):
     data, made = images(), Run(tmp_path / "runs" / "most_frequent-12345678")
     objective = {"metric": "val/accuracy", "mode": "max"}
     learner = Classical(model=DummyClassifier, data=data, objective=objective, seed=0)
@@ -103,7 +103,7 @@ def test_a_classical_estimator_has_no_weights_to_begin_with(images, tmp_path):
     learner.export(tmp_path / "exported")
     for place in (made.folder, tmp_path / "exported"):
         message = refused(place, tmp_path)
-        assert "this one is of a classical estimator, which has no weights to begin with" in message
+        assert "the run of a classical estimator, which has no weights" in message
         assert "Remove" not in message
 
 
@@ -121,7 +121,7 @@ def test_weights_that_torchvision_publishes(home, tmp_path):
 
     name = "torchvision:ResNet18_Weights.IMAGENET1K_V1"
     message = refused(name, tmp_path)
-    assert "https://download.pytorch.org/models/resnet18-f37072fd.pth could not be fetched" in message
+    assert "https://download.pytorch.org/models/resnet18-f37072fd.pth could not be downloaded" in message
     assert f"{home}/resnet18-f37072fd.pth" in message
     home.mkdir(parents=True, exist_ok=True)
     network = resnet18()

@@ -26,17 +26,17 @@ def path(tmp_path) -> Path:
     return tmp_path / "last.ckpt"
 
 
-def number(found: dict) -> int:
-    assert torch.equal(found["state_dict"]["weight"], torch.full((50, 40), float(found["epoch"])))
-    return found["epoch"]
+def number(state: dict) -> int:
+    assert torch.equal(state["state_dict"]["weight"], torch.full((50, 40), float(state["epoch"])))
+    return state["epoch"]
 
 
 def test_what_is_written_comes_back(path):
     checkpoints.write(path, content(1))
-    found = checkpoints.read(path)
-    assert number(found) == 1
-    assert found["nested"] == content(1)["nested"]
-    assert torch.equal(found["state_dict"]["count"], torch.tensor(1))
+    state = checkpoints.read(path)
+    assert number(state) == 1
+    assert state["nested"] == content(1)["nested"]
+    assert torch.equal(state["state_dict"]["count"], torch.tensor(1))
 
 
 def test_torch_reads_the_file_too(path):
@@ -49,11 +49,11 @@ def test_the_one_before_stays_beside_it(path):
         checkpoints.write(path, content(i))
     assert number(checkpoints.read(path)) == 3
     assert number(checkpoints.read(path.with_name("last.ckpt.prev"))) == 2
-    assert {found.name for found in path.parent.iterdir()} == {"last.ckpt", "last.ckpt.prev"}
+    assert {file.name for file in path.parent.iterdir()} == {"last.ckpt", "last.ckpt.prev"}
 
 
-def flip(data: bytes, place: int) -> bytes:
-    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+def flip(data: bytes, index: int) -> bytes:
+    return data[:index] + bytes([data[index] ^ 1]) + data[index + 1 :]
 
 
 DAMAGES = {
@@ -75,9 +75,9 @@ def test_a_damaged_file_gives_way_to_the_one_before(path, caplog, damage):
     path.write_bytes(DAMAGES[damage](path.read_bytes()))
     with caplog.at_level(logging.WARNING):
         assert number(checkpoints.read(path)) == 1
-    damaged, taken = (record.getMessage() for record in caplog.records)
+    damaged, replaced = (record.getMessage() for record in caplog.records)
     assert f"{path} is damaged" in damaged
-    assert f"{path}.prev is taken" in taken
+    assert f"{path}.prev is read instead" in replaced
 
 
 def test_a_damaged_file_never_takes_the_place_of_the_whole_one(path):
@@ -105,15 +105,15 @@ def test_what_a_killed_writer_left_goes_with_the_next_write(path):
     path.with_name(".last.ckpt.4711").write_bytes(b"half a checkpoint")
     path.with_name(".last.ckpt.prev").write_bytes(b"half a checkpoint")
     checkpoints.write(path, content(2))
-    assert {found.name for found in path.parent.iterdir()} == {"last.ckpt", "last.ckpt.prev"}
+    assert {file.name for file in path.parent.iterdir()} == {"last.ckpt", "last.ckpt.prev"}
     assert number(checkpoints.read(path.with_name("last.ckpt.prev"))) == 1
 
 
 def test_every_bit_counts(path):
     checkpoints.write(path, {"epoch": 1, "state_dict": {"weight": torch.zeros(2)}})
     data = path.read_bytes()
-    for place in range(0, len(data), 61):
-        path.write_bytes(flip(data, place))
+    for index in range(0, len(data), 61):
+        path.write_bytes(flip(data, index))
         with pytest.raises(RunFailed):
             checkpoints.read(path)
 
@@ -122,8 +122,8 @@ def test_every_bit_counts(path):
 def test_two_damaged_files_are_refused(path, caplog, damage):
     checkpoints.write(path, content(1))
     checkpoints.write(path, content(2))
-    for found in (path, path.with_name("last.ckpt.prev")):
-        found.write_bytes(DAMAGES[damage](found.read_bytes()))
+    for file in (path, path.with_name("last.ckpt.prev")):
+        file.write_bytes(DAMAGES[damage](file.read_bytes()))
     with pytest.raises(RunFailed, match=r"last\.ckpt: expected a whole checkpoint, .*last\.ckpt\.prev; neither is.*Remove "):
         checkpoints.read(path)
     assert len(caplog.records) == 2
@@ -189,10 +189,10 @@ for pause in range(30):
         pass
     os.kill(writer, signal.SIGKILL)
     os.waitpid(writer, 0)
-    found = checkpoints.read(path)
-    assert found["epoch"] >= told, (found["epoch"], told)
-    assert (found["state_dict"]["weight"] == found["epoch"]).all()
-    told = found["epoch"]
+    state = checkpoints.read(path)
+    assert state["epoch"] >= told, (state["epoch"], told)
+    assert (state["state_dict"]["weight"] == state["epoch"]).all()
+    told = state["epoch"]
 """
 
 

@@ -51,7 +51,7 @@ def test_a_lock_keeps_a_second_process_out(tmp_path):
     run = Run(tmp_path / "cnn-1")
     with another_process(run.folder) as process:
         assert run.locked()
-        with pytest.raises(InUse) as caught, run.lock(patience=0):
+        with pytest.raises(InUse) as caught, run.lock(timeout=0):
             pytest.fail("the lock let a second process in")
         assert f"process {process.pid} on " in str(caught.value)
         assert str(run.folder) in str(caught.value)
@@ -147,7 +147,7 @@ def test_writing_replaces_the_whole_file_and_leaves_nothing_beside_it(tmp_path):
     write_atomic(path, b"old and long")
     write_atomic(path, b"new")
     assert path.read_bytes() == b"new"
-    assert [found.name for found in path.parent.iterdir()] == ["file"]
+    assert [file.name for file in path.parent.iterdir()] == ["file"]
 
 
 def test_json_goes_there_and_back(tmp_path):
@@ -166,7 +166,7 @@ def test_a_limit_on_the_size_of_files_leaves_the_old_file(tmp_path):
     assert done.returncode == 1
     assert "OSError" in done.stderr
     assert path.read_bytes() == b"old"
-    assert [found.name for found in tmp_path.iterdir()] == ["file"]
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path):
@@ -176,7 +176,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
         with pytest.raises(OSError, match="No space left"):
             write_atomic(path, bytes(10**6))
         assert path.read_bytes() == b"old"
-        assert [found.name for found in small.iterdir()] == ["file"]
+        assert [file.name for file in small.iterdir()] == ["file"]
 
 
 def test_flat_gives_every_leaf():

@@ -1,22 +1,17 @@
-"""What makes two runs the same run, and what does not.
-
-It is long, for each line of the fingerprint's promise needs an edit of a copied tree of its own.
-"""
+"""What makes two runs the same run, and what does not."""
 
 import shutil
-import subprocess
-import sys
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
 
 from src.config import composition
-from src.runs import identity
+from src.runs import closure, identity
 from tests.repository import ROOT
+from tests.runs import forget
 
 CNN = "src.models.cnn.CNN"
 
@@ -25,7 +20,7 @@ CNN = "src.models.cnn.CNN"
 def copy(tmp_path, monkeypatch) -> Path:
     """A copy of src whose text identity looks at; its imports must stay as they are."""
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(identity, "ROOT", tmp_path)
+    monkeypatch.setattr(closure, "ROOT", tmp_path)
     return tmp_path
 
 
@@ -36,15 +31,9 @@ def _forget():
     forget()
 
 
-def forget() -> None:
-    for remembered in (identity.tree, identity._closure, identity._graph):
-        remembered.cache_clear()
-
-
 @cache
 def resolved(*overrides: str) -> dict[str, Any]:
-    found: Any = OmegaConf.to_container(composition.resolve(composition.compose(overrides)))
-    return found
+    return composition.container(composition.resolve(composition.compose(overrides)))
 
 
 def test_the_same_inputs_give_the_same_identity():
@@ -122,13 +111,13 @@ def test_what_decides_the_training_changes_it(key, value):
 
 def test_data_and_start_change_it():
     config = resolved()
-    found = {
+    names = {
         identity.run_id(config, "data"),
         identity.run_id(config, "other data"),
         identity.run_id(config, "data", start="cnn-1"),
         identity.run_id(config, "data", start="cnn-2"),
     }
-    assert len(found) == 4
+    assert len(names) == 4
 
 
 def test_the_training_part_does_not_touch_the_configuration():
@@ -156,6 +145,7 @@ def test_targets_are_found_at_any_depth():
             "nn.Dropout(dropout),\n            nn.Linear(128",
             "nn.Dropout(\n  dropout),\n            nn.Linear(128",
         ),
+        ("models/cnn.py", "CNN: expected images", "CNN: these are no images; expected others"),
         ("models/lenet.py", "nn.Tanh()", "nn.ReLU()"),  # another model
         ("optimization/optimizer_step.py", "clip_grad_norm_", "clip_grad_value_"),  # which no model imports
     ],
@@ -192,75 +182,32 @@ def test_the_verb_counts_with_assembly_but_without_their_imports(copy):
     assert identity.code([CNN], verb="train") not in (before, changed)
 
 
-def test_a_string_that_is_no_docstring_is_code(copy):
-    edit(copy / "src/models/cnn.py", "CNN: expected images", "Cnn: expected images")
-    after = identity.code([CNN])
-    edit(copy / "src/models/cnn.py", "Cnn: expected images", "CNN: expected images")
-    assert identity.code([CNN]) != after
+def test_what_only_speaks_or_locks_changes_no_name(copy):
+    config = resolved("+experiment=cnn")
+    before = identity.of(config, "data")
+    for file, old, new in (
+        ("training/callbacks/progress.py", 'unit="step"', 'unit=" steps"'),
+        ("runs/locks.py", "HEARTBEAT = 5.0", "HEARTBEAT = 6.0"),
+        ("errors.py", "class RunFailed", "class Another(Stop):\n    code = 4\n\n\nclass RunFailed"),
+        ("signals.py", "signal.SIGUSR1)", "signal.SIGUSR2)"),
+        ("training/cost.py", "expected a model for examples of shape", "received examples of shape"),
+        ("config/plan.py", "This run exists", "There is such a run"),
+    ):
+        edit(copy / "src" / file, old, new)
+    assert identity.of(config, "data") == before
+    edit(copy / "src/models/cnn.py", "nn.Dropout(dropout)", "nn.Dropout(dropout / 2)")
+    changed = identity.of(config, "data")
+    assert changed.digest != before.digest
+    assert {path for path in changed.code if changed.code[path] != before.code[path]} == {"src/models/cnn.py"}
 
 
-def test_a_closure_holds_no_other_model():
-    found = identity._closure("src.models.autoencoder")
-    assert found == {"src.models.autoencoder", "src.layers.autoencoding", "src.protocols"}
-    assert identity._closure("src.models.cnn") == {"src.models.cnn"}
-    assert not {name for name in identity._closure("src.tasks.classification") if name.startswith("src.models")}
-    assert {"src.tasks.base", "src.protocols", "src.errors"} <= identity._closure("src.tasks.classification")
-
-
-def test_a_library_has_no_code_here():
-    assert identity.code(["torch.optim.Adam", "sklearn.svm.SVC"]) == identity.code([])
+def test_the_modules_that_only_speak_exist():
+    assert all(closure.path(module).is_file() for module in (*identity.SPEAKING, *identity.ASSEMBLY))
 
 
 def test_the_code_of_several_targets_does_not_depend_on_their_order():
     names = [CNN, "src.tasks.classification.Classification", "torch.optim.Adam"]
     assert identity.code(names) == identity.code(reversed(names))
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("from src.models.cnn import CNN\n", {"src.models.cnn"}),
-        ("from src.models import cnn\n", {"src.models.cnn"}),
-        ("from src import metrics\n", {"src.metrics"}),
-        ("import src.models.autoencoder as one\n", {"src.models.autoencoder", "src.layers.autoencoding", "src.protocols"}),
-        ("def late():\n    import src.models.lenet\n", {"src.models.lenet"}),
-        ("from mine.blocks import Block\n", {"mine.blocks", "src.models.fnn"}),
-        ("from .blocks import Block\n", {"mine.blocks", "src.models.fnn"}),
-        ("from . import blocks\n", {"mine.blocks", "src.models.fnn"}),
-        ("from mine import circle\n", {"mine.circle"}),
-        ("import torch\nfrom torch import nn\n", set()),
-    ],
-)
-def test_the_closure_of_a_module_outside_src(copy, text, expected):
-    files = {
-        "mine/__init__.py": "",
-        "mine/net.py": text,
-        "mine/blocks.py": "from src.models.fnn import FNN\n",
-        "mine/circle.py": "from mine import net\n",
-    }
-    for name, content in files.items():
-        (copy / name).parent.mkdir(exist_ok=True)
-        (copy / name).write_text(content)
-    packages = {"mine", "src", "src.models"}  # a package that is named counts, though nothing stands in it
-    assert identity._closure("mine.net") - packages == {"mine.net"} | expected
-    assert identity.code(["mine.net.Net"]) != identity.code(["mine.blocks.Block"])
-
-
-def test_a_new_import_is_found_by_a_new_process(tmp_path):
-    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    cnn = tmp_path / "src/models/cnn.py"
-    before = ask(tmp_path)
-    assert before == ["src.models.cnn"]
-    cnn.write_text(cnn.read_text() + "\n\nfrom src import metrics\n")
-    assert ask(tmp_path) == ["src.metrics", "src.models.cnn"]
-
-
-def ask(folder: Path) -> list[str]:
-    script = "from src.runs import identity; print(identity.ROOT, *sorted(identity._closure('src.models.cnn')))"
-    done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True)
-    root, *names = done.stdout.split()
-    assert Path(root) == folder
-    return names
 
 
 def edit(path: Path, old: str, new: str) -> None:

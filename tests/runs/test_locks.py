@@ -1,4 +1,4 @@
-"""A lock between machines: a holder that the kernel does not show lives while it gives signs of life."""
+"""A lock between machines: a holder that the kernel does not show lives while its heartbeats come."""
 
 import os
 import threading
@@ -17,19 +17,19 @@ def path(tmp_path):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Signs of life as they are, only faster."""
-    monkeypatch.setattr(locks, "BEAT", 0.05)
+    """Heartbeats as they are, only faster."""
+    monkeypatch.setattr(locks, "HEARTBEAT", 0.05)
 
 
 def elsewhere(path, *, seconds: float) -> None:
-    """What a holder on another machine leaves of itself, so many seconds after its last sign of life."""
+    """What a holder on another machine leaves behind, so many seconds after its last heartbeat."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("process 7 on another-machine, since 2026-01-01 00:00:00")
     os.utime(path, (time.time() - seconds,) * 2)
 
 
-def test_a_holder_gives_signs_of_life(path, quick):
-    with locks.hold(path):
+def test_a_holder_has_heartbeats(path, quick):
+    with locks.exclusive(path):
         os.utime(path, (0, 0))
         while not path.stat().st_mtime:
             time.sleep(0.01)
@@ -38,11 +38,11 @@ def test_a_holder_gives_signs_of_life(path, quick):
 
 
 def test_a_holder_on_another_machine_counts_while_it_beats(path):
-    elsewhere(path, seconds=locks.SILENT / 2)
-    assert locks.held(path)
-    elsewhere(path, seconds=locks.SILENT * 2)
-    assert not locks.held(path)
-    assert [found.name for found in path.parent.iterdir()] == [".lock"]
+    elsewhere(path, seconds=locks.DEAD_AFTER / 2)
+    assert locks.is_locked(path)
+    elsewhere(path, seconds=locks.DEAD_AFTER * 2)
+    assert not locks.is_locked(path)
+    assert [file.name for file in path.parent.iterdir()] == [".lock"]
 
 
 def test_a_living_holder_on_another_machine_keeps_others_out(path, quick):
@@ -51,7 +51,7 @@ def test_a_living_holder_on_another_machine_keeps_others_out(path, quick):
     beating = threading.Thread(target=locks._beat, args=(path, over))
     beating.start()
     try:
-        with pytest.raises(InUse, match="in use by process 7 on another-machine"), locks.hold(path, patience=0):
+        with pytest.raises(InUse, match="in use by process 7 on another-machine"), locks.exclusive(path, timeout=0):
             pytest.fail("it let a second process in")
     finally:
         over.set()
@@ -59,11 +59,11 @@ def test_a_living_holder_on_another_machine_keeps_others_out(path, quick):
 
 
 def test_a_dead_holder_on_another_machine_is_waited_out(path, capsys, monkeypatch):
-    monkeypatch.setattr(locks, "PATIENCE", 0.2)
-    monkeypatch.setattr(locks, "SILENT", 5.0)
+    monkeypatch.setattr(locks, "TIMEOUT", 0.2)
+    monkeypatch.setattr(locks, "DEAD_AFTER", 5.0)
     elsewhere(path, seconds=0)
-    with locks.hold(path, patience=0):
-        assert not locks._silence(path) < locks.SILENT
+    with locks.exclusive(path, timeout=0):
+        assert not locks._silence(path) < locks.DEAD_AFTER
     assert "waiting for" in capsys.readouterr().err
 
 
@@ -71,36 +71,36 @@ def test_a_holder_that_lets_go_in_time_is_waited_for(path):
     inside, over = threading.Event(), threading.Event()
 
     def hold():
-        with locks.hold(path):
+        with locks.exclusive(path):
             inside.set()
             over.wait()
 
     holder = threading.Thread(target=hold)
     holder.start()
     inside.wait()
-    assert locks.held(path)
+    assert locks.is_locked(path)
     threading.Timer(0.3, over.set).start()
-    with locks.hold(path, patience=100):
+    with locks.exclusive(path, timeout=100):
         assert not holder.is_alive() or over.is_set()
     holder.join()
 
 
 def test_a_lock_file_that_was_removed_is_not_held_twice(path):
     """A holder may remove the file and its folder while another one waits with the old file open."""
-    with locks.hold(path):
+    with locks.exclusive(path):
         path.unlink()
-        with locks.hold(path, patience=0):  # the name is free
-            assert locks.held(path)
-        assert not locks.held(path)
+        with locks.exclusive(path, timeout=0):  # the name is free
+            assert locks.is_locked(path)
+        assert not locks.is_locked(path)
 
 
 def test_those_who_share_a_lock_hold_it_until_the_last_has_gone(path):
-    assert not locks.held(path)
+    assert not locks.is_locked(path)
     with locks.shared(path):
         with locks.shared(path):
-            assert locks.held(path)
-        assert locks.held(path)
-    assert not locks.held(path)
+            assert locks.is_locked(path)
+        assert locks.is_locked(path)
+    assert not locks.is_locked(path)
     (own,) = path.parent.iterdir()
     assert own.name.startswith(f"{path.name}@")
     assert own.read_text() == ""
@@ -110,7 +110,7 @@ def test_of_those_who_share_a_lock_one_on_another_machine_counts_while_it_beats(
     other = path.with_name(f"{path.name}@another-machine")
     with locks.shared(path):
         elsewhere(other, seconds=0)
-    elsewhere(other, seconds=locks.SILENT / 2)
-    assert locks.held(path)
-    elsewhere(other, seconds=locks.SILENT * 2)
-    assert not locks.held(path)
+    elsewhere(other, seconds=locks.DEAD_AFTER / 2)
+    assert locks.is_locked(path)
+    elsewhere(other, seconds=locks.DEAD_AFTER * 2)
+    assert not locks.is_locked(path)

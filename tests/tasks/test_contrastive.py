@@ -12,13 +12,13 @@ from src.data.augmentation import Augmentation
 from src.data.mixing import Mixup
 from src.data.transforms import Normalise
 from src.errors import InputError
-from src.models.encoded import Encoded
+from src.models.encoder import EncoderWithHead
 from src.optimization.random_state import random_state
 from src.protocols import Batch
 from src.tasks.contrastive import Contrastive
 from tests.nets import FNN_SMALL, end, everything, fit, network, optimization, same, values
 
-SMALL = partial(Encoded, input_shape=(1, 8, 8), hidden=[16], latent_size=6, num_outputs=4)
+SMALL = partial(EncoderWithHead, input_shape=(1, 8, 8), hidden=[16], latent_size=6, num_outputs=4)
 STEPS = {name: step for name, step in everything()._steps.items() if name not in ("mixup", "cutmix")}
 VIEWS = Augmentation(**STEPS)
 SETTINGS = {"model": SMALL, "metric": "val/loss", "augmentation": VIEWS, "optimizer": partial(Adam, lr=0.01)}

@@ -53,7 +53,7 @@ def test_what_it_measures_adds_up_over_batches():
 
 
 def test_a_factor_below_0_is_refused():
-    with pytest.raises(ValueError, match=r"task\.positive_weights: expected factors from 0; received \[-1\.0\]"):
+    with pytest.raises(ValueError, match=r"task\.positive_weights: expected a factor of at least 0 .*; received \[-1\.0\]"):
         task(positive_weights=[-1.0])
 
 

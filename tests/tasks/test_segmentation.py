@@ -13,7 +13,7 @@ from src.data import store
 from src.data.augmentation import Augmentation
 from src.data.masks import Masks
 from src.data.mixing import Mixup
-from src.data.sources.files import Own
+from src.data.sources.files import Local
 from src.data.sources.pairs import Pairs
 from src.errors import InputError
 from src.models.unet import UNet
@@ -34,7 +34,7 @@ TURNS = {
 
 @pytest.fixture
 def masks(tmp_path) -> Masks:
-    source = Pairs(files=Own(root=str(discs.write(tmp_path / "discs"))), tile=16, stride=16, channels=1, labels=discs.LABELS)
+    source = Pairs(files=Local(root=str(discs.write(tmp_path / "discs"))), tile=16, stride=16, channels=1, labels=discs.LABELS)
     split = {"val": 2, "test": 2, "seed": 0}
     prepared = store.prepare(tmp_path / "prepared", source, name="discs", split=split, max_duplicates=0.0)
     return Masks(prepared=prepared, shape=[1, 16, 16], num_classes=3, batch_size=16)

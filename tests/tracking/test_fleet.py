@@ -19,7 +19,7 @@ def test_a_study_is_closed_only_when_its_search_on_another_machine_is_silent(tmp
     searching.write_text("process 7 on another-machine, since 2026-01-01 00:00:00")
     assert not ship_study(folder)
     assert json.loads((folder / "record.json").read_text())["status"] == "RUNNING"
-    os.utime(searching, (time.time() - 2 * locks.SILENT,) * 2)
+    os.utime(searching, (time.time() - 2 * locks.DEAD_AFTER,) * 2)
     assert ship_study(folder)
     found = json.loads((folder / "record.json").read_text())
     assert (found["status"], found["tags"]["end"]) == ("KILLED", "DIED")

@@ -10,7 +10,7 @@ import mlflow
 import pytest
 
 from tests.records import whole_store
-from tests.repository import ROOT, environment, run
+from tests.repository import ROOT, run, start
 from tests.servers import free_port, mlflow_server, postgres
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
@@ -41,12 +41,8 @@ def test_a_server_that_is_killed_in_mid_run_loses_nothing(database, tmp_path):
     port, command = free_port(), ["python", "-m", "src.train", "+experiment=fnn", "trainer.max_epochs=150", "name=outage"]
     command.append("tracking.wait=600")  # on a busy machine the courier may begin when the training has ended
     with mlflow_server(tmp_path / "server", database, port) as (address, server):
-        training = subprocess.Popen(
-            [*command, f"tracking.uri={address}"],
-            cwd=tmp_path,
-            env=environment(PYTHONPATH=str(ROOT)),
-            stderr=subprocess.DEVNULL,
-        )
+        command.append(f"tracking.uri={address}")
+        training = start(tmp_path, *command, stdout=None, stderr=subprocess.DEVNULL, PYTHONPATH=str(ROOT))
         while not list(tmp_path.glob("runs/*/.shipped.json")):
             assert training.poll() is None
             time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Canvases with one to three of scikit-learn's handwritten digits on them, made by a seed: which digits are there?"""
+"""Canvases with one to three of scikit-learn's handwritten digits, drawn by a seed. Which digits are on a canvas?"""
 
 import numpy as np
 
@@ -7,16 +7,16 @@ from src.data.sources.digits import Digits
 from src.errors import InputError
 
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
-CELL, CELLS = 10, 2  # a digit of 8x8 pixels lies anywhere in a cell; there are CELLS x CELLS of them
+CELL, CELLS = 10, 2  # a digit of 8x8 pixels lies anywhere in a cell; a canvas has CELLS x CELLS cells
 
 
 class Canvases:
-    """Grey pictures of 20x20 pixels with a flag for each digit, which may stand on one twice.
+    """Grey pictures of 20x20 pixels with a flag for each digit. A digit may be on a canvas twice.
 
-    A handwritten digit is used in one part alone: what is tested has not been seen on any canvas.
+    The canvases of a split have handwritten digits that no other split has.
 
     Args:
-        count: canvases in all, 70 % of them for training and 10 % for validation.
+        count: of all canvases; 70 % are for training and 10 % for validation.
     """
 
     def __init__(self, *, count: int, seed: int):
@@ -36,18 +36,18 @@ class Canvases:
         order, ends = rng.permutation(len(digits)), np.cumsum(list(SHARES.values()))
         pools = np.split(order, np.round(ends[:-1] * len(digits)).astype(int))
         rows = np.split(np.arange(self._count), np.round(ends[:-1] * self._count).astype(int))
-        for pool, part in zip(pools, rows, strict=True):
-            for row in part:
-                chosen = rng.choice(pool, rng.integers(1, 4), replace=False)
-                cells = rng.permutation(CELLS**2)[: len(chosen)]
-                for digit, (line, column) in zip(chosen, zip(*divmod(cells, CELLS), strict=True), strict=True):
+        for pool, canvases in zip(pools, rows, strict=True):
+            for row in canvases:
+                sample = rng.choice(pool, rng.integers(1, 4), replace=False)
+                cells = rng.permutation(CELLS**2)[: len(sample)]
+                for digit, (line, column) in zip(sample, zip(*divmod(cells, CELLS), strict=True), strict=True):
                     down, right = rng.integers(0, CELL - 8 + 1, 2)
                     top, left = line * CELL + down, column * CELL + right
                     image[row, 0, top : top + 8, left : left + 8] = digits[digit]
-                target[row, labels[chosen]] = 1
+                target[row, labels[sample]] = 1
         return Raw(
             arrays={"image": image, "target": target},
             classes=raw.classes,
-            parts=dict(zip(SHARES, rows, strict=True)),
+            splits=dict(zip(SHARES, rows, strict=True)),
             origin=f"{raw.origin}, on canvases",
         )

@@ -15,56 +15,57 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
-# Of images that are not read. What else lies among them is taken for no image: notes, tables, a system's own files.
-OTHERS = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
+# Of image formats that are not supported. All other files count as no image: notes, tables, files of the operating system.
+UNSUPPORTED = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
 
 
 def check_formats(paths: Iterable[PurePath], *, where: str) -> None:
-    """Refuses images of formats that are not read: left out silently, nobody would miss them."""
-    others = sorted(str(path) for path in paths if path.suffix.lower() in OTHERS)
-    if others:
+    """Refuses images of unsupported formats. Nobody would notice that they were left out."""
+    unsupported = sorted(str(path) for path in paths if path.suffix.lower() in UNSUPPORTED)
+    if unsupported:
         raise InputError(
-            f"{where}: expected images in files {', '.join(SUFFIXES)}; received {len(others)} of other formats. Convert them "
-            "(to PNG nothing is lost), or put them elsewhere:\n  " + "\n  ".join(others[:10])
+            f"{where}: expected images in files {', '.join(SUFFIXES)}; received {len(unsupported)} of other formats. Convert "
+            "them (PNG loses nothing), or move them elsewhere:\n  " + "\n  ".join(unsupported[:10])
         )
 
 
 def check_channels(channels: int) -> None:
     if channels not in (1, 3):
         raise InputError(
-            f"data.channels: expected 1 (grey) or 3 (colour), as PNG and JPEG have them; received {channels}. Choose one of "
-            "them, and every picture is brought to it; pictures with others need a source of their own in src/data/sources."
+            f"data.channels: expected 1 (grey) or 3 (colour), as PNG and JPEG have; received {channels}. Choose one of the "
+            "two, and every image is converted to it. Images with other channels need a source of their own in "
+            "src/data/sources."
         )
 
 
-def check_pixels(key: str, pixels: int, *, most: int | None = None) -> None:
-    """Refuses a length that is none, or is above the largest one."""
-    if pixels < 1 or (most is not None and pixels > most):
-        allowed = "from 1" if most is None else f"from 1 to {most}"
-        raise InputError(f"data.{key}: expected a number of pixels {allowed}; received {pixels}. Choose one of these.")
+def check_length(key: str, pixels: int, *, largest: int | None = None) -> None:
+    """Refuses a number of pixels below 1 or above the largest one."""
+    if pixels < 1 or (largest is not None and pixels > largest):
+        allowed = "of at least 1" if largest is None else f"from 1 to {largest}"
+        raise InputError(f"data.{key}: expected a number of pixels {allowed}; received {pixels}.")
 
 
-def decoded(file: Path | bytes, *, channels: int) -> Image:
-    """An upright picture of 1 or 3 channels with 8 bits each.
+def decode(file: Path | bytes, *, channels: int) -> Image:
+    """An upright image of 1 or 3 channels with 8 bits each.
 
     Raises:
-        ValueError: the file is no whole image.
+        ValueError: the file is no complete image.
     """
     from PIL import ImageOps, UnidentifiedImageError  # only where images are decoded
     from PIL.Image import open
 
     try:
         with open(BytesIO(file) if isinstance(file, bytes) else file) as image:
-            return _eight_bits(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
+            return _to_eight_bits(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise ValueError(str(error)) from error
 
 
-def numbers(content: bytes) -> np.ndarray:
-    """The values of a PNG file of one channel as they are stored, of a palette its indices; shape (height, width).
+def decode_values(content: bytes) -> np.ndarray:
+    """The values of a PNG file of one channel as they are stored, for a palette its indices; shape (height, width).
 
     Raises:
-        ValueError: the file is no whole image, or has several channels.
+        ValueError: the file is no complete image, or has several channels.
     """
     from PIL import UnidentifiedImageError
     from PIL.Image import open
@@ -79,14 +80,14 @@ def numbers(content: bytes) -> np.ndarray:
     return array.astype(np.int64)
 
 
-def channelled(image: Image) -> np.ndarray:
-    """Pixels as (channel, height, width)."""
+def channels_first(image: Image) -> np.ndarray:
+    """Pixels of shape (channels, height, width)."""
     pixels = np.asarray(image)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
-def _eight_bits(image):
-    """The image; one with 16 bits of grey in 8, for Pillow's own conversion would turn all but black into white."""
+def _to_eight_bits(image: Image) -> Image:
+    """The image, where it has 16 bits of grey with 8 bits. Pillow's own conversion would turn all but black into white."""
     from PIL.Image import fromarray
 
     return fromarray((np.asarray(image) >> 8).astype(np.uint8)) if image.mode.startswith("I") else image

@@ -6,13 +6,13 @@ from src.data.raw import Raw
 
 
 class Digits:
-    """1,797 images of 8x8 pixels; the grey levels from 0 to 16 are spread over 0 to 255."""
+    """1,797 images of 8x8 pixels; the grey levels from 0 to 16 are scaled to 0 to 255."""
 
     def state(self) -> str:
         return "scikit-learn"
 
     def read(self) -> Raw:
-        from sklearn.datasets import load_digits  # seconds of import, paid only when the data is prepared
+        from sklearn.datasets import load_digits  # takes seconds to import
 
         digits = load_digits()
         image = np.round(digits.images * (255 / 16)).astype(np.uint8)[:, None]

@@ -1,25 +1,31 @@
-"""A folder of images by class: root/<class>/<any name>.png or .jpg; hidden files and folders do not count."""
+"""A folder of images by class: root/<class>/<any name>.png or .jpg. Hidden files and folders do not count."""
+
+from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from src.data.raw import Raw
 from src.data.sources import files
-from src.data.sources.decoding import SUFFIXES, channelled, check_channels, check_formats, check_pixels, decoded
+from src.data.sources.decoding import SUFFIXES, channels_first, check_channels, check_formats, check_length, decode
 from src.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class Folder:
     """A user's own images. The names of the sub-folders, sorted, are the classes.
 
-    Every image is converted to `channels` channels, scaled so that its shorter side has `size` pixels, and
+    Every image is converted to `channels` channels, scaled until its shorter side has `size` pixels, and
     cropped to the middle.
     """
 
     def __init__(self, *, root: str, size: int, channels: int):
         check_channels(channels)
-        check_pixels("size", size)
+        check_length("size", size)
         self.root = Path(root)
         self.size = size
         self.channels = channels
@@ -34,7 +40,7 @@ class Folder:
         broken = []
         for row, path in enumerate(paths):
             try:
-                image[row] = self._pixels(decoded(path, channels=self.channels))
+                image[row] = self._pixels(decode(path, channels=self.channels))
             except ValueError as error:
                 broken.append(f"{path}: {error}")
         if broken:
@@ -47,22 +53,22 @@ class Folder:
 
     def _paths(self) -> list[Path]:
         if not self.root.is_dir():
-            raise InputError(f"data.root={self.root}: expected a folder with one folder of images a class; there is none.")
-        found = sorted(self.root.glob("[!.]*/[!.]*"))
-        check_formats(found, where=f"data.root={self.root}")
-        paths = [path for path in found if path.suffix.lower() in SUFFIXES]
+            raise InputError(f"data.root={self.root}: expected a folder with a folder of images for each class; there is none.")
+        candidates = sorted(self.root.glob("[!.]*/[!.]*"))
+        check_formats(candidates, where=f"data.root={self.root}")
+        paths = [path for path in candidates if path.suffix.lower() in SUFFIXES]
         classes = {path.parent.name for path in paths}
         if len(classes) < 2:
             received = f"one class, {classes.pop()}" if classes else "no image"
             raise InputError(
-                f"data.root={self.root}: expected at least two folders with {', '.join(SUFFIXES)} files, one a class; "
+                f"data.root={self.root}: expected at least two folders with {', '.join(SUFFIXES)} files, one for each class; "
                 f"received {received}."
             )
         return paths
 
-    def _pixels(self, image) -> np.ndarray:
+    def _pixels(self, image: Image) -> np.ndarray:
         width, height = image.size
         scale = self.size / min(width, height)
         image = image.resize((max(self.size, round(width * scale)), max(self.size, round(height * scale))))
         left, top = (image.size[0] - self.size) // 2, (image.size[1] - self.size) // 2
-        return channelled(image.crop((left, top, left + self.size, top + self.size)))
+        return channels_first(image.crop((left, top, left + self.size, top + self.size)))

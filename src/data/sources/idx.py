@@ -1,4 +1,4 @@
-"""IDX files, the format of MNIST and of what follows it (LeCun; https://yann.lecun.com/exdb/mnist)."""
+"""IDX files, the format of MNIST and of its successors (LeCun; https://yann.lecun.com/exdb/mnist)."""
 
 import gzip
 import struct
@@ -15,10 +15,10 @@ DTYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
 class IDX:
-    """Images and labels of a training and a test part, in four files.
+    """Images and labels of a training and a test split, in four files.
 
     Args:
-        name: the folder that is looked for in the folder named by the variable DATA_CACHE.
+        name: of the folder inside DATA_CACHE and inside the downloads.
         folder: where downloads go.
         mirrors: addresses that end in a slash, tried in this order.
         files: SHA-256 by file name: training images and labels, then test images and labels.
@@ -40,13 +40,17 @@ class IDX:
         return Raw(
             arrays={"image": image, "target": target},
             classes=self.classes,
-            parts={"train": np.arange(train), "test": np.arange(train, len(image))},
+            splits={"train": np.arange(train), "test": np.arange(train, len(image))},
             origin=self._published.origin,
         )
 
 
 def parse(content: bytes, name: str) -> np.ndarray:
-    """The array in an IDX file, gzipped or plain."""
+    """The array in an IDX file, gzipped or plain.
+
+    Args:
+        name: of the file, for messages.
+    """
     try:
         data = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
         zero, code, rank = struct.unpack(">HBB", data[:4])
@@ -57,5 +61,6 @@ def parse(content: bytes, name: str) -> np.ndarray:
         return array.reshape(shape).astype(np.dtype(DTYPES[code]).newbyteorder("="))
     except (EOFError, OSError, ValueError, struct.error, zlib.error) as error:
         raise InputError(
-            f"{name}: expected a whole IDX file; received {len(content)} bytes that are not one ({error})."
+            f"{name}: expected a complete IDX file; received {len(content)} bytes that are none ({error}). Replace the "
+            "file, and its SHA-256 in the configuration."
         ) from error

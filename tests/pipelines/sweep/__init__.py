@@ -13,8 +13,9 @@ import optuna
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
+from tests import repository
 from tests.records import whole_store
-from tests.repository import ROOT, environment, run
+from tests.repository import ROOT, run
 
 FNN = ("python", "-m", "pipelines.sweep", "+experiment=fnn")
 
@@ -25,10 +26,7 @@ def sweep(folder: Path, *settings: str, space: str = "fnn", code: int = 0) -> su
 
 def start(folder: Path, *settings: str) -> subprocess.Popen[str]:
     """A search in the background."""
-    extra = environment(PYTHONPATH=str(ROOT))
-    return subprocess.Popen(
-        [*FNN, "+sweep=fnn", *settings], cwd=folder, env=extra, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return repository.start(folder, *FNN, "+sweep=fnn", *settings, PYTHONPATH=str(ROOT))
 
 
 def study(folder: Path, name: str = "fnn") -> optuna.Study:

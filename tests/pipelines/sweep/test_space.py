@@ -50,12 +50,12 @@ def test_a_parameter_of_a_choice_is_there_with_it_alone():
 def test_what_the_study_stores_and_the_overrides_are_each_others_inverse():
     space = Space(SPACE)
     for values, trial in suggested():
-        assert space.values(trial.params) == values
+        assert space.overrides(trial.params) == values
         assert space.params(values) == trial.params
 
 
 def test_the_corners_hold_every_choice_and_both_ends():
-    corners = [*Space(SPACE).corners()]
+    corners = [*Space(SPACE).extremes()]
     assert {corner["optimizer.lr"] for corner in corners} == {1e-4, 1e-1}
     assert {corner["model"] for corner in corners} == {"fnn", "cnn"}
     assert any(corner.get("model.width") == 32 for corner in corners)
@@ -75,9 +75,9 @@ def test_values_outside_the_space_are_left_out(values, stored):
 
 
 def test_equal_spaces_have_equal_texts_through_json():
-    one, other = Space(SPACE).text(), Space(dict(SPACE)).text()
+    one, other = Space(SPACE).description(), Space(dict(SPACE)).description()
     assert one == other == json.loads(json.dumps(one))
-    assert Space({**SPACE, "model": "choice(fnn, cnn, lenet)"}).text() != one
+    assert Space({**SPACE, "model": "choice(fnn, cnn, lenet)"}).description() != one
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_equal_spaces_have_equal_texts_through_json():
         ({"optimizer.lr": "tag(log, interval(0, 1))"}, "bounds above 0 for a logarithmic interval; received 0"),
         ({"model.width": "range(8, 8)"}, "start below stop"),
         ({"model.width": "range(8, 16, -1)"}, "a step above 0"),
-        ({"model.width": "choice(1"}, "is not an override"),
+        ({"model.width": "choice(1"}, "expected overrides; received"),
         ({"model=cnn": {"model.width": "choice(1, 2)"}}, "model=cnn has parameters of its own, but is no choice"),
         ({"model": "choice(a, b)", "model=a": {"x=1": {"y": "choice(1, 2)"}}}, "one choice cannot depend on another"),
     ],

@@ -1,18 +1,18 @@
-"""Who works on which trial, as several workers of one study see it."""
+"""Which worker runs which trial, as several workers of one study see it."""
 
 import pytest
 from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
-from pipelines.sweep.objectives import Objective
-from pipelines.sweep.study import OVER, WAIT, Worker
+from pipelines.sweep.study import NoTrial, Worker
+from src.protocols import Objective
 
 
 @pytest.fixture
 def worker(tmp_path):
-    def make(name: str) -> Worker:
-        made = Worker(
+    def make(host: str) -> Worker:
+        worker = Worker(
             storage=None,
             folder=tmp_path,
             name="study",
@@ -21,11 +21,11 @@ def worker(tmp_path):
             pruner=NopPruner(),
             seed=0,
             n_trials=2,
-            stale=0.0,
+            grace_period=0.0,
         )
-        made.me = f"{name}:1:0.00"  # on another machine
-        made.settle({}, [], adapt=False)
-        return made
+        worker.id = f"{host}:1:0.00"
+        worker.initialize({}, [], adapt=False)
+        return worker
 
     return make
 
@@ -34,27 +34,27 @@ def test_the_budget_is_shared(worker):
     one, other = worker("one"), worker("other")
     first, second = one.claim(), other.claim()
     assert [first.number, second.number] == [0, 1]
-    one.beat()
-    other.beat()
-    assert one.claim() is WAIT
+    one.heartbeat()
+    other.heartbeat()
+    assert one.claim() is NoTrial.WAIT
     one.tell(first, [0.5], TrialState.COMPLETE)
     other.tell(second, None, TrialState.PRUNED)
-    assert one.claim() is OVER
+    assert one.claim() is NoTrial.DONE
     assert [trial.number for trial in one.ranked()] == [0]
 
 
-def test_a_trial_that_was_taken_over_is_left_to_the_other_one(worker):
+def test_a_trial_that_was_taken_over_is_left_to_the_other_worker(worker):
     one, other = worker("one"), worker("other")
     trial = one.claim()
     other.claim()
-    one.beat()
-    assert other.claim() is WAIT  # the beat is new to it
-    taken = other.claim()  # and has been silent since
+    one.heartbeat()
+    assert other.claim() is NoTrial.WAIT  # it sees this heartbeat for the first time
+    taken = other.claim()  # and no other since
     assert taken.number == trial.number
     assert not one.owns(trial)
     one.release(trial)
     one.tell(trial, [0.5], TrialState.COMPLETE)
     assert other.owns(taken)
     other.tell(taken, [0.25], TrialState.COMPLETE)
-    assert one.trials()[trial.number].values == [0.25]
+    assert one.trial(trial.number).values == [0.25]
     assert not other.owns(taken)

@@ -1,0 +1,53 @@
+"""Optuna's samplers and pruners, as conf/sweep describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+
+from pipelines.sweep.space import Space
+from src.errors import InputError
+
+FIXED_ORDER = ("GridSampler", "BruteForceSampler", "QMCSampler")  # their seed fixes the parameters of all trials
+
+
+def sampler(node: Mapping[str, Any], space: Space, *, seed: int) -> BaseSampler:
+    """The sampler that a node of the configuration describes.
+
+    Args:
+        seed: takes the place of the node's own, if its sampler chooses one trial at a time.
+
+    Raises:
+        InputError: wrong settings, a package that is missing, or a grid over a space that has none.
+    """
+    settings = dict(node)
+    name = settings["_target_"].rpartition(".")[2]
+    if "seed" in settings and name not in FIXED_ORDER:
+        settings["seed"] = seed % 2**31
+    if name == "CmaEsSampler" and find_spec("cmaes") is None:
+        raise InputError("sweep/sampler=cmaes: expected the package cmaes, which is not installed: pip install cmaes")
+    if name == "GridSampler":
+        settings["search_space"] = space.grid()
+    return _instantiate(settings, "sweep.sampler")
+
+
+def pruner(node: Mapping[str, Any]) -> BasePruner:
+    """The pruner that a node of the configuration describes.
+
+    Raises:
+        InputError: wrong settings.
+    """
+    return _instantiate(node, "sweep.pruner")
+
+
+def _instantiate(node: Mapping[str, Any], where: str) -> Any:
+    try:
+        return instantiate(node)
+    except InstantiationException as error:
+        raise InputError(f"{where}: {node.get('_target_')} refuses its settings: {error.__cause__ or error}") from error

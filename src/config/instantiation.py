@@ -1,0 +1,134 @@
+"""From a node of the configuration to the object that it describes. In src the only caller of Hydra's instantiate.
+
+Wrong settings are the user's: a name that does not exist, a setting that a class does not take, a value that a constructor
+refuses by a ValueError. Whatever else a constructor raises is a defect of its code and keeps its traceback.
+"""
+
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from src.config.checks import nearest
+from src.errors import InputError, Stop
+
+HYDRA = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")  # Hydra's own keys in a node
+KEYWORD = re.compile(r"unexpected keyword argument '(\w+)'")
+
+
+def make(node: Mapping[str, Any], where: str, **live: Any) -> Any:
+    """The object that a node describes.
+
+    Args:
+        where: the key of the node, which messages name.
+        live: objects that no configuration can hold, by the names of the arguments that take them.
+
+    Raises:
+        InputError: the settings are wrong.
+    """
+    for key, inner in _nodes(node, where):
+        _check(inner, key, live if inner is node else {})
+    try:
+        maker = instantiate(node, _partial_=True)
+        return maker if node.get("_partial_") else maker(**live)
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        if (message := _refusal(node, where, cause)) is not None:
+            raise InputError(message) from error
+        raise cause from cause.__cause__
+    except (TypeError, ValueError) as error:
+        if (message := _refusal(node, where, error)) is not None:
+            raise InputError(message) from error
+        raise
+
+
+def _nodes(node: object, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every node with a `_target_` in a node, itself included, and its key."""
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield where, node
+        for key, inner in node.items():
+            yield from _nodes(inner, f"{where}.{key}")
+    elif isinstance(node, list | tuple):
+        for number, inner in enumerate(node):
+            yield from _nodes(inner, f"{where}.{number}")
+
+
+def _check(node: Mapping[str, Any], where: str, live: Mapping[str, object]) -> None:
+    """Refuses a class that does not exist, and settings that do not fit its signature."""
+    target = node["_target_"]
+    parameters = _parameters(_located(target, where))
+    if parameters is None:
+        return
+    names = [name for name, one in parameters.items() if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    if not any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+        for name in (*node, *live):
+            if name not in names and name not in HYDRA:
+                raise InputError(_not_taken(target, f"{where}.{name}", names))
+    needed = [name for name in names if parameters[name].default is inspect.Parameter.empty]
+    missing = [name for name in needed if name not in node and name not in live]
+    if missing and not node.get("_partial_") and "_args_" not in node:
+        raise InputError(
+            f"{where}: expected {', '.join(missing)}, because {target} has no default for it; received nothing. State it: "
+            f"+{where}.{missing[0]}=..."
+        )
+
+
+def _refusal(node: Mapping[str, Any], where: str, error: BaseException) -> str | None:
+    """The message for a constructor that refuses what the configuration says; None for a defect, or a message of its own."""
+    if isinstance(error, Stop):
+        return None
+    if isinstance(error, ValueError | InstantiationException):
+        return f"{where}: {node['_target_']} refuses its settings: {str(error).strip()}"
+    keyword = KEYWORD.search(str(error)) if isinstance(error, TypeError) else None
+    if keyword is not None:  # a function that passes further settings on, to another one that does not take them
+        for key, inner in _nodes(node, where):
+            if keyword[1] in inner and keyword[1] not in (_parameters(_located(inner["_target_"], key)) or ()):
+                return _not_taken(inner["_target_"], f"{key}.{keyword[1]}", [])
+    return None
+
+
+def _not_taken(target: str, key: str, names: list[str]) -> str:
+    name = key.rpartition(".")[2]
+    hint = f" ({nearest(name, names)})" if names else ""
+    return f"{key}: expected a setting of {target}; received {name}, which it does not take{hint}. Leave it out: ~{key}."
+
+
+def _parameters(target: Callable[..., object]) -> Mapping[str, inspect.Parameter] | None:
+    """The parameters of a class or function by name; None where it shows none, as some that are written in C."""
+    try:
+        return inspect.signature(target).parameters
+    except (TypeError, ValueError):
+        return None
+
+
+def _located(target: str, where: str) -> Any:
+    """The class or function of a dotted path.
+
+    Raises:
+        InputError: there is none. What a module raises while it is imported passes through.
+    """
+    names = target.split(".")
+    found: Any = None
+    for end in range(1, len(names) + 1):
+        name = ".".join(names[:end])
+        if found is not None and hasattr(found, names[end - 1]):
+            found = getattr(found, names[end - 1])
+            continue
+        try:
+            found = import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):  # a module that this one imports
+                raise
+            close = difflib.get_close_matches(names[end - 1], dir(found) if found is not None else [], n=3)
+            hint = f"Nearest: {', '.join(close)}" if close else "Correct the name, or install what it belongs to"
+            raise InputError(
+                f"{where}._target_: expected the dotted path of a class or function; received {target}, but there is no "
+                f"{name}. {hint}."
+            ) from None
+    return found

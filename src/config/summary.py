@@ -1,0 +1,31 @@
+"""The short table at the end of a run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from src.config import command_line
+from src.runs.files import read_json
+from src.runs.folder import Run
+
+
+def summary(run: Run) -> str:
+    """Epochs, the headline's metrics with their intervals, seconds and size of a finished run, and where it lies."""
+    metrics, timings = read_json(run.metrics), read_json(run.timings)
+    rows = {"best epoch": f"{metrics['best_epoch']} of {metrics['epochs']}", **_headline(run, metrics)}
+    if "fit_seconds" in timings:
+        rows["training seconds"] = f"{timings['fit_seconds']:.1f}"
+    rows["parameters"] = metrics["parameters"]
+    return f"{command_line.table(rows)}\nrun: {run.folder}"
+
+
+def _headline(run: Run, metrics: Mapping[str, Any]) -> dict[str, str]:
+    intervals, rows = read_json(run.intervals), {}
+    for split in ("val", "test"):
+        for name in OmegaConf.load(run.config).evaluation.headline:
+            key = f"{split}/{name}"
+            if key in metrics:
+                low, high = intervals.get(key, (None, None))
+                rows[key] = f"{metrics[key]:.4f}" + (f"  (95 %: {low:.4f} to {high:.4f})" if low is not None else "")
+    return rows

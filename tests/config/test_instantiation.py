@@ -1,0 +1,79 @@
+"""Which errors of the configuration's classes are the user's, and which are defects of their code."""
+
+import pytest
+
+from src.config.instantiation import make
+from src.errors import InputError
+
+SIZES = {"input_shape": [1, 8, 8], "num_outputs": 10}
+NET = {"_target_": "tests.config.mylab.Net", **SIZES}
+ADAM = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 1e-3}
+
+
+def refusal(node: dict, **live: object) -> str:
+    with pytest.raises(InputError) as caught:
+        make(node, "model", **live)
+    return str(caught.value)
+
+
+def test_a_node_becomes_an_object():
+    assert make({**NET, "width": 3}, "model").layers[1].out_features == 3
+    assert make(ADAM, "optimizer").keywords == {"lr": 1e-3}
+    assert make({"_target_": "datetime.timedelta", "seconds": 60}, "timeout").seconds == 60  # it shows no signature
+
+
+def test_a_name_that_does_not_exist():
+    assert "received torch.optim.Adamm" in refusal({"_target_": "torch.optim.Adamm"})
+    assert "Nearest: Adam" in refusal({"_target_": "torch.optim.Adamm"})
+    assert "there is no nowhere" in refusal({"_target_": "nowhere.Net"})
+    inner = {"_target_": "torch.nn.Sequential", "_args_": [{"_target_": "torch.nn.Relu6"}]}
+    assert "model._args_.0._target_" in refusal(inner)
+    assert "refuses its settings" in refusal({"_target_": "torch.optim"})
+
+
+@pytest.mark.parametrize("target", ["Net", "WrongForward", "passing_on"])
+def test_a_setting_that_is_not_taken(target):
+    """Whether the signature shows it, or only the one that the setting is passed on to."""
+    message = refusal({**NET, "_target_": f"tests.config.mylab.{target}", "widht": 3})
+    assert message.startswith(f"model.widht: expected a setting of tests.config.mylab.{target}")
+    assert message.endswith("Leave it out: ~model.widht.")
+    assert ("nearest: width" in message) == (target != "passing_on")
+
+
+def test_a_setting_that_a_class_inside_does_not_take():
+    nodes = {"_target_": "torch.nn.Sequential", "_args_": [{**NET, "_target_": "tests.config.mylab.passing_on", "widht": 3}]}
+    assert refusal(nodes).startswith("model._args_.0.widht: expected a setting of tests.config.mylab.passing_on")
+    assert refusal({**ADAM, "momentum": 0.9}).startswith("model.momentum: expected a setting of torch.optim.Adam")
+
+
+def test_a_setting_without_a_default():
+    assert "expected num_outputs" in refusal({"_target_": "tests.config.mylab.Net", "input_shape": [1, 8, 8]})
+    assert make({**NET, "_partial_": True}, "model")().layers[3].out_features == 10
+
+
+def test_a_value_that_a_constructor_refuses():
+    assert "tests.config.mylab.Net refuses its settings: width: expected 1 or more; received 0." in refusal({**NET, "width": 0})
+
+
+def test_an_error_of_our_own_has_its_own_message():
+    def refuse() -> None:
+        raise InputError("a message")
+
+    with pytest.raises(InputError, match=r"^a message$"):
+        make({"_target_": "tests.config.test_instantiation.call"}, "model", function=refuse)
+
+
+def call(function):
+    return function()
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_defect_of_a_constructor_passes_through(nested):
+    node = {**NET, "_target_": "tests.config.mylab.WrongConstructor"}
+    with pytest.raises(TypeError, match="empty"):
+        make({"_target_": "torch.nn.Sequential", "_args_": [node]} if nested else node, "model")
+
+
+def test_a_module_that_cannot_be_imported_is_a_defect():
+    with pytest.raises(ModuleNotFoundError, match="a_package_that_nobody_has"):
+        make({"_target_": "tests.config.broken.Net"}, "model")

@@ -1,0 +1,55 @@
+"""Raw data that does not fit together, and data sets of some classes."""
+
+import numpy as np
+import pytest
+
+from src.data.raw import Raw, check, select_classes
+from src.errors import InputError
+from tests.pictures import noise
+
+IMAGE, TARGET = noise(30)
+FLAGS = np.eye(3, dtype=np.uint8)[TARGET]
+
+
+def raw(image: np.ndarray = IMAGE, target: np.ndarray = TARGET, *, classes: int = 3, **stated) -> Raw:
+    return Raw({"image": image, "target": target}, classes=[f"class {i}" for i in range(classes)], **stated)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (raw(classes=2), r"labels from 0 to 1 \(2 classes\); received 2 in row 2, and 10 such labels"),
+        (raw(target=TARGET - 1), "labels from 0 to 2 .*received -1 in row 0"),
+        (raw(target=np.zeros(30, dtype=np.int64)), "at least two classes"),
+        (raw(*noise(0)), "at least one; received {'image': 0, 'target': 0}"),
+        (raw(target=TARGET[:29]), "same number of rows in each array.*received {'image': 30, 'target': 29}"),
+        (raw(target=2 * FLAGS), "a 0 or 1 for each of 3 classes; received rows of 3 values from 0 to 2"),
+        (raw(target=FLAGS, classes=2), "a 0 or 1 for each of 2 classes"),
+    ],
+)
+def test_data_that_does_not_fit_is_refused(data, message):
+    with pytest.raises(InputError, match=f"noise: .*{message}"):
+        check(data, "noise")
+
+
+def test_one_label_may_be_a_flag():
+    check(raw(target=FLAGS[:, :1], classes=1), "noise")
+
+
+def test_selected_classes_are_renumbered():
+    some = select_classes(raw(splits={"test": np.arange(20, 30)}), [2, 0], "noise")
+    assert some.classes == ["class 2", "class 0"]
+    assert np.array_equal(some.arrays["image"], IMAGE[TARGET != 1])
+    assert np.array_equal(some.arrays["target"], np.where(TARGET[TARGET != 1] == 2, 0, 1))
+    assert np.array_equal(some.arrays["image"][some.splits["test"]], IMAGE[20:][TARGET[20:] != 1])
+
+
+@pytest.mark.parametrize("classes", [[0], [0, 3], [0, 0], [-1, 0], []])
+def test_classes_that_do_not_exist_are_refused(classes):
+    with pytest.raises(InputError, match=r"data\.dataset\.classes: expected two or more classes from 0 to 2, each once"):
+        select_classes(raw(), classes, "noise")
+
+
+def test_classes_are_not_selected_among_several_labels():
+    with pytest.raises(InputError, match="those of noise have none or several"):
+        select_classes(raw(target=FLAGS), [0, 1], "noise")
