@@ -14,8 +14,8 @@ from torch import Tensor
 
 from benchmarks.data import usual
 from src.config import assembly, command_line
-from src.config.assembly import Experiment
 from src.data.loader import Batches
+from src.experiment import Experiment
 from src.runs.files import read_json
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,9 +14,10 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from benchmarks.problem import ROOT
+from pipelines.sweep.messages import TrialSpec
+from pipelines.sweep.pool import TrialPool
 from pipelines.sweep.search import Search
-from pipelines.sweep.setup import Setup, named
-from pipelines.sweep.slots import Slots
+from pipelines.sweep.setup import Setup, trial_name
 from pipelines.sweep.study import Worker
 
 FNN = ("+experiment=fnn", "trainer.max_epochs=1")
@@ -27,26 +28,26 @@ class Barrier(Search):
     """A search that starts the next trials when all of the last ones have ended, as batch-synchronous sweepers do."""
 
     def _fill(self) -> bool:
-        return False if self.slots.running else super()._fill()
+        return False if self.pool.running else super()._fill()
 
 
 @contextmanager
 def _search(kind: type[Search], *settings: str, space: str = "fnn") -> Iterator[tuple[Worker, Callable[[], None]]]:
-    """A study of its own, and the function that spends its budget."""
+    """A new study, and the function that spends its budget."""
     with tempfile.TemporaryDirectory() as folder:
         chosen = () if any(setting.startswith("+experiment=") for setting in settings) else FNN
         setup = Setup.of([*chosen, *COMMON, f"+sweep={space}", f"paths.runs={folder}/runs", *settings])
-        slots = Slots.of(setup)
+        pool = TrialPool.of(setup)
         worker = setup.worker()
 
-        def order(trial: optuna.Trial) -> Any:
-            return setup.order(setup.space.suggest(trial), named(trial.number), threads=slots.threads)
+        def spec(trial: optuna.Trial) -> TrialSpec:
+            return setup.trial_spec(setup.space.suggest(trial), trial_name(trial.number), threads=pool.threads)
 
-        yield worker, kind(worker, slots, order, lambda number: None, max_failures=1).run
+        yield worker, kind(worker, pool, spec, lambda number: None, max_failures=1).run
 
 
 def per_trial(*, trials: int = 30) -> dict[str, Any]:
-    """Seconds a trial beyond its training, each in a process of its own, one after another."""
+    """Seconds of a trial beyond its training. Each trial is a process, one after another."""
     with _search(Search, f"sweep.n_trials={trials}") as (worker, run):
         run()
         found = worker.trials()
@@ -56,7 +57,7 @@ def per_trial(*, trials: int = 30) -> dict[str, Any]:
 
 
 def growth() -> dict[str, Any]:
-    """The same with 5,000 finished trials in the study, over 100."""
+    """The seconds of a trial with 5,000 finished trials in the study, over those with 100."""
     seconds = {}
     for count in (100, 5000):
         with _search(Search, f"sweep.n_trials={count + 20}") as (worker, run):
@@ -78,7 +79,7 @@ def growth() -> dict[str, Any]:
 
 
 def idle(*, trials: int = 24) -> dict[str, Any]:
-    """The share of their time that two workers wait, with trial lengths spread ten to one, and so with a barrier."""
+    """The share of the time that two workers wait, without and with a barrier. The longest trials have ten times the epochs."""
     shares = {}
     lengths = "+sweep.space={trainer.max_epochs: 'tag(log, int(interval(4, 40)))'}"
     for kind in (Search, Barrier):
@@ -98,9 +99,9 @@ def idle(*, trials: int = 24) -> dict[str, Any]:
 
 
 def pruning(*, seeds: int = 5, trials: int = 40) -> dict[str, Any]:
-    """The epochs of a search that prunes over those of one that does not, and the best values that the two find.
+    """The epochs of a search that prunes over those of one that does not, and the best values of both.
 
-    The CNN on the digits, nine epochs a trial; each seed decides the points and the trainings of both.
+    The CNN on the digits, nine epochs a trial. Each seed decides the parameters and the trainings of both.
     """
     best: dict[str, list[float]] = {"successive_halving": [], "none": []}
     epochs: dict[str, list[int]] = {kind: [] for kind in best}
@@ -137,7 +138,7 @@ def _seconds(one: FrozenTrial, other: FrozenTrial) -> float:
 
 
 def _idle(trials: list[FrozenTrial], *, workers: int) -> float:
-    """Up to when the first worker finds nothing left to start."""
+    """The share up to the start of the last trial: then the first worker finds nothing left to start."""
     starts = sorted(trial.datetime_start for trial in trials if trial.datetime_start)
     begin, end = starts[workers], starts[-1]  # behind the fork server's start
     busy = 0.0
@@ -149,7 +150,7 @@ def _idle(trials: list[FrozenTrial], *, workers: int) -> float:
 
 
 def main(name: str) -> None:
-    """In a process of its own, whose main module a trial's process can import cheaply."""
+    """Runs in a separate process, because a trial's process imports the main module."""
     print(json.dumps({"per_trial": per_trial, "growth": growth, "idle": idle, "pruning": pruning}[name]()))
 
 

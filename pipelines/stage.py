@@ -12,7 +12,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -20,12 +20,10 @@ from pipelines import watchdog
 from pipelines.results import RESULTS
 from src.config import command_line, composition
 from src.errors import InputError
+from src.experiment import Experiment
 from src.runs import identity
 from src.runs.files import read_json, write_atomic, write_json
 from src.runs.folder import Run, choose
-
-if TYPE_CHECKING:  # heavy imports come after the configuration is known to be good
-    from src.config.assembly import Experiment
 
 EVALUATED = "evaluated.json"  # in the run folder: what its evaluation was made from
 
@@ -153,7 +151,7 @@ def _run(name: str) -> Run:
     return choose(Path(load(name).paths.runs), config["name"], identity.of(config, content).digest, force=False)
 
 
-def _evaluate(name: str, run: Run, experiment: "Experiment") -> None:
+def _evaluate(name: str, run: Run, experiment: Experiment) -> None:
     from src.evaluation.final import evaluate_test
     from src.tracking.record import Record
 

@@ -10,7 +10,7 @@ from src.config import command_line
 from src.config.plan import Plan
 from src.config.summary import summary
 from src.distributed import processes, rendezvous
-from src.evaluation.base import check_classes
+from src.experiment import Experiment
 from src.launch import worker
 from src.protocols import Cost
 from src.runs import locks
@@ -18,7 +18,6 @@ from src.runs.files import write_json
 from src.runs.folder import Run
 
 if TYPE_CHECKING:  # heavy imports come after the configuration is known to be good
-    from src.config.assembly import Experiment
     from src.tracking.code import Code
     from src.tracking.record import Record
 
@@ -40,7 +39,6 @@ def launch(config: DictConfig, *, test: bool = True, timeout: float = locks.TIME
     if plan.finished(test=test):
         return plan.run
     experiment = assembly.build(plan.config, plan.prepared)
-    check_classes(experiment)
     experiment.learner.check(experiment.data)
     submitter.submit(plan.run, plan.config, test=test, timeout=timeout)
     return plan.run
@@ -68,7 +66,6 @@ def train(config: DictConfig, *, test: bool = True, timeout: float = locks.TIMEO
         fitted = plan.fitted
         with Record.of(run, plan.content, plan.prepared.card, code=code) as record:
             experiment = assembly.build(plan.config, plan.prepared)
-            check_classes(experiment)
             cost = experiment.learner.check(experiment.data)
             if fitted:
                 experiment.learner.load(assembly.weights(run.folder))
@@ -88,7 +85,7 @@ def train(config: DictConfig, *, test: bool = True, timeout: float = locks.TIMEO
     return run
 
 
-def _fit(run: Run, experiment: "Experiment", record: "Record", start: Path | None, cost: Cost) -> None:
+def _fit(run: Run, experiment: Experiment, record: "Record", start: Path | None, cost: Cost) -> None:
     from src.evaluation import scoring
 
     fit = experiment.learner.fit(

@@ -113,7 +113,7 @@ def test_what_an_optimizer_step_does_belongs_to_the_search(find):
     [
         (["+experiment=random_forest"], r"optimizer with a learning rate \(optimizer.lr\); random_forest has none"),
         (["+experiment=dcgan", "data=digits"], "expected a task whose loss falls while it learns"),
-        (["trainer=ddp", "trainer.devices=2"], "expected trainer=default, one process"),
+        (["trainer=ddp", "trainer.devices=2"], "expected trainer=default, which is one process"),
         (["cluster=slurm"], "expected cluster=none"),
         (["finder.steps=5"], "finder.steps: expected 13 or more with smoothing=0.9; received 5"),
         (["finder.stepps=5"], "finder.stepps: there is no such option; nearest: finder.steps"),

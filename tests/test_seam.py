@@ -1,18 +1,23 @@
-"""A task defined outside src goes through compose, train, evaluate, record and report, which know none by name."""
+"""A task defined outside src goes through compose, train, evaluate, record and report, which know none by name.
+
+It goes by a real `dvc repro`, beside a classical baseline.
+"""
 
 import ast
 import json
 import re
 
-import mlflow
 import pandas as pd
 import pytest
 
+from tests.records import whole_store
 from tests.repository import ROOT, clone, repro, run
 
+EXPERIMENTS = ("toy", "most_frequent")
 
-@pytest.mark.cluster
-def test_a_toy_task_goes_all_the_way(tmp_path):
+
+@pytest.mark.timeout(600)
+def test_a_toy_task_and_a_baseline_go_all_the_way(tmp_path):
     folder = clone(tmp_path)
     (folder / "conf/task/brightness.yaml").write_text(
         "# @package _global_\n"
@@ -25,19 +30,26 @@ def test_a_toy_task_goes_all_the_way(tmp_path):
         "defaults:\n  - override /task: brightness\n"
         "name: toy\nmodel: {num_outputs: 1}\ntrainer: {max_epochs: 3}\n"
     )
-    (folder / "params.yaml").write_text("experiments: [toy]\nsweeps: {}\n")
-    assert repro(folder) == {"compose", "prepare@toy", "sweep@toy", "train@toy", "evaluate@toy", "report"}
+    # The sweep of an experiment that is not listed is ignored.
+    (folder / "params.yaml").write_text(f"experiments: [{', '.join(EXPERIMENTS)}]\nsweeps: {{fnn: [+sweep=fnn]}}\n")
+    stages = {f"{stage}@{name}" for stage in ("prepare", "train", "evaluate") for name in EXPERIMENTS}
+    assert repro(folder) == {"compose", "sweep@fnn", *stages, "report"}
+    assert repro(folder) == set()
+    assert not [*(folder / "runs").glob("sweeps/*")]
+
     metrics = json.loads((folder / "results/toy/metrics.json").read_text())
     assert 0 <= metrics["test/distance"] < 1
     assert list(pd.read_parquet(folder / "results/toy/evaluation/predictions.parquet")) == ["index", "target", "prediction"]
     assert (folder / "results/toy/figures/brightness.png").is_file()
-    assert "distance" in (folder / "reports/index.html").read_text()
-    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
-    (found,) = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
-    assert found.info.status == "FINISHED"
-    assert found.data.metrics["test/distance"] == pytest.approx(metrics["test/distance"])
-    src = run(folder, "git", "status", "--porcelain", "src", "pipelines").stdout
-    assert src == ""
+    report = (folder / "reports/index.html").read_text()
+    assert "distance" in report
+    assert "most_frequent" in report
+    client = whole_store(folder)
+    records = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
+    assert [record.info.status for record in records] == ["FINISHED"] * len(EXPERIMENTS)
+    (toy,) = (record for record in records if record.info.run_name.startswith("toy"))
+    assert toy.data.metrics["test/distance"] == pytest.approx(metrics["test/distance"])
+    assert run(folder, "git", "status", "--porcelain", "src", "pipelines").stdout == ""
 
 
 def test_nothing_that_runs_knows_a_task_a_model_or_data_by_name():

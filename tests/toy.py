@@ -8,11 +8,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from src.config.assembly import Experiment
 from src.data.base import Data
-from src.evaluation.base import Evaluation, Scores
 from src.evaluation.plotting import axes
 from src.evaluation.resampling import bootstrap, interval
+from src.experiment import Evaluation, Experiment, Scores
 from src.protocols import Batch, Outcome
 from src.tasks.base import Task
 

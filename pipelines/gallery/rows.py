@@ -1,4 +1,4 @@
-"""The rows of the table of figures: what params.yaml asks for, and what was measured."""
+"""The rows of the gallery's tables: the commands in params.yaml, and their measured results."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ COSTS = ("fit_seconds", "latency_one_ms")
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table.
+    """One line of a table.
 
     Args:
-        arguments: of `python -m src.train`, without the seed. `<NAME>` in one stands for a run of the row of that name, which
-            is trained where it is not there yet.
-        each: values of one argument, as KEY=VALUE, of which every run has one besides.
-        shown: metrics of the test part; empty for the headline of the task.
-        published: what others report, as it is to be quoted.
+        arguments: of `python -m src.train`, without the seed. `<NAME>` stands for the folder of a run of the row NAME, which is
+            trained if it does not exist.
+        each: further arguments as KEY=VALUE, all with the same key; there is a run with each of them.
+        shown: metrics of the test split; empty for the headline of the task.
+        published: the results of others, quoted as they stand.
         folder: of the measured rows.
     """
 
@@ -51,45 +51,49 @@ class Row:
         return " ".join([COMMAND, *self.arguments])
 
     @property
-    def whole(self) -> str:
-        """The command of all its runs, as a user types it: the folder of a row's run stands in a variable of its name."""
-        swept = [f"seed={','.join(map(str, self.seeds))}"] if len(self.seeds) > 1 else []
+    def full_command(self) -> str:
+        """The command of all runs, as a user types it. The folder of another row's run is a shell variable with its name."""
+        grid = [f"seed={','.join(map(str, self.seeds))}"] if len(self.seeds) > 1 else []
         if self.each:
             keys, values = zip(*(one.split("=", 1) for one in self.each), strict=True)
-            swept.append(f"{keys[0]}={','.join(values)}")
+            grid.append(f"{keys[0]}={','.join(values)}")
         arguments = [re.sub(r"<(\w+)>", lambda match: f"${match[1].upper()}", argument) for argument in self.arguments]
-        return " ".join([COMMAND, *(["-m"] if swept else []), *arguments, *swept])
+        return " ".join([COMMAND, *(["-m"] if grid else []), *arguments, *grid])
 
     @property
     def measured(self) -> Mapping[str, Any]:
-        """What `measure` left; empty where nobody measured it, or something else than is asked for now."""
-        found = read_json(self.path)
-        same = found and (found["command"], [*found["runs"]]) == (self.command, [*self._own])
-        return found if same and all({*self.shown} <= {*run["test"]} for run in found["runs"].values()) else {}
+        """The content of the row's file; empty if it was not measured, or with another command or without a metric."""
+        content = read_json(self.path)
+        same = content and (content["command"], [*content["runs"]]) == (self.command, [*self._differences])
+        return content if same and all({*self.shown} <= {*run["test"]} for run in content["runs"].values()) else {}
 
     @property
-    def _own(self) -> dict[str, list[str]]:
-        """What each run's arguments have that those of the others lack."""
-        found = [[*each, f"seed={seed}"] for seed in self.seeds for each in ([[one] for one in self.each] or [[]])]
-        return {" ".join(own): own for own in found}
+    def _differences(self) -> dict[str, list[str]]:
+        """The arguments of each run that the others do not have, by their text."""
+        lists = [[*each, f"seed={seed}"] for seed in self.seeds for each in ([[one] for one in self.each] or [[]])]
+        return {" ".join(arguments): arguments for arguments in lists}
 
-    def run(self, own: Sequence[str] | None = None) -> Path:
-        """The folder of a run, the first one where nothing is said; it is trained where it is not there yet."""
-        chosen = next(iter(self._own.values())) if own is None else own
-        filled = [re.sub(r"<(\w+)>", lambda match: str(find(match[1]).run()), argument) for argument in self.arguments]
-        return _train([*filled, *chosen])
+    def run(self, difference: Sequence[str] | None = None) -> Path:
+        """The folder of a run, which is trained if it does not exist.
+
+        Args:
+            difference: its arguments that the others do not have; those of the first run if none are stated.
+        """
+        own = next(iter(self._differences.values())) if difference is None else difference
+        shared = [re.sub(r"<(\w+)>", lambda match: str(find(match[1]).run()), argument) for argument in self.arguments]
+        return _train([*shared, *own])
 
     def measure(self) -> None:
-        """Trains, or finds, each run, and leaves the row's file."""
-        found = {}
-        for name, own in self._own.items():
-            run = self.run(own)
+        """Trains each run if it does not exist, and writes the row's file."""
+        results = {}
+        for name, difference in self._differences.items():
+            run = self.run(difference)
             config: Any = OmegaConf.load(run / "config.yaml")
             metrics, timings = read_json(run / "metrics.json"), read_json(run / "timings.json")
             tests = {name.removeprefix("test/"): value for name, value in metrics.items() if name.startswith("test/")}
-            kept = {*self.shown, *config.evaluation.headline}  # of the figures of single classes
-            tests = {name: value for name, value in tests.items() if "/" not in name or name in kept}
-            found[name] = {"run": run.name, "test": tests, **{name: timings[name] for name in COSTS if name in timings}}
+            shown = {*self.shown, *config.evaluation.headline}  # of the metrics of single classes only these are kept
+            tests = {name: value for name, value in tests.items() if "/" not in name or name in shown}
+            results[name] = {"run": run.name, "test": tests, **{name: timings[name] for name in COSTS if name in timings}}
         tags = read_json(run / "record.json")["tags"]  # of the time when it was trained
         write_json(
             self.path,
@@ -99,21 +103,26 @@ class Row:
                 "headline": list(config.evaluation.headline),
                 "parameters": metrics["parameters"],
                 "flops": metrics.get("flops"),
-                "runs": found,
+                "runs": results,
                 "commit": tags.get("mlflow.source.git.commit"),
-                "dirty": _dirty(run),
+                "dirty": is_dirty(run),
                 "machine": {name: tags[name] for name in ("device", "cpus", "python")},
             },
         )
 
 
 def read(path: Path = HERE / "params.yaml") -> list[Row]:
-    """The rows that params.yaml asks for."""
-    asked: Any = OmegaConf.to_container(OmegaConf.load(path))
-    return [Row(name=name, **row.pop("train"), **row) for name, row in asked["rows"].items()]
+    """The rows of params.yaml."""
+    params: Any = OmegaConf.to_container(OmegaConf.load(path))
+    return [Row(name=name, **row.pop("train"), **row) for name, row in params["rows"].items()]
 
 
 def find(name: str) -> Row:
+    """The row of params.yaml with this name.
+
+    Raises:
+        InputError: there is none.
+    """
     rows = {row.name: row for row in read()}
     if name not in rows:
         raise InputError(f"{name}: expected a row of {HERE / 'params.yaml'}, one of {', '.join(rows)}.")
@@ -126,18 +135,18 @@ def mean(row: Mapping[str, Any], name: str) -> tuple[float, float | None]:
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
-def _dirty(run: Path) -> bool:
-    """Whether anything else than measured rows had uncommitted changes when a run was trained."""
+def is_dirty(run: Path) -> bool:
+    """Whether there were uncommitted changes, except of measured rows, when a run was trained."""
     diff = run / "uncommitted.diff"
     changed = re.findall(r"^diff --git a/(\S+) ", diff.read_text(), re.MULTILINE) if diff.is_file() else []
     return any(not name.startswith(f"{HERE.parent.name}/{HERE.name}/rows/") for name in changed)
 
 
 def _train(arguments: Sequence[str]) -> Path:
-    """The run of a command that is typed as a user would."""
+    """The run of a command, in a process of its own, as a user starts it."""
     print(f"$ python -m src.train {' '.join(arguments)}", flush=True)
     done = subprocess.run([sys.executable, "-m", "src.train", *arguments], stdout=subprocess.PIPE, text=True, check=False)
     print(done.stdout, end="", flush=True)
     if done.returncode:
-        raise RunFailed(f"{' '.join(arguments)}: expected a run that comes to its end; it left with {done.returncode}.")
+        raise RunFailed(f"{' '.join(arguments)}: expected exit code 0; received {done.returncode}.")
     return Path(done.stdout.rpartition("run: ")[2].strip())

@@ -29,7 +29,7 @@ def _table(shown: Sequence[str], pairs: Sequence[tuple[Row, Mapping[str, Any]]])
         seconds, latency = (_median(measured, name) for name in ("fit_seconds", "latency_one_ms"))
         lines.append(
             [
-                f"`{row.whole.removeprefix(COMMAND).strip()}`",
+                f"`{row.full_command.removeprefix(COMMAND).strip()}`",
                 *(_score(*mean(measured, name)) for name in shown),
                 row.published,
                 brief(measured["parameters"]),

@@ -27,6 +27,8 @@ def draw(study: Study, folder: Path, objectives: Sequence[Objective]) -> list[Pa
     Returns:
         The paths of the figures.
     """
+    from matplotlib import pyplot
+
     complete = [trial for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
     written = []
     with warnings.catch_warnings():
@@ -38,6 +40,7 @@ def draw(study: Study, folder: Path, objectives: Sequence[Objective]) -> list[Pa
             params = len(complete[0].params) if complete else 1
             figure.set_size_inches(max(WIDTH, SLICE * params) if name.startswith("slices") else WIDTH, HEIGHT)
             written.append(write(figure, folder / f"{name}.png"))
+            pyplot.close(figure)  # Optuna leaves it open
     return written
 
 

@@ -70,10 +70,10 @@ class Search:
         while self.pool.free:
             failed = [trial for trial in self.worker.trials() if trial.state == TrialState.FAIL]
             if len(failed) >= self.max_failures:
+                reason = failed[-1].user_attrs.get("reason", "").rstrip(".")
                 raise RunFailed(
-                    f"{len(failed)} trials failed (sweep.max_failures={self.max_failures}); the last: "
-                    f"{failed[-1].user_attrs.get('reason', '')} Correct the cause; then the same command continues with a "
-                    "larger sweep.max_failures."
+                    f"{len(failed)} trials failed (sweep.max_failures={self.max_failures}); the last: {reason}. Correct the "
+                    "cause; then the same command continues with a larger sweep.max_failures."
                 )
             claimed = self.worker.claim()
             if isinstance(claimed, NoTrial):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._file import BaseJournalFileLock
+from optuna.storages.journal._file import BaseJournalFileLock, get_lock_file
 
 from src.errors import InputError
 from src.runs.locks import mutex
@@ -44,9 +44,8 @@ def _journal(path: Path) -> BaseStorage:
     lock = JournalLock(path)
     try:
         storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
-        lock.acquire()
-        json.loads((path.read_bytes().splitlines() or [b"{}"])[-1])  # Optuna would wait for the rest of a damaged line
-        lock.release()
+        with get_lock_file(lock):
+            json.loads((path.read_bytes().splitlines() or [b"{}"])[-1])  # Optuna would wait for the rest of a damaged line
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path}: expected the journal of an Optuna study; this file is damaged, or none ({error!r}). Move it away, or "

@@ -26,10 +26,10 @@ from omegaconf import OmegaConf
 from pipelines.sweep.messages import IntermediateValue, Training, TrialResult, TrialSpec
 from src import signals
 from src.config import assembly
-from src.config.assembly import Experiment
 from src.data.store import Prepared
 from src.errors import InputError, InUse, ProcessLost, RunFailed, Stop
 from src.evaluation.latency import latency
+from src.experiment import Experiment
 from src.protocols import Cost, Sink
 from src.runs.files import read_json, write_atomic, write_json
 from src.runs.folder import Run

@@ -1,10 +1,9 @@
 """From a configuration to the objects of one experiment."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -14,38 +13,14 @@ from src.data import store
 from src.data.base import Data
 from src.data.store import Prepared
 from src.errors import InputError
+from src.experiment import Analysis, Evaluation, Experiment
 from src.protocols import Learner, Objective
 from src.runs import identity
-
-if TYPE_CHECKING:
-    from src.data.augmentation import Augmentation
-    from src.evaluation.base import Analysis, Evaluation
 
 # keys of data that only its preparation reads
 PREPARING = ("dataset", "root", "size", "channels", "tile", "stride", "labels", "splits", "count")
 
-
-@dataclass(frozen=True)
-class Experiment:
-    """One experiment, assembled.
-
-    Args:
-        config: resolved, as a plain container.
-        augmentation: changes the training examples; None for nothing.
-        analyses: of an evaluated split, by the key of the configuration.
-    """
-
-    config: Mapping[str, Any]
-    prepared: Prepared
-    data: Data
-    learner: Learner
-    evaluation: "Evaluation"
-    augmentation: "Augmentation | None" = None
-    analyses: Mapping[str, "Analysis"] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return self.config["name"]
+Kind = TypeVar("Kind")
 
 
 def prepare(config: DictConfig) -> Prepared:
@@ -83,10 +58,12 @@ def build(config: DictConfig, prepared: Prepared, *, begin: bool = True) -> Expe
         begin: whether to load the `pretrained` weights; False where others are loaded afterwards.
     """
     content = composition.container(config)
-    data = make({key: value for key, value in content["data"].items() if key not in PREPARING}, "data", prepared=prepared)
-    evaluation = make(content["evaluation"], "evaluation", data=data)
+    node = {key: value for key, value in content["data"].items() if key not in PREPARING}
+    data = _derived(Data, make(node, "data", prepared=prepared), "data")
+    evaluation = _derived(Evaluation, make(content["evaluation"], "evaluation", data=data), "evaluation")
     augmentation = _with_steps(content.get("augmentation"), "augmentation")
-    analyses = {key: analysis for key in identity.ANALYSES if (analysis := _with_steps(content.get(key), key))}
+    made = {key: _with_steps(content.get(key), key) for key in identity.ANALYSES}
+    analyses = {key: _derived(Analysis, analysis, key) for key, analysis in made.items() if analysis is not None}
     learner = make(
         content["trainer"],
         "trainer",
@@ -107,7 +84,7 @@ def build(config: DictConfig, prepared: Prepared, *, begin: bool = True) -> Expe
         config=content,
         prepared=prepared,
         data=data,
-        learner=learner,
+        learner=_derived(Learner, learner, "trainer"),
         evaluation=evaluation,
         augmentation=augmentation,
         analyses=analyses,
@@ -150,6 +127,20 @@ def plain(config: DictConfig, key: str) -> Any:
     """One node of the configuration, resolved, as a plain container."""
     node = OmegaConf.select(config, key)
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def _derived(kind: type[Kind], made: object, where: str) -> Kind:
+    """What a node of the configuration describes.
+
+    Raises:
+        InputError: its class does not derive from the one that is expected here.
+    """
+    if not isinstance(made, kind):
+        raise InputError(
+            f"{where}._target_: expected a class that derives from {kind.__module__}.{kind.__name__}; "
+            f"{type(made).__name__} does not. Derive it from that class."
+        )
+    return made
 
 
 def _pretrained(content: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from src.config.assembly import Experiment
 from src.data.base import Data
 from src.evaluation import generation, latents
-from src.evaluation.base import Evaluation, Scores
 from src.evaluation.feature_extractor import FeatureExtractor
+from src.experiment import Evaluation, Experiment, Scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 
 from src import metrics
-from src.config.assembly import Experiment
 from src.data.base import Data
 from src.evaluation import latents
-from src.evaluation.base import Evaluation, Scores
 from src.evaluation.grid import Cell, Row, grid
 from src.evaluation.plotting import ACCENT, GREY, SECOND, axes
 from src.evaluation.resampling import bootstrap, interval
+from src.experiment import Evaluation, Experiment, Scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from src.config.assembly import Experiment
 from src.data.shown import Picture
 from src.evaluation import overlays
 from src.evaluation.grid import Cell, Row, grid
+from src.experiment import Experiment
 from src.protocols import Mix
 
 if TYPE_CHECKING:

@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 
 from src import metrics
-from src.config.assembly import Experiment
 from src.data.base import Data
 from src.evaluation import thresholds
-from src.evaluation.base import Scores
 from src.evaluation.classification import Classification
 from src.evaluation.resampling import bootstrap, interval
+from src.experiment import Experiment, Scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

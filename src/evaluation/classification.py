@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 
 from src import metrics
-from src.config.assembly import Experiment
 from src.data.base import Data
-from src.evaluation.base import Evaluation, Scores
 from src.evaluation.grid import Cell, Row, grid
 from src.evaluation.plotting import ACCENT, GREY, axes, new_figure
 from src.evaluation.resampling import bootstrap, interval
+from src.experiment import Evaluation, Experiment, Scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -106,7 +105,7 @@ class Classification(Evaluation):
             ax.set_xticks(range(size), self.classes, rotation=rotation, ha="center")
             ax.set_yticks(range(size), self.classes)
         number = "" if size <= NAMED else ", by the number of the class"
-        ax.set(xlabel=f"predicted{number}", ylabel=f"true{number}", title="Confusion matrix (in colour, each row sums to 1)")
+        ax.set(xlabel=f"predicted{number}", ylabel=f"true{number}", title="Confusion matrix (colour: share of the row)")
         return figure
 
     def _mistakes(self, experiment: Experiment, table: pd.DataFrame, *, count: int = 16) -> Figure:

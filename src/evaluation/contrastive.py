@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from src.config.assembly import Experiment
 from src.data.base import Data
 from src.evaluation import latents
-from src.evaluation.base import Evaluation, Scores
 from src.evaluation.grid import Cell, Row, grid
 from src.evaluation.resampling import bootstrap, interval
+from src.experiment import Evaluation, Experiment, Scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,14 +11,13 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from src.config.assembly import Experiment
 from src.data.shown import Shown
 from src.evaluation.attention import UnsupportedNetwork
 from src.evaluation.attribution import Attribution
-from src.evaluation.base import Analysis, Findings, Result, skip
 from src.evaluation.grid import Cell, Row, SignedMap, grid, stretched
 from src.evaluation.layers import Rows, View
 from src.evaluation.randomisation import randomised, rank_correlation
+from src.experiment import Analysis, Experiment, Findings, Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -147,4 +146,4 @@ def _or_skip(what: str) -> Iterator[None]:
     try:
         yield
     except UnsupportedNetwork as error:
-        skip(what, str(error))
+        Analysis.skip(what, str(error))

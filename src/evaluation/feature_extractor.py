@@ -9,11 +9,11 @@ from omegaconf import OmegaConf
 
 from src import metrics
 from src.config import assembly
-from src.config.assembly import Experiment
 from src.data.base import Data
 from src.errors import InputError
 from src.evaluation import generation
 from src.evaluation.substitute import Substitute
+from src.experiment import Experiment
 from src.runs.files import read_json
 from src.runs.folder import Run
 

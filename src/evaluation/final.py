@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from src.config.assembly import Experiment
 from src.evaluation import augmentation_preview, curves, scoring
 from src.evaluation.latency import latency
 from src.evaluation.plotting import write
+from src.experiment import Experiment
 from src.runs.files import read_json, write_json
 from src.runs.folder import Run
 

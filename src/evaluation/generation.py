@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from src.config.assembly import Experiment
 from src.data.shown import Picture
 from src.evaluation import latents
 from src.evaluation.grid import Cell, Row, grid
+from src.experiment import Experiment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -128,7 +128,7 @@ def grid(rows: Sequence[Row], *, title: str, side: float = 1.0) -> Figure:
     figure.set_size_inches(width, bottom - GAP)
     ax.set(xlim=(0, width), ylim=(bottom - GAP, 0))
     ax.axis("off")
-    ax.set_title(title, fontsize=10, pad=8)
+    ax.set_title(title, fontsize=10, pad=8, y=1)  # without y, the title is placed by the ticks, which there are none of
     return figure
 
 

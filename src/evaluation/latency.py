@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from src.config.assembly import Experiment
+from src.experiment import Experiment
 
 FEWEST, MOST = 3, 20  # calls that are timed
 

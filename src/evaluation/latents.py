@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from src.config.assembly import Experiment
 from src.data.base import Data
 from src.data.shown import Picture
 from src.evaluation.grid import Cell, Row, grid
 from src.evaluation.plotting import axes
+from src.experiment import Experiment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -87,5 +87,5 @@ def _bytes(colours: np.ndarray) -> np.ndarray:
 
 
 def _legend(classes: list[str]) -> str:
-    confused = "; orange: another class was confused" if len(classes) > 2 else ""
+    confused = "; orange: two other classes were confused" if len(classes) > 2 else ""
     return f"Red: {classes[0]} was missed; blue: {classes[0]} was predicted where there is none{confused}"

@@ -16,6 +16,7 @@ ACCENT = "#2563a8"
 SECOND = "#c2571a"
 GREY = "#5b6470"
 DPI = 110
+MARGIN = 0.1  # inches around the content of a figure
 
 
 def new_figure(*, width: float, height: float, arranged: bool = False) -> Figure:
@@ -41,7 +42,15 @@ def axes(*, width: float = 5, height: float = 3.4) -> tuple[Figure, Axes]:
 
 def write(figure: Figure, path: Path) -> Path:
     """Writes a figure as PNG, cut to its content. Equal figures give equal bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure.set_dpi(DPI)
+    canvas, layout = FigureCanvasAgg(figure), figure.get_layout_engine()
+    if layout is not None:
+        layout.execute(figure)
+        figure.set_layout_engine("none")  # or the drawing would arrange it again
+    content = figure.get_tightbbox(canvas.get_renderer()).padded(MARGIN)  # bbox_inches="tight" would draw everything twice
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches=content, metadata={"Software": None})
     write_atomic(path, buffer.getvalue())
     return path

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from src.config.assembly import Experiment
+from src.experiment import Experiment
 from src.runs.files import atomic
 
 PIECE = 16_384  # rows of the table that are written at once

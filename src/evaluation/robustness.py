@@ -10,15 +10,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from src.config.assembly import Experiment
 from src.data.shown import Picture
 from src.evaluation import scoring
-from src.evaluation.base import Analysis, Findings, Result, skip
 from src.evaluation.corruption import Corruption
 from src.evaluation.grid import Cell, Row, grid
 from src.evaluation.plotting import ACCENT, GREY, new_figure
 from src.evaluation.predictions import predictions
 from src.evaluation.substitute import Substitute
+from src.experiment import Analysis, Experiment, Findings, Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,15 +45,15 @@ class Robustness(Analysis):
     def analyse(self, experiment: Experiment, result: Result) -> Findings:
         metric = experiment.config["objective"]["metric"].partition("/")[2]
         if f"{result.split}/{metric}" not in result.metrics:
-            skip("robustness", f"the evaluation has no score {metric}")
+            self.skip("robustness", f"the evaluation has no score {metric}")
             return Findings()
         rows, table = self._chosen(experiment, result)
         stored = experiment.data.inputs(rows)
         if stored.ndim != 4 or stored.dtype != np.uint8:
-            skip("robustness", "it corrupts images with pixels from 0 to 255, and these are none")
+            self.skip("robustness", "it corrupts images with pixels from 0 to 255, and these are none")
             return Findings()
         if experiment.evaluation.evaluates_input:
-            skip("robustness", "a corrupted image would be its own target")
+            self.skip("robustness", "a corrupted image would be its own target")
             return Findings()
         corruptions = self._applicable(experiment.data.targets(rows[:1]).ndim)
         if not corruptions:
@@ -73,7 +72,7 @@ class Robustness(Analysis):
         """The corruptions under which targets of so many dimensions stay true: masks do not move with their images."""
         moving = [name for name, corruption in self._corruptions.items() if corruption.moves] if dimensions > 2 else []
         for name in moving:
-            skip(f"robustness.{name}", "it moves pixels, and the masks would not move with them")
+            self.skip(f"robustness.{name}", "it moves pixels, and the masks would not move with them")
         return {name: corruption for name, corruption in self._corruptions.items() if name not in moving}
 
     def _chosen(self, experiment: Experiment, result: Result) -> tuple[np.ndarray, pd.DataFrame]:

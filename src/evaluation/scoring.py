@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from src.config.assembly import Experiment
-from src.evaluation.base import Result
 from src.evaluation.plotting import write
 from src.evaluation.predictions import predictions
+from src.experiment import Experiment, Result
 from src.runs import identity
 from src.runs.files import read_json, write_atomic, write_json
 from src.runs.folder import EVALUATION_SETTINGS

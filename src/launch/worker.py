@@ -14,15 +14,13 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from src.config.defects import origin
 from src.distributed import processes, rendezvous
 from src.errors import InputError, ProcessLost, Stop
+from src.experiment import Experiment
 from src.protocols import NullSink
-
-if TYPE_CHECKING:  # it imports Hydra and torch, which the message may spare this process
-    from src.config.assembly import Experiment
 
 PR_SET_PDEATHSIG = 1  # of prctl, in sys/prctl.h
 
@@ -90,7 +88,7 @@ def _system_metrics(folder: str) -> Iterator[None]:
         yield
 
 
-def _build(message: Mapping[str, Any]) -> "Experiment":
+def _build(message: Mapping[str, Any]) -> Experiment:
     from omegaconf import DictConfig, OmegaConf
 
     from src.config import assembly

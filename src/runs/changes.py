@@ -50,14 +50,8 @@ def _latest(folder: Path, name: str) -> Run | None:
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    before, now = old["configuration"]["values"], new["configuration"]["values"]
-    keys = [key for key in sorted({*before, *now}) if before.get(key, ...) != now.get(key, ...)]
-    replaced = [key.removesuffix("_target_") for key in keys if key.endswith("._target_")]
-    for key in keys:
-        inside = any(key.startswith(node) for node in replaced) and not key.endswith("._target_")
-        around = any(other.startswith(f"{key}.") for other in keys)  # null that has become a node, or the reverse
-        if not inside and not around:
-            yield f"{key} {_shown(before, key)} -> {_shown(now, key)}"
+    settings = list(_settings(old["configuration"]["values"], new["configuration"]["values"]))
+    yield from settings
     if old["data"] != new["data"]:
         yield "the prepared data changed"
     before, now = old["code"]["files"], new["code"]["files"]
@@ -65,8 +59,23 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str
         if path in before and path in now:
             if before[path] != now[path]:
                 yield f"{path} changed"
-        elif not keys:  # where other classes are named, that other files belong to them says nothing new
+        elif not settings:  # where other classes are named, that other files belong to them says nothing new
             yield f"{path} is {'used' if path in now else 'not used any more'}"
+
+
+def _settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    keys = [key for key in {*before, *now} if before.get(key, ...) != now.get(key, ...)]
+    replaced = [key.removesuffix("_target_") for key in keys if key.endswith("._target_")]
+    named = set()
+    for key in sorted(keys, key=lambda key: (key.count("."), key)):
+        inside = any(key.startswith(node) for node in replaced) and not key.endswith("._target_")
+        around = any(other.startswith(f"{key}.") for other in keys)  # null that has become a node, or the reverse
+        change = f"{_shown(before, key)} -> {_shown(now, key)}"
+        # A key of the same name further out has the same change: this one follows it, as data.seed follows seed.
+        follows = (key.rpartition(".")[2], change) in named
+        named.add((key.rpartition(".")[2], change))
+        if not (inside or around or follows):
+            yield f"{key} {change}"
 
 
 def _shown(values: Mapping[str, Any], key: str) -> str:

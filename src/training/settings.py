@@ -1,5 +1,6 @@
 """The settings of a training, in groups. In the configuration they stand side by side in the `trainer` node."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -91,7 +92,10 @@ class TrainerSettings:
             raise ValueError(f"trainer.profiler: expected one of {', '.join(PROFILERS)}; received {self.profiler}.")
         if not self.max_epochs and self.max_steps < 0:
             raise ValueError(f"trainer: expected max_epochs or max_steps; received {self.max_epochs} and {self.max_steps}.")
+        known = inspect.signature(Trainer).parameters
         for name, value in self.arguments.items():
+            if name not in known:
+                raise ValueError(f"trainer.{name}: expected an argument of Lightning's Trainer; it has none of this name.")
             # Without validations, for a search that keeps no weights and waits for no epoch's end.
             if name in NOT_PASSED_ON and (name, value) != ("limit_val_batches", 0):
                 raise ValueError(f"trainer.{name}: expected none, because {NOT_PASSED_ON[name]}. Leave it out.")

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from src.config import assembly, command_line
-from src.config.assembly import Experiment
 from src.config.plan import Plan
 from src.errors import InputError
+from src.experiment import Experiment
 from src.train import train
 from tests.repository import ROOT, run
 

@@ -175,7 +175,7 @@ def test_a_fact_that_the_data_does_not_ask_for_is_no_key():
 @pytest.mark.parametrize("override", ["optimizer.lr=???", "data.num_classes=???", "data.batch_size='???'"])
 def test_what_is_left_open_is_refused(override):
     key = override.partition("=")[0]
-    with pytest.raises(InputError, match=rf"expected a value for {key}; received \?\?\?"):
+    with pytest.raises(InputError, match=rf"expected a value for .*{key}.*; received \?\?\?"):
         resolve(compose([override]))
 
 

@@ -9,7 +9,7 @@ import torch
 from src.config import command_line
 from src.config.defects import origin
 from src.config.instantiation import make
-from src.data.splitting import split
+from src.runs.files import read_json
 from src.train import train
 from tests.config.mylab import WrongConstructor, WrongForward
 from tests.config.test_instantiation import SIZES
@@ -27,7 +27,7 @@ def test_the_innermost_place_outside_libraries_is_named():
     net = WrongForward(**SIZES)
     assert caught(lambda: net(torch.zeros(1, 1, 8, 8))).startswith("error in your code: tests/config/mylab.py:36 in forward")
     assert caught(lambda: WrongConstructor(**SIZES)).startswith("error in your code: tests/config/mylab.py:29 in __init__")
-    assert caught(lambda: split(None, None, name="", seed=0)).startswith("error in this repository: src/data/splitting.py:")
+    assert caught(lambda: read_json(5)).startswith("error in this repository: src/runs/files.py:")
     assert caught(lambda: json.loads(5)).startswith("error in your code: tests/config/test_defects.py:")
 
 
@@ -44,7 +44,7 @@ def test_a_syntax_error_is_in_its_own_file(tmp_path, monkeypatch):
     assert line == "error in your code: mistyped.py:2 in <module>"
 
 
-@pytest.mark.parametrize(("model", "place"), [("WrongConstructor", "29 in __init__"), ("WrongForward", "36 in forward")])
+@pytest.mark.parametrize(("model", "line"), [("WrongConstructor", "29 in __init__"), ("WrongForward", "36 in forward")])
 def test_a_command_with_a_defect_ends_with_1_and_its_traceback(digits, project, capsys, model, line):
     (project / "conf/model").mkdir(parents=True)
     sizes = "input_shape: ${data.shape}\nnum_outputs: ${data.num_classes}\n"

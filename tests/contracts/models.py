@@ -20,9 +20,9 @@ MODELS = checks.options("model")
 @cache
 def composed(name: str) -> DictConfig:
     """The configuration of a model at the size of its contract."""
-    found = contracts(name)
-    assert len(found) == 1, f"conf/model/{name}.yaml: expected one line `# contract: data.shape=[...] ...`"
-    return composition.compose([f"model={name}", "optimizer.lr=5e-3", *found[0][1].split()])
+    stated = contracts(name)
+    assert len(stated) == 1, f"conf/model/{name}.yaml: expected one line `# contract: data.shape=[...] ...`"
+    return composition.compose([f"model={name}", "optimizer.lr=5e-3", *stated[0][1].split()])
 
 
 def contracts(name: str) -> list[tuple[str, str]]:

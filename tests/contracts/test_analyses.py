@@ -1,4 +1,4 @@
-"""What every option of conf/explanation and conf/robustness must do."""
+"""What every option of conf/explanation and conf/robustness must do, and what may stand in their place."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from src.config import assembly, checks, composition
-from src.config.assembly import Experiment
 from src.errors import InputError
 from src.evaluation import scoring
+from src.experiment import Experiment
 from src.runs import identity
 
 OPTIONS = [(group, name) for group in identity.ANALYSES for name in checks.options(group)]
@@ -68,6 +68,14 @@ def test_its_code_has_a_fingerprint(group, name):
         (["robustness=default", "robustness.noise.strengths=[0.3,0.1]"], r"robustness\.noise: .* rising order; received \[0.3"),
         (["explanation=default", "explanation.occlusion.window=2.0"], r"explanation\.occlusion: .* up to 1; received 2"),
         (["explanation=default", "explanation.mistakes=-1"], r"explanation: .* received mistakes=-1"),
+        (
+            ["robustness=default", "robustness._target_=builtins.dict"],
+            r"robustness\._target_: .*experiment.Analysis; dict does not",
+        ),
+        (
+            ["evaluation._target_=builtins.dict"],
+            r"evaluation\._target_: .* derives from src.experiment.Evaluation; dict does not",
+        ),
     ],
 )
 def test_a_wrong_setting_is_refused_by_its_name(overrides, message, built):
@@ -81,8 +89,8 @@ def test_a_run_is_looked_at_otherwise_than_it_asked_for(built, project):
     OmegaConf.save(OmegaConf.create(dict(experiment.config)), project / "run/config.yaml")
     other: Any = OmegaConf.to_container(composition.compose(["explanation=default", "robustness=default"]))
 
-    def looked_at(**place: Any) -> Experiment:
-        return assembly.restore(project / "run", place=place)
+    def looked_at(**overrides: Any) -> Experiment:
+        return assembly.restore(project / "run", overrides=overrides)
 
     assert "attention" in looked_at().config["explanation"]
     assert looked_at(explanation=None).analyses == {}

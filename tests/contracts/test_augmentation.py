@@ -15,7 +15,7 @@ from src.protocols import Mix, Move
 NAMES = [name for name in checks.options("augmentation") if name != "none"]
 
 
-def made(*overrides: str) -> Any:
+def build(*overrides: str) -> Any:
     content: Any = OmegaConf.to_container(composition.resolve(composition.compose(overrides)))
     return assembly._with_steps(content["augmentation"], "augmentation")
 
@@ -35,8 +35,8 @@ def test_the_augmentations_that_are_promised_are_there():
 
 
 def test_none_is_none():
-    assert made() is None
-    assert made("augmentation=none") is None
+    assert build() is None
+    assert build("augmentation=none") is None
 
 
 def test_a_comment_says_what_it_is(name):
@@ -48,7 +48,7 @@ def test_a_comment_says_what_it_is(name):
 def test_it_gives_other_pixels_of_the_same_kind(name, pixels):
     before = pixels.clone()
     torch.manual_seed(0)
-    images, changes = made(f"augmentation={name}")(pixels)
+    images, changes = build(f"augmentation={name}")(pixels)
     assert torch.equal(pixels, before)
     assert images.dtype == torch.float32
     assert images.shape == pixels.shape
@@ -64,7 +64,7 @@ def test_it_gives_other_pixels_of_the_same_kind(name, pixels):
 
 def test_masks_are_moved_with_their_pictures(name, pixels):
     torch.manual_seed(0)
-    _, changes = made(f"augmentation={name}")(pixels)
+    _, changes = build(f"augmentation={name}")(pixels)
     maps = torch.ones(6, 1, *pixels.shape[2:])
     for change in changes:
         if isinstance(change, Move):
@@ -75,12 +75,12 @@ def test_masks_are_moved_with_their_pictures(name, pixels):
 
 
 def test_torchs_generator_alone_decides(name, pixels):
-    augment, found = made(f"augmentation={name}"), []
+    augment, results = build(f"augmentation={name}"), []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        found.append(augment(pixels)[0])
-    assert torch.equal(found[0], found[1])
-    assert not torch.equal(found[0], found[2])
+        results.append(augment(pixels)[0])
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
 
 
 def test_nothing_is_done_example_by_example(name, pixels):
@@ -88,7 +88,7 @@ def test_nothing_is_done_example_by_example(name, pixels):
     for times in (1, 20):
         torch.manual_seed(0)
         with Counting() as counting:
-            made(f"augmentation={name}")(pixels.repeat(times, 1, 1, 1))
+            build(f"augmentation={name}")(pixels.repeat(times, 1, 1, 1))
         counts.append(counting.count)
     assert counts[0] == counts[1] > 0
 

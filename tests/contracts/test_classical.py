@@ -11,8 +11,8 @@ from hydra.utils import instantiate
 
 from src.data import store
 from src.data.images import Images
-from src.estimators.classical import Classical, Projection
-from src.protocols import Objective
+from src.estimators.classifier import Classifier
+from src.estimators.projection import Projection
 from tests.contracts.models import CLASSICAL, PROJECTIONS, small
 from tests.pictures import Arrays, noise
 from tests.sinks import ListSink
@@ -24,7 +24,7 @@ Fitted = tuple[Any, Images, Path]
 def fitted(tmp_path) -> Callable[..., Fitted]:
     """Fits a classical model to random pictures, of which the training split may lack a class."""
 
-    def fit(name: str, *, lacking: int | None = None, kind: type = Classical, metric: str = "val/accuracy") -> Fitted:
+    def fit(name: str, *, lacking: int | None = None, kind: type = Classifier, metric: str = "val/accuracy") -> Fitted:
         content = small(name)
         classes, shape = content["data"]["num_classes"], content["data"]["shape"]
         image, target = noise(90, shape=shape, num_classes=classes)
@@ -34,7 +34,7 @@ def fitted(tmp_path) -> Callable[..., Fitted]:
         prepared = store.prepare(tmp_path / "d", source, name="noise", split={"seed": 0}, max_duplicates=0.0)
         data = Images(prepared=prepared, shape=shape, num_classes=classes, batch_size=8)
         model = instantiate(content["model"], _partial_=True)
-        learner = kind(model=model, data=data, objective=Objective(metric, "max"), seed=0)
+        learner = kind(model=model, data=data)
         sink = ListSink()
         result = learner.fit(data, folder=tmp_path, sink=sink)
         assert (result.epochs, result.steps) == (1, 1)
@@ -44,32 +44,32 @@ def fitted(tmp_path) -> Callable[..., Fitted]:
     return fit
 
 
-def probabilities(learner: Classical, data: Images, split: str = "test") -> np.ndarray:
-    return np.concatenate([found["probability"] for found in learner.predict(data, data.rows(split))])
+def probabilities(learner: Classifier, data: Images, split: str = "test") -> np.ndarray:
+    return np.concatenate([outputs["probability"] for outputs in learner.predict(data, data.rows(split))])
 
 
 @pytest.mark.parametrize("name", CLASSICAL)
 def test_a_classical_model_predicts_probabilities(fitted, name):
     learner, data, _ = fitted(name)
-    found = probabilities(learner, data)
-    assert found.shape == (15, data.num_classes)
-    assert np.allclose(found.sum(axis=1), 1)
-    assert found.min() >= 0
-    right = (probabilities(learner, data, "train").argmax(axis=1) == data.targets(data.rows("train"))).mean()
-    assert right > 0.5 if name != "most_frequent" else right == pytest.approx(1 / 3)
+    probability = probabilities(learner, data)
+    assert probability.shape == (15, data.num_classes)
+    assert np.allclose(probability.sum(axis=1), 1)
+    assert probability.min() >= 0
+    accuracy = (probabilities(learner, data, "train").argmax(axis=1) == data.targets(data.rows("train"))).mean()
+    assert accuracy > 0.5 if name != "most_frequent" else accuracy == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize("name", CLASSICAL)
 def test_a_class_that_was_not_trained_on_has_no_probability(fitted, name):
     learner, data, _ = fitted(name, lacking=1)
-    found = probabilities(learner, data)
-    assert found.shape == (15, data.num_classes)
-    assert (found[:, 1] == 0).all()
-    assert np.allclose(found.sum(axis=1), 1)
+    probability = probabilities(learner, data)
+    assert probability.shape == (15, data.num_classes)
+    assert (probability[:, 1] == 0).all()
+    assert np.allclose(probability.sum(axis=1), 1)
 
 
 @pytest.mark.parametrize("name", CLASSICAL)
-def test_a_classical_model_comes_back_from_its_files(fitted, name):
+def test_a_classical_model_is_loaded_from_its_files(fitted, name):
     learner, data, folder = fitted(name)
     expected = probabilities(learner, data)
     for path in (folder / "best.ckpt", learner.export(folder / "exported")):
@@ -84,22 +84,22 @@ def test_a_classical_package_answers_for_stored_examples(fitted, name):
     stored = data.inputs(data.rows("test")).astype(np.float32)
     package = learner.package(folder / "model", stored[:4])
     predictor = joblib.load(folder / "model" / package["file"])
-    found = predictor.predict_proba(stored.reshape(len(stored), -1))
-    assert np.allclose(found, probabilities(learner, data), atol=1e-5)
+    outputs = predictor.predict_proba(stored.reshape(len(stored), -1))
+    assert np.allclose(outputs, probabilities(learner, data), atol=1e-5)
     assert np.load(folder / "model" / package["example"]).shape == (4, stored[0].size)
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)
-def test_a_projection_codes_and_comes_back_from_its_files(fitted, name):
+def test_a_projection_is_loaded_from_its_files(fitted, name):
     learner, data, folder = fitted(name, kind=Projection, metric="val/error")
     rows = data.rows("test")
-    (found,) = learner.predict(data, rows)
+    (outputs,) = learner.predict(data, rows)
     original = data.normalise(data.inputs(rows))
-    assert found["reconstruction"].shape == original.shape
-    assert found["latent"].shape == (len(rows), small(name)["model"]["n_components"])
-    assert 0 < found["error"].mean() < original.var()
+    assert outputs["reconstruction"].shape == original.shape
+    assert outputs["latent"].shape == (len(rows), small(name)["model"]["n_components"])
+    assert 0 < outputs["error"].mean() < original.var()
     for path in (folder / "best.ckpt", learner.export(folder / "exported")):
         learner.estimator = None
         learner.load(path)
         (again,) = learner.predict(data, rows)
-        assert all(np.array_equal(again[key], found[key]) for key in found)
+        assert all(np.array_equal(again[key], outputs[key]) for key in outputs)

@@ -84,7 +84,7 @@ def check_prepared(config: Any, prepared: Prepared) -> None:
     resolved = assembly.complete(config, prepared)
     rows = np.concatenate([prepared.index(split) for split in SPLITS])
     assert sorted(rows) == list(range(len(prepared.array("image"))))
-    assert assembly.prepare(config).folder == prepared.folder  # opened, not made again
+    assert assembly.prepare(config).folder == prepared.folder  # opened, not prepared again
     content: Any = OmegaConf.to_container(resolved)
     settings = {key: value for key, value in content["data"].items() if key not in assembly.PREPARING}
     data = instantiate(settings, _partial_=True)(prepared=prepared)
@@ -112,10 +112,10 @@ def check_assemble(data: Data, rows: np.ndarray, num_classes: int) -> None:
     truth = truth if flags else np.moveaxis(np.eye(num_classes, dtype=np.float32)[truth], -1, 1)
     for together in (3, len(rows)):
         batches = ({"answer": truth[i : i + together]} for i in range(0, len(rows), together))
-        found = list(data.assemble(rows, batches))
-        numbers = np.concatenate([index for index, _, _ in found])
+        examples = list(data.assemble(rows, batches))
+        numbers = np.concatenate([index for index, _, _ in examples])
         assert len(set(numbers)) == len(numbers)
-        for index, outputs, target in found:
+        for index, outputs, target in examples:
             assert len(index) == len(outputs["answer"]) == len(target)
             assert np.array_equal(outputs["answer"] if flags else outputs["answer"].argmax(axis=1), target)
 

@@ -117,7 +117,7 @@ def test_in_evaluation_an_answer_does_not_depend_on_the_rest_of_the_batch(name):
         alone = [outputs(model(one[None])) for one in x]
     for i, part in enumerate(together):
         size = max(1.0, float(part.abs().max()))  # of Inception before its averages are known: millions
-        assert torch.allclose(part, torch.cat([found[i] for found in alone]), atol=1e-5 * size)
+        assert torch.allclose(part, torch.cat([single[i] for single in alone]), atol=1e-5 * size)
 
 
 def test_its_state_goes_there_and_back(name):

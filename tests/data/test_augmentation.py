@@ -36,25 +36,25 @@ def test_what_comes_in_from_outside_is_black():
 
 
 def test_a_crop_moves_whole_pixels():
-    """As conf/augmentation/standard.yaml has it: each picture is found again in one of the places of the border."""
+    """As conf/augmentation/standard.yaml has it: each picture is a crop of the picture with a border."""
     torch.manual_seed(0)
     images, _ = Augmentation(crop=moving(resample="nearest"))(NOISE)
     padded = torch.nn.functional.pad(NOISE.float(), (2, 2, 2, 2))
-    places = set()
+    offsets = set()
     for image, wide in zip(images, padded, strict=True):
-        found = [(y, x) for y in range(5) for x in range(5) if torch.allclose(image, wide[:, y : y + 8, x : x + 8], atol=1e-3)]
-        assert len(found) == 1
-        places.add(found[0])
-    assert len(places) > 5
+        shifts = [(y, x) for y in range(5) for x in range(5) if torch.allclose(image, wide[:, y : y + 8, x : x + 8], atol=1e-3)]
+        assert len(shifts) == 1
+        offsets.add(shifts[0])
+    assert len(offsets) > 5
 
 
 def test_autocast_does_not_coarsen_coordinates():
-    augment, found = Augmentation(turn=moving(degrees=20.0)), []
+    augment, results = Augmentation(turn=moving(degrees=20.0)), []
     for enabled in (False, True):
         torch.manual_seed(0)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
-            found.append(augment(NOISE)[0])
-    assert torch.equal(*found)
+            results.append(augment(NOISE)[0])
+    assert torch.equal(*results)
 
 
 def test_no_gradient_is_kept():
@@ -132,10 +132,10 @@ def test_a_change_of_colours_leaves_maps_where_they_are():
 def test_each_call_has_its_own_way_of_moving():
     torch.manual_seed(0)
     augment = Augmentation(mirror=kornia.augmentation.RandomHorizontalFlip(), shift=moving(resample="nearest"))
-    found = [augment(NOISE) for _ in range(3)]
-    for images, changes in found:
+    results = [augment(NOISE) for _ in range(3)]
+    for images, changes in results:
         assert torch.allclose(moved(NOISE.float(), changes), images, atol=1e-3)
-    assert not torch.equal(found[0][0], found[1][0])
+    assert not torch.equal(results[0][0], results[1][0])
 
 
 def test_a_step_that_does_not_say_how_it_moves_is_refused_for_maps_alone():
@@ -156,10 +156,13 @@ def test_a_probability_outside_0_to_1_is_refused(probability):
     ("node", "message"),
     [
         ({"turn": {"_target_": "kornia.augmentation.RandomRotation", "degrees": -10.0}}, r"augmentation\.turn: .*-10\.0"),
-        ({"turn": {"_target_": "kornia.augmentation.RandomRotation", "angle": 3}}, r"augmentation\.turn: .*'?angle'?"),
+        (
+            {"turn": {"_target_": "kornia.augmentation.RandomRotation", "angle": 3}},
+            r"augmentation\.turn\.angle: expected a setting of",
+        ),
         (
             {"turn": {"_target_": "kornia.augmentation.RandomRotate"}},
-            r"augmentation\.turn: kornia\.augmentation\.RandomRotate can",
+            r"augmentation\.turn\._target_: .*RandomRotate, but there is no",
         ),
         ({"turn": {"degrees": 3.0}}, r"augmentation: .*expected turn to have a _target_; received \{'degrees': 3\.0\}"),
         ({"turn": 3.0}, r"augmentation: .*expected turn to have a _target_; received 3\.0"),

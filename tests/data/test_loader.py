@@ -38,15 +38,15 @@ def rows(blocks) -> list[int]:
 )
 def test_every_row_comes_exactly_once_an_epoch(count, batch_size, block, shuffle, seed, epoch):
     split = np.arange(30, 30 + count)
-    made = Batches(arrays(), split, batch_size=batch_size, block=block, shuffle=shuffle, seed=seed)
-    made.set_epoch(epoch)
+    loader = Batches(arrays(), split, batch_size=batch_size, block=block, shuffle=shuffle, seed=seed)
+    loader.set_epoch(epoch)
     for _ in range(2):
-        blocks = list(made)
+        blocks = list(loader)
         assert sorted(rows(blocks)) == list(range(30, 30 + count))
         sizes = [len(batch.row) for block in blocks for batch in block]
         assert sizes == [batch_size] * (count // batch_size) + ([count % batch_size] if count % batch_size else [])
         assert [len(item) for item in blocks[:-1]] == [block] * (len(blocks) - 1)
-        assert len(blocks) == len(made)
+        assert len(blocks) == len(loader)
 
 
 @given(
@@ -60,11 +60,11 @@ def test_every_row_comes_exactly_once_an_epoch(count, batch_size, block, shuffle
 def test_processes_share_the_batches_that_one_process_would_take(count, batch_size, block, ranks, shuffle, epoch):
     split = np.arange(30, 30 + count)
     settings = {"block": block, "shuffle": shuffle, "seed": 1}
-    made = [Batches(arrays(), split, batch_size=batch_size, rank=rank, ranks=ranks, **settings) for rank in range(ranks)]
+    loaders = [Batches(arrays(), split, batch_size=batch_size, rank=rank, ranks=ranks, **settings) for rank in range(ranks)]
     whole = Batches(arrays(), split, batch_size=batch_size * ranks, **settings)
-    for loader in (*made, whole):
+    for loader in (*loaders, whole):
         loader.set_epoch(epoch)
-    for one, *shares in zip(whole, *made, strict=True):
+    for one, *shares in zip(whole, *loaders, strict=True):
         assert {len(share) for share in shares} == {len(one)}  # as many steps for each process
         for batch, *pieces in zip(one, *shares, strict=True):
             assert all(len(piece.row) for piece in pieces)
@@ -72,22 +72,23 @@ def test_processes_share_the_batches_that_one_process_would_take(count, batch_si
             mean = sum(piece.weight * piece.input.mean(dim=0) for piece in pieces) / ranks
             assert torch.allclose(mean, batch.input.mean(dim=0))
             assert {piece.weight for piece in pieces} == {1.0} or len(batch.row) < batch_size * ranks
-    sizes = [len(batch.row) for loader in made for item in loader for batch in item]
+    sizes = [len(batch.row) for loader in loaders for item in loader for batch in item]
     assert smallest(count, batch_size=batch_size, ranks=ranks) == min(sizes)
 
 
 @given(count=st.integers(1, 80), batch_size=st.integers(1, 9), limit=st.integers(1, 12), ranks=st.integers(1, 3))
 def test_the_smallest_batch_of_a_shortened_epoch(count, batch_size, limit, ranks):
-    made = [Batches(arrays(), np.arange(count), batch_size=batch_size, rank=r, ranks=ranks, limit=limit) for r in range(ranks)]
-    sizes = [len(batch.row) for loader in made for item in loader for batch in item]
-    assert smallest(count, batch_size=batch_size, ranks=ranks, limit=limit) == min(sizes)
+    settings = {"batch_size": batch_size, "ranks": ranks, "limit": limit}
+    loaders = [Batches(arrays(), np.arange(count), rank=rank, **settings) for rank in range(ranks)]
+    sizes = [len(batch.row) for loader in loaders for item in loader for batch in item]
+    assert smallest(count, **settings) == min(sizes)
 
 
 @pytest.mark.parametrize("position", [0, 7])
 def test_an_epochs_end_is_one_for_another_number_of_processes(position):
-    made = batches(rank=1, ranks=2)
-    made.load_state_dict({"position": position, "epoch": 3, "length": 7})
-    assert len(list(made)) == len(made) == 4
+    loader = batches(rank=1, ranks=2)
+    loader.load_state_dict({"position": position, "epoch": 3, "length": 7})
+    assert len(list(loader)) == len(loader) == 4
 
 
 def test_an_epoch_cannot_go_on_with_another_number_of_processes():
@@ -105,9 +106,9 @@ def test_input_and_target_belong_to_the_row():
 
 def test_the_order_is_a_function_of_seed_and_epoch():
     def order(seed: int, epoch: int) -> tuple[int, ...]:
-        made = batches(seed=seed)
-        made.set_epoch(epoch)
-        return tuple(rows(made))
+        loader = batches(seed=seed)
+        loader.set_epoch(epoch)
+        return tuple(rows(loader))
 
     assert order(0, 0) == order(0, 0)
     assert len({order(seed, epoch) for seed, epoch in itertools.product(range(3), range(4))}) == 12
@@ -120,9 +121,9 @@ def test_the_order_does_not_depend_on_the_size_of_blocks_nor_on_random_numbers_d
 
 
 def test_without_shuffling_the_order_is_that_of_the_rows():
-    made = batches(shuffle=False)
-    made.set_epoch(3)
-    assert rows(made) == list(range(20, 20 + ROWS))
+    loader = batches(shuffle=False)
+    loader.set_epoch(3)
+    assert rows(loader) == list(range(20, 20 + ROWS))
 
 
 @pytest.mark.parametrize("block", [1, 2, 3, 16])
@@ -130,39 +131,39 @@ def test_an_interrupted_epoch_goes_on_exactly(block):
     whole = batches(block=block)
     whole.set_epoch(2)
     expected = list(whole)
-    for taken in range(len(expected) + 1):
-        made = batches(block=block)
-        made.set_epoch(2)
-        running = iter(made)
-        first = [next(running) for _ in range(taken)]
-        state = json.loads(json.dumps(made.state_dict()))
+    for done in range(len(expected) + 1):
+        loader = batches(block=block)
+        loader.set_epoch(2)
+        running = iter(loader)
+        first = [next(running) for _ in range(done)]
+        state = json.loads(json.dumps(loader.state_dict()))
         again = batches(block=block)
         again.load_state_dict(state)
         assert len(again) == len(expected)  # of a whole epoch, wherever it stands
-        if taken == len(expected):
+        if done == len(expected):
             again.set_epoch(3)
             assert rows(again) != rows(expected)  # a new epoch, from its start
             continue
         rest = list(again)
         assert rows([*first, *rest]) == rows(expected)
-        assert list(map(len, rest)) == list(map(len, expected[taken:]))
+        assert list(map(len, rest)) == list(map(len, expected[done:]))
 
 
 def test_after_an_epoch_comes_a_whole_one():
-    made = batches()
-    first = rows(made)
-    made.set_epoch(1)
-    second = rows(made)
+    loader = batches()
+    first = rows(loader)
+    loader.set_epoch(1)
+    second = rows(loader)
     assert sorted(first) == sorted(second)
     assert first != second
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(1, 1), (3, 3), (7, 7), (50, 7), (None, 7)])
 def test_a_limit_counts_batches(limit, expected):
-    made = batches(limit=limit, block=2)
-    blocks = list(made)
-    assert made.batches == sum(map(len, blocks)) == expected
-    assert len(made) == len(blocks) == -(-expected // 2)
+    loader = batches(limit=limit, block=2)
+    blocks = list(loader)
+    assert loader.batches == sum(map(len, blocks)) == expected
+    assert len(loader) == len(blocks) == -(-expected // 2)
 
 
 def test_a_limit_takes_the_first_batches_of_the_order():
@@ -194,8 +195,8 @@ def test_rows_mapped_from_disk_are_not_read_all_at_once(tmp_path):
         file.truncate(shape[0] * shape[1])
     array = np.memmap(path, dtype=np.uint8, mode="r+", shape=shape)
     array[-1] = 7
-    made = Batches({"input": array, "target": np.zeros(shape[0])}, np.arange(shape[0] - 4, shape[0]), batch_size=4)
-    ((batch,),) = list(made)
+    loader = Batches({"input": array, "target": np.zeros(shape[0])}, np.arange(shape[0] - 4, shape[0]), batch_size=4)
+    ((batch,),) = list(loader)
     assert batch.input.float().mean(dim=1).tolist() == [0, 0, 0, 7]
     everything = Batches({"input": array, "target": np.zeros(shape[0])}, np.arange(shape[0]), batch_size=4, shuffle=True)
     assert next(iter(everything))[0].input.shape == (4, 2**16)
@@ -203,7 +204,7 @@ def test_rows_mapped_from_disk_are_not_read_all_at_once(tmp_path):
 
 def test_held_rows_can_be_changed_without_changing_the_store():
     store = arrays()
-    made = Batches(store, np.arange(10), batch_size=10)
-    ((batch,),) = list(made)
+    loader = Batches(store, np.arange(10), batch_size=10)
+    ((batch,),) = list(loader)
     batch.input.zero_()
     assert store["input"][3, 0] == 3

@@ -75,8 +75,8 @@ def test_palettes_and_black_and_white_masks_are_numbers(root):
     position, group = raw.arrays["position"], raw.arrays["group"]
     for number, expected in ((0, indices), (1, discs.drawn(1)[1] > 0)):
         rows = group == number
-        found = tiles.paste(raw.arrays["target"][rows], position[rows, :2], height=40, width=56)
-        assert np.array_equal(values[found], expected)
+        pasted = tiles.paste(raw.arrays["target"][rows], position[rows, :2], height=40, width=56)
+        assert np.array_equal(values[pasted], expected)
 
 
 def test_coloured_pictures(root):

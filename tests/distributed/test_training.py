@@ -10,9 +10,9 @@ import torch
 from omegaconf import OmegaConf
 
 from src.config import assembly, composition
-from src.config.assembly import Experiment
 from src.data.images import Images
 from src.errors import RunFailed
+from src.experiment import Experiment
 from src.protocols import Fit
 from src.runs import checkpoints
 from tests.nets import FNN_SMALL, end, fit, network, points, same, values

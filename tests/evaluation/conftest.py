@@ -5,9 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from src.config import assembly, composition
-from src.config.assembly import Experiment
 from src.evaluation import scoring
-from src.evaluation.base import Result
+from src.experiment import Experiment, Result
 from src.protocols import NullSink
 
 

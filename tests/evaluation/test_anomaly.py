@@ -8,7 +8,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from src.data.images import Images
-from src.estimators.classical import Projection
+from src.estimators.projection import Projection
 from src.evaluation import scoring
 from src.evaluation.anomaly import Anomaly
 from src.protocols import NullSink, Objective

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from src.config import assembly, composition
-from src.config.assembly import Experiment
 from src.evaluation.augmentation_preview import COLUMNS, preview
 from src.evaluation.plotting import write
+from src.experiment import Experiment
 
 
 @pytest.fixture

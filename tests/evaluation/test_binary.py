@@ -6,11 +6,10 @@ import torch
 from sklearn import metrics as reference
 
 from src.config import assembly, composition
-from src.config.assembly import Experiment
 from src.evaluation import scoring
 from src.evaluation.attribution import Saliency
-from src.evaluation.base import Result
 from src.evaluation.explanation import Explanation
+from src.experiment import Experiment, Result
 from src.protocols import NullSink
 
 

@@ -44,7 +44,7 @@ def trained(tmp_path_factory) -> Any:
 
 
 def scores(run: Run, classifier: Path, monkeypatch, samples: np.ndarray | None = None) -> Mapping[str, float]:
-    experiment = assembly.restore(run.folder, place={"evaluation": {"classifier": str(classifier)}})
+    experiment = assembly.restore(run.folder, overrides={"evaluation": {"classifier": str(classifier)}})
     if samples is not None:
         monkeypatch.setattr(generation, "sample", lambda experiment, count: samples[:count])
     return scoring.evaluate(experiment, "test").metrics
@@ -91,7 +91,7 @@ def test_a_run_of_no_classifier_is_refused(trained, name, monkeypatch):
     ("override", "message"),
     [
         ("data.dataset.split.seed=1", r"expected a classifier of digits-\w+; this one learned digits-\w+"),
-        ("seed=0", r"expected a network, which has features; received Classical"),
+        ("seed=0", r"expected a network, which has features; received Classifier"),
     ],
 )
 def test_a_classifier_of_other_data_or_without_features_is_refused(trained, monkeypatch, override, message):

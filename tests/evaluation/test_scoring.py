@@ -5,10 +5,8 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from src.errors import InputError
-from src.estimators.classical import Classical
+from src.estimators.classifier import Classifier
 from src.evaluation import predictions, scoring
-from src.evaluation.base import check_classes
 from src.evaluation.classification import Classification
 from src.evaluation.latency import latency
 from src.runs.files import read_json
@@ -20,7 +18,7 @@ def experiment(images):
     from sklearn.neighbors import KNeighborsClassifier
 
     data = images()
-    learner = Classical(model=lambda: KNeighborsClassifier(1), data=data, objective={}, seed=0)
+    learner = Classifier(model=lambda: KNeighborsClassifier(1), data=data, objective={}, seed=0)
     learner.estimator.fit(learner._features(data, data.rows("train")), data.targets(data.rows("train")))
     evaluation = Classification(data=data, headline={"accuracy": "max"})
     config = {"evaluation": {"top_k": 3}, "robustness": None}
@@ -88,23 +86,3 @@ def test_latency_is_that_of_one_example_and_of_a_batch(experiment):
     medians = latency(experiment, budget=0.0)
     assert set(medians) == {"latency_one_ms", "latency_batch_ms"}
     assert min(medians.values()) > 0
-
-
-class Lookalike:
-    """Has everything of an evaluation but the class."""
-
-    columns = scores = ask = figures = examples = evaluates_input = headline = None
-
-
-@pytest.mark.parametrize(
-    ("changed", "key", "kind"),
-    [
-        ({"evaluation": Lookalike()}, "evaluation", "src.evaluation.base.Evaluation"),
-        ({"analyses": {"robustness": Lookalike()}}, "robustness", "src.evaluation.base.Analysis"),
-    ],
-)
-def test_an_evaluation_of_another_class_is_refused_before_anything_is_trained(experiment, changed, key, kind):
-    experiment.analyses = {}
-    check_classes(experiment)
-    with pytest.raises(InputError, match=f"{key}._target_: expected a class that derives from {kind}; Lookalike does not"):
-        check_classes(SimpleNamespace(**{**vars(experiment), **changed}))

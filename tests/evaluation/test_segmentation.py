@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from src.config import assembly, composition
-from src.config.assembly import Experiment
 from src.data.masks import Masks
 from src.errors import InputError
 from src.evaluation import augmentation_preview, scoring
 from src.evaluation.latency import latency
 from src.evaluation.segmentation import Segmentation, unpacked
+from src.experiment import Experiment
 from src.protocols import Outcome
 from src.tasks import segmentation
 from tests import discs
@@ -229,7 +229,7 @@ def test_the_packaged_predictor_answers_for_each_pixel(build, project):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        (["data.tile=18"], r"multiples of 4, which it halves 2 times, such as 20x20 pixels; received 18x18.*data\.tile"),
+        (["data.tile=18"], r"multiples of 4, for 2 halvings, such as 20x20 pixels; received 18x18.*data\.tile"),
         (["model=fnn"], r"expected a model for examples of shape \[1, 16, 16\]"),
     ],
 )

@@ -16,13 +16,13 @@ def test_values_and_gradients_are_those_of_torch(sides, size, layout):
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(3, 4, *sides, generator=generator).to(memory_format=layout)
     downwards = torch.randn(3, 4, *size, generator=generator)
-    found = []
+    results = []
     for pooling in (nn.AdaptiveAvgPool2d(size), AveragePooling(size)):
-        mine = x.clone().requires_grad_()
-        made = pooling(mine)
-        made.backward(downwards)
-        found.append((made.detach(), mine.grad))
-    (values, gradients), (own_values, own_gradients) = found
+        leaf = x.clone().requires_grad_()
+        output = pooling(leaf)
+        output.backward(downwards)
+        results.append((output.detach(), leaf.grad))
+    (values, gradients), (own_values, own_gradients) = results
     assert own_values.shape == (3, 4, *size)
     torch.testing.assert_close(own_values, values, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(own_gradients, gradients, rtol=1e-5, atol=1e-6)

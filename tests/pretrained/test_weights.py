@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 from sklearn.dummy import DummyClassifier
 
 from src.errors import InputError, RunFailed
-from src.estimators.classical import Classical
+from src.estimators.classifier import Classifier
 from src.pretrained import weights
 from src.protocols import NullSink
 from src.runs import checkpoints
@@ -19,13 +19,13 @@ from tests.nets import CNN_SMALL, fit, network
 def run(images, tmp_path) -> Run:
     """A finished run of a small network."""
     data = images()
-    made = Run(tmp_path / "runs" / "cnn-12345678")
-    made.folder.mkdir(parents=True)
+    finished = Run(tmp_path / "runs" / "cnn-12345678")
+    finished.folder.mkdir(parents=True)
     learner = network(data, model=CNN_SMALL, max_epochs=1)
-    fit(learner, data, made.folder)
+    fit(learner, data, finished.folder)
     learner.export(tmp_path / "exported")
-    write_json(made.metrics, {"epochs": 1})
-    return made
+    write_json(finished.metrics, {"epochs": 1})
+    return finished
 
 
 def test_the_same_weights_wherever_they_lie(run, tmp_path):
@@ -94,14 +94,14 @@ def test_a_damaged_checkpoint_is_refused(run, tmp_path):
 
 
 def test_a_classical_estimator_has_no_weights(images, tmp_path):
-    data, made = images(), Run(tmp_path / "runs" / "most_frequent-12345678")
+    data, finished = images(), Run(tmp_path / "runs" / "most_frequent-12345678")
     objective = {"metric": "val/accuracy", "mode": "max"}
-    learner = Classical(model=DummyClassifier, data=data, objective=objective, seed=0)
-    made.folder.mkdir(parents=True)
-    learner.fit(data, folder=made.folder, sink=NullSink())
-    write_json(made.metrics, {"epochs": 1})
+    learner = Classifier(model=DummyClassifier, data=data, objective=objective, seed=0)
+    finished.folder.mkdir(parents=True)
+    learner.fit(data, folder=finished.folder, sink=NullSink())
+    write_json(finished.metrics, {"epochs": 1})
     learner.export(tmp_path / "exported")
-    for place in (made.folder, tmp_path / "exported"):
+    for place in (finished.folder, tmp_path / "exported"):
         message = refused(place, tmp_path)
         assert "the run of a classical estimator, which has no weights" in message
         assert "Remove" not in message
@@ -126,8 +126,8 @@ def test_weights_that_torchvision_publishes(home, tmp_path):
     home.mkdir(parents=True, exist_ok=True)
     network = resnet18()
     torch.save(network.state_dict(), home / "resnet18-f37072fd.pth")
-    found = weights.read(name, runs=tmp_path)
-    assert all(torch.equal(found[key], tensor) for key, tensor in network.state_dict().items())
+    tensors = weights.read(name, runs=tmp_path)
+    assert all(torch.equal(tensors[key], tensor) for key, tensor in network.state_dict().items())
 
 
 def test_weights_that_torchvision_does_not_publish(tmp_path):

@@ -17,6 +17,7 @@ OLD = Identity(
         "model": {"_target_": "src.models.cnn.CNN", "width": 8},
         "augmentation": None,
         "seed": 0,
+        "data": {"seed": 0},
     },
     data="da7a",
     code={"src/models/cnn.py": "c0de", "src/protocols.py": "5ea1"},
@@ -47,7 +48,7 @@ def configured(**nodes: object) -> Identity:
         (replace(OLD, code={"src/models/cnn.py": "c0de"}), "src/protocols.py is not used any more"),
         (replace(OLD, data="other"), "the prepared data changed"),
         (replace(OLD, start="cnn-1a2b3c4d"), "resume null -> cnn-1a2b3c4d"),
-        (configured(seed=1), "seed 0 -> 1"),
+        (configured(seed=1, data={"seed": 1}), "seed 0 -> 1"),
         (configured(optimizer={**OLD.config["optimizer"], "lr": 0.01}), "optimizer.lr 0.001 -> 0.01"),
         (configured(optimizer={**OLD.config["optimizer"], "amsgrad": True}), "optimizer.amsgrad nothing -> true"),
         (

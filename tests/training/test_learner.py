@@ -51,6 +51,7 @@ def test_an_unknown_way_to_compile_is_refused(images):
             {"limit_train_batches": 3},
             r"trainer\.limit_train_batches: expected none, because trainer\.limit_batches",
         ),
+        ({"fast_dev_rum": True}, r"trainer\.fast_dev_rum: expected an argument of Lightning's Trainer"),
         ({"limit_val_batches": 5}, r"trainer\.limit_val_batches: expected none"),
         ({"enable_model_summary": True}, r"trainer\.enable_model_summary: expected none"),
         ({"check_val_every_n_epoch": 2}, "expected none, because each epoch ends with a validation"),

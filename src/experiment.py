@@ -1,4 +1,4 @@
-"""What an evaluation and an analysis are, and what they give."""
+"""An experiment, and what evaluates it: the seam between what assembles a run and what looks at it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,40 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from src.errors import InputError
-
-if TYPE_CHECKING:  # whoever only derives from a class here pays for no other import
+if TYPE_CHECKING:  # a classical baseline runs without importing torch, and draws only in the end
     import numpy as np
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from src.config.assembly import Experiment
+    from src.data.augmentation import Augmentation
+    from src.data.base import Data
+    from src.data.store import Prepared
+    from src.protocols import Learner
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What train, evaluate, export and the record share.
+
+    Args:
+        config: resolved, as a plain container.
+        augmentation: of the training examples, None for none.
+        analyses: of an evaluated split, by the key of the configuration.
+    """
+
+    config: Mapping[str, Any]
+    prepared: Prepared
+    data: Data
+    learner: Learner
+    evaluation: Evaluation
+    augmentation: Augmentation | None = None
+    analyses: Mapping[str, Analysis] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.config["name"]
 
 
 class Scores(NamedTuple):
@@ -101,23 +125,7 @@ class Analysis(ABC):
     def analyse(self, experiment: Experiment, result: Result) -> Findings:
         """Analyses the result. What does not apply to the experiment is skipped, with a line on the standard error."""
 
-
-def skip(what: str, reason: str) -> None:
-    """Tells the user what an analysis skips, and why."""
-    print(f"{what}: skipped, because {reason}.", file=sys.stderr)
-
-
-def check_classes(experiment: Experiment) -> None:
-    """Refuses an evaluation or an analysis of another kind, before anything is trained.
-
-    Raises:
-        InputError: its class does not derive from the one here.
-    """
-    named: dict[str, tuple[object, type]] = {"evaluation": (experiment.evaluation, Evaluation)}
-    named |= {key: (analysis, Analysis) for key, analysis in experiment.analyses.items()}
-    for key, (value, kind) in named.items():
-        if not isinstance(value, kind):
-            raise InputError(
-                f"{key}._target_: expected a class that derives from {kind.__module__}.{kind.__name__}; "
-                f"{type(value).__name__} does not. Derive it from that class."
-            )
+    @staticmethod
+    def skip(what: str, reason: str) -> None:
+        """Tells the user what is skipped, and why."""
+        print(f"{what}: skipped, because {reason}.", file=sys.stderr)

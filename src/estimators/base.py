@@ -1,0 +1,138 @@
+"""A classical estimator as a learner: with the same data, files and record as a network."""
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from io import BytesIO
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import ThreadpoolController
+
+from src.data.base import Data
+from src.errors import InputError
+from src.protocols import Cost, Fit, Learner, Sink
+from src.runs.files import write_atomic
+
+# Training values up to which one thread computes. On so few values threads wait for each other longer than they compute, up
+# to a hundred times as long. One thread also gives the same numbers on any number of processors.
+SINGLE_THREADED = 2**22
+
+
+class Estimator(Learner):
+    """An estimator with scikit-learn's interface, fitted once to the normalised, flattened training examples.
+
+    Args:
+        model: makes the estimator.
+        augmentation, averaging: must be None, because they need a training in steps.
+        unused: further settings, which only networks use.
+    """
+
+    method: str  # of the packaged predictor, which answers requests
+
+    def __init__(
+        self,
+        *,
+        model: Callable[[], BaseEstimator],
+        data: Data,
+        augmentation: object = None,
+        averaging: object = None,
+        **unused: object,
+    ):
+        for name, value in (("augmentation", augmentation), ("averaging", averaging)):
+            if value is not None:
+                raise InputError(
+                    f"trainer=classical: expected {name}=none, because an estimator is fitted once to unchanged examples. "
+                    "Choose a network."
+                )
+        self.estimator = model()
+        self._scaler = _scaler(data)
+        self._shape = tuple(data.shape)
+        self._thread_pools = ThreadpoolController()
+        self._threads = 1 if len(data.rows("train")) * prod(data.shape) <= SINGLE_THREADED else None
+
+    def check(self, data: Data) -> Cost:
+        self.validate(data)
+        return Cost(parameters=0, flops=None)
+
+    @abstractmethod
+    def validate(self, data: Data) -> None:
+        """Refuses an estimator without the necessary methods, and data that it cannot be fitted to.
+
+        Raises:
+            InputError: one of the two.
+        """
+
+    @abstractmethod
+    def outputs(self, features: np.ndarray, data: Data) -> Mapping[str, np.ndarray]:
+        """Outputs by name for some examples."""
+
+    @abstractmethod
+    def measure(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, float]:
+        """Metrics of the validation split, by the names that the task of a network gives them."""
+
+    @abstractmethod
+    def predictor(self) -> BaseEstimator:
+        """What is packaged. It is a class of scikit-learn, so that it can be loaded without this repository."""
+
+    def fit(self, data: Data, *, folder: Path, sink: Sink, resume: Path | None = None) -> Fit:
+        rows = data.rows("train")
+        start = time.monotonic()
+        with self._thread_pools.limit(limits=self._threads):
+            self.estimator.fit(self._features(data, rows), data.targets(rows))
+        seconds = time.monotonic() - start
+        val = data.rows("val")
+        batches = list(self.predict(data, val))
+        outputs = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+        sink.log({f"val/{name}": value for name, value in self.measure(outputs, data.targets(val)).items()}, 1, 1)
+        sink.flush()
+        write_atomic(folder / "best.ckpt", _bytes(self.estimator))
+        return Fit(epochs=1, best_epoch=1, steps=1, examples=len(rows), seconds=seconds)
+
+    def load(self, path: Path) -> None:
+        """Loads the estimator. Unlike the checkpoint of a network, the file is a pickle: load only files of your own."""
+        self.estimator = joblib.load(path)
+
+    def export(self, folder: Path) -> Path:
+        write_atomic(folder / "weights.joblib", _bytes(self.estimator))
+        return folder / "weights.joblib"
+
+    def predict(self, data: Data, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
+        for chunk in np.array_split(rows, max(1, len(rows) // 1024)):
+            with self._thread_pools.limit(limits=self._threads):
+                outputs = self.outputs(self._features(data, chunk), data)
+            yield outputs
+
+    def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
+        write_atomic(folder / "model.joblib", _bytes(make_pipeline(self._scaler, self.predictor())))
+        np.save(folder / "example.npy", example.reshape(len(example), -1))
+        return {"flavour": "sklearn", "file": "model.joblib", "example": "example.npy", "answer": self.method}
+
+    def _features(self, data: Data, rows: np.ndarray) -> np.ndarray:
+        return self._scaler.transform(data.inputs(rows).astype(np.float32).reshape(len(rows), -1))
+
+
+def _scaler(data: Data) -> StandardScaler:
+    """The normalisation of the data as a step of a pipeline.
+
+    Training and the packaged predictor use the same arithmetic, bit by bit. The threshold of a tree can be exactly a
+    third grey level between two others, where a difference in the last digit changes the branch.
+    """
+    pixels = prod(data.shape[1:])
+    scaler = StandardScaler()
+    scaler.mean_ = np.repeat(255 * data.mean, pixels).astype(np.float64)
+    scaler.scale_ = np.repeat(255 * data.std, pixels).astype(np.float64)
+    scaler.n_features_in_ = len(scaler.mean_)
+    return scaler
+
+
+def _bytes(estimator: BaseEstimator) -> bytes:
+    buffer = BytesIO()
+    joblib.dump(estimator, buffer)
+    return buffer.getvalue()
