@@ -1,7 +1,6 @@
 """The loss of a network with auxiliary heads."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +9,7 @@ from src.errors import InputError
 from src.protocols import Heads, Outcome
 
 
-def add_auxiliary_losses(output: Any, outcome: Callable[[Tensor], Outcome]) -> Outcome:
+def add_auxiliary_losses(output: object, outcome: Callable[[Tensor], Outcome]) -> Outcome:
     """The outcome of a network's logits. The losses of its auxiliary heads are added, each times its weight.
 
     Args:

@@ -38,13 +38,13 @@ class DivergencePolicy(ABC):
         """The index of the first loss of a block that shows a divergence; None where there is none."""
 
     @abstractmethod
-    def exception(self, what: str, value: float, *, step: int, taken: int, epoch: int) -> Exception:
+    def exception(self, what: str, value: float, *, step: int, last_step: int, epoch: int) -> Exception:
         """The exception that ends the fit.
 
         Args:
             what: the name of the value, such as `loss`.
             step: the step that the value belongs to.
-            taken: optimizer steps so far, which may be more.
+            last_step: of the optimizer so far, which may be later.
         """
 
     def changed_metrics(self) -> dict[str, Tensor]:
@@ -69,7 +69,7 @@ class Stop(DivergencePolicy):
     def first_divergence(self, losses: Tensor) -> int | None:
         return _first_not_finite(losses)
 
-    def exception(self, what: str, value: float, *, step: int, taken: int, epoch: int) -> Exception:
+    def exception(self, what: str, value: float, *, step: int, last_step: int, epoch: int) -> Exception:
         return _failure(what, value, step, epoch)
 
 
@@ -79,7 +79,7 @@ class Ignore(DivergencePolicy):
     def first_divergence(self, losses: Tensor) -> int | None:
         return None
 
-    def exception(self, what: str, value: float, *, step: int, taken: int, epoch: int) -> Exception:
+    def exception(self, what: str, value: float, *, step: int, last_step: int, epoch: int) -> Exception:
         return _failure(what, value, step, epoch)
 
 
@@ -112,7 +112,7 @@ class Skip(DivergencePolicy):
         longest, self._longest = int(self._longest), self._row
         return len(losses) - 1 if longest >= self._limit else None
 
-    def exception(self, what: str, value: float, *, step: int, taken: int, epoch: int) -> Exception:
+    def exception(self, what: str, value: float, *, step: int, last_step: int, epoch: int) -> Exception:
         if what != "loss":  # a validation's, which skipping has not prevented
             return _failure(what, value, step, epoch)
         return RunFailed(
@@ -138,7 +138,7 @@ class RollBack(DivergencePolicy):
     """Goes back to the last good checkpoint, with a lower learning rate and the same order of the data.
 
     The checkpoint is that of the epoch's beginning or, within the epoch, of `trainer.save_every_n_steps`. The record keeps the
-    steps that were taken in vain; later steps have higher numbers.
+    steps before a rollback; later steps have higher numbers.
 
     Args:
         spike: a loss above so many times the median of the losses before it counts too; null for none. It is not used where
@@ -176,12 +176,12 @@ class RollBack(DivergencePolicy):
             self._losses.append(loss)
         return None
 
-    def exception(self, what: str, value: float, *, step: int, taken: int, epoch: int) -> Exception:
+    def exception(self, what: str, value: float, *, step: int, last_step: int, epoch: int) -> Exception:
         if self._times == self._limit:
             return _failure(what, value, step, epoch, f" after {self._times} rollbacks")
         self._times += 1
         self.rate_factor = self._factor**self._times
-        self._reached = taken + self.step_offset
+        self._reached = last_step + self.step_offset
         return RolledBack(
             f"The {what} is {value:.6g} at step {step}, in epoch {epoch}: back to the last good checkpoint, with the learning "
             f"rate times {self.rate_factor:g} ({self._times} of {self._limit})."

@@ -196,7 +196,7 @@ class TrainingModule(LightningModule):
 
     def _diverge(self, what: str, value: Tensor, step: int) -> NoReturn:
         exception = self.divergence.exception(
-            what, float(value), step=step, taken=self.global_step, epoch=self.current_epoch + 1
+            what, float(value), step=step, last_step=self.global_step, epoch=self.current_epoch + 1
         )
         self._log_divergence()
         raise exception

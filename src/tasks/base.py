@@ -67,7 +67,7 @@ class Task(TrainingModule):
         """Examples for standard normal numbers, (batch, latent_size): pixels from 0 to 1, (batch, channels, height, width)."""
         raise NotImplementedError(f"{type(self).__name__} has no prior.")
 
-    def forward_for_flops(self, input: Tensor) -> Any:
+    def forward_for_flops(self, input: Tensor) -> object:
         """One pass of preprocessed input through the network. Its operations are the network's cost."""
         return self.model(input)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -79,7 +78,7 @@ class NetworkInference(Learner):
         pieces = torch.from_numpy(latents).to(self.torch_device).split(EXAMPLES)
         return np.concatenate([generate(piece).cpu().numpy() for piece in pieces])
 
-    def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
+    def package(self, folder: Path, example: np.ndarray) -> Mapping[str, str]:
         files = packaging.package(self.task.cpu(), folder, example)
         self._use_channels_last()
         return files

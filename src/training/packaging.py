@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from src.tasks.base import Task
 
 
-def package(task: Task, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
+def package(task: Task, folder: Path, example: np.ndarray) -> Mapping[str, str]:
     """Writes the predictor of a task on the CPU as an exported program, and gives the names of its files.
 
     The weights are contiguous afterwards. Otherwise torch warns that it finds no whole tensor.

@@ -17,7 +17,7 @@ def built(prepared: Any, *overrides: str) -> Any:
     return assembly.build(config, prepared).learner
 
 
-def test_those_that_are_promised_are_there():
+def test_the_documented_options_exist():
     assert {"none", "ema", "swa"} <= set(checks.options("averaging"))
     assert {"stop", "skip", "roll_back"} <= set(checks.options("divergence"))
 
@@ -37,7 +37,7 @@ def test_a_policy_is_built(name, digits):
 
 
 @pytest.mark.parametrize(("group", "name"), [("averaging", name) for name in AVERAGING] + [("divergence", "skip")])
-def test_a_comment_says_what_it_is(group, name):
+def test_a_comment_describes_it(group, name):
     first = (checks.CONF / group / f"{name}.yaml").read_text().splitlines()[0]
     assert first.startswith("# ")
     assert len(first) > 30

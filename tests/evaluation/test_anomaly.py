@@ -11,7 +11,7 @@ from src.data.images import Images
 from src.estimators.projection import Projection
 from src.evaluation import scoring
 from src.evaluation.anomaly import Anomaly
-from src.protocols import NullSink, Objective
+from src.protocols import NullSink
 from tests.evaluation import data as predicted
 
 DATA = predicted(["cat", "dog", "a fish"], keep={"train": [1]})
@@ -63,7 +63,7 @@ def experiment(images, tmp_path):
     whole = images(300)
     keep = {"train": [0], "val": [0]}
     data = Images(prepared=whole.prepared, shape=[1, 8, 8], num_classes=3, batch_size=16, keep=keep)
-    learner = Projection(model=lambda: PCA(4), data=data, objective=Objective("val/accuracy", "max"), seed=0)
+    learner = Projection(model=lambda: PCA(4), data=data, objective={}, seed=0)
     learner.fit(data, folder=tmp_path / "run", sink=NullSink())
     evaluation = Anomaly(data=data, headline=HEADLINE, quantile=0.9)
     return SimpleNamespace(

@@ -61,7 +61,7 @@ def test_what_it_measures_and_predicts():
     assert torch.equal(binary.scoring(LOGITS), torch.cat([-LOGITS, LOGITS], dim=1))
 
 
-def test_a_training_learns_and_goes_on_exactly(images, tmp_path):
+def test_a_training_learns_and_continues_exactly(images, tmp_path):
     data = images(num_classes=2)
     settings = {"model": SMALL, "task": partial(Binary, num_classes=2), "optimizer": partial(Adam, lr=0.01), "max_epochs": 6}
     settings["augmentation"] = everything()
@@ -86,12 +86,12 @@ def test_a_training_learns_and_goes_on_exactly(images, tmp_path):
         ({"positive_weight": 0.0}, ValueError, r"task\.positive_weight: expected a factor above 0; received 0\.0"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings, error, message):
+def test_settings_out_of_range_are_refused(settings, error, message):
     with pytest.raises(error, match=message):
         task(**settings)
 
 
-def test_its_package_answers_with_both_probabilities(images, tmp_path):
+def test_its_package_gives_both_probabilities(images, tmp_path):
     data = images(num_classes=2)
     learner = network(data, model=SMALL, task=partial(Binary, num_classes=2), max_epochs=1)
     fit(learner, data, tmp_path / "run")

@@ -90,6 +90,6 @@ def test_a_focal_loss_has_a_finite_gradient_at_confident_predictions():
 
 
 @pytest.mark.parametrize("settings", [{"focus": -1.0}, {"class_weights": [1.0, -1.0, 0.0, 1.0]}])
-def test_settings_that_cannot_be_are_refused(settings):
+def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(ValueError, match=r"task\.(focus|class_weights): expected"):
         task(0.0, **settings)

@@ -42,14 +42,14 @@ def test_the_loss_is_that_of_finding_the_other_view_by_the_cosine(temperature):
     contrastive = task(temperature=temperature)
     batch = contrastive.augmented(stored())
     assert batch.input.shape == (5, 2, 1, 8, 8)
-    answers = [[contrastive.model(view[None])[0].double() for view in views] for views in batch.input]
+    projections = [[contrastive.model(view[None])[0].double() for view in views] for views in batch.input]
     losses = []
-    for example, pair in enumerate(answers):
+    for example, pair in enumerate(projections):
         for own in (0, 1):
             cosines = {
-                (number, view): float(torch.cosine_similarity(pair[own], answer, dim=0)) / temperature
-                for number, views in enumerate(answers)
-                for view, answer in enumerate(views)
+                (number, view): float(torch.cosine_similarity(pair[own], projection, dim=0)) / temperature
+                for number, views in enumerate(projections)
+                for view, projection in enumerate(views)
                 if (number, view) != (example, own)
             }
             losses.append(math.log(sum(map(math.exp, cosines.values()))) - cosines[example, 1 - own])
@@ -72,8 +72,8 @@ def test_views_that_lie_together_and_apart_from_others_are_matched():
 def test_views_are_compared_in_full_precision():
     contrastive = task(temperature=0.05)
     batch = contrastive.augmented(stored())
-    answers = contrastive.model(batch.input.flatten(0, 1))
-    contrastive.model.forward = lambda _: answers
+    projections = contrastive.model(batch.input.flatten(0, 1))
+    contrastive.model.forward = lambda _: projections
     expected = contrastive.step(batch)
     with torch.autocast("cpu", torch.bfloat16):
         outcome = contrastive.step(batch)
@@ -112,7 +112,7 @@ def test_it_predicts_the_latent_before_the_head():
         ({"temperature": 0.0}, ValueError, r"task\.temperature: expected a number above 0; received 0\.0"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings, error, message):
+def test_settings_out_of_range_are_refused(settings, error, message):
     with pytest.raises(error, match=message):
         task(**settings)
 
@@ -141,7 +141,7 @@ def test_a_network_without_an_encoder_is_refused_before_it_is_trained(images):
     assert network(data, task=Contrastive, **SETTINGS).check(data).flops
 
 
-def test_a_training_matches_more_views_and_goes_on_exactly(images, tmp_path):
+def test_a_training_matches_more_views_and_continues_exactly(images, tmp_path):
     data = images()
     ends = []
     for folder, parts in ((tmp_path / "whole", [6]), (tmp_path / "parts", [2, 6])):

@@ -20,10 +20,10 @@ SETTINGS = {"metric": "val/error", "optimizer": partial(Adam, lr=0.01)}
 
 
 class Copying(torch.nn.Module):
-    """Gives back what it is given, and keeps it."""
+    """Reconstructs its input exactly, and records it."""
 
     def forward(self, x):
-        self.given = x
+        self.input = x
         return DENSE()(x)._replace(output=x)
 
 
@@ -40,14 +40,14 @@ def test_noise_is_on_the_input_and_not_on_the_target(training):
     x = torch.randn(50, 1, 8, 8)
     outcome = reconstruction.step(Batch(x, torch.zeros(50), torch.arange(50)))
     assert torch.equal(outcome.target, x)
-    assert float((reconstruction.model.given - x).std()) == pytest.approx(0.5, abs=0.03)
+    assert float((reconstruction.model.input - x).std()) == pytest.approx(0.5, abs=0.03)
     assert float(outcome.loss) == pytest.approx(0.25, abs=0.02)
     other = reconstruction.step(Batch(x.flip(0), torch.zeros(50), torch.arange(50)))
     assert (float(other.loss) == pytest.approx(float(outcome.loss), rel=1e-6)) is not training
 
 
 @torch.no_grad()
-def test_the_error_is_that_of_the_noisy_input_and_the_answer_that_of_the_input_itself():
+def test_the_error_is_of_the_noisy_input_and_the_reconstruction_of_the_clean_one():
     torch.manual_seed(0)
     reconstruction = task(Copying(), noise=0.5).eval()
     x = torch.randn(20, 1, 8, 8)
@@ -75,7 +75,7 @@ def test_negative_settings_are_refused(settings):
         task(DENSE(), **settings)
 
 
-def test_a_penalty_makes_codes_sparse(images, tmp_path):
+def test_a_penalty_makes_latents_sparse(images, tmp_path):
     data = images()
     active = []
     for weight in (0.0, 3.0):
@@ -88,7 +88,7 @@ def test_a_penalty_makes_codes_sparse(images, tmp_path):
     assert active[1] < 0.5 * active[0]
 
 
-def test_a_denoising_training_goes_on_exactly(images, tmp_path):
+def test_a_denoising_training_continues_exactly(images, tmp_path):
     data = images()
     ends = []
     for folder, parts in ((tmp_path / "whole", [3]), (tmp_path / "parts", [1, 3])):

@@ -40,20 +40,20 @@ def batch(variational: Variational, count: int = 5) -> tuple[Batch, torch.Tensor
 @torch.no_grad()
 def test_it_is_the_bound_of_the_paper():
     variational = task().eval()
-    given, pixels = batch(variational)
-    answer = variational.model(given.input)
-    mean, log_variance = variational.model.encoder(given.input).chunk(2, dim=1)
-    assert torch.equal(answer.latent, mean)
+    examples, pixels = batch(variational)
+    reconstruction = variational.model(examples.input)
+    mean, log_variance = variational.model.encoder(examples.input).chunk(2, dim=1)
+    assert torch.equal(reconstruction.latent, mean)
     posterior = Normal(mean, (log_variance / 2).exp())
-    latent = posterior.mean + posterior.stddev * deterministic_noise.normal(given.input, 3)
+    latent = posterior.mean + posterior.stddev * deterministic_noise.normal(examples.input, 3)
     likelihood = Bernoulli(logits=variational.model.decoder(latent), validate_args=False).log_prob(pixels).sum(dim=(1, 2, 3))
     divergence = kl_divergence(posterior, Normal(0.0, 1.0)).sum(dim=1)
-    outcome = variational.step(given)
+    outcome = variational.step(examples)
     assert float(outcome.loss) == pytest.approx(float((divergence - likelihood).mean()), rel=1e-5)
     (bound, count), (kl, _) = variational.measure(outcome).values()
     assert float(bound / count) == pytest.approx(float(outcome.loss), rel=1e-6)
     assert float(kl / count) == pytest.approx(float(divergence.mean()), rel=1e-5)
-    outputs = variational.predict(given.input)
+    outputs = variational.predict(examples.input)
     assert torch.allclose(outputs["error"] + outputs["kl"], divergence - likelihood, rtol=1e-4)
     assert torch.allclose(outputs["reconstruction"], variational.generate(outputs["latent"]))
 
@@ -74,11 +74,11 @@ def test_beta_weighs_the_divergence_in_the_loss_alone():
 @torch.no_grad()
 def test_the_weight_rises_from_zero_over_the_warm_up():
     variational = task(warm_up=10).train()
-    given, _ = batch(variational)
+    examples, _ = batch(variational)
     torch.manual_seed(3)
-    outcome = variational.step(given)  # before the first step
+    outcome = variational.step(examples)  # before the first step
     assert float(outcome.loss) == pytest.approx(float(outcome.prediction[:, 0].mean()), rel=1e-6)
-    outcome = variational.eval().step(given)
+    outcome = variational.eval().step(examples)
     assert float(outcome.loss) == pytest.approx(float(outcome.prediction.sum(dim=1).mean()), rel=1e-6)
 
 
@@ -89,7 +89,7 @@ def test_negative_settings_are_refused(settings):
 
 
 @pytest.mark.parametrize("prior", [priors.Normal, partial(priors.Mixture, components=5)])
-def test_it_learns_and_goes_on_exactly(prior, images, tmp_path):
+def test_it_learns_and_continues_exactly(prior, images, tmp_path):
     data = images()
     settings = {**SETTINGS, "model": partial(SMALL, prior=prior)}
     ends = []
@@ -106,7 +106,7 @@ def test_it_learns_and_goes_on_exactly(prior, images, tmp_path):
     assert same(*ends)
 
 
-def test_what_was_validated_is_what_is_predicted(images, tmp_path):
+def test_predictions_have_the_validated_bound(images, tmp_path):
     data = images()
     learner = network(data, task=Variational, max_epochs=1, **SETTINGS)
     fit(learner, data, tmp_path / "run")

@@ -28,7 +28,7 @@ def test_a_compiled_network_learns_the_same_under_the_same_names(images, tmp_pat
     learner.package(tmp_path / "model", example)  # of the eager network
 
 
-def test_an_unknown_way_to_compile_is_refused(images):
+def test_an_unknown_compile_mode_is_refused(images):
     with pytest.raises(ValueError, match=r"trainer\.compile: expected null or one of default.*; received fast"):
         network(images(), compile="fast")
 
@@ -57,7 +57,7 @@ def test_an_unknown_way_to_compile_is_refused(images):
         ({"check_val_every_n_epoch": 2}, "expected none, because each epoch ends with a validation"),
     ],
 )
-def test_settings_that_would_do_something_else_are_refused(images, settings, message):
+def test_settings_without_effect_or_out_of_range_are_refused(images, settings, message):
     with pytest.raises(ValueError, match=message):
         network(images(), **settings)
 

@@ -85,7 +85,7 @@ class Checkpointing(Callback):
         self._random_to_restore = state["random"]
         self._may_be_good = state.get("good", False)
 
-    def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: object, batch_idx: int) -> None:
         first, self._has_begun = not self._has_begun, True
         if self._random_to_restore is not None:  # not earlier: the loop's reset and a validation come before this hook
             if trainer.global_rank < len(self._random_to_restore):  # more processes may train a finished run further
