@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # a classical baseline runs without importing torch, and draw
     from src.data.augmentation import Augmentation
     from src.data.base import Data
     from src.data.store import Prepared
-    from src.protocols import Learner
+    from src.learner import Learner
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:  # a classical baseline and the report run without importing torch
-    import numpy as np
     import torch
-    from torch import Tensor, nn
-
-    from src.data.base import Data
+    from torch import Tensor
 
 
 class Batch(NamedTuple):
@@ -168,77 +164,3 @@ class NullSink(Sink):
 
     def flush(self) -> None:
         """Has nothing to keep."""
-
-
-class Learner(ABC):
-    """What is trained, saved and asked for predictions: a network under Lightning's Trainer, or a classical estimator."""
-
-    @property
-    def network(self) -> nn.Module | None:
-        """The network that is trained, from preprocessed inputs to outputs; None for an estimator."""
-        return None
-
-    @property
-    def scoring_network(self) -> nn.Module | None:
-        """The network from preprocessed inputs to one score a class, which explanations explain; None for an estimator."""
-        return None
-
-    @property
-    def loss_decreases(self) -> bool:
-        """Whether the training loss falls while the learner learns."""
-        return True
-
-    @property
-    def device(self) -> str:
-        """The name of the hardware that computes."""
-        return "cpu"
-
-    @abstractmethod
-    def check(self, data: Data) -> Cost:
-        """What one example costs. It is called before anything of a run is written.
-
-        Raises:
-            InputError: the learner cannot be trained on these data, or not with its settings.
-        """
-
-    @abstractmethod
-    def fit(self, data: Data, *, folder: Path, sink: Sink, resume: Path | None = None) -> Fit:
-        """Trains, and writes best.ckpt into the folder. An interrupted training in the folder is continued exactly.
-
-        Args:
-            sink: takes the metrics. When it asks to stop, the training ends, and its last epoch stays unfinished in last.ckpt.
-            resume: the checkpoint to start from where the folder has none.
-        """
-
-    @abstractmethod
-    def load(self, path: Path) -> None:
-        """Takes the weights of best.ckpt, or of a file that `export` wrote."""
-
-    @abstractmethod
-    def export(self, folder: Path) -> Path:
-        """Writes the weights alone, and gives the file. Equal weights give equal bytes."""
-
-    @abstractmethod
-    def predict(self, data: Data, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
-        """Outputs by name, batch by batch, in the order of the rows of the store."""
-
-    @abstractmethod
-    def package(self, folder: Path, example: np.ndarray) -> Mapping[str, str]:
-        """Writes the whole predictor, preprocessing included, and gives the names of its files.
-
-        Args:
-            example: a few stored inputs, as float32.
-        """
-
-    def preprocess(self, inputs: np.ndarray) -> Tensor:
-        """Stored inputs as the network takes them, on the device of its weights."""
-        raise NotImplementedError(f"{type(self).__name__} has no network.")
-
-    def generate(self, latents: np.ndarray, *, noise: bool = False) -> np.ndarray:
-        """Examples that are decoded from latents: pixels from 0 to 1, (count, channels, height, width).
-
-        Args:
-            latents: (count, latent_size).
-            noise: whether these are standard normal numbers, from which the latents are made first.
-        """
-        raise NotImplementedError(f"{type(self).__name__} decodes no latents.")

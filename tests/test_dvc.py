@@ -71,15 +71,21 @@ def one_byte(folder: Path) -> None:
 
 
 NETWORKS = ["dense", "pictures"]
+SEARCH = ["+sweep=fnn", "sweep.n_trials=2", "sweep.enqueue=[{optimizer.lr: 0.02}]"]
 TABLE: dict[str, tuple[Callable[[Path], object], set[str]]] = {
     "nothing": (lambda folder: None, set()),
-    "a comment in conf": (replace("conf/model/fnn.yaml", "_target_", "# a comment\n_target_"), {"compose"}),
-    "a docstring": (replace("src/tasks/base.py", "What every task says", "All that every task says"), {"compose"}),
+    "a comment in conf and a docstring": (
+        lambda folder: [
+            replace("conf/model/fnn.yaml", "_target_", "# a comment\n_target_")(folder),
+            replace("src/tasks/base.py", "What every task says", "All that every task says")(folder),
+        ],
+        {"compose"},
+    ),
     "one experiment's learning rate": (
         replace("conf/experiment/pictures.yaml", "lr: 1e-3", "lr: 2e-3"),
         {"compose", "report", *stages("train", "evaluate", of=["pictures"])},
     ),
-    "what else is looked at in one experiment": (
+    "a further analysis of one experiment": (
         replace("conf/experiment/pictures.yaml", "image_folder\n", "image_folder\n  - override /robustness: default\n"),
         {"compose", "report", *stages("evaluate", of=["pictures"])},
     ),
@@ -103,21 +109,26 @@ TABLE: dict[str, tuple[Callable[[Path], object], set[str]]] = {
     "the report's template": (lambda folder: _append(folder, "pipelines/templates"), {"report"}),
     "one byte of the raw data": (
         one_byte,
-        {"report", *stages("prepare", of=EXPERIMENTS), *stages("sweep", "train", "evaluate", of=["pictures"])},
+        {"report", *stages("prepare", of=EXPERIMENTS), *stages("train", "evaluate", of=["pictures"])},
     ),
     "an experiment added": (
         lambda folder: select(folder, [*EXPERIMENTS, "k_nearest_neighbours"]),
-        {"compose", "report", *stages("prepare", "sweep", "train", "evaluate", of=["k_nearest_neighbours"])},
+        {"compose", "report", *stages("prepare", "train", "evaluate", of=["k_nearest_neighbours"])},
     ),
     "a search": (
-        lambda folder: select(folder, [*EXPERIMENTS, "k_nearest_neighbours"], dense=["+sweep=fnn", "sweep.n_trials=3"]),
+        lambda folder: select(folder, [*EXPERIMENTS, "k_nearest_neighbours"], dense=SEARCH),
         {"compose", "report", *stages("sweep", "train", "evaluate", of=["dense"])},
     ),
-    "an experiment removed": (
-        lambda folder: select(folder, EXPERIMENTS, dense=["+sweep=fnn", "sweep.n_trials=3"]),
-        {"compose", "report"},
-    ),
+    "an experiment removed": (lambda folder: select(folder, EXPERIMENTS, dense=SEARCH), {"compose", "report"}),
+    # dvc has the training without a search in its cache.
+    "a search removed": (lambda folder: select(folder, EXPERIMENTS), {"compose", "report"}),
 }  # fmt: skip
+
+
+def _rate(path: Path) -> float | None:
+    """The learning rate in a configuration or among the overrides of a search; None where there is no such file."""
+    content = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    return content.get("overrides", {}).get("optimizer.lr") or content.get("optimizer", {}).get("lr")
 
 
 def _append(folder: Path, templates: str) -> None:
@@ -126,15 +137,19 @@ def _append(folder: Path, templates: str) -> None:
 
 
 def test_the_table_of_edits(project: Path) -> None:
-    everything = {"compose", "report", *stages("prepare", "sweep", "train", "evaluate", of=EXPERIMENTS)}
+    everything = {"compose", "report", *stages("prepare", "train", "evaluate", of=EXPERIMENTS)}
     assert repro(project) == everything
     untracked = run(project, "git", "status", "--porcelain").stdout
     assert untracked.split() in ([], ["??", "dvc.lock"])
-    ran = {}
+    ran, rates = {}, {}
     for name, (edit, _) in TABLE.items():
         edit(project)
         ran[name] = repro(project)
+        rates[name] = [_rate(project / "results/dense/model/config.yaml"), _rate(project / "results/dense/inputs/tuned.yaml")]
     assert ran == {name: expected for name, (_, expected) in TABLE.items()}
+    trained, tuned = rates["a search"]
+    assert trained == tuned
+    assert rates["a search removed"] == [0.001, None]
 
     assert (project / "results/pictures/evaluation/tables/robustness.csv").is_file()
     assert not (project / "results/dense/evaluation/tables").exists()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -14,13 +14,12 @@ from src.data.base import Data
 from src.data.store import Prepared
 from src.errors import InputError
 from src.experiment import Analysis, Evaluation, Experiment
-from src.protocols import Learner, Objective
+from src.learner import Learner
+from src.protocols import Objective
 from src.runs import identity
 
 # keys of data that only its preparation reads
 PREPARING = ("dataset", "root", "size", "channels", "tile", "stride", "labels", "splits", "count")
-
-Kind = TypeVar("Kind")
 
 
 def prepare(config: DictConfig) -> Prepared:
@@ -59,14 +58,14 @@ def build(config: DictConfig, prepared: Prepared, *, begin: bool = True) -> Expe
     """
     content = composition.container(config)
     node = {key: value for key, value in content["data"].items() if key not in PREPARING}
-    data = _derived(Data, make(node, "data", prepared=prepared), "data")
-    evaluation = _derived(Evaluation, make(content["evaluation"], "evaluation", data=data), "evaluation")
-    augmentation = _with_steps(content.get("augmentation"), "augmentation")
-    made = {key: _with_steps(content.get(key), key) for key in identity.ANALYSES}
-    analyses = {key: _derived(Analysis, analysis, key) for key, analysis in made.items() if analysis is not None}
+    data = make(node, "data", Data, prepared=prepared)
+    evaluation = make(content["evaluation"], "evaluation", Evaluation, data=data)
+    augmentation = _with_steps(content["augmentation"], "augmentation") if content.get("augmentation") else None
+    analyses = {key: _with_steps(content[key], key, Analysis) for key in identity.ANALYSES if content.get(key)}
     learner = make(
         content["trainer"],
         "trainer",
+        Learner,
         model=partial(_network, content, begin=begin),
         task=partial(_task, content),
         callbacks=lambda: [make(node, f"callbacks.{name}") for name, node in content["callbacks"].items()],
@@ -84,7 +83,7 @@ def build(config: DictConfig, prepared: Prepared, *, begin: bool = True) -> Expe
         config=content,
         prepared=prepared,
         data=data,
-        learner=_derived(Learner, learner, "trainer"),
+        learner=learner,
         evaluation=evaluation,
         augmentation=augmentation,
         analyses=analyses,
@@ -129,20 +128,6 @@ def plain(config: DictConfig, key: str) -> Any:
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
-def _derived(kind: type[Kind], made: object, where: str) -> Kind:
-    """What a node of the configuration describes.
-
-    Raises:
-        InputError: its class does not derive from the one that is expected here.
-    """
-    if not isinstance(made, kind):
-        raise InputError(
-            f"{where}._target_: expected a class that derives from {kind.__module__}.{kind.__name__}; "
-            f"{type(made).__name__} does not. Derive it from that class."
-        )
-    return made
-
-
 def _pretrained(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The node of initial weights; None where all are fresh, or the resumed run has them."""
     node = content.get("pretrained") or {}
@@ -181,16 +166,11 @@ def _optional(content: Mapping[str, Any], name: str) -> Any:
     return make(content[name], name) if content.get(name) else None
 
 
-def _with_steps(node: Mapping[str, Any] | None, where: str) -> Any:
-    """The object of a node with steps. Each step is made by itself, so that a message names the one that is wrong.
-
-    Gives None where the node is null, or the configuration of an older run lacks it.
-    """
-    if not node:
-        return None
+def _with_steps(node: Mapping[str, Any], where: str, kind: type = object) -> Any:
+    """The object of a node with steps. Each step is made by itself, so that a message names the one that is wrong."""
     named = {name: part for name, part in node.items() if isinstance(part, Mapping) and "_target_" in part}
     steps = {name: make(part, f"{where}.{name}") for name, part in named.items()}
-    return make({name: part for name, part in node.items() if name not in steps}, where, **steps)
+    return make({name: part for name, part in node.items() if name not in steps}, where, kind, **steps)
 
 
 def _task(content: Mapping[str, Any], **parts: Any) -> Any:

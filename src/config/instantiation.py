@@ -21,21 +21,22 @@ HYDRA = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")  # Hydra
 KEYWORD = re.compile(r"unexpected keyword argument '(\w+)'")
 
 
-def make(node: Mapping[str, Any], where: str, **live: Any) -> Any:
+def make(node: Mapping[str, Any], where: str, kind: type = object, /, **live: Any) -> Any:
     """The object that a node describes.
 
     Args:
         where: the key of the node, which messages name.
+        kind: the class that the object's own must derive from.
         live: objects that no configuration can hold, by the names of the arguments that take them.
 
     Raises:
-        InputError: the settings are wrong.
+        InputError: the settings are wrong, or the class is.
     """
     for key, inner in _nodes(node, where):
         _check(inner, key, live if inner is node else {})
     try:
         maker = instantiate(node, _partial_=True)
-        return maker if node.get("_partial_") else maker(**live)
+        made = maker if node.get("_partial_") else maker(**live)
     except InstantiationException as error:
         cause = error.__cause__ or error
         if (message := _refusal(node, where, cause)) is not None:
@@ -45,6 +46,12 @@ def make(node: Mapping[str, Any], where: str, **live: Any) -> Any:
         if (message := _refusal(node, where, error)) is not None:
             raise InputError(message) from error
         raise
+    if not isinstance(made, kind):
+        raise InputError(
+            f"{where}._target_: expected a class that derives from {kind.__module__}.{kind.__name__}; "
+            f"{type(made).__name__} does not. Derive it from that class."
+        )
+    return made
 
 
 def _nodes(node: object, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -17,7 +17,8 @@ from threadpoolctl import ThreadpoolController
 
 from src.data.base import Data
 from src.errors import InputError
-from src.protocols import Cost, Fit, Learner, Sink
+from src.learner import Learner
+from src.protocols import Cost, Fit, Sink
 from src.runs.files import write_atomic
 
 # Training values up to which one thread computes. On so few values threads wait for each other longer than they compute, up

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from src.data.base import Data
 from src.data.loader import Batches, size
-from src.protocols import Learner
+from src.learner import Learner
 from src.runs import checkpoints
 from src.tasks.base import Task
 from src.training import packaging

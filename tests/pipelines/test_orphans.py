@@ -22,7 +22,7 @@ defaults:
   - override /scheduler: one_cycle
 name: small
 model: {width: 4}
-trainer: {max_epochs: 60, save_every_n_steps: 200}
+trainer: {max_epochs: 20, save_every_n_steps: 100}
 """
 
 
@@ -46,27 +46,25 @@ def stages(folder: Path) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.parametrize("shell", ["/bin/sh", "a shell that stays"])
-def test_a_pipeline_that_is_killed_leaves_no_training_beside_the_next_one(project, tmp_path, shell):
-    if shell != "/bin/sh":
-        staying = tmp_path / "staying"
-        staying.write_text('#!/bin/sh\nshift $(($# - 1))\n/bin/sh -c "$1"\nexit $?\n')
-        staying.chmod(0o755)
-        shell = str(staying)
-    command = ["dvc", "repro", "train@small"]
-    first = subprocess.Popen(command, cwd=project, env=environment(SHELL=shell), stdout=subprocess.DEVNULL)
-    while not list(project.glob("runs/*/last.ckpt")):
-        assert first.poll() is None
-        time.sleep(0.02)
-    (orphan,) = [found for found in stages(project) if "train" in found.cmdline()]
-    os.kill(first.pid, signal.SIGKILL)
-    first.wait()
-    run(project, *command, SHELL=shell)
-    assert not orphan.is_running()
-    assert stages(project) == []
-    found = chaos.outcome_of_training(chaos.run(project))
-    chaos.check_store(project)
-
-    (project / "runs").rename(tmp_path / "killed")
-    run(project, *command, "--force")
-    assert chaos.outcome_of_training(chaos.run(project)) == found
+def test_a_pipeline_that_is_killed_leaves_no_training_beside_the_next_one(project, tmp_path):
+    staying = tmp_path / "staying"  # a shell that lives as long as its command, between dvc and the stage
+    staying.write_text('#!/bin/sh\nshift $(($# - 1))\n/bin/sh -c "$1"\nexit $?\n')
+    staying.chmod(0o755)
+    whole, alone = ["dvc", "repro", "train@small"], ["dvc", "repro", "--single-item", "--force", "train@small"]
+    outcomes = []
+    for shell, command in (("/bin/sh", whole), (str(staying), alone)):
+        first = subprocess.Popen(command, cwd=project, env=environment(SHELL=shell), stdout=subprocess.DEVNULL)
+        while not list(project.glob("runs/*/last.ckpt")):
+            assert first.poll() is None
+            time.sleep(0.02)
+        (orphan,) = [found for found in stages(project) if "train" in found.cmdline()]
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
+        run(project, *command, SHELL=shell)
+        assert not orphan.is_running()
+        assert stages(project) == []
+        outcomes.append(chaos.outcome_of_training(chaos.run(project)))
+        chaos.check_store(project)
+        (project / "runs").rename(tmp_path / f"killed-{len(outcomes)}")
+    run(project, *alone)
+    assert outcomes == 2 * [chaos.outcome_of_training(chaos.run(project))]

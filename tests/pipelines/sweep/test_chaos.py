@@ -1,4 +1,4 @@
-"""Two commands share a study on a journal or on PostgreSQL, and one of them is killed in the middle, again and again."""
+"""Two commands share a study on a journal or on PostgreSQL. One of them is killed during trials, again and again."""
 
 import random
 import time
@@ -26,7 +26,7 @@ def _journal() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("trials", "length", "pruner"),
     [
-        pytest.param(12, 30, "none", marks=[pytest.mark.cluster, pytest.mark.servers]),
+        pytest.param(9, 20, "none", marks=[pytest.mark.cluster, pytest.mark.servers]),
         pytest.param(60, 60, "median", marks=pytest.mark.long),
     ],
 )
@@ -52,7 +52,7 @@ def test_exactly_the_budget_is_trained_whatever_is_killed(tmp_path, server, tria
 
 
 def _wait(folder: Any, url: str | None, victim: int, *, at_least: int) -> bool:
-    """Until so many trials are over and the victim's own has trained two epochs; whether that came about."""
+    """Waits until so many trials have ended and the victim's own has trained two epochs; whether it got so far."""
     while True:
         time.sleep(0.1)
         try:

@@ -1,0 +1,245 @@
+"""Commands that start in a moment: forked from a process that has imported what commands import.
+
+`Popen` is `subprocess.Popen`, and what it starts is a real process: a child of the one that asks for it, with arguments,
+environment, folder and streams of its own. It runs a module as `python -m` does and ends as an interpreter does. Only the
+imports were made before. A command starts further ones in the same way, for it has a fork server of its own.
+
+A command is a fresh interpreter all the same where it would import another checkout's code, or where a variable differs that
+imports read. A test of what imports do asks `subprocess.Popen` for one.
+"""
+
+import ctypes
+import fcntl
+import inspect
+import json
+import multiprocessing.util
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("src", "pipelines", "tests")
+TORCHRUN = "torch.distributed.run"
+READ_BY_IMPORTS = ("CUDA_", "LANG", "LC_", "LD_", "MKL_", "MPL", "OMP_", "OPENBLAS_", "PYTHON", "TZ")
+ROOM = 32_768  # bytes for the environment that other processes see; they see 4,096 bytes of arguments
+FIRST_OWN_FILE = 200  # the number of the first file that a command does not know
+PR_SET_CHILD_SUBREAPER = 36
+STREAMS = ("p2cread", "c2pwrite", "errwrite")  # as subprocess calls the child's ends of its pipes
+
+_real = subprocess.Popen
+_ambient = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}  # before a test changes it
+_real_spawn = multiprocessing.util.spawnv_passfds
+_signature = inspect.signature(_real._execute_child)
+_lock = threading.Lock()
+_server: "Server | None" = None
+_is_command = False
+
+
+@dataclass(frozen=True)
+class Request:
+    """A command that is to be forked.
+
+    Args:
+        words: of its command line.
+        files: the numbers that it knows its open files by.
+        new_session, process_group: as for `subprocess.Popen`.
+        mortal: whether it is killed where its parent ends.
+    """
+
+    words: Sequence[str]
+    environment: Mapping[str, str]
+    folder: str
+    mortal: bool
+    files: Sequence[int] = (0, 1, 2)
+    new_session: bool = False
+    process_group: int = -1
+
+    @property
+    def module(self) -> str | None:
+        """The module that it runs; None for the fork server of multiprocessing, which is code on the command line."""
+        return self.words[2] if self.words[1] == "-m" else None
+
+    @property
+    def path(self) -> list[str]:
+        """Where its modules are looked for first."""
+        return [self.folder, *filter(None, self.environment.get("PYTHONPATH", "").split(os.pathsep))]
+
+    def can_be_forked(self) -> bool:
+        """Whether it would import what a fork server has imported."""
+        if sys.platform != "linux" or len(self.words) < 3 or self.words[0] not in ("python", sys.executable):
+            return False
+        if self.module is None:
+            known = self.words[-1].startswith("from multiprocessing.forkserver import main")
+        else:
+            known = self.module == TORCHRUN or self.module.partition(".")[0] in PACKAGES
+        if not known:
+            return False
+        checkouts = [place for place in self.path if any(Path(place, package).exists() for package in PACKAGES)]
+        return checkouts[:1] == [str(ROOT)] and _read_by_imports(self.environment) == _read_by_imports(_ambient)
+
+
+class Popen(_real):
+    """`subprocess.Popen`, which forks the commands of this checkout."""
+
+    def _execute_child(self, *arguments: Any) -> None:  # where Python 3.11 to 3.13 start the process
+        settings = _signature.bind(self, *arguments).arguments
+        request = _request(settings)
+        if request is None:
+            super()._execute_child(*arguments)
+            return
+        streams = [*(settings[name] for name in STREAMS), *settings["pass_fds"]]
+        self.pid = _fork(request, [own if stream == -1 else stream for own, stream in zip(request.files, streams, strict=True)])
+        self._child_created = True
+        self._close_pipe_fds(
+            *(settings[name] for name in _signature.parameters if name in (*STREAMS, "p2cwrite", "c2pread", "errread"))
+        )
+
+
+class Server:
+    """A process's own fork server, seen from there.
+
+    Args:
+        requests: its socket.
+        process: where it was started and not forked.
+    """
+
+    def __init__(self, requests: socket.socket, process: subprocess.Popen[bytes] | None = None):
+        self.owner = os.getpid()  # what is forked from that has no server
+        self.process = process
+        self._requests = requests
+
+    @classmethod
+    def start(cls) -> Self:
+        ours, theirs = pair()
+        environment = {**_ambient, "PYTHONPATH": str(ROOT), "MLFLOW_DISABLE_TELEMETRY": "true", "ROOM": "-" * ROOM}
+        command = [sys.executable, "-m", "tests.forkserver", str(theirs.fileno()), "-" * 4096]
+        null, file = subprocess.DEVNULL, theirs.fileno()
+        with theirs:
+            return cls(ours, _real(command, cwd=ROOT, env=environment, stdin=null, stdout=null, pass_fds=[file]))
+
+    @property
+    def lives(self) -> bool:
+        """Whether its end of the socket is open; it sends nothing."""
+        with suppress(BlockingIOError):
+            return bool(self._requests.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK))
+        return True
+
+    def fork(self, message: bytes, files: Sequence[int]) -> int:
+        """The pid of a new command.
+
+        Raises:
+            OSError: the server has died.
+        """
+        ours, theirs = pair()
+        with ours:
+            with theirs:
+                socket.send_fds(self._requests, [message], [*files, theirs.fileno()])
+            pid = ours.recv(16)
+            with _adopting():
+                ours.send(b"end")
+                if not pid or not ours.recv(16):
+                    raise BrokenPipeError(
+                        "expected a command from the fork server, which has died; its standard error says why"
+                    )
+        return int(pid)
+
+    def close(self) -> None:
+        self._requests.close()
+        if self.process:
+            self.process.wait()
+
+
+def become_command(requests: socket.socket) -> None:
+    """Has this process be a command, whose own fork server reads from a socket."""
+    global _server, _is_command
+    _server, _is_command = Server(requests), True
+
+
+def started() -> int | None:
+    """The pid of the fork server that this process has started."""
+    return _server.process.pid if _server and _server.process else None
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Both ends of a connection, with numbers that no command asks for."""
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    return socket.socket(fileno=moved(one.detach())), socket.socket(fileno=moved(other.detach()))
+
+
+def moved(file: int) -> int:
+    """An open file under a number that no command asks for."""
+    number = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, FIRST_OWN_FILE)
+    os.close(file)
+    return number
+
+
+def spawn(path: str | bytes, words: Sequence[str | bytes], files: Sequence[int]) -> int:
+    """The pid of a process that multiprocessing starts."""
+    if path == sys.executable.encode() or path == sys.executable:
+        request = Request([*map(os.fsdecode, words)], dict(os.environ), os.getcwd(), mortal=False, files=[0, 1, 2, *files])
+        if request.can_be_forked() and _serves():
+            return _fork(request, request.files)
+    return _real_spawn(path, words, files)
+
+
+def _request(settings: Mapping[str, Any]) -> Request | None:
+    """The request for what `Popen` was given; None where that cannot be forked."""
+    plain = {"executable": None, "preexec_fn": None, "shell": False, "uid": None, "gid": None, "gids": None}
+    if isinstance(settings["args"], str) or any(settings[name] != value for name, value in plain.items()):
+        return None
+    request = Request(
+        words=[os.fspath(word) for word in settings["args"]],
+        folder=os.path.abspath(settings["cwd"] or "."),
+        environment=dict(os.environ if settings["env"] is None else settings["env"]),
+        new_session=settings["start_new_session"],
+        process_group=settings["process_group"],
+        mortal=not _is_command,
+        files=[0, 1, 2, *settings["pass_fds"]],
+    )
+    return request if request.can_be_forked() and _serves() else None
+
+
+def _serves() -> bool:
+    """Whether this process has a fork server, or may start one: what multiprocessing forks from a command may not."""
+    return not _is_command or (_server.owner == os.getpid() and _server.lives)
+
+
+def _read_by_imports(environment: Mapping[str, str]) -> dict[str, str]:
+    found = {name: value for name, value in environment.items() if name.startswith(READ_BY_IMPORTS)}
+    found.pop("PYTHONPATH", None)
+    return found
+
+
+def _fork(request: Request, files: Sequence[int]) -> int:
+    """Has this process's server fork a command that is given open files; its pid."""
+    global _server
+    message = json.dumps(asdict(request)).encode()
+    with _lock:
+        if _server is None or _server.owner != os.getpid():
+            _server = Server.start()
+        try:
+            return _server.fork(message, files)
+        except OSError:
+            if _is_command:
+                raise
+            _server.close()  # it has been killed
+            _server = Server.start()
+            return _server.fork(message, files)
+
+
+@contextmanager
+def _adopting() -> Iterator[None]:
+    """The kernel makes orphans below this process its children, as it else makes them those of the system's first process."""
+    prctl = ctypes.CDLL(None).prctl
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    try:
+        yield
+    finally:
+        prctl(PR_SET_CHILD_SUBREAPER, 0)
