@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 
 from src.errors import InputError
 from src.runs.files import read_json
-from src.tracking import store, upload_state
+from src.tracking import deferred_upload, store, upload_state
 
 RESULTS = Path("results")
 NOT_VALUES = ("study", "trial", "confirmed", "overrides", "nodes")  # keys of tuned.yaml that name no objective
@@ -29,6 +29,7 @@ FILES = (
     "evaluation/evaluation_settings.json",
     "evaluation/run.json",
 )
+PATIENCE = 120.0  # seconds for the uploader to bring a record to the store
 UI = "http://127.0.0.1:5000"  # where `make ui` serves a local store
 
 
@@ -106,7 +107,7 @@ def read(name: str) -> Entry:
         epochs=list(csv.DictReader((folder / "learning.csv").read_text().splitlines())),
         figures=sorted((folder / "figures").glob("*.png")),
         progress=sorted((folder / "figures" / "training").glob("*.png")),
-        link=_link(_shipped(Path(run["folder"]))),
+        link=_link(_uploaded(Path(run["folder"]))),
         search=_search(folder),
     )
 
@@ -121,12 +122,12 @@ def _search(results: Path) -> Search | None:
     trials = csv.DictReader((folder / "trials.csv").read_text().splitlines())
     study = Path(read_json(folder / "run.json")["folder"])
     if study.is_dir():
-        upload_state.settle(study)
+        deferred_upload.settle(study, seconds=PATIENCE)
     return Search(
         best={**{key: value for key, value in best.items() if key not in NOT_VALUES}, **confirmed, **best["overrides"]},
         states=Counter(row["state"].lower() for row in trials),
         figures=sorted((folder / "figures").glob("*.png")),
-        link=_link(read_json(study / ".shipped.json")),
+        link=_link(read_json(study / upload_state.STATE)),
     )
 
 
@@ -137,24 +138,23 @@ def _description(path: Path) -> str:
     return " ".join(line.removeprefix("#").strip() for line in comment if not line.startswith("# @package"))
 
 
-def _shipped(folder: Path) -> dict[str, Any]:
-    """What the store confirmed of a run's record, when its courier is done; a record that was left behind is shipped."""
+def _uploaded(folder: Path) -> dict[str, Any]:
+    """What the store confirmed of a run's record. One that the uploader does not bring there is uploaded here."""
     record = read_json(folder / "record.json")
-    if record and not upload_state.settle(folder):
+    if record and not upload_state.uploaded(folder):
         try:
             away = store.check(record["uri"])
             if away:
                 raise ConnectionError(away)
-            from src.tracking.mlflow_upload import ship  # imports mlflow
-
-            ship(folder)
+            if not deferred_upload.settle(folder, seconds=PATIENCE):
+                deferred_upload.upload(folder)
         except Exception as error:  # whatever keeps a record here does not hold up the report
-            print(f"report: {folder} is not in the store: {error}. `python -m pipelines.sync` ships it.", file=sys.stderr)
-    return read_json(folder / ".shipped.json")
+            print(f"report: {folder} is not in the store: {error}. `python -m pipelines.sync` uploads it.", file=sys.stderr)
+    return read_json(folder / upload_state.STATE)
 
 
 def _link(state: Mapping[str, Any]) -> str | None:
-    """The page of a shipped run in the MLflow UI."""
+    """The page of an uploaded run in the MLflow UI."""
     uri, experiment = state.get("uri", ""), state.get("experiment")
     if experiment is None or not uri.startswith(("sqlite:", "http:", "https:")):
         return None

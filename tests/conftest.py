@@ -27,8 +27,10 @@ from src.data.images import Images
 from src.data.store import Prepared
 from tests import forkserver
 from tests.pictures import Arrays, noise
-from tests.repository import ROOT
+from tests.repository import ROOT, UPLOADER
 
+for name, value in UPLOADER.items():
+    os.environ.setdefault(name, value)
 CACHE = os.environ.get("DATA_CACHE")  # as it was before any test changed it
 AMBIENT = ("MLFLOW_TRACKING_URI", "DATA_CACHE")
 

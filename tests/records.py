@@ -1,6 +1,8 @@
 """What a tracking store holds of the runs of a folder, once all of it is there."""
 
+import re
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import mlflow
@@ -8,29 +10,31 @@ import psutil
 
 from tests.repository import ROOT, run
 
-PATIENCE = 120  # seconds for couriers to end by themselves
+PATIENCE = 240  # seconds for an uploader to do its work
 
 
 def whole_store(folder: Path, uri: str | None = None) -> mlflow.MlflowClient:
     """A client of the store, by default of the folder's own, which every record of the folder has reached.
 
-    A command waits for its courier only so long, and on a busy machine that is on its way still. It is waited for here, as
-    one that begins only after `pipelines.sync` would open its record again, and no other samples the machine's load.
+    No command waits for its uploader. It is waited for here; then `pipelines.sync` uploads what it has given up.
     """
     until = time.monotonic() + PATIENCE
-    while _couriers(folder) and time.monotonic() < until:
-        time.sleep(0.1)
+    while any(entries(folder)) and uploaders(folder) and time.monotonic() < until:
+        time.sleep(0.05)
     run(folder, "python", "-m", "pipelines.sync", PYTHONPATH=str(ROOT))
     return mlflow.MlflowClient(uri or f"sqlite:///{folder / 'mlflow.db'}")
 
 
-def _couriers(folder: Path) -> list[psutil.Process]:
-    """The living couriers that commands have left in a folder."""
-    found = []
+def entries(folder: Path) -> list[str]:
+    """What waits for an uploader in a folder."""
+    return [path.name for path in folder.glob("runs/.uploader/*/entries/*")]
+
+
+def uploaders(folder: Path) -> list[psutil.Process]:
+    """The living uploaders of a folder's runs."""
+    found, pattern = [], re.compile(rf"tracking\.\w*uploader {re.escape(str(folder.absolute()))}/runs ")
     for process in psutil.process_iter():
-        try:
-            if Path(process.cwd()) == folder.resolve() and any("src.tracking." in word for word in process.cmdline()):
+        with suppress(psutil.Error):  # it has just ended, or is another user's
+            if pattern.search(" ".join(process.cmdline())):
                 found.append(process)
-        except psutil.Error:  # it has just ended, or is another user's
-            continue
     return found

@@ -10,12 +10,13 @@ from typing import IO
 from tests.forkserver import ROOT, Popen
 
 Stream = int | IO[str] | None
+UPLOADER = {"UPLOADER_IDLE": "5", "UPLOADER_COLD": "0"}  # it leaves soon, and does not spare the processors
 
 
 def environment(**extra: str) -> dict[str, str]:
     """The environment of a user's shell with .venv activated, and no store but the folder's own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DATA_CACHE", "PYTHONPATH"))}
-    return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **extra}
+    return {**UPLOADER, **kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **extra}
 
 
 def clone(folder: Path) -> Path:

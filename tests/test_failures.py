@@ -7,11 +7,12 @@ import subprocess
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from src.runs.folder import Run
+from src.tracking import deferred_upload
 from tests import chaos, disks
+from tests.records import PATIENCE
 from tests.repository import ROOT, run, start
 
 pytestmark = pytest.mark.timeout(900)
@@ -27,7 +28,7 @@ def refused(folder: Path, *overrides: str, code: int = 2, **extra: str) -> str:
 
 
 def runs(folder: Path) -> list[Path]:
-    return sorted((folder / "runs").glob("*")) if (folder / "runs").is_dir() else []
+    return sorted((folder / "runs").glob("[!.]*")) if (folder / "runs").is_dir() else []
 
 
 @pytest.mark.cluster
@@ -51,7 +52,7 @@ def test_the_same_run_started_twice(tmp_path):
 
 @pytest.mark.servers
 def test_a_tracking_store_that_cannot_be_reached(tmp_path):
-    """The run goes on, and its record is shipped later: nothing that was computed is lost."""
+    """The run goes on, and its record is uploaded later: nothing that was computed is lost."""
     command = ("+experiment=most_frequent", "tracking.uri=http://127.0.0.1:9")
     done = run(tmp_path, "python", "-m", "src.train", *command, PYTHONPATH=str(ROOT))
     assert "does not answer" in done.stderr
@@ -79,20 +80,20 @@ def test_a_full_disk_and_a_read_only_folder(tmp_path):
 
 @pytest.mark.cluster
 def test_a_killed_run_does_not_stay_running(tmp_path):
-    """kill -9 of run and courier at once, as a reboot would; the next command closes the record truthfully."""
+    """kill -9 of run and uploader at once, as a reboot would; the next command closes the record truthfully."""
     command = ["python", "-m", "src.train", "+experiment=fnn", "trainer.max_epochs=100000"]
     started = start(tmp_path, *command, stdout=None, stderr=subprocess.DEVNULL, PYTHONPATH=str(ROOT))
     try:
-        while not list(tmp_path.glob("runs/*/.shipped.json")):
+        while not list(tmp_path.glob("runs/*/.uploaded.json")):
             assert started.poll() is None
             time.sleep(0.05)
     finally:
-        chaos.kill_tree(psutil.Process(started.pid))
-        started.wait()
+        chaos.kill(started, uploader=True)
     (folder,) = runs(tmp_path)
     assert json.loads((folder / "record.json").read_text())["status"] == "RUNNING"
-    run(tmp_path, "python", "-m", "src.train", "+experiment=most_frequent", "tracking.wait=600", PYTHONPATH=str(ROOT))
-    assert json.loads((folder / ".shipped.json").read_text())["status"] == "KILLED"
+    run(tmp_path, "python", "-m", "src.train", "+experiment=most_frequent", PYTHONPATH=str(ROOT))
+    assert deferred_upload.settle(folder, seconds=PATIENCE)
+    assert json.loads((folder / ".uploaded.json").read_text())["status"] == "KILLED"
     assert json.loads((folder / "record.json").read_text())["tags"]["end"] == "DIED"
     with open(folder / ".lock") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

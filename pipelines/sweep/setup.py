@@ -162,7 +162,6 @@ class Setup:
             params=dict(flat(params)),
             dataset={key: self.prepared.card[key] for key in ("name", "content", "source", "counts")},
             tags={"experiment": str(self.base.name), "study": self.sweep["study"]},
-            courier="src.tracking.fleet",
         )
 
     def content(self) -> dict[str, object]:

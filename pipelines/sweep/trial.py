@@ -170,7 +170,7 @@ def _train(pipe: Connection, spec: TrialSpec, training: Training, finished: Sequ
     run, prepared = Run(training.folder), Prepared(spec.prepared)
     with (
         run.lock(),
-        Record.of(run, training.config, prepared.card, courier=None, tags=training.tags, code=spec.code) as record,
+        Record.of(run, training.config, prepared.card, upload=False, tags=training.tags, code=spec.code) as record,
     ):
         experiment = assembly.build(OmegaConf.create(training.config), prepared)
         write_atomic(run.config, OmegaConf.to_yaml(training.config).encode())

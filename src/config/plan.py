@@ -79,9 +79,9 @@ class Plan:
         if not (self.run.fitted and self.run.recorded) or (test and (not self.run.evaluated or self.other_evaluation)):
             return False
         print(f"This run exists; nothing is trained. force=true trains it again beside it.\n{summary(self.run)}")
-        from src.tracking import handover
+        from src.tracking import deferred_upload
 
-        handover.send(self.run)
+        deferred_upload.resume(self.run)
         return True
 
     def begin(self) -> None:

@@ -1,8 +1,10 @@
 """A classical estimator as a learner: with the same data, files and record as a network."""
 
+import pickle
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
 from io import BytesIO
 from math import prod
 from pathlib import Path
@@ -111,9 +113,18 @@ class Estimator(Learner):
             yield outputs
 
     def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
-        write_atomic(folder / "model.joblib", _bytes(make_pipeline(self._scaler, self.predictor())))
-        np.save(folder / "example.npy", example.reshape(len(example), -1))
-        return {"flavour": "sklearn", "file": "model.joblib", "example": "example.npy", "answer": self.method}
+        pipeline, features = make_pipeline(self._scaler, self.predictor()), example.reshape(len(example), -1)
+        write_atomic(folder / "model.pkl", pickle.dumps(pipeline))
+        np.save(folder / "example.npy", features)
+        answer = getattr(pipeline, self.method)(features)
+        return {
+            "flavour": "sklearn",
+            "file": "model.pkl",
+            "example": "example.npy",
+            "answer": self.method,
+            "output": {"dtype": str(answer.dtype), "shape": [-1, *answer.shape[1:]]},
+            "requirements": {name: version(name) for name in ("scikit-learn", "numpy")},
+        }
 
     def _features(self, data: Data, rows: np.ndarray) -> np.ndarray:
         return self._scaler.transform(data.inputs(rows).astype(np.float32).reshape(len(rows), -1))

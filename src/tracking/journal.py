@@ -1,4 +1,4 @@
-"""metrics.jsonl: every value logged, once, on this machine first. What the store shows is shipped from here."""
+"""metrics.jsonl: every value logged, once, on this machine first. What the store shows is uploaded from here."""
 
 import json
 import os

@@ -1,29 +1,84 @@
-"""The trained predictor as an MLflow model, with its signature and an example of its input; and models that are there."""
+"""The trained predictor as an MLflow model, with its signature and an example of its input; and models that are there.
 
+MLflow's own `log_model` would import torch or scikit-learn, load the predictor, write it once more and run it. What a learner
+has packaged is complete, so the model is put together from files: see https://mlflow.org/docs/latest/ml/model/#mlmodel-file.
+"""
+
+import platform
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.exceptions import MlflowException
-from mlflow.models import infer_signature
+from mlflow.models import Model, ModelSignature, infer_signature
+from mlflow.models.utils import _save_example
+from mlflow.types import Schema, TensorSpec
+from mlflow.utils.environment import _mlflow_conda_env, _PythonEnv
 
 from src.errors import InputError
 
+NAME = "model"
 
-def log_model(uri: str, run: str, folder: Path, package: Mapping[str, Any]) -> None:
-    """Logs what a learner packaged: the preprocessing and the model in one, from stored examples to answers."""
-    mlflow.set_tracking_uri(uri)
-    example = np.load(folder / package["example"])
-    with mlflow.start_run(run_id=run, log_system_metrics=False):
-        if package["flavour"] == "pytorch":
-            _pytorch(folder / package["file"], example)
-        else:
-            _sklearn(folder / package["file"], example, package.get("answer", "predict_proba"))
+
+def log_model(client: MlflowClient, run: str, folder: Path, package: Mapping[str, Any], params: Mapping[str, str]) -> None:
+    """Logs what a learner packaged: the preprocessing and the model in one, from stored examples to answers.
+
+    Doing it again completes the model that an upload which was killed has begun.
+
+    Args:
+        run: the id of the run that the model is the output of.
+        folder: of the packaged files.
+        package: what `Learner.package` returned.
+        params: of the model, as the run has them.
+    """
+    model = _logged(client, run, params)
+    with tempfile.TemporaryDirectory() as name:
+        write_model(Path(name), folder, package, model=model, run=run)
+        client.log_model_artifacts(model.model_id, name)
+    client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+
+
+def write_model(target: Path, folder: Path, package: Mapping[str, Any], *, model: LoggedModel, run: str) -> None:
+    """Writes the folder of an MLflow model: the predictor, MLmodel, an example and what must be installed."""
+    described = Model(artifact_path=model.artifact_location, model_uuid=model.model_id, run_id=run, model_id=model.model_id)
+    example, output = np.load(folder / package["example"]), package["output"]
+    _save_example(described, example, str(target))
+    answer = TensorSpec(np.dtype(output["dtype"]), tuple(output["shape"]))
+    described.signature = ModelSignature(infer_signature(example).inputs, Schema([answer]))
+    anywhere = {"python_version": platform.python_version(), "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"}}
+    versions = package["requirements"]
+    if package["flavour"] == "pytorch":
+        (target / "data").mkdir()
+        shutil.copyfile(folder / package["file"], target / "data" / "model.pt2")
+        pickle = "mlflow.pytorch.pickle_module"
+        options = {"data": "data", "pickle_module_name": pickle, "config": {"device": None}}
+        described.add_flavor("python_function", loader_module="mlflow.pytorch", **options, **anywhere)
+        described.add_flavor("pytorch", model_data="data", pytorch_version=versions["torch"], code=None)
+    else:
+        shutil.copyfile(folder / package["file"], target / "model.pkl")
+        options = {"model_path": "model.pkl", "predict_fn": package["answer"]}
+        described.add_flavor("python_function", loader_module="mlflow.sklearn", **options, **anywhere)
+        described.add_flavor(
+            "sklearn",
+            pickled_model="model.pkl",
+            sklearn_version=versions["scikit-learn"],
+            serialization_format="pickle",
+            code=None,
+        )
+    described.model_size_bytes = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+    described.save(target / "MLmodel")
+    conda = _mlflow_conda_env(additional_pip_deps=[f"{name}=={version}" for name, version in versions.items()])
+    (target / "conda.yaml").write_text(yaml.safe_dump(conda, default_flow_style=False))
+    (target / "requirements.txt").write_text("\n".join(conda["dependencies"][-1]["pip"]))
+    _PythonEnv.current().to_yaml(target / "python_env.yaml")
 
 
 @contextmanager
@@ -42,46 +97,13 @@ def fetched(name: str, uri: str) -> Iterator[Path]:
         yield Path(found)
 
 
-def get_ready(flavour: str) -> None:
-    """Imports and warms up what logging a model of this flavour will need."""
-    if flavour == "pytorch":
-        import torch
-
-        torch.export.export(torch.nn.Identity(), (torch.zeros(2, 1),))  # the first export imports the compiler
-    else:
-        import skops.io  # noqa: F401 - it walks through all of scikit-learn
-
-
-def _pytorch(path: Path, example: np.ndarray) -> None:
-    import mlflow.pytorch
-    import torch
-
-    module = torch.export.load(path).module()
-    with torch.no_grad():
-        answer = module(torch.from_numpy(example)).numpy()
-    mlflow.pytorch.log_model(
-        module,
-        name="model",
-        input_example=example,
-        signature=infer_signature(example, answer),
-        pip_requirements=[f"torch=={version('torch')}", f"numpy=={version('numpy')}"],
-    )
-
-
-def _sklearn(path: Path, example: np.ndarray, answer: str) -> None:
-    import joblib
-    import mlflow.sklearn
-    import skops.io
-
-    estimator = joblib.load(path)
-    trusted = skops.io.get_untrusted_types(data=skops.io.dumps(estimator))
-    mlflow.sklearn.log_model(
-        estimator,
-        name="model",
-        input_example=example,
-        signature=infer_signature(example, getattr(estimator, answer)(example)),
-        pyfunc_predict_fn=answer,
-        serialization_format="skops",
-        skops_trusted_types=trusted,
-        pip_requirements=[f"{name}=={version(name)}" for name in ("scikit-learn", "skops", "numpy")],
-    )
+def _logged(client: MlflowClient, run: str, params: Mapping[str, str]) -> LoggedModel:
+    """The model in the store, an output of its run; one that was begun before is found again."""
+    found = client.get_run(run)
+    experiment = found.info.experiment_id
+    begun = client.search_logged_models([experiment], filter_string=f"source_run_id = '{run}' AND name = '{NAME}'")
+    model = begun[0] if begun else client.create_logged_model(experiment, NAME, source_run_id=run, params=dict(params))
+    outputs = found.outputs.model_outputs if found.outputs else []
+    if model.model_id not in {output.model_id for output in outputs}:
+        client.log_outputs(run, [LoggedModelOutput(model.model_id, step=0)])
+    return model

@@ -1,8 +1,8 @@
-"""The record of one run, on this machine first: what it is, every metric, how it ended. A courier ships it."""
+"""The record of one run, on this machine first: what it is, every metric, how it ended. The uploader takes it to MLflow."""
 
 import os
 import platform
-import subprocess
+import sys
 import time
 import traceback
 import uuid
@@ -16,27 +16,24 @@ from src.protocols import Sink
 from src.runs.files import read_json, write_atomic, write_json
 from src.runs.folder import Run
 from src.runs.identity import flat
-from src.tracking import store
+from src.tracking import deferred_upload, store
 from src.tracking.code import Code
-from src.tracking.handover import say, start
 from src.tracking.journal import Journal
-
-COURIER = "src.tracking.courier"
+from src.tracking.queue import Queue, say
 
 
 class Record(Sink):
     """A context manager around one MLflow run: FINISHED, FAILED when the block raises, KILLED by a signal; never left RUNNING.
 
-    It writes record.json, metrics.jsonl and the run's other files in the run folder. A courier, a process of its
-    own, ships them while the run goes on, so that a slow or absent store costs the run nothing. It warms up from
-    the start of the block; nothing is written before `begin`.
+    It writes record.json, metrics.jsonl and the run's other files in the run folder, whose lock the process holds. The
+    uploader, a process of its own, takes them to the store, so that a slow or absent store costs the run nothing. Nothing is
+    written or started before `begin`.
 
     Args:
-        tracking: uri, experiment, and how long to wait for the courier at the end.
+        tracking: uri, experiment, and how many seconds to wait at the end until the record is in the store.
         params: the resolved configuration, flattened.
         dataset: name, content hash, source and counts of the prepared data.
-        flavour: of the model that the run is likely to log, which the courier gets ready for.
-        courier: the module of the process that ships the record meanwhile; None where someone else does.
+        upload: whether the uploader is to take it; where not, a study does so with its own.
         code: that the run is computed by; looked up where none is given.
     """
 
@@ -48,18 +45,16 @@ class Record(Sink):
         params: Mapping[str, Any],
         dataset: Mapping[str, Any],
         tags: Mapping[str, str],
-        flavour: str = "pytorch",
-        courier: str | None = COURIER,
+        upload: bool = True,
         code: Code | None = None,
     ):
         self.run = run
         self._code = code
-        self._flavour = flavour
         self._wait = float(tracking["wait"])
         self._path = run.folder / "record.json"
         self._uri = store.address(tracking["uri"])
-        self._by = courier
-        self._unreachable = store.check(self._uri) if courier else None
+        self._queue = Queue.of(run.folder, self._uri) if upload else None
+        self._unreachable = store.check(self._uri) if upload else None
         self._journal: Journal | None = None
         before = read_json(self._path)
         self._content: dict[str, Any] = {
@@ -83,7 +78,7 @@ class Record(Sink):
         card: Mapping[str, Any],
         *,
         tags: Mapping[str, str] | None = None,
-        courier: str | None = COURIER,
+        upload: bool = True,
         code: Code | None = None,
     ) -> Self:
         """The record of a run with a resolved configuration on a prepared data set with this card."""
@@ -100,13 +95,11 @@ class Record(Sink):
                 "data.content": card["content"],
                 **(tags or {}),
             },
-            courier=courier,
+            upload=upload,
             code=code,
-            flavour="pytorch" if config["task"] else "sklearn",  # the learner itself is not imported yet
         )
 
     def __enter__(self) -> Self:
-        self._courier = start(self._by, self._flavour) if self._by and not self._unreachable else None
         return self
 
     def begin(self, *, device: str) -> None:
@@ -120,17 +113,16 @@ class Record(Sink):
         if code.diff:
             write_atomic(self.run.folder / "uncommitted.diff", code.diff)
         self._journal = Journal(self.run.journal)
-        for file in ("config.yaml", "uncommitted.diff", "job.log"):
+        write_atomic(self.run.folder / "versions.txt", _versions().encode())
+        for file in ("config.yaml", "versions.txt", "uncommitted.diff", "job.log"):
             if (self.run.folder / file).is_file():
                 self.artifact(self.run.folder / file)
+        self._enqueue()
         self._write("RUNNING")
-        if self._courier is not None:
-            assert self._courier.stdin is not None
-            self._courier.stdin.write(f"{self.run.folder.resolve()}\n".encode())
-            self._courier.stdin.flush()
-        elif self._unreachable:
+        self._start_uploader()
+        if self._unreachable:
             say(f"{self._unreachable}. The run goes on; its record is kept in {self.run.folder}, and")
-            say("`python -m pipelines.sync` ships it when the store is back.")
+            say("`python -m pipelines.sync` uploads it when the store is back.")
 
     def log(self, metrics: Mapping[str, Any], step: int, epoch: int) -> None:
         """Appends metrics to the journal; tensors are read later, off the step's path."""
@@ -161,11 +153,11 @@ class Record(Sink):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._journal is None:
-            self._see_off()
             return
         with signals.Postponed(announce=False):
             self._end(error)
-        self._see_off()
+        self._start_uploader()  # it may have been killed meanwhile
+        self._wait_for_uploader()
 
     def _end(self, error: BaseException | None) -> None:
         assert self._journal is not None
@@ -186,23 +178,34 @@ class Record(Sink):
         ended = None if status == "RUNNING" else time.time_ns() // 1_000_000
         write_json(self._path, {**self._content, "status": status, "ended": ended})
 
-    def _see_off(self) -> None:
-        """Tells the courier that the record is whole, and waits for it."""
-        if self._courier is None:
+    def _enqueue(self) -> None:
+        """Before the record is written: a run that is killed in between is not forgotten."""
+        if self._queue is None:
             return
-        assert self._courier.stdin is not None
-        self._courier.stdin.close()
         try:
-            code = self._courier.wait(self._wait)
-        except subprocess.TimeoutExpired:
-            if self._wait:
-                say(f"it is still on its way to {self._uri}, and goes on in the background.")
+            self._queue.put(self.run.folder)
+        except OSError as error:
+            say(f"it cannot be uploaded by itself: {error}. `python -m pipelines.sync` uploads it.")
+
+    def _start_uploader(self) -> None:
+        if self._queue is None or self._unreachable:
             return
-        log = self.run.folder / "courier.log"
-        if code and self._journal is not None:
-            lines = log.read_text().strip().splitlines() if log.is_file() else []
-            say(f"it did not reach {self._uri}: {lines[-1] if lines else f'exit code {code}'}")
-            say(f"It is whole in {self.run.folder}; `python -m pipelines.sync` ships it.")
+        try:
+            self._queue.start_uploader()
+        except OSError as error:
+            say(f"the uploader does not start: {error}. `python -m pipelines.sync` uploads {self.run.folder}.")
+
+    def _wait_for_uploader(self) -> None:
+        if self._queue is None or self._unreachable or not self._wait:
+            return
+        if deferred_upload.settle(self.run.folder, seconds=self._wait):
+            return
+        failure = self._queue.failure(self.run.folder)
+        if failure is None:
+            say(f"it is still on its way to {self._uri}, and goes on in the background.")
+        else:
+            say(f"it did not reach {self._uri}: {failure}")
+            say(f"It is whole in {self.run.folder}; `python -m pipelines.sync` uploads it.")
 
 
 def _machine() -> dict[str, str]:
@@ -212,3 +215,10 @@ def _machine() -> dict[str, str]:
         "python": platform.python_version(),
         "cpus": str(os.cpu_count()),
     }
+
+
+def _versions() -> str:
+    """What is installed, as pip writes it down, by the names of the folders: to read each description would take long."""
+    found = {folder.name.removesuffix(".dist-info") for place in sys.path for folder in Path(place).glob("*.dist-info")}
+    packages = (name.rpartition("-") for name in found)
+    return "".join(sorted(f"{name.replace('_', '-').lower()}=={version}\n" for name, _, version in packages))

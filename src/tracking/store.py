@@ -5,19 +5,20 @@ import os
 import re
 import socket
 import sqlite3
-from contextlib import closing, nullcontext
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlparse
 
 from src.errors import InputError
-from src.runs.locks import mutex
 
 ENVIRONMENT = {  # set before mlflow is imported
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the courier tries again by itself
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the uploader tries again by itself
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "GIT_PYTHON_REFRESH": "quiet",
 }
+LOGIN = ("PERMISSION_DENIED", "UNAUTHENTICATED")  # MLflow's codes of errors
+REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "BAD_REQUEST", *LOGIN)
 
 
 def root() -> Path:
@@ -45,9 +46,26 @@ def database(uri: str) -> Path | None:
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
+def location(uri: str) -> str:
+    """What tells two stores apart: the URI, or the absolute path of a local database."""
+    path = database(uri)
+    return str(path.resolve()) if path else uri
+
+
 def lock(path: Path) -> Path:
-    """The lock file that is held while a local database is opened, its tables perhaps being created."""
+    """The lock file that an uploader holds while it opens a local database, whose tables it may have to create."""
     return path.with_name(f"{path.name}.lock")
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether a failed upload is worth another try: the store is away, rather than the record refused or broken."""
+    code = getattr(error, "error_code", None)  # of an MlflowException
+    return code not in REFUSED if code else isinstance(error, OSError)
+
+
+def is_login(error: Exception) -> bool:
+    """Whether the store refuses whoever uploads, rather than the record."""
+    return getattr(error, "error_code", None) in LOGIN
 
 
 def check(uri: str) -> str | None:
@@ -86,10 +104,7 @@ def _check_schema(path: Path, uri: str) -> None:
         return
     address = f"{path.absolute().as_uri()}?mode=ro"
     try:
-        with (
-            mutex(lock(path)) if os.access(path.parent, os.W_OK) else nullcontext(),
-            closing(sqlite3.connect(address, uri=True, timeout=10)) as connection,
-        ):
+        with closing(sqlite3.connect(address, uri=True, timeout=10)) as connection:
             rows = connection.execute("select version_num from alembic_version").fetchall()
     except sqlite3.OperationalError:
         return  # no table yet: somebody else's MLflow is creating it just now

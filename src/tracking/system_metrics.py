@@ -1,6 +1,6 @@
 """The load of a machine. One that trains beside the first process's: `python -m src.tracking.system_metrics runs/cnn-1a2b3c4d`.
 
-It samples its own into the run folder until standard input ends, from where the first machine's courier ships it.
+It samples its own into the run folder until standard input ends, from where the first machine's uploader takes it.
 """
 
 import os
@@ -10,10 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from src.tracking import store
+import psutil
+
 from src.tracking.journal import Journal, read
 
 SAMPLING = 5  # seconds between samples
+Sample = tuple[str, float, int, int]  # the metric's name, its value, milliseconds, the step
 
 
 def name() -> str:
@@ -26,45 +28,80 @@ def file(folder: Path, name: str) -> Path:
     return folder / f"load-{name}.jsonl"
 
 
-def monitors() -> list[Any]:
-    from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
-    from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
-    from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
-    from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
+class Monitor:
+    """The load of this machine, under the names that MLflow's pages look for. MLflow's own monitors would import all of it."""
 
-    monitors: list[Any] = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
+    def __init__(self) -> None:
+        self._network = psutil.net_io_counters()
+        self._gpus = _gpus()
+        psutil.cpu_percent()  # the first call has nothing to compare with
+
+    def sample(self, *, node: str | None = None) -> dict[str, float]:
+        """One sample.
+
+        Args:
+            node: which of several machines this is.
+        """
+        prefix = f"system/{node}" if node else "system"
+        values = {**self._machine(), **self._gpu()}
+        return {f"{prefix}/{key}": round(float(value), 1) for key, value in values.items()}
+
+    def _machine(self) -> dict[str, float]:
+        memory, disk, network = psutil.virtual_memory(), psutil.disk_usage(os.sep), psutil.net_io_counters()
+        return {
+            "cpu_utilization_percentage": psutil.cpu_percent(),
+            "system_memory_usage_megabytes": memory.used / 1e6,
+            "system_memory_usage_percentage": 100 * memory.used / memory.total,
+            "disk_usage_percentage": disk.percent,
+            "disk_usage_megabytes": disk.used / 1e6,
+            "disk_available_megabytes": disk.free / 1e6,
+            "network_receive_megabytes": (network.bytes_recv - self._network.bytes_recv) / 1e6,
+            "network_transmit_megabytes": (network.bytes_sent - self._network.bytes_sent) / 1e6,
+        }
+
+    def _gpu(self) -> dict[str, float]:
+        values: dict[str, float] = {}
+        if not self._gpus:
+            return values
+        import pynvml
+
+        for number, gpu in enumerate(self._gpus):
+            try:
+                memory = pynvml.nvmlDeviceGetMemoryInfo(gpu)
+                values[f"gpu_{number}_memory_usage_percentage"] = 100 * memory.used / memory.total
+                values[f"gpu_{number}_memory_usage_megabytes"] = memory.used / 1e6
+                values[f"gpu_{number}_utilization_percentage"] = pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu
+                power = pynvml.nvmlDeviceGetPowerUsage(gpu)
+                values[f"gpu_{number}_power_usage_watts"] = power / 1000
+                limit = pynvml.nvmlDeviceGetEnforcedPowerLimit(gpu)
+                values[f"gpu_{number}_power_usage_percentage"] = 100 * power / limit
+            except pynvml.NVMLError:  # this GPU does not tell the rest
+                continue
+        return values
+
+
+def _gpus() -> list[Any]:
+    """The GPUs that NVIDIA's library shows; none where it is not installed, or finds no driver."""
     try:
-        monitors.append(GPUMonitor())
-    except (ImportError, RuntimeError):  # no NVIDIA library, or no GPU
-        return monitors
-    return monitors
-
-
-def sample(monitors: list[Any], *, node: str | None = None) -> dict[str, float]:
-    """One sample, under the names that MLflow's pages look for.
-
-    Args:
-        node: which of several machines this is.
-    """
-    prefix = f"system/{node}" if node else "system"
-    values: dict[str, float] = {}
-    for monitor in monitors:
-        monitor.collect_metrics()
-        values |= {f"{prefix}/{key}": float(value) for key, value in monitor.aggregate_metrics().items()}
-        monitor.clear_metrics()
-    return values
+        import pynvml
+    except ImportError:
+        return []
+    try:
+        pynvml.nvmlInit()
+        return [pynvml.nvmlDeviceGetHandleByIndex(number) for number in range(pynvml.nvmlDeviceGetCount())]
+    except pynvml.NVMLError:
+        return []
 
 
 def main(folder: Path) -> None:
     os.nice(19)
-    os.environ.update(store.ENVIRONMENT)
     node = name()
-    path, found = file(folder, node), monitors()
+    path, monitor = file(folder, node), Monitor()
     step = max((point["step"] for point in read(path)), default=-1)
     journal = Journal(path)
     while not select.select([sys.stdin], [], [], SAMPLING)[0]:
         step += 1
-        journal.log(sample(found, node=node), step, 0)
+        journal.log(monitor.sample(node=node), step, 0)
         journal.write()
     journal.close()
 

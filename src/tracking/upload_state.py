@@ -1,46 +1,57 @@
-"""What is known of a record's shipping without asking the store: locks, and what the store confirmed."""
+"""What is known of a record's upload without asking the store: who lives, and what the store confirmed."""
 
 import time
 from pathlib import Path
 from typing import Any
 
 from src.errors import InUse
+from src.runs import locks
 from src.runs.files import read_json, write_json
 from src.runs.folder import Run
-from src.runs.locks import mutex
 from src.tracking.journal import read
 
+STUDIES = "sweeps"  # the folder of studies in a folder of runs
 SEARCHING = ".searching"  # the lock file that the workers of a study hold together
+LOCK = ".upload.lock"  # held by the one process that uploads the folder
+STATE = ".uploaded.json"  # what the store confirmed
 
 
-def shipped(folder: Path) -> bool:
+def is_study(folder: Path) -> bool:
+    """Whether a folder with a record is that of a study, and not of a run."""
+    return folder.absolute().parent.name == STUDIES
+
+
+def living(folder: Path) -> bool:
+    """Whether a living process trains the run or searches the study."""
+    return locks.is_locked(folder / SEARCHING) if is_study(folder) else Run(folder).locked()
+
+
+def uploaded(folder: Path) -> bool:
     """Whether the store has confirmed the whole record, its end included."""
-    state, record = read_json(folder / ".shipped.json"), read_json(folder / "record.json")
+    state, record = read_json(folder / STATE), read_json(folder / "record.json")
     journal = folder / "metrics.jsonl"
     size = journal.stat().st_size if journal.is_file() else 0
     ended = (state.get("status"), state.get("ended")) == (record.get("status"), record.get("ended"))
     return bool(state) and ended and state["status"] != "RUNNING" and state["offset"] == size
 
 
-def settle(folder: Path) -> bool:
-    """Waits for a courier that is busy with the folder; whether the record is whole in the store then."""
-    with mutex(folder / ".courier.lock"):
-        return shipped(folder)
-
-
-def close(run: Run) -> bool:
-    """Closes the record of a run whose process died without a word; whether it was one."""
-    if read_json(run.record).get("status") != "RUNNING" or run.locked():
+def close(folder: Path) -> bool:
+    """Closes the record of a run or study whose process died without a word; whether it was one."""
+    path = folder / "record.json"
+    record = read_json(path)
+    if record.get("status") != "RUNNING" or living(folder):
         return False
-    beat = (run.folder / ".lock").stat().st_mtime_ns // 1_000_000 if (run.folder / ".lock").is_file() else 0
+    if is_study(folder):
+        write_json(path, died(record, time.time_ns() // 1_000_000))
+        return True
+    run = Run(folder)
+    beat = (folder / ".lock").stat().st_mtime_ns // 1_000_000 if (folder / ".lock").is_file() else 0
     try:
         with run.lock(timeout=0):
-            record = read_json(run.record)
+            record = read_json(path)
             if record["status"] != "RUNNING":
                 return False
-            write_json(
-                run.record, died(record, max([beat, record["started"], *(point["time"] for point in read(run.journal))]))
-            )
+            write_json(path, died(record, max([beat, record["started"], *(point["time"] for point in read(run.journal))])))
     except InUse:  # it goes on just now
         return False
     return True

@@ -14,10 +14,11 @@ import mlflow
 import psutil
 
 from src.runs import checkpoints
+from src.tracking import upload_state
 from src.tracking.journal import read
-from src.tracking.upload_state import shipped
 from tests import repository
 from tests.chaos import observed
+from tests.records import uploaders
 
 # Dropout, batch normalisation, augmentation, averaged weights and a schedule by the step; several checkpoints an epoch, some
 # within a block of the log's.
@@ -65,22 +66,19 @@ def paused(folder: Path, *arguments: str, when: Callable[[Path], bool]) -> subpr
     return process
 
 
-def couriers(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """The couriers that a training has started."""
-    with suppress(psutil.NoSuchProcess):
-        return [child for child in psutil.Process(process.pid).children() if "src.tracking.courier" in child.cmdline()]
-    return []
-
-
 def resume(process: subprocess.Popen[str]) -> None:
     psutil.Process(process.pid).resume()
 
 
-def kill(process: subprocess.Popen[str], *, courier: bool) -> None:
-    """kill -9, also of the run's courier, as when the whole machine goes: neither learns of the other's end."""
-    if courier and process.poll() is None:
+def kill(process: subprocess.Popen[str], *, uploader: bool) -> None:
+    """kill -9, also of the uploader, as when the whole machine goes: neither learns of the other's end."""
+    if uploader and process.poll() is None:
         with suppress(psutil.NoSuchProcess):
-            kill_tree(psutil.Process(process.pid))
+            training = psutil.Process(process.pid)
+            training.suspend()
+            for other in uploaders(Path(training.cwd())):
+                kill_tree(other)
+            kill_tree(training)
     process.kill()
     process.wait()
 
@@ -111,7 +109,7 @@ def output(folder: Path) -> str:
 
 def run(folder: Path) -> Path:
     """The one run of a folder."""
-    (found,) = (folder / "runs").iterdir()
+    (found,) = (folder / "runs").glob("[!.]*")
     return found
 
 
@@ -138,7 +136,7 @@ def points(folder: Path) -> list[tuple[str, int, int, float]]:
 def check_store(folder: Path, uri: str | None = None) -> None:
     """The store holds one run of a folder's one, ended, and every point of its journal once."""
     until = time.monotonic() + 400
-    while not shipped(run(folder)):  # a courier may be busy still
+    while not upload_state.uploaded(run(folder)):  # the uploader may be busy still
         assert time.monotonic() < until, "the record never reached the store"
         time.sleep(0.1)
     client = mlflow.MlflowClient(uri or f"sqlite:///{folder / 'mlflow.db'}")
@@ -146,7 +144,7 @@ def check_store(folder: Path, uri: str | None = None) -> None:
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     (found,) = client.search_runs(experiments, f"tags.record = '{key}'")
     assert found.info.status == "FINISHED"
-    assert json.loads((run(folder) / ".shipped.json").read_text())["run"] == found.info.run_id
+    assert json.loads((run(folder) / upload_state.STATE).read_text())["run"] == found.info.run_id
     expected = [(point["name"], point["step"], point["value"]) for point in read(run(folder) / "metrics.jsonl")]
     shown = [
         (point.key, point.step, point.value)

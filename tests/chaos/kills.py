@@ -56,7 +56,7 @@ def kills(folder: Path, count: int, *, arguments: Sequence[str], store: bool, se
     Args:
         folder: of the runs, one in a folder of its own.
         arguments: what is trained.
-        store: whether the record must be whole in MLflow too; every other kill hits the courier as well.
+        store: whether the record must be whole in MLflow too; every other kill hits the uploader as well.
     """
     generator = random.Random(seed)
     uri = f"sqlite:///{folder}/mlflow.db"
@@ -83,7 +83,7 @@ def kills(folder: Path, count: int, *, arguments: Sequence[str], store: bool, se
         else:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(generator.uniform(0, whole))
-        chaos.kill(process, courier=store and number % 2 == 0)
+        chaos.kill(process, uploader=store and number % 2 == 0)
         if process.returncode != -signal.SIGKILL:
             found.missed += 1
             continue
@@ -107,7 +107,7 @@ def _lacking(found: Kills, share: int) -> dict[str, int]:
 
 
 def _quick(store: bool) -> list[str]:
-    """For a process that is to be killed: a courier that is waited for would take up most of its life."""
+    """For a process that is to be killed: it waits for the uploader for a little of its life."""
     return ["tracking.wait=0.5"] if store else []
 
 

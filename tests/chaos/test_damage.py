@@ -32,7 +32,7 @@ def saved_on_the_disk(folder: Path) -> bool:
 
 def killed(folder: Path) -> Path:
     """The folder of a run that was killed when it had saved twice."""
-    chaos.kill(chaos.paused(folder, *chaos.NET, chaos.NOWHERE, when=saved_twice), courier=False)
+    chaos.kill(chaos.paused(folder, *chaos.NET, chaos.NOWHERE, when=saved_twice), uploader=False)
     return chaos.run(folder)
 
 
@@ -95,5 +95,5 @@ def test_a_disk_that_fills_up_in_mid_training_costs_no_more_than_the_time_until_
         assert "the same command then continues" in chaos.output(tmp_path)
         (disk / "another's").unlink()
         chaos.finish(tmp_path, *command)
-        (run,) = (disk / "runs").iterdir()
+        (run,) = (disk / "runs").glob("[!.]*")
         assert chaos.outcome(run) == expected

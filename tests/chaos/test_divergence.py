@@ -40,6 +40,6 @@ def test_no_point_of_a_training_that_went_back_is_lost_or_doubled(tmp_path):
     chaos.check_store(tmp_path / "whole")
 
     killed = tmp_path / "killed"
-    chaos.kill(chaos.paused(killed, *DIVERGING, when=went_back), courier=True)
+    chaos.kill(chaos.paused(killed, *DIVERGING, when=went_back), uploader=True)
     assert chaos.outcome(chaos.train(killed, *DIVERGING)) == chaos.outcome(whole)
     chaos.check_store(killed)

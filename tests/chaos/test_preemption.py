@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Run
 
-from src.tracking.upload_state import shipped
+from src.tracking.upload_state import uploaded
 from tests import chaos
-from tests.records import whole_store
+from tests.records import uploaders, whole_store
 
 LONG = (*chaos.NET, "trainer.max_epochs=30")
 pytestmark = pytest.mark.timeout(900)
@@ -63,7 +63,7 @@ def test_mlflow_tells_of_a_preemption_and_of_a_death_and_forgets_them_when_the_r
     found = stored(tmp_path)
     assert (found.info.status, found.data.tags["end"], found.data.tags["end.reason"]) == ("KILLED", "PREEMPTED", "SIGTERM")
 
-    chaos.kill(start(tmp_path), courier=True)
+    chaos.kill(start(tmp_path), uploader=True)
     assert record(tmp_path)["status"] == "RUNNING"
     found = stored(tmp_path)
     assert (found.info.status, found.data.tags["end"]) == ("KILLED", "DIED")
@@ -79,16 +79,16 @@ def test_mlflow_tells_of_a_preemption_and_of_a_death_and_forgets_them_when_the_r
 @pytest.mark.cluster
 def test_a_record_that_a_kill_has_kept_from_the_store_is_sent_by_the_same_command(tmp_path):
     process = chaos.start(tmp_path, *chaos.NET, "tracking.wait=600")
-    while not (couriers := chaos.couriers(process)):
+    while not (found := uploaders(tmp_path)):
         assert process.poll() is None, chaos.output(tmp_path)
         time.sleep(0.001)
-    for courier in couriers:
-        courier.suspend()  # it would be as quick as the kill
+    (uploader,) = found
+    uploader.suspend()  # it would be as quick as the kill
     while not any((tmp_path / "runs").glob("*/record.json")) or record(tmp_path)["status"] != "FINISHED":
         assert process.poll() is None, chaos.output(tmp_path)
         time.sleep(0.01)
-    chaos.kill(process, courier=True)
-    assert not shipped(chaos.run(tmp_path))
+    chaos.kill(process, uploader=True)
+    assert not uploaded(chaos.run(tmp_path))
     chaos.train(tmp_path, *chaos.NET)
     assert "This run exists" in chaos.output(tmp_path)
     chaos.check_store(tmp_path)

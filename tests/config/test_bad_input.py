@@ -50,7 +50,7 @@ def refusal(assembled, project) -> Callable[..., str]:
 
 
 def runs(folder: Path) -> list[Path]:
-    return sorted((folder / "runs").glob("*")) if (folder / "runs").is_dir() else []
+    return sorted((folder / "runs").glob("[!.]*")) if (folder / "runs").is_dir() else []
 
 
 def pictures(root: Path, classes: tuple[str, ...], *, size: int = 12, count: int = 12) -> Path:

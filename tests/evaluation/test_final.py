@@ -15,7 +15,7 @@ def test_an_evaluation_replaces_its_files_and_keeps_those_of_the_training(build,
     write_json(own.metrics, {"best_epoch": 1, "epochs": 1, "steps": 1, "val/accuracy": 0.5})
     for file in ("figures/training/samples_epoch_0001.png", "figures/explanation.png", "tables/explanation.csv"):
         write_atomic(own.folder / file, b"of the training, or of an earlier evaluation")
-    with Record.of(own, experiment.config, experiment.prepared.card, courier=None) as record:
+    with Record.of(own, experiment.config, experiment.prepared.card, upload=False) as record:
         record.begin(device="cpu")
         evaluate_test(experiment, own, record)
     figures = {"confusion.png", "reliability.png", "mistakes.png", "robustness.png", "corruptions.png"}
@@ -51,7 +51,7 @@ experiment = assembly.build(assembly.complete(config, prepared), prepared)
 run = Run(Path("runs/logistic_regression"))
 experiment.learner.fit(experiment.data, folder=run.folder, sink=NullSink())
 write_json(run.metrics, {"best_epoch": 1, "epochs": 1, "steps": 1})
-with Record.of(run, experiment.config, prepared.card, courier=None) as record:
+with Record.of(run, experiment.config, prepared.card, upload=False) as record:
     record.begin(device="cpu")
     evaluate_test(experiment, run, record)
 print(*sys.modules)

@@ -23,10 +23,9 @@ from tests import forkserver
 from tests.forkserver import ROOT, TORCHRUN, Request
 
 LATE = (  # functions import them
-    *("captum.attr", "kornia.augmentation", "matplotlib.pyplot", "mlflow.models", "skops.io", TORCHRUN),
+    *("captum.attr", "kornia.augmentation", "matplotlib.pyplot", "mlflow.models", TORCHRUN),
     *("alembic.autogenerate", "alembic.command", "mlflow.store.tracking.sqlalchemy_store", "sqlalchemy.dialects.sqlite"),
 )
-NOT_BEFORE = ("pipelines.sync", "src.tracking")  # some of these change the environment when they are imported
 LEAVING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 LIMIT, MOST_FILES = 200_000, 32  # bytes of a request, and the files that come with it
 PR_SET_PDEATHSIG = 1
@@ -122,7 +121,7 @@ def _become(request: Request, files: Sequence[int], changed: Mapping[str, str]) 
 def _import() -> None:
     for package in ("src", "pipelines"):
         for module in pkgutil.walk_packages([str(ROOT / package)], f"{package}."):
-            if not module.name.endswith(".__main__") and not module.name.startswith(NOT_BEFORE):
+            if not module.name.endswith(".__main__"):
                 importlib.import_module(module.name)
     for name in LATE:
         importlib.import_module(name)

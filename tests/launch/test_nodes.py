@@ -31,7 +31,7 @@ def finish(commands: Sequence[subprocess.Popen[str]], *, code: int = 0) -> list[
 
 
 def gone(nodes: Sequence[Node]) -> None:
-    """Waits until nothing runs on any node: a courier may be busy still, which no network between them concerns."""
+    """Waits until nothing runs on any node: an uploader may be busy still, which no network between them concerns."""
     while any(node.processes() for node in nodes):
         time.sleep(0.1)
 

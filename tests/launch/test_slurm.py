@@ -38,7 +38,7 @@ def train(folder: Path, slurm: dict[str, str], *arguments: str, code: int = 0) -
 
 
 def the_run(folder: Path) -> Run:
-    (recorded,) = (folder / "runs").iterdir()
+    (recorded,) = (folder / "runs").glob("[!.]*")
     return Run(recorded)
 
 

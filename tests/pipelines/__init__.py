@@ -8,6 +8,8 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from src.tracking import upload_state
+
 CARD = {
     "name": "pebbles",
     "source": "a beach",
@@ -82,8 +84,8 @@ def results(
     return folder
 
 
-def ship(name: str, uri: str, **state: Any) -> None:
+def upload(name: str, uri: str, **state: Any) -> None:
     """A run folder whose record is whole in the store."""
     folder = Path("runs") / f"{name}-1"
     write(folder / "record.json", {"uri": uri, "status": "FINISHED", "ended": 7})
-    write(folder / ".shipped.json", {"uri": uri, "run": "abc", "status": "FINISHED", "ended": 7, "offset": 0, **state})
+    write(folder / upload_state.STATE, {"uri": uri, "run": "abc", "status": "FINISHED", "ended": 7, "offset": 0, **state})

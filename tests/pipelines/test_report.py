@@ -11,8 +11,8 @@ import pytest
 from pipelines import report
 from pipelines.formatting import number
 from src.errors import InputError
-from src.runs.locks import mutex
-from tests.pipelines import CARD, results, ship, write
+from src.tracking.queue import Queue, try_lock
+from tests.pipelines import CARD, results, upload, write
 from tests.repository import ROOT
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -221,34 +221,30 @@ def test_missing_results_name_the_remedy():
 )
 def test_links_to_the_run(uri, state, link):
     results("a", {"grip": 0.9})
-    ship("a", uri, **state)
+    upload("a", uri, **state)
     text = index()
     assert re.findall(r'href="(http[^"]+)"', text) == ([link] if link else [])
     assert ("make ui" in text) == bool(link)
     assert (str(link) in Path("reports/experiments/a.html").read_text()) == bool(link)
 
 
-def test_it_waits_for_a_courier_that_is_busy():
+def test_it_waits_for_an_uploader_that_is_busy():
     results("a", {"grip": 0.9})
-    ship("a", "sqlite:////here/mlflow.db", status="RUNNING")
-    held = threading.Event()
-
-    def courier() -> None:
-        with mutex(Path("runs/a-1/.courier.lock")):
-            held.set()
-            time.sleep(0.3)
-            ship("a", "sqlite:////here/mlflow.db", experiment="3")
-
-    thread = threading.Thread(target=courier)
-    thread.start()
-    held.wait()
-    assert "experiments/3/runs/abc" in index()
-    thread.join()
+    uri = "sqlite:////here/mlflow.db"
+    upload("a", uri, status="RUNNING")
+    queue = Queue.of(Path("runs/a-1"), uri)
+    queue.put(Path("runs/a-1"))
+    with open(queue.lock, "a+") as lock:
+        assert try_lock(lock)  # as the uploader holds it
+        thread = threading.Timer(0.3, upload, ("a", uri), {"experiment": "3"})
+        thread.start()
+        assert "experiments/3/runs/abc" in index()
+        thread.join()
 
 
 def test_a_store_that_is_away_does_not_fail_the_report(capsys):
     results("a", {"grip": 0.9})
-    ship("a", "http://127.0.0.1:9", status="RUNNING")
+    upload("a", "http://127.0.0.1:9", status="RUNNING")
     assert "make ui" not in index()
     said = capsys.readouterr()
     assert "runs/a-1 is not in the store: http://127.0.0.1:9 does not answer" in said.err

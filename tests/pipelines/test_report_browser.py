@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from pipelines import report
-from tests.pipelines import results, ship
+from tests.pipelines import results, upload
 from tests.servers import require
 
 pytestmark = pytest.mark.servers
@@ -31,7 +31,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         results(long, {"grip": 0.8, "grip_loss": 0.4}, modes=modes, parameters=1_000_000, figures=2)
         results("far", {"grip": 0.1, "grip_loss": 24.5}, modes=modes, timings=far, parameters=999)
         results("other", {"reach": 0.4}, metric="reach", mode="min")
-        ship("nine", "sqlite:////here/mlflow.db", experiment="3")
+        upload("nine", "sqlite:////here/mlflow.db", experiment="3")
         report.main()
     return folder / "reports"
 

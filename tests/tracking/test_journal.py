@@ -48,7 +48,7 @@ def test_a_replay_drops_the_points_that_are_there(path):
     write(path, ({"a": 1.0}, 1, 1), ({"a": 2.0}, 2, 1))
     before = path.read_bytes()
     write(path, ({"a": 1.0}, 1, 1), ({"a": 2.0}, 2, 1), ({"a": 3.0}, 3, 2))
-    assert path.read_bytes().startswith(before)  # with the first times: what was shipped stays true
+    assert path.read_bytes().startswith(before)  # with the first times: what was uploaded stays true
     assert [value for *_, value in points(path)] == [1.0, 2.0, 3.0]
 
 

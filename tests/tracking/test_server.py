@@ -39,22 +39,22 @@ def test_a_run_is_recorded_by_a_server(database, tmp_path):
 
 def test_a_server_that_is_killed_in_mid_run_loses_nothing(database, tmp_path):
     port, command = free_port(), ["python", "-m", "src.train", "+experiment=fnn", "trainer.max_epochs=150", "name=outage"]
-    command.append("tracking.wait=600")  # on a busy machine the courier may begin when the training has ended
+    command.append("tracking.wait=600")
     with mlflow_server(tmp_path / "server", database, port) as (address, server):
         command.append(f"tracking.uri={address}")
         training = start(tmp_path, *command, stdout=None, stderr=subprocess.DEVNULL, PYTHONPATH=str(ROOT))
-        while not list(tmp_path.glob("runs/*/.shipped.json")):
+        while not list(tmp_path.glob("runs/*/.uploaded.json")):
             assert training.poll() is None
             time.sleep(0.1)
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
         time.sleep(3)
     assert training.poll() is None, "the run ended before the outage did: lengthen it"
-    (folder,) = tmp_path.glob("runs/*")
+    (folder,) = tmp_path.glob("runs/[!.]*")
     with mlflow_server(tmp_path / "server", database, port) as (address, _):
         assert training.wait() == 0
         client = whole_store(tmp_path, address)
-        state = json.loads((folder / ".shipped.json").read_text())
+        state = json.loads((folder / ".uploaded.json").read_text())
         assert client.get_run(state["run"]).info.status == "FINISHED"
         for name in ("train/loss", "val/loss"):
             history = client.get_metric_history(state["run"], name)
@@ -63,7 +63,8 @@ def test_a_server_that_is_killed_in_mid_run_loses_nothing(database, tmp_path):
 
 def test_a_deleted_database_is_filled_again_from_the_journals(tmp_path):
     run(tmp_path, "python", "-m", "src.train", "+experiment=most_frequent", PYTHONPATH=str(ROOT))
-    (folder,) = tmp_path.glob("runs/*")
+    whole_store(tmp_path)
+    (folder,) = tmp_path.glob("runs/[!.]*")
     for path in tmp_path.glob("mlflow.db*"):
         path.unlink()
     printed = run(tmp_path, "python", "-m", "pipelines.sync", PYTHONPATH=str(ROOT)).stdout

@@ -13,23 +13,7 @@ import pytest
 
 from src.errors import InputError
 from src.tracking import store
-from tests.repository import ROOT, run
-
-MAKE = "from mlflow.tracking import MlflowClient; import sys; MlflowClient(sys.argv[1]).search_experiments()"
-
-
-@pytest.fixture(scope="session")
-def fresh(tmp_path_factory) -> Path:
-    """A tracking database as the installed MLflow makes it."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    run(path.parent, sys.executable, "-c", MAKE, f"sqlite:///{path}", **store.ENVIRONMENT)
-    return path
-
-
-@pytest.fixture
-def database(fresh, project) -> Path:
-    """A copy of it, which a test may alter."""
-    return Path(shutil.copy(fresh, project / "mlflow.db"))
+from tests.repository import ROOT
 
 
 def set_revision(path: Path, revision: str | None) -> None:

@@ -1,4 +1,4 @@
-"""The load of several machines: sampled by each, and shipped under its name."""
+"""The load of several machines: sampled by each, and uploaded under its name."""
 
 import os
 import subprocess
@@ -7,15 +7,13 @@ import threading
 import time
 from pathlib import Path
 
-import mlflow
 import pytest
 
-from src.runs.files import write_json
 from src.tracking import system_metrics
 from src.tracking.journal import read
-from src.tracking.mlflow_upload import Shipment
+from src.tracking.queue import Queue
 from tests.repository import ROOT, environment
-from tests.tracking.test_shipment import record
+from tests.tracking import client, record, run_folder, stored
 
 
 def test_a_machine_beside_the_first_samples_until_its_process_is_gone(tmp_path, monkeypatch):
@@ -56,22 +54,19 @@ def test_it_is_a_program(tmp_path):
 
 
 @pytest.mark.parametrize(("nodes", "own"), [("2", "system/node1/"), ("1", "system/cpu")])
-def test_what_they_sampled_is_shipped_under_their_names(tmp_path, monkeypatch, nodes, own):
+def test_what_they_sampled_is_uploaded_under_their_names(tmp_path, monkeypatch, serve, nodes, own):
     monkeypatch.setenv("SLURMD_NODENAME", "node1")
-    folder = tmp_path / "cnn-1"
-    write_json(folder / "record.json", record(tmp_path, params={"trainer.num_nodes": nodes}, artifacts=[]))
+    now = time.time_ns() // 1_000_000
+    folder = run_folder(tmp_path, params={"trainer.num_nodes": nodes}, started=now - 1000, ended=now)
+    queue = Queue.of(folder, record(tmp_path)["uri"])
     points = "".join(
         f'{{"name": "system/node2/cpu", "step": {step}, "epoch": 0, "time": {10**12 + step}, "value": 1.5}}\n'
         for step in range(1200)
     )
     system_metrics.file(folder, "node2").write_text(points)
-    shipment = Shipment(folder)
-    shipment.sample(system_metrics.monitors())
-    shipment.close()
-    again = Shipment(folder)
-    again.sample([])
-    again.close()
-    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    run = shipment.state["run"]
-    assert len(client.get_metric_history(run, "system/node2/cpu")) == 1200
-    assert any(name.startswith(own) for name in client.get_run(run).data.metrics)
+    for _ in range(2):
+        queue.put(folder)
+        serve(queue)
+    found = stored(tmp_path)
+    assert len(client(tmp_path).get_metric_history(found.info.run_id, "system/node2/cpu")) == 1200
+    assert any(name.startswith(own) for name in found.data.metrics)
