@@ -25,7 +25,7 @@ from src.runs import identity
 from src.runs.files import read_json, write_atomic, write_json
 from src.runs.folder import Run, choose
 
-EVALUATED = "evaluated.json"  # in the run folder: what its evaluation was made from
+EVALUATED = "evaluated.json"  # in the run folder: the digest of all that its evaluation depends on
 
 
 def prepare(name: str) -> None:
@@ -171,7 +171,7 @@ def _is_evaluated(name: str, run: Run) -> bool:
 
 
 def _evaluation_digest(name: str, run: Run) -> str:
-    """What an evaluation was made from, and its metrics: another evaluation of the run may have replaced them."""
+    """The digest of what an evaluation depends on, and of its metrics, which another evaluation of the run may replace."""
     (weights,) = _model(name).glob("weights.*")
     settings = {key: value for key, value in _place(name).items() if key in identity.EVALUATION}
     code, digest = _build(name).code.evaluate, hashlib.sha256(weights.read_bytes()).hexdigest()

@@ -125,6 +125,12 @@ TABLE: dict[str, tuple[Callable[[Path], object], set[str]]] = {
 }  # fmt: skip
 
 
+def _rate(path: Path) -> float | None:
+    """The learning rate in a configuration or among the overrides of a search; None where there is no such file."""
+    content = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    return content.get("overrides", {}).get("optimizer.lr") or content.get("optimizer", {}).get("lr")
+
+
 def _append(folder: Path, templates: str) -> None:
     path = next((folder / templates).glob("index*"))
     path.write_text(path.read_text() + "\n")
@@ -139,9 +145,11 @@ def test_the_table_of_edits(project: Path) -> None:
     for name, (edit, _) in TABLE.items():
         edit(project)
         ran[name] = repro(project)
-        rates[name] = yaml.safe_load((project / "results/dense/model/config.yaml").read_text())["optimizer"]["lr"]
+        rates[name] = [_rate(project / "results/dense/model/config.yaml"), _rate(project / "results/dense/inputs/tuned.yaml")]
     assert ran == {name: expected for name, (_, expected) in TABLE.items()}
-    assert (rates["a search"], rates["a search removed"]) == (0.02, 0.001)
+    trained, tuned = rates["a search"]
+    assert trained == tuned
+    assert rates["a search removed"] == [0.001, None]
 
     assert (project / "results/pictures/evaluation/tables/robustness.csv").is_file()
     assert not (project / "results/dense/evaluation/tables").exists()

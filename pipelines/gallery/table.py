@@ -1,4 +1,4 @@
-"""The tables of docs/gallery.md, made of the measured rows."""
+"""The tables of docs/gallery.md, from the measured rows."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ import dataclasses
 import os
 import shutil
 from collections.abc import Mapping
-from typing import Any
 
 from pipelines.sweep.messages import TrialResult
 from pipelines.sweep.pool import TrialPool
@@ -49,7 +48,7 @@ def extremes(setup: Setup, pool: TrialPool) -> None:
     print(command_line.table(rows, "The extremes of the space:"))
 
 
-def _trial_time(setup: Setup, overrides: Mapping[str, Any], result: TrialResult) -> str:
+def _trial_time(setup: Setup, overrides: Mapping[str, object], result: TrialResult) -> str:
     """How long a whole trial takes, if all batches are like the few of the check; empty where the number of epochs is open."""
     config = setup.config(overrides)
     epochs, batch_size = config["trainer"].get("max_epochs"), config["data"].get("batch_size")

@@ -19,17 +19,17 @@ def objectives(listed: Sequence[Mapping[str, Any]] | None, own: Mapping[str, str
     Raises:
         InputError: an entry that is not a metric with a mode.
     """
-    found = []
+    chosen = []
     for entry in [own] if listed is None else listed:
         if not isinstance(entry, Mapping) or entry.keys() != {"metric", "mode"} or entry["mode"] not in ("max", "min"):
             raise InputError(
                 "sweep.objectives: expected entries such as {metric: val/accuracy, mode: max} or {metric: flops, mode: min}; "
                 f"received {entry}."
             )
-        found.append(Objective(**entry))
-    if not found or len({one.metric for one in found}) < len(found):
+        chosen.append(Objective(**entry))
+    if not chosen or len({one.metric for one in chosen}) < len(chosen):
         raise InputError(f"sweep.objectives: expected one or more different metrics; received {listed}.")
-    return tuple(found)
+    return tuple(chosen)
 
 
 def sign(objective: Objective) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, RangeSweep
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -16,6 +15,7 @@ from src.errors import InputError
 
 EXAMPLE = "optimizer.lr: tag(log, interval(1e-4, 1e-1)), model.width: choice(16, 32, 64), or range(1, 10, 2)"
 Distribution = CategoricalDistribution | IntDistribution | FloatDistribution
+Stored = str | int | float  # the value of a parameter in a study
 
 
 @dataclass(frozen=True)
@@ -31,24 +31,24 @@ class Parameter:
     name: str
     key: str
     distribution: Distribution
-    choices: Mapping[str, Any]
+    choices: Mapping[str, object]
     condition: tuple[str, str] | None = None
 
-    def suggest(self, trial: Trial) -> Any:
+    def suggest(self, trial: Trial) -> object:
         """The configuration's value that the study's sampler suggests."""
         match self.distribution:
-            case CategoricalDistribution(choices=choices):
-                return self.value(trial.suggest_categorical(self.name, choices))
+            case CategoricalDistribution():
+                return self.choices[trial.suggest_categorical(self.name, list(self.choices))]
             case IntDistribution(low=low, high=high, step=step, log=log):
                 return trial.suggest_int(self.name, low, high, step=step, log=log)
             case FloatDistribution(low=low, high=high, step=step, log=log):
                 return trial.suggest_float(self.name, low, high, step=step, log=log)
 
-    def value(self, stored: Any) -> Any:
+    def value(self, stored: Stored) -> object:
         """The configuration's value for what the study stores."""
-        return self.choices[stored] if isinstance(self.distribution, CategoricalDistribution) else stored
+        return self.choices[str(stored)] if isinstance(self.distribution, CategoricalDistribution) else stored
 
-    def stored(self, value: Any) -> Any:
+    def stored(self, value: object) -> Stored | None:
         """What the study stores for a value of the configuration; None where the space does not hold it."""
         if isinstance(self.distribution, CategoricalDistribution):
             return text(value) if text(value) in self.choices else None
@@ -57,14 +57,14 @@ class Parameter:
         return value if self.distribution._contains(float(value)) else None
 
     @property
-    def extremes(self) -> list[Any]:
+    def extremes(self) -> list[object]:
         """Every choice, or the smallest and the largest number."""
         if isinstance(self.distribution, CategoricalDistribution):
             return list(self.choices.values())
         return [self.distribution.low, self.distribution.high]
 
 
-def parse(node: Mapping[str, Any], condition: tuple[str, str] | None = None) -> Iterator[Parameter]:
+def parse(node: Mapping[str, object], condition: tuple[str, str] | None = None) -> Iterator[Parameter]:
     """The parameters of a node of the configuration; those that depend on a choice come last."""
     dependent = []
     for key, entry in node.items():
@@ -79,16 +79,16 @@ def parse(node: Mapping[str, Any], condition: tuple[str, str] | None = None) -> 
         yield from parse(entry, choice_of)
 
 
-def text(value: Any) -> str:
+def text(value: object) -> str:
     """The text under which the study stores a choice."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _parameter(key: str, entry: Any, condition: tuple[str, str] | None) -> Parameter:
+def _parameter(key: str, entry: object, condition: tuple[str, str] | None) -> Parameter:
     name = key if condition is None else f"{'='.join(condition)}/{key}"
     (override,) = composition.parse([f"{key}={entry}"])
     where = f"sweep.space: {key}: {entry}"
-    choices: dict[str, Any] = {}
+    choices: dict[str, object] = {}
     distribution: Distribution
     match override.value():
         case ChoiceSweep() as sweep:

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
 from pipelines.sweep.space import Space
+from src.config.instantiation import make
 from src.errors import InputError
 
 FIXED_ORDER = ("GridSampler", "BruteForceSampler", "QMCSampler")  # their seed fixes the parameters of all trials
@@ -34,7 +33,7 @@ def sampler(node: Mapping[str, Any], space: Space, *, seed: int) -> BaseSampler:
         raise InputError("sweep/sampler=cmaes: expected the package cmaes, which is not installed: pip install cmaes")
     if name == "GridSampler":
         settings["search_space"] = space.grid()
-    return _instantiate(settings, "sweep.sampler")
+    return make(settings, "sweep.sampler", BaseSampler)
 
 
 def pruner(node: Mapping[str, Any]) -> BasePruner:
@@ -43,11 +42,4 @@ def pruner(node: Mapping[str, Any]) -> BasePruner:
     Raises:
         InputError: wrong settings.
     """
-    return _instantiate(node, "sweep.pruner")
-
-
-def _instantiate(node: Mapping[str, Any], where: str) -> Any:
-    try:
-        return instantiate(node)
-    except InstantiationException as error:
-        raise InputError(f"{where}: {node.get('_target_')} refuses its settings: {error.__cause__ or error}") from error
+    return make(node, "sweep.pruner", BasePruner)

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from pipelines.sweep import samplers
 from pipelines.sweep.messages import Training, TrialSpec
 from pipelines.sweep.objectives import objectives
+from pipelines.sweep.parameters import Stored
 from pipelines.sweep.space import Space
 from pipelines.sweep.study import Worker
 from src.config import assembly, checks, command_line
@@ -86,7 +87,7 @@ class Setup:
         """Of the study: its journal, its trials, its figures."""
         return Path(str(assembly.plain(self.base, "paths.runs"))) / "sweeps" / self.sweep["study"]
 
-    def config(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    def config(self, overrides: Mapping[str, object]) -> dict[str, Any]:
         """The complete configuration with these overrides, as a plain container without the sweep's own node.
 
         Raises:
@@ -96,7 +97,7 @@ class Setup:
         assert isinstance(content, dict)
         return {str(key): value for key, value in content.items() if key not in ("sweep", "cluster")}
 
-    def composed(self, overrides: Mapping[str, Any]) -> DictConfig:
+    def composed(self, overrides: Mapping[str, object]) -> DictConfig:
         """The configuration with these overrides, its interpolations still open."""
         groups = {key: value for key, value in overrides.items() if (checks.CONF / key).is_dir()}
         config = self._with_groups(tuple(sorted(groups.items()))).copy()
@@ -106,7 +107,7 @@ class Setup:
         return config
 
     def trial_spec(
-        self, overrides: Mapping[str, Any], name: str, *, threads: int, seeds: Sequence[int] | None = None
+        self, overrides: Mapping[str, object], name: str, *, threads: int, seeds: Sequence[int] | None = None
     ) -> TrialSpec:
         """What the process of a trial runs.
 
@@ -164,7 +165,7 @@ class Setup:
             courier="src.tracking.fleet",
         )
 
-    def content(self) -> dict[str, Any]:
+    def content(self) -> dict[str, object]:
         """What must be equal for the trials of two commands to be comparable."""
         return {
             "space": self.space.description(),
@@ -174,7 +175,7 @@ class Setup:
             "seeds": self.sweep["seeds"],
         }
 
-    def _enqueued(self) -> list[dict[str, Any]]:
+    def _enqueued(self) -> list[dict[str, Stored]]:
         """The parameters of the first trials: the experiment's own values, then those that the configuration lists."""
         own = {parameter.key: OmegaConf.select(self.base, parameter.key) for parameter in self.space.parameters}
         options = command_line.choices(self.arguments)
@@ -191,7 +192,7 @@ class Setup:
         return enqueued
 
     @cache  # noqa: B019 - a process has one search
-    def _with_groups(self, groups: tuple[tuple[str, Any], ...]) -> DictConfig:
+    def _with_groups(self, groups: tuple[tuple[str, object], ...]) -> DictConfig:
         return command_line.configure([*self.arguments, *(f"{group}={option}" for group, option in groups)])
 
 

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
 import optuna
 import psutil
@@ -22,6 +21,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pipelines.sweep.objectives import sign
+from pipelines.sweep.parameters import Stored
 from pipelines.sweep.storage import open_storage
 from src.errors import InputError
 from src.protocols import Objective
@@ -42,7 +42,7 @@ class Worker:
         storage: null for a journal in the folder, or the URL of a PostgreSQL database.
         folder: of the study.
         sampler: makes a sampler from a seed; the same seed and trials give the same parameters.
-        seed: of the sampler; each trial has its own, made of this one and its number.
+        seed: of the sampler; each trial has its own, derived from this one and its number.
         n_trials: the budget of the whole study.
         grace_period: seconds without a heartbeat after which a worker on another machine counts as dead.
     """
@@ -79,7 +79,7 @@ class Worker:
                 load_if_exists=True,
             )
 
-    def initialize(self, content: Mapping[str, Any], enqueued: Sequence[dict[str, Any]], *, adapt: bool) -> None:
+    def initialize(self, content: Mapping[str, object], enqueued: Sequence[dict[str, Stored]], *, adapt: bool) -> None:
         """Gives a new study its content and its first trials. Checks that an old one has the same content.
 
         Args:

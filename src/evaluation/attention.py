@@ -1,9 +1,9 @@
-"""The weights of attention inside a network, and gradients by them. Those of torch's nn.MultiheadAttention are found."""
+"""The weights of attention in a network, and gradients by them. It must be torch's nn.MultiheadAttention."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import isqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ def attention(network: nn.Module, images: Tensor) -> list[Tensor]:
     Raises:
         UnsupportedNetwork: it has no attention.
     """
-    return [weights.detach() for _, _, (_, weights) in _forward(network, images)[1]]
+    return [layer.weights.detach() for layer in _forward(network, images)[1]]
 
 
 def attention_gradients(network: nn.Module, images: Tensor, answers: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -39,10 +39,10 @@ def attention_gradients(network: nn.Module, images: Tensor, answers: Tensor) -> 
     with torch.enable_grad():
         scores, layers = _forward(network, images.clone().requires_grad_())
         score = scores.gather(1, answers.unsqueeze(1)).sum()
-        gradients = torch.autograd.grad(score, [output for _, _, (output, _) in layers], materialize_grads=True)
+        gradients = torch.autograd.grad(score, [layer.output for layer in layers], materialize_grads=True)
     with torch.no_grad():
         return [
-            (layer[2][1].detach(), _by_weights(*layer, gradient)) for layer, gradient in zip(layers, gradients, strict=True)
+            (layer.weights.detach(), _by_weights(layer, gradient)) for layer, gradient in zip(layers, gradients, strict=True)
         ]
 
 
@@ -76,18 +76,28 @@ def removing(hooks: Sequence[RemovableHandle]) -> Iterator[None]:
             hook.remove()
 
 
-def _forward(network: nn.Module, images: Tensor) -> tuple[Tensor, list[tuple[Any, Tensor, tuple[Tensor, Tensor]]]]:
-    """The network's output; and of each attention the module, its values, and its output with the weights.
+class Layer(NamedTuple):
+    """An attention that computed: its values, its output, and the weights."""
+
+    module: nn.MultiheadAttention
+    values: Tensor
+    output: Tensor
+    weights: Tensor
+
+
+def _forward(network: nn.Module, images: Tensor) -> tuple[Tensor, list[Layer]]:
+    """The network's output, and its attention, layer by layer.
 
     Hooks ask for the weights, which are not computed otherwise. The network stays as it is.
     """
-    layers: list[tuple[Any, Tensor, tuple[Tensor, Tensor]]] = []
+    layers: list[Layer] = []
 
     def ask(module: nn.Module, arguments: Any, keywords: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         return arguments, {**keywords, "need_weights": True, "average_attn_weights": False}
 
     def keep(module: nn.Module, arguments: Any, keywords: dict[str, Any], outputs: tuple[Tensor, Tensor]) -> None:
-        layers.append((module, arguments[2] if len(arguments) > 2 else keywords["value"], outputs))
+        assert isinstance(module, nn.MultiheadAttention)
+        layers.append(Layer(module, arguments[2] if len(arguments) > 2 else keywords["value"], *outputs))
 
     modules = [module for module in network.modules() if isinstance(module, nn.MultiheadAttention)]
     hooks = [module.register_forward_pre_hook(ask, with_kwargs=True) for module in modules]
@@ -99,15 +109,16 @@ def _forward(network: nn.Module, images: Tensor) -> tuple[Tensor, list[tuple[Any
     return output, layers
 
 
-def _by_weights(attention: Any, values: Tensor, outputs: tuple[Tensor, Tensor], gradient: Tensor) -> Tensor:
+def _by_weights(layer: Layer, gradient: Tensor) -> Tensor:
     """Gradients by the weights of an attention, from those by its output."""
+    attention = layer.module
     joint = attention.in_proj_weight  # of queries, keys and values, where these are equally wide
     weight = attention.v_proj_weight if joint is None else joint.chunk(3)[2]
     bias = None if attention.in_proj_bias is None else attention.in_proj_bias.chunk(3)[2]
-    projected, by_heads = linear(values, weight, bias), gradient @ attention.out_proj.weight
+    projected, by_heads = linear(layer.values, weight, bias), gradient @ attention.out_proj.weight
     if not attention.batch_first:
         projected, by_heads = projected.transpose(0, 1), by_heads.transpose(0, 1)
-    if projected.shape[1] != outputs[1].shape[3]:
+    if projected.shape[1] != layer.weights.shape[3]:
         raise UnsupportedNetwork("its attention has keys besides the places")
     return _heads(by_heads, attention.num_heads) @ _heads(projected, attention.num_heads).transpose(2, 3)
 

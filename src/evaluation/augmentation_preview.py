@@ -46,11 +46,11 @@ def preview(experiment: Experiment) -> dict[str, Figure]:
     masks = _masks(experiment, rows)
     versions = [Version(stored, masks, []), *_versions(experiment, stored, masks)]
     lines = []
-    for place, label in enumerate(labels):
+    for number, label in enumerate(labels):
         cells = []
         for images, moved, mixes in versions:
-            shown = Picture.of(images[place]) if moved is None else overlays.overlay(images[place], moved[place])
-            others = [(share[place], labels[partner[place]]) for partner, share in mixes if partner[place] != place]
+            shown = Picture.of(images[number]) if moved is None else overlays.overlay(images[number], moved[number])
+            others = [(share[number], labels[partner[number]]) for partner, share in mixes if partner[number] != number]
             cells.append(Cell(shown, ", ".join(f"{1 - share:.0%} {other}".rstrip() for share, other in others)))
         lines.append(Row(cells, label))
     steps = ", ".join(name for name in experiment.config["augmentation"] if name != "_target_")

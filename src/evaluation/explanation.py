@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -39,7 +39,7 @@ class Explanation(Analysis):
         methods: attributions and views of layers, by name.
     """
 
-    def __init__(self, *, mistakes: int = 5, right: int = 3, seed: int = 1_000_003, **methods: Any):
+    def __init__(self, *, mistakes: int = 5, right: int = 3, seed: int = 1_000_003, **methods: object):
         if min(mistakes, right) < 0 or mistakes + right < 1:
             raise ValueError(f"expected at least one example; received mistakes={mistakes} and right={right}.")
         for name, method in methods.items():

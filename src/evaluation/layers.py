@@ -52,8 +52,8 @@ class Filters(View):
 
     def view(self, network: nn.Module, image: Tensor) -> Rows:
         for module, _ in _outputs(network, image, (nn.Conv2d, nn.Linear)):
-            weights: Any = module.weight
-            weight = weights.detach()[: self._count]
+            assert isinstance(module, nn.Conv2d | nn.Linear)
+            weight = module.weight.detach()[: self._count]
             if weight.ndim == 4:
                 if weight.shape[-1] == weight.shape[-2] == 1:
                     raise UnsupportedNetwork("its first convolution looks at single pixels")
@@ -81,11 +81,10 @@ class Activations(View):
 
     def view(self, network: nn.Module, image: Tensor) -> Rows:
         outputs = [output[0] for _, output in _with_maps(network, image, (nn.Conv2d,))]
-        places = torch.linspace(0, len(outputs) - 1, min(self._layers, len(outputs))).round().int().tolist()
         rows = []
-        for place in places:
-            widest = outputs[place].flatten(1).std(dim=1).argsort(descending=True, stable=True)[:COLUMNS]
-            rows.append((f"convolution\n{place + 1} of {len(outputs)}", outputs[place][widest.sort().values].unsqueeze(1)))
+        for number in _even(len(outputs), most=self._layers):
+            widest = outputs[number].flatten(1).std(dim=1).argsort(descending=True, stable=True)[:COLUMNS]
+            rows.append((f"convolution\n{number + 1} of {len(outputs)}", outputs[number][widest.sort().values].unsqueeze(1)))
         return rows
 
 
@@ -103,15 +102,16 @@ class Attention(View):
 
     def view(self, network: nn.Module, image: Tensor) -> Rows:
         maps = [on_image(weights[0], image) for weights in attention(network, image)]
-        places = torch.linspace(0, len(maps) - 1, min(self._layers, len(maps))).round().int().tolist()
-        return [(f"layer {place + 1} of {len(maps)}", maps[place][:COLUMNS]) for place in places]
+        numbers = _even(len(maps), most=self._layers)
+        return [(f"layer {number + 1} of {len(maps)}", maps[number][:COLUMNS]) for number in numbers]
 
 
 def patch(network: nn.Module, images: Tensor) -> tuple[int, int] | None:
     """The sides of the patches that the first convolution cuts an image into; None where it cuts none."""
     for module, _ in _outputs(network, images[:1], (nn.Conv2d,)):
-        conv: Any = module
-        return tuple(conv.kernel_size) if conv.kernel_size == conv.stride else None
+        assert isinstance(module, nn.Conv2d)
+        height, width = module.kernel_size
+        return (height, width) if module.kernel_size == module.stride else None
     return None
 
 
@@ -126,6 +126,11 @@ def last_with_maps(network: nn.Module, images: Tensor) -> nn.Module:
     outputs = _with_maps(network, images, (nn.Conv2d, nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm))
     coarsest = min(output[0, 0].numel() for _, output in outputs)
     return [module for module, output in outputs if output[0, 0].numel() == coarsest][-1]
+
+
+def _even(count: int, *, most: int) -> list[int]:
+    """Numbers at even steps from the first to the last of so many."""
+    return torch.linspace(0, count - 1, min(most, count)).round().int().tolist()
 
 
 def _with_maps(network: nn.Module, images: Tensor, kinds: tuple[type[nn.Module], ...]) -> list[tuple[nn.Module, Tensor]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -33,14 +33,15 @@ class Robustness(Analysis):
         corruptions: by name.
     """
 
-    def __init__(self, *, examples: int = 2000, seed: int = 0, **corruptions: Any):
+    def __init__(self, *, examples: int = 2000, seed: int = 0, **corruptions: object):
         if examples < 1:
             raise ValueError(f"expected at least one of the examples; received examples={examples}.")
+        self._examples, self._seed = examples, seed
+        self._corruptions: dict[str, Corruption] = {}
         for name, corruption in corruptions.items():
             if not isinstance(corruption, Corruption):
                 raise ValueError(f"expected {name} to have the _target_ of a corruption; received {corruption!r}.")
-        self._examples, self._seed = examples, seed
-        self._corruptions: dict[str, Corruption] = corruptions
+            self._corruptions[name] = corruption
 
     def analyse(self, experiment: Experiment, result: Result) -> Findings:
         metric = experiment.config["objective"]["metric"].partition("/")[2]
@@ -91,7 +92,7 @@ class Robustness(Analysis):
         stored: np.ndarray,
         metric: str,
         corruptions: Mapping[str, Corruption],
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[dict[str, object]]:
         """The metric and its interval by corruption and strength. At strength 0 they are those of the images as they are."""
         key = f"{clean.split}/{metric}"
         for name, corruption in corruptions.items():

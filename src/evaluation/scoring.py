@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,7 +58,7 @@ def save(experiment: Experiment, result: Result, folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
 
-    def merge(path: Path, numbers: Mapping[str, Any]) -> None:
+    def merge(path: Path, numbers: Mapping[str, object]) -> None:
         others = {key: value for key, value in read_json(path).items() if not key.startswith(f"{result.split}/")}
         write_json(path, {**others, **numbers})
 

@@ -26,7 +26,7 @@ from tests import forkserver
 from tests.forkserver import ROOT, TORCHRUN, Request
 
 LATE = (  # functions import them
-    *("captum.attr", "kornia.augmentation", "matplotlib.pyplot", "mlflow.pytorch", "mlflow.sklearn", "skops.io", TORCHRUN),
+    *("captum.attr", "kornia.augmentation", "matplotlib.pyplot", "mlflow.models", "skops.io", TORCHRUN),
     *("alembic.autogenerate", "alembic.command", "mlflow.store.tracking.sqlalchemy_store", "sqlalchemy.dialects.sqlite"),
 )
 NOT_BEFORE = ("pipelines.sync", "src.tracking")  # some of these change the environment when they are imported
