@@ -60,7 +60,7 @@ def build(config: DictConfig, prepared: Prepared, *, begin: bool = True) -> Expe
     node = {key: value for key, value in content["data"].items() if key not in PREPARING}
     data = make(node, "data", Data, prepared=prepared)
     evaluation = make(content["evaluation"], "evaluation", Evaluation, data=data)
-    augmentation = _with_steps(content["augmentation"], "augmentation") if content.get("augmentation") else None
+    augmentation = _augmentation(content)
     analyses = {key: _with_steps(content[key], key, Analysis) for key in identity.ANALYSES if content.get(key)}
     learner = make(
         content["trainer"],
@@ -171,6 +171,12 @@ def _with_steps(node: Mapping[str, Any], where: str, kind: type = object) -> Any
     named = {name: part for name, part in node.items() if isinstance(part, Mapping) and "_target_" in part}
     steps = {name: make(part, f"{where}.{name}") for name, part in named.items()}
     return make({name: part for name, part in node.items() if name not in steps}, where, kind, **steps)
+
+
+def _augmentation(content: Mapping[str, Any]) -> Any:
+    """The augmentation; None where the configuration has none, as those of earlier versions."""
+    node = content.get("augmentation")
+    return _with_steps(node, "augmentation") if node else None
 
 
 def _task(content: Mapping[str, Any], **parts: Any) -> Any:
