@@ -23,7 +23,7 @@ def test_an_evaluation_replaces_its_files_and_keeps_those_of_the_training(build,
     assert [path.name for path in own.tables.iterdir()] == ["robustness.csv"]
     artifacts = read_json(own.record)["artifacts"]
     assert {"file": "figures/training/samples_epoch_0001.png", "folder": "figures/training"} in artifacts
-    assert {entry["file"] for entry in artifacts} - {"uncommitted.diff"} == {
+    assert {entry["file"] for entry in artifacts} - {"uncommitted.diff", "versions.txt"} == {
         *(f"figures/{name}" for name in (*figures, "training/samples_epoch_0001.png")),
         *("tables/robustness.csv", "predictions.parquet", "metrics.json", "intervals.json", "timings.json"),
     }
