@@ -53,7 +53,7 @@ def test_micro_batches_give_the_losses_and_weights_of_the_whole_batch(images, tm
     greedy = partial(Greedy, plain, limit=limit, backward=backward, first=4)
     fit(network(data, model=greedy, auto_micro_batch=True, **common), data, tmp_path / "micro")
     fit(network(data, model=partial(Greedy, plain, limit=99), **common), data, tmp_path / "whole")
-    one, other = (end(tmp_path / name) for name in ("pieces", "whole"))
+    one, other = (end(tmp_path / name) for name in ("micro", "whole"))
     assert one["global_step"] == other["global_step"]
     for name, tensor in one["state_dict"].items():
         assert torch.allclose(tensor, other["state_dict"][name], atol=1e-6), name
