@@ -12,7 +12,7 @@ import pytest
 from src.runs.folder import Run
 from src.tracking import deferred_upload
 from tests import chaos, disks
-from tests.records import PATIENCE
+from tests.records import PATIENCE, uploaders
 from tests.repository import ROOT, run, start
 
 pytestmark = pytest.mark.timeout(900)
@@ -73,6 +73,8 @@ def test_a_full_disk_and_a_read_only_folder(tmp_path):
         assert not list(disk.glob("runs/*/best.ckpt"))
         assert not list(disk.glob("runs/*/metrics.json"))
         shutil.rmtree(disk / "runs")
+        while uploaders(disk):  # it leaves, for its folder is gone
+            time.sleep(0.05)
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         message = refused(tmp_path, "+experiment=fnn", f"paths.runs={disk}/runs", code=1)
         assert "is read-only" in message

@@ -37,7 +37,7 @@ def test_an_uploader_that_is_killed_again_and_again_leaves_one_whole_run(tmp_pat
             uploader.kill()
             uploader.wait()
             kills += 1
-        life += 0.2
+        life += 0.4
     assert kills > 5
     check(tmp_path)
 
