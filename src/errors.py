@@ -27,3 +27,20 @@ class RunFailed(Stop, RuntimeError):
 
 class ProcessLost(RunFailed):
     """A process of a training is lost. The training itself may be sound."""
+
+
+def check_counts(*, least: int = 1, optional: bool = False, **counts: int | None) -> None:
+    """Refuses counts of the trainer's settings that are not whole numbers.
+
+    Args:
+        least: the smallest count.
+        optional: whether None is a value too.
+        counts: by the names of the settings.
+
+    Raises:
+        ValueError: a count is too small, or no whole number.
+    """
+    for name, count in counts.items():
+        if not (optional and count is None) and (type(count) is not int or count < least):
+            null = ", or null" if optional else ""
+            raise ValueError(f"trainer.{name}: expected a whole number from {least}{null}; received {count}.")

@@ -39,15 +39,14 @@ def find(config: DictConfig) -> None:
     run = identity.run_id(content, prepared.card["content"])
     folder = root / f"{content['name']}-{identity.digest({'run': run, **settings})[:8]}"
     experiment = assembly.build(config, prepared)
-    learner: Any = experiment.learner
-    if not learner.task.loss_decreases:
+    if not experiment.learner.loss_decreases:
         raise InputError(
-            f"find_lr: expected a task whose loss falls while it learns; that of {type(learner.task).__name__} does not. "
+            f"find_lr: expected a task whose loss falls while it learns; that of {content['task']['_target_']} does not. "
             "Compare the results of several rates: `python -m src.train -m ... optimizer.lr=1e-4,1e-3`."
         )
-    learner.check(experiment.data)
+    experiment.learner.check(experiment.data)
     with TemporaryDirectory() as nowhere:
-        learner.fit(experiment.data, folder=Path(nowhere), sink=search)
+        experiment.learner.fit(experiment.data, folder=Path(nowhere), sink=search)
     proposals = search.proposals()
     write_atomic(folder / "rates.csv", search.table().to_csv(index=False).encode())
     write(rates.curve(search), folder / "rates.png")
@@ -84,7 +83,7 @@ def _check(config: DictConfig) -> None:
 def _grow(config: DictConfig, *, steps: int, first: float, last: float, **_: Any) -> None:
     """Changes the configuration to a training whose rate grows and which nothing ends early."""
     config.optimizer.lr = first
-    config.scheduler = {"_target_": "src.optimization.schedule.Growing", "times": last / first}
+    config.scheduler = {"_target_": "src.optimization.schedule.ExponentialGrowth", "times": last / first}
     config.averaging, config.divergence = None, {"_target_": "src.optimization.divergence.Ignore"}
     each_step = {"log_every_n_steps": 1, "steps_per_call": 1}  # the search looks at each loss, and may end after each step
     config.trainer.update({"max_epochs": None, "max_steps": steps, "limit_val_batches": 0, **each_step})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # a classical baseline runs without importing torch
     import numpy as np
@@ -27,6 +27,11 @@ class Learner(ABC):
     def scoring_network(self) -> nn.Module | None:
         """The network from preprocessed inputs to one score a class, which explanations explain; None for an estimator."""
         return None
+
+    @property
+    def loss_decreases(self) -> bool:
+        """Whether the training loss falls while the learner learns."""
+        return True
 
     @property
     def device(self) -> str:
@@ -63,7 +68,7 @@ class Learner(ABC):
         """Outputs by name, batch by batch, in the order of the rows of the store."""
 
     @abstractmethod
-    def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
+    def package(self, folder: Path, example: np.ndarray) -> Mapping[str, str]:
         """Writes the whole predictor, preprocessing included, and gives the names of its files.
 
         Args:

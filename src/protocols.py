@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:  # a classical baseline and the report run without importing torch
     import torch
@@ -13,10 +13,10 @@ if TYPE_CHECKING:  # a classical baseline and the report run without importing t
 
 
 class Batch(NamedTuple):
-    """Examples and the rows of the store that they come from; the first dimension of each is the example.
+    """Examples and the rows of the store that they come from. The first dimension of each field is the example.
 
-    Where several processes share a batch, the mean of their losses times their weights is the whole batch's mean loss. One
-    that has no example of it has some example with the weight 0, which counts for nothing.
+    Several processes may share a batch. The mean of their losses times their weights is then the mean loss of the whole batch.
+    A process without a share has some example with the weight 0, which does not count.
     """
 
     input: Tensor
@@ -25,13 +25,13 @@ class Batch(NamedTuple):
     weight: float = 1.0
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on a device; what is on its way there may still be going on."""
-        input, target, row = (part.to(device, non_blocking=True) for part in (self.input, self.target, self.row))
+        """The batch on a device. The copy may still be in progress."""
+        input, target, row = (field.to(device, non_blocking=True) for field in (self.input, self.target, self.row))
         return Batch(input, target, row, self.weight)
 
 
 class Mix(NamedTuple):
-    """How the examples of a batch were mixed: each is `share` of itself, and for the rest the one at place `partner`."""
+    """How the examples of a batch were mixed: each is `share` of itself, and the rest is the example at index `partner`."""
 
     partner: Tensor
     share: Tensor
@@ -41,15 +41,21 @@ class Move(NamedTuple):
     """How the pictures of a batch were moved.
 
     Args:
-        apply: moves maps that lie over the pictures, float32 of shape (batch, channels, height, width), alike. It takes the
-            nearest value, and 0 for what comes in from outside.
+        apply: moves maps over the pictures in the same way. The maps are float32, (batch, channels, height, width). Values are
+            those of the nearest pixel, and 0 where the outside comes in.
     """
 
     apply: Callable[[Tensor], Tensor]
 
 
+class Augmentation(Protocol):
+    """Changes the stored inputs of a batch at random, and says how examples were mixed and moved."""
+
+    def __call__(self, input: Tensor, /) -> tuple[Tensor, Sequence[Mix | Move]]: ...
+
+
 class Outcome(NamedTuple):
-    """What a task makes of a batch: the mean loss, and what its metrics compare."""
+    """What a task computes for a batch: the mean loss, (), and what its metrics compare."""
 
     loss: Tensor
     prediction: Tensor
@@ -57,17 +63,17 @@ class Outcome(NamedTuple):
 
 
 class Heads(NamedTuple):
-    """What a classifier with auxiliary heads answers in training: its logits, and those of each other head with their share."""
+    """The output of a classifier with auxiliary heads in training: its logits, and each auxiliary head's with their weight."""
 
     logits: Tensor
-    others: tuple[tuple[Tensor, float], ...]
+    auxiliary: tuple[tuple[Tensor, float], ...]
 
 
 class Reconstruction(NamedTuple):
     """An autoencoder's output, and the latent that it was decoded from.
 
-    A variational autoencoder gives the mean of the latent's distribution, and that distribution's divergence from the prior
-    in nats, (batch,). A prior may estimate the divergence by the latent that was decoded.
+    The latent of a variational autoencoder is the mean of its distribution. The divergence of that distribution from the prior
+    is in nats, (batch,). A prior may estimate it by the latent that was decoded.
     """
 
     output: Tensor
@@ -80,9 +86,9 @@ class Fit:
     """How a training ended.
 
     Args:
-        best_epoch: counted from 1, the epoch of the checkpoint that the objective chose.
-        steps: optimizer steps.
-        examples: that were trained on, each as often as it was.
+        best_epoch: the epoch of the checkpoint that the objective chose, counted from 1; 0 for none.
+        steps: of the optimizer.
+        examples: that were trained on; one counts as often as it was used.
         seconds: of the training alone, over all its interruptions.
     """
 
@@ -127,7 +133,7 @@ class Sink(ABC):
     """Takes the metrics of a training, and may ask the training to stop."""
 
     @abstractmethod
-    def log(self, metrics: Mapping[str, Any], step: int, epoch: int) -> None:
+    def log(self, metrics: Mapping[str, float | Tensor], step: int, epoch: int) -> None:
         """Takes metrics by name.
 
         Args:
@@ -153,7 +159,7 @@ class Sink(ABC):
 class NullSink(Sink):
     """Keeps nothing, and never asks to stop."""
 
-    def log(self, metrics: Mapping[str, Any], step: int, epoch: int) -> None:
+    def log(self, metrics: Mapping[str, float | Tensor], step: int, epoch: int) -> None:
         """Drops the metrics."""
 
     def flush(self) -> None:

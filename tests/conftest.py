@@ -46,8 +46,10 @@ LONGEST = (
     "test_train.py",
     "test_reuse.py",
     "test_kills.py",
+    "test_transfer.py",
+    "test_seam.py",
     "test_sweep.py",
-    "test_rank.py",
+    "test_worker.py",
     "test_dvc.py",
     "test_chaos.py",
 )

@@ -17,7 +17,8 @@ from src.data.images import Images
 from src.data.mixing import Cutmix, Mixup
 from src.models.cnn import CNN
 from src.models.fnn import FNN
-from src.protocols import Fit
+from src.optimization.settings import Optimization
+from src.protocols import Fit, Objective
 from src.runs import checkpoints
 from src.tasks.classification import Classification
 from src.tracking.journal import Journal, read
@@ -41,6 +42,11 @@ def everything() -> Augmentation:
     )
 
 
+def optimization(**settings: Any) -> Optimization:
+    """Plain gradient descent, but for these settings."""
+    return Optimization(**{"optimizer": PLAIN_SGD, "objective": Objective("val/loss", "min"), **settings})
+
+
 def network(
     data: Images,
     *,
@@ -52,12 +58,14 @@ def network(
     task: Callable[..., Any] = Classification,
     **settings: Any,
 ) -> NetworkLearner:
-    return NetworkLearner(
+    return NetworkLearner.from_settings(
         model=model,
-        task=partial(task, optimizer=optimizer, scheduler=scheduler),
+        task=task,
         callbacks=callbacks,
         data=data,
-        objective={"metric": metric, "mode": "max"},
+        optimizer=optimizer,
+        scheduler=scheduler,
+        objective=Objective(metric, "max"),
         **{"seed": 0, "max_epochs": 2, "accelerator": "cpu", "progress_bar": False, "log_every_n_steps": 1, **settings},
     )
 
@@ -68,7 +76,7 @@ def fit(learner: NetworkLearner, data: Images, folder: Path, *, resume: Path | N
     try:
         result = learner.fit(data, folder=folder, sink=journal, resume=resume)
     except BaseException:
-        journal._file.close()  # what was not flushed is lost, as it is when the process is killed
+        journal._file.close()  # points that were not flushed are lost, as when the process is killed
         raise
     journal.close()
     return result
@@ -76,14 +84,16 @@ def fit(learner: NetworkLearner, data: Images, folder: Path, *, resume: Path | N
 
 def points(folder: Path) -> dict[tuple[str, int], tuple[int, float]]:
     """Epoch and value by name and step."""
-    found = list(read(folder / "metrics.jsonl"))
-    made = {(point["name"], point["step"]): (point["epoch"], point["value"]) for point in found}
-    assert len(made) == len(found)
-    return made
+    logged = list(read(folder / "metrics.jsonl"))
+    by_key = {(point["name"], point["step"]): (point["epoch"], point["value"]) for point in logged}
+    assert len(by_key) == len(logged), "a point is logged once"
+    return by_key
 
 
 def values(folder: Path, name: str) -> list[float]:
-    return [value for (found, _), (_, value) in sorted(points(folder).items(), key=lambda item: item[0][1]) if found == name]
+    """The values of a metric, by step."""
+    ordered = sorted(points(folder).items(), key=lambda item: item[0][1])
+    return [value for (metric, _), (_, value) in ordered if metric == name]
 
 
 def same(one: Any, other: Any) -> bool:
@@ -98,6 +108,6 @@ def same(one: Any, other: Any) -> bool:
 
 
 def end(folder: Path, name: str = "last.ckpt") -> dict[str, Any]:
-    """What a training has come to: weights, the optimizer's state and the scheduler's."""
-    found = checkpoints.read(folder / name)
-    return {key: found[key] for key in ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step")}
+    """The weights at the end of a training, and the states of optimizer and scheduler."""
+    content = checkpoints.read(folder / name)
+    return {key: content[key] for key in ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step")}

@@ -15,6 +15,7 @@ from src.data.store import Prepared
 from src.errors import InputError
 from src.experiment import Analysis, Evaluation, Experiment
 from src.learner import Learner
+from src.protocols import Objective
 from src.runs import identity
 
 # keys of data that only its preparation reads
@@ -59,7 +60,7 @@ def build(config: DictConfig, prepared: Prepared, *, begin: bool = True) -> Expe
     node = {key: value for key, value in content["data"].items() if key not in PREPARING}
     data = make(node, "data", Data, prepared=prepared)
     evaluation = make(content["evaluation"], "evaluation", Evaluation, data=data)
-    augmentation = _with_steps(content["augmentation"], "augmentation") if content.get("augmentation") else None
+    augmentation = _augmentation(content)
     analyses = {key: _with_steps(content[key], key, Analysis) for key in identity.ANALYSES if content.get(key)}
     learner = make(
         content["trainer"],
@@ -69,10 +70,13 @@ def build(config: DictConfig, prepared: Prepared, *, begin: bool = True) -> Expe
         task=partial(_task, content),
         callbacks=lambda: [make(node, f"callbacks.{name}") for name, node in content["callbacks"].items()],
         data=data,
+        optimizer=_optional(content, "optimizer"),
+        scheduler=_optional(content, "scheduler"),
+        rates=(content["task"] or {}).get("rates"),
         augmentation=augmentation,
         averaging=_optional(content, "averaging"),
         divergence=_optional(content, "divergence"),
-        objective=content["objective"],
+        objective=_objective(content),
         seed=content["seed"],
     )
     return Experiment(
@@ -169,7 +173,19 @@ def _with_steps(node: Mapping[str, Any], where: str, kind: type = object) -> Any
     return make({name: part for name, part in node.items() if name not in steps}, where, kind, **steps)
 
 
+def _augmentation(content: Mapping[str, Any]) -> Any:
+    """The augmentation; None where the configuration has none, as those of earlier versions."""
+    node = content.get("augmentation")
+    return _with_steps(node, "augmentation") if node else None
+
+
 def _task(content: Mapping[str, Any], **parts: Any) -> Any:
-    optimizer = make(content["optimizer"], "optimizer")
-    scheduler = make(content["scheduler"], "scheduler") if content["scheduler"] else None
-    return make(content["task"], "task", optimizer=optimizer, scheduler=scheduler, **parts)
+    settings = {key: value for key, value in content["task"].items() if key != "rates"}  # they are the optimization's
+    return make(settings, "task", **parts)
+
+
+def _objective(content: Mapping[str, Any]) -> Objective:
+    try:
+        return Objective(**content["objective"])
+    except ValueError as error:
+        raise InputError(str(error)) from error

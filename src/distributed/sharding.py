@@ -48,7 +48,7 @@ class Sharded(DDPStrategy):
             raise InputError(
                 "trainer.compile: expected null for a sharded network; received a mode. Leave it out, or choose trainer=ddp."
             )
-        if type(task.model).forward is nn.Module.forward or hasattr(task, "generate"):
+        if type(task.model).forward is nn.Module.forward or task.decodes_latents:
             raise InputError(
                 f"trainer=fsdp: expected a task that calls its network as a whole; {type(task).__name__} calls parts of it, "
                 "whose weights nothing would gather. Choose trainer=ddp."
@@ -93,8 +93,7 @@ class Sharded(DDPStrategy):
             task: Any = self.lightning_module
             task.model, self._whole = self._whole, None
             self.optimizers = []  # their states lie beside the shards, and end with them
-            for name in ("_stepping", "_turns", "_averaged"):
-                setattr(task, name, None)
+            task.release_weights()
         super().teardown()
 
     def _complete(self, state: dict[str, Any]) -> dict[str, Any]:

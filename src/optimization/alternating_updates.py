@@ -1,56 +1,66 @@
-"""The turns of a training step: parts of a task that learn one after the other, each by an optimizer step of its own."""
+"""The updates of a training step: parts of a task are updated one after the other, each by its own loss."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import torch
+from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from src.optimization.gradient_accumulation import MicroBatches, Whole
-from src.optimization.optimizer_step import Stepping
+from src.optimization.gradient_accumulation import MicroBatches, WholeBatches
+from src.optimization.optimizer_step import OptimizerStep
 from src.protocols import Batch
 
 
-class Turns:
-    """The training steps of a task. Each counts once, however many turns it has.
+class AlternatingUpdates:
+    """The training steps of a task. Each counts as one step, however many parts it updates.
 
-    A part that is frozen as a whole has no turn. While a part learns, the parameters of the others get no gradients, and
-    optimizers leave alone what has none. A turn sees the weights that the turn before it came to.
+    While a part is updated, the parameters of the others get no gradients, and optimizers leave parameters without
+    gradients alone. A part sees the weights that the update before it gave. A part that is wholly frozen is left out.
 
     Args:
-        passes: forward and backward, over the batches of a step.
+        parts: by the beginnings of their parameters' names in the task.
+        loss: the mean loss, (), by which a part learns from a stored batch.
+        passes: the forward and backward passes of an optimizer step.
     """
 
-    def __init__(self, task: Any, stepping: Stepping, passes: Whole | MicroBatches):
-        self._task = task
-        self._stepping = stepping
+    def __init__(
+        self,
+        task: LightningModule,
+        parts: Sequence[str],
+        loss: Callable[[str, Batch], Tensor],
+        *,
+        optimizer_step: OptimizerStep,
+        passes: WholeBatches | MicroBatches,
+    ):
+        self._loss = loss
+        self._optimizer_step = optimizer_step
         self._passes = passes
         named = [*task.named_parameters()]
-        self._parts = {part: [found for name, found in named if name.startswith(part)] for part in task.parts}
-        self._others = {part: [found for name, found in named if not name.startswith(part)] for part in task.parts}
+        self._parts = {part: [weight for name, weight in named if name.startswith(part)] for part in parts}
+        self._others = {part: [weight for name, weight in named if not name.startswith(part)] for part in parts}
 
-    def __call__(self, group: Sequence[Batch], step: int) -> list[Tensor]:
-        """The loss of each batch, those of all turns added up."""
-        turns = []
-        parts = [part for part, own in self._parts.items() if any(parameter.requires_grad for parameter in own)]
+    def __call__(self, batches: Sequence[Batch], step: int) -> list[Tensor]:
+        """Takes one training step, and gives the loss of each batch, summed over the parts."""
+        losses = []
+        parts = [part for part, weights in self._parts.items() if any(weight.requires_grad for weight in weights)]
         for number, part in enumerate(parts, start=1):
-            learning = [parameter for parameter in self._others[part] if parameter.requires_grad]  # what is frozen stays so
-            for parameter in learning:
-                parameter.requires_grad_(False)
+            others = [weight for weight in self._others[part] if weight.requires_grad]  # what is frozen stays frozen
+            for weight in others:
+                weight.requires_grad_(False)
             try:
-                self._stepping.begin()
-                turns.append(self._passes(partial(self._learn, part), group, step))
-                self._stepping.step(turns[-1], last=number == len(parts))
+                self._optimizer_step.begin()
+                losses.append(self._passes(partial(self._forward_backward, part), batches, step))
+                self._optimizer_step.step(losses[-1], last=number == len(parts))
             finally:
-                for parameter in learning:
-                    parameter.requires_grad_(True)
-        return turns[0] if len(turns) == 1 else [torch.stack(losses).sum() for losses in zip(*turns, strict=True)]
+                for weight in others:
+                    weight.requires_grad_(True)
+        return losses[0] if len(losses) == 1 else [torch.stack(of_batch).sum() for of_batch in zip(*losses, strict=True)]
 
-    def _learn(self, part: str, batch: Batch, divisor: float) -> Tensor:
-        """A batch's mean loss; to the gradients those of the loss divided by a number are added."""
-        loss = self._task.turn(part, self._task.augmented(batch))
+    def _forward_backward(self, part: str, batch: Batch, divisor: float) -> Tensor:
+        """The batch's mean loss. The gradients of the loss divided by a number are added to the parameters'."""
+        loss = self._loss(part, batch)
         if batch.weight != 1:
             loss = loss * batch.weight
-        self._stepping.backward(loss if divisor == 1 else loss / divisor)
+        self._optimizer_step.backward(loss if divisor == 1 else loss / divisor)
         return loss.detach()

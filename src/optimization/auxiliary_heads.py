@@ -1,23 +1,31 @@
 """The loss of a network with auxiliary heads."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from src.errors import InputError
 from src.protocols import Heads, Outcome
 
 
-def judged(made: Any, judge: Callable[[Tensor], Outcome]) -> Outcome:
-    """The outcome of the logits; to its loss those of auxiliary heads are added by their shares.
+def add_auxiliary_losses(output: object, outcome: Callable[[Tensor], Outcome]) -> Outcome:
+    """The outcome of a network's logits. The losses of its auxiliary heads are added, each times its weight.
 
     Args:
-        made: what a network gives, logits or `Heads`.
-        judge: of one head's logits.
+        output: of the network, logits or `Heads`.
+        outcome: of one head's logits.
+
+    Raises:
+        InputError: the output is neither.
     """
-    if not isinstance(made, Heads):
-        return judge(made)
-    outcome = judge(made.logits)
-    others = [share * judge(logits).loss for logits, share in made.others]
-    return outcome._replace(loss=torch.stack([outcome.loss, *others]).sum())
+    if isinstance(output, Tensor):
+        return outcome(output)
+    if not isinstance(output, Heads):
+        raise InputError(
+            f"task: expected a model that gives logits; this one gives {type(output).__name__}. Choose another model, or the "
+            "task that it is made for."
+        )
+    main = outcome(output.logits)
+    auxiliary = [weight * outcome(logits).loss for logits, weight in output.auxiliary]
+    return main._replace(loss=torch.stack([main.loss, *auxiliary]).sum())

@@ -1,4 +1,4 @@
-"""Random numbers of an evaluation, which are the same each time."""
+"""Random numbers for evaluations, which are the same each time."""
 
 import torch
 from torch import Tensor
@@ -7,10 +7,10 @@ STEPS = (-7046029254386353131, -4658895280553007687, -7723592293110705685)  # of
 
 
 def normal(examples: Tensor, size: int) -> Tensor:
-    """Standard normal numbers for each example that depend on the example alone, (batch, size).
+    """Standard normal numbers, (batch, size). Those of an example depend on the example alone.
 
-    A generator's would depend on the order of the examples and on how they are put into batches. This is a hash of the
-    example, from which SplitMix64 (Steele, Lea and Flood 2014) counts on; in tensor operations, which can be exported.
+    The numbers of a generator would depend on the order of the examples and on the batches. Here SplitMix64 (Steele, Lea and
+    Flood 2014) counts on from a hash of the example. All operations are tensor operations, which can be exported.
     """
     step, first, second = STEPS
     values = (examples.float() * 256).round().long().flatten(1)  # coarse: the last bits of devices differ
@@ -21,7 +21,7 @@ def normal(examples: Tensor, size: int) -> Tensor:
 
 
 def _mixed(values: Tensor, first: int, second: int) -> Tensor:
-    """SplitMix64's output for its states; shifts of signed numbers are made those of unsigned ones."""
+    """SplitMix64's output for its states. The masks turn shifts of signed numbers into those of unsigned ones."""
     values = (values ^ ((values >> 30) & (2**34 - 1))) * first
     values = (values ^ ((values >> 27) & (2**37 - 1))) * second
     return values ^ ((values >> 31) & (2**33 - 1))

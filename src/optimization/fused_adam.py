@@ -1,4 +1,4 @@
-"""Optimizer kernels of torch over lists that are gathered once; `_fused_adam_` and `_fused_adamw_` are private names of it."""
+"""Torch's kernels of fused Adam over lists that are gathered once; `_fused_adam_` and `_fused_adamw_` are private names."""
 
 import torch
 from torch import Tensor
@@ -8,8 +8,8 @@ from torch.optim import Adam, AdamW, Optimizer
 class FusedAdam:
     """The kernel of torch's fused Adam and AdamW over lists that are gathered once.
 
-    The optimizer's own `step` gathers them anew each time, which takes longer than the kernel for a small network.
-    State and groups remain the optimizer's: checkpoints and schedulers see what they always see.
+    The optimizer's own `step` gathers the lists anew each time. For a small network this takes longer than the kernel. State
+    and groups remain the optimizer's, so checkpoints and schedules see what they always see.
     """
 
     def __init__(self, optimizer: Optimizer):
@@ -22,7 +22,7 @@ class FusedAdam:
 
     @classmethod
     def of(cls, optimizer: Optimizer) -> "FusedAdam | None":
-        """None for an optimizer that is not plainly a fused Adam which has taken a step for every parameter."""
+        """The kernel of an optimizer; None unless that is a fused Adam which has taken a step for every parameter."""
         if type(optimizer) not in (Adam, AdamW) or optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
             return None
         for group in optimizer.param_groups:
@@ -34,16 +34,16 @@ class FusedAdam:
 
     @torch.no_grad()
     def step(self) -> bool:
-        """Whether it was taken; not where a parameter has no gradient."""
+        """Takes a step, and says so. It takes none where a parameter has no gradient."""
         gradients = [[parameter.grad for parameter in parameters] for _, _, parameters, *_ in self._groups]
         if any(gradient is None for group in gradients for gradient in group):
             return False
-        for (kernel, group, parameters, averages, squares, steps), found in zip(self._groups, gradients, strict=True):
+        for (kernel, group, parameters, averages, squares, steps), grads in zip(self._groups, gradients, strict=True):
             beta1, beta2 = group["betas"]
             torch._foreach_add_(steps, 1)
             kernel(
                 parameters,
-                found,
+                grads,
                 averages,
                 squares,
                 [],

@@ -1,6 +1,6 @@
-"""The forward and backward passes of one optimizer step: batch by batch, or in smaller pieces where memory is short.
+"""The forward and backward passes of one optimizer step, whole batches or, where memory is short, micro-batches.
 
-The loss of a step is the mean of its batches' losses, also in an epoch's last step, which may have fewer of them.
+The loss of a step is the mean of its batches' losses. This holds for an epoch's last step too, which may have fewer batches.
 """
 
 import sys
@@ -15,103 +15,111 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from src.errors import InputError, RunFailed
-from src.optimization.optimizer_step import Stepping
+from src.optimization.optimizer_step import OptimizerStep
 from src.optimization.random_state import random_state, set_random_state
 from src.protocols import Batch
 
-EXHAUSTED = "can't allocate memory"  # what torch says on a CPU, by a plain RuntimeError
+OUT_OF_MEMORY = "can't allocate memory"  # what torch says on a CPU, in a plain RuntimeError
+
+ForwardBackward = Callable[[Batch, float], Tensor]
+"""Gives a batch's mean loss, (). It adds the gradients of the loss divided by a number to those of the parameters."""
 
 
-Learn = Callable[[Batch, float], Tensor]
-"""Gives a batch's mean loss, and adds to the gradients those of the loss divided by a number."""
+class WholeBatches:
+    """One forward and one backward pass for each batch. Several processes average their gradients in the last pass of a step.
 
+    DDP averages the gradients of all parameters. A task whose parts are updated alternately needs those of one part, so
+    here they are averaged without DDP.
 
-class Whole:
-    """One forward and one backward pass for each batch; of several processes, gradients are added up with a step's last one.
-
-    Of several processes, DDP adds up the gradients of all parameters at once; where parts of a task learn in turn, each
-    process computes those of the part alone, and they are added up here.
+    Args:
+        parts: the number of parts that the task updates alternately.
     """
 
-    def __init__(self, task: Any, stepping: Stepping):
+    def __init__(self, task: LightningModule, optimizer_step: OptimizerStep, *, parts: int):
         strategy: Any = task.trainer.strategy
-        self.gradients = Gradients(strategy, stepping.parameters)
-        self.forget = stepping.forget
-        self._by_hand = len(task.parts) > 1 and self.gradients.several
-        if self._by_hand and type(strategy) is not DDPStrategy:
+        self.synchronization = GradientSynchronization(strategy, optimizer_step.parameters)
+        self.zero_grad = optimizer_step.zero_grad
+        self._part_by_part = parts > 1 and self.synchronization.needed
+        if self._part_by_part and type(strategy) is not DDPStrategy:
             raise InputError(
-                f"trainer: expected one device, or trainer=ddp; {type(task).__name__} has parts that learn in turn, which "
-                f"{type(strategy).__name__} does not share out."
+                f"trainer: expected one device, or trainer=ddp; {type(task).__name__} updates its parts alternately, which "
+                f"{type(strategy).__name__} does not support."
             )
 
-    def __call__(self, learn: Learn, group: Sequence[Batch], step: int) -> list[Tensor]:
-        *first, last = group
-        with self.gradients.alone():
-            losses = [learn(batch, len(group)) for batch in first]
-        with self.gradients.alone() if self._by_hand else nullcontext():
-            losses.append(learn(last, len(group)))
-        if self._by_hand:
-            self.gradients.add_up()
+    def __call__(self, forward_backward: ForwardBackward, batches: Sequence[Batch], step: int) -> list[Tensor]:
+        """The loss of each batch of an optimizer step; the parameters have the gradients afterwards."""
+        *first, last = batches
+        with self.synchronization.postponed():
+            losses = [forward_backward(batch, len(batches)) for batch in first]
+        with self.synchronization.postponed() if self._part_by_part else nullcontext():
+            losses.append(forward_backward(last, len(batches)))
+        if self._part_by_part:
+            self.synchronization.average()
         return losses
 
 
 class MicroBatches:
-    """As many passes for each batch as memory asks for: where it is short, the micro-batch is halved, for good.
+    """Splits each batch into as many micro-batches as memory needs. Where it is short, the micro-batch is halved for good.
 
-    The losses of a batch's pieces, weighted by their sizes, add up to the mean loss of the batch, and so do the
-    gradients. Batch normalisation sees a piece; dropout and augmentation draw for each. A step that ran out of memory
-    begins again as if it had not been tried: without gradients, with the buffers and the random numbers of before.
+    The losses of the micro-batches, weighted by their sizes, add up to the batch's mean loss, and their gradients likewise.
+    Batch normalisation sees one micro-batch at a time, and so do dropout and augmentation. A step that ran out of memory is
+    repeated from its beginning: without gradients, with the buffers and the random numbers of before.
 
-    Of several processes, each computes its gradients alone; only when all have had the memory for it do they add them up. A
-    network whose forward pass speaks to other processes would leave them waiting, and is refused.
+    Several processes average their gradients only after all of them had the memory for their own. A network that
+    communicates in its forward pass would leave the other processes waiting, and is refused.
 
     Args:
-        whole: the passes where memory suffices.
-        size: of a micro-batch, None for whole batches.
-        found: takes the size when it has changed.
+        whole: the passes without micro-batches.
+        size: examples of a micro-batch; None for whole batches.
+        on_change: is called with the size whenever it has changed.
     """
 
-    def __init__(self, whole: Whole, task: LightningModule, *, size: int | None, found: Callable[[int], None]):
+    def __init__(self, whole: WholeBatches, task: LightningModule, *, size: int | None, on_change: Callable[[int], None]):
         strategy: Any = task.trainer.strategy
-        speaks = any(isinstance(module, nn.SyncBatchNorm) for module in task.modules())
-        if type(strategy) not in (SingleDeviceStrategy, DDPStrategy) or speaks:
+        communicates = any(isinstance(module, nn.SyncBatchNorm) for module in task.modules())
+        if type(strategy) not in (SingleDeviceStrategy, DDPStrategy) or communicates:
             raise InputError(
-                "trainer.auto_micro_batch=true: expected one device, or trainer=ddp without trainer.sync_batchnorm; processes "
-                "that speak to each other within a forward pass cannot agree on one that had no memory for it."
+                "trainer.auto_micro_batch=true: expected one device, or trainer=ddp without trainer.sync_batchnorm. Processes "
+                "that communicate within a forward pass cannot repeat one for which memory was short."
             )
-        self._gradients = whole.gradients
-        self._forget = whole.forget
+        self._synchronization = whole.synchronization
+        self._zero_grad = whole.zero_grad
         self._strategy = strategy
         self._buffers = [*task.buffers()]
-        self._found = found
+        self._on_change = on_change
         self.size = size
 
-    def __call__(self, learn: Learn, group: Sequence[Batch], step: int) -> list[Tensor]:
+    def __call__(self, forward_backward: ForwardBackward, batches: Sequence[Batch], step: int) -> list[Tensor]:
+        """The loss of each batch of an optimizer step; the parameters have the gradients afterwards.
+
+        Raises:
+            RunFailed: memory is too short for a single example.
+        """
         before = self.size
-        losses = self._tried(learn, group, step)
+        losses = self._with_retries(forward_backward, batches, step)
         if self.size is not None and self.size != before:
-            self._found(self.size)
+            self._on_change(self.size)
             if self._strategy.is_global_zero:
                 print(f"memory: too short for a batch at once; {self.size} examples at a time from here on.", file=sys.stderr)
         return losses
 
-    def _tried(self, learn: Learn, group: Sequence[Batch], step: int) -> list[Tensor]:
+    def _with_retries(self, forward_backward: ForwardBackward, batches: Sequence[Batch], step: int) -> list[Tensor]:
         while True:
             random, buffers = random_state(), [buffer.clone() for buffer in self._buffers]
             exhausted = None
             try:
-                with self._gradients.alone():
-                    losses = [self._piecewise(learn, batch, len(group)) for batch in group]
+                with self._synchronization.postponed():
+                    losses = [self._in_micro_batches(forward_backward, batch, len(batches)) for batch in batches]
             except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error):
+                if not _is_out_of_memory(error):
                     raise
                 exhausted = str(error).partition("\n")[0]  # the error itself holds the frames, and with them their memory
-            largest = max(len(batch.row) for batch in group)
-            short, largest = self._agreed(exhausted is not None, largest)
+            largest = max(len(batch.row) for batch in batches)
+            short, largest = self._in_all_processes(exhausted is not None, largest)
             if not short:
-                self._gradients.add_up()
+                self._synchronization.average()
                 return losses
-            self._forget()
+            self._zero_grad()
             for buffer, before in zip(self._buffers, buffers, strict=True):
                 buffer.copy_(before)
             if torch.cuda.is_available():
@@ -119,15 +127,15 @@ class MicroBatches:
             self._halve(min(self.size or largest, largest), step, exhausted or "in another process")
             set_random_state(random)
 
-    def _piecewise(self, learn: Learn, batch: Batch, divisor: int) -> Tensor:
+    def _in_micro_batches(self, forward_backward: ForwardBackward, batch: Batch, divisor: int) -> Tensor:
         count = len(batch.row)
         if self.size is None or count <= self.size:
-            return learn(batch, divisor)
-        pieces = -(-count // self.size)  # of equal sizes, but for one example
-        parts = zip(*(field.tensor_split(pieces) for field in (batch.input, batch.target, batch.row)), strict=True)
+            return forward_backward(batch, divisor)
+        number = -(-count // self.size)  # their sizes differ by one example at most
+        pieces = zip(*(field.tensor_split(number) for field in (batch.input, batch.target, batch.row)), strict=True)
         losses = []
-        for input, target, row in parts:
-            loss = learn(Batch(input, target, row, batch.weight), divisor * count / len(row))
+        for input, target, row in pieces:
+            loss = forward_backward(Batch(input, target, row, batch.weight), divisor * count / len(row))
             losses.append(loss * (len(row) / count))
         return torch.stack(losses).sum()
 
@@ -139,36 +147,42 @@ class MicroBatches:
             )
         self.size = -(-size // 2)
 
-    def _agreed(self, short: bool, largest: int) -> tuple[bool, int]:
-        if not self._gradients.several:
+    def _in_all_processes(self, short: bool, largest: int) -> tuple[bool, int]:
+        """Whether memory was short in any process, and the largest batch of all processes."""
+        if not self._synchronization.needed:
             return short, largest
-        found = torch.tensor([int(short), largest], device=self._strategy.root_device)
-        torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX)
-        return bool(found[0]), int(found[1])
+        values = torch.tensor([int(short), largest], device=self._strategy.root_device)
+        torch.distributed.all_reduce(values, torch.distributed.ReduceOp.MAX)
+        return bool(values[0]), int(values[1])
 
 
-class Gradients:
-    """Those that each process of DDP computes alone, until they are added up."""
+class GradientSynchronization:
+    """Averages the gradients of the processes of DDP, at a time of our own.
+
+    Attributes:
+        needed: whether there are several processes.
+    """
 
     def __init__(self, strategy: Any, parameters: Sequence[nn.Parameter]):
         self._strategy = strategy
         self._parameters = parameters
-        self.several = getattr(strategy, "world_size", 1) > 1
+        self.needed = getattr(strategy, "world_size", 1) > 1
 
-    def alone(self) -> AbstractContextManager[None]:
+    def postponed(self) -> AbstractContextManager[None]:
+        """A block in which backward passes leave gradients as each process has them."""
         model = self._strategy.model
         return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
 
-    def add_up(self) -> None:
-        """The mean of all processes' gradients, in place: it needs no memory of its own."""
-        if not self.several:
+    def average(self) -> None:
+        """Averages the gradients over the processes, in place: it needs no memory of its own."""
+        if not self.needed:
             return
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-        waiting = [torch.distributed.all_reduce(gradient, async_op=True) for gradient in gradients]
-        for work in waiting:
+        pending = [torch.distributed.all_reduce(gradient, async_op=True) for gradient in gradients]
+        for work in pending:
             work.wait()
         torch._foreach_div_(gradients, self._strategy.world_size)
 
 
-def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or EXHAUSTED in str(error)
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or OUT_OF_MEMORY in str(error)

@@ -1,4 +1,4 @@
-"""What is set or chosen by the machine that a process runs on."""
+"""Settings that depend on the machine."""
 
 import ctypes
 import sys
@@ -11,10 +11,10 @@ TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3  # of mallopt, in glibc's m
 
 
 def keep_freed_memory() -> None:
-    """Lets the C library keep what is freed, up to 32 MiB a piece, for the next allocation of the process.
+    """Lets the C library keep freed memory, up to 32 MiB a piece, for the next allocation of the process.
 
-    A training step allocates and frees the same megabytes each time. By default glibc gives them back to the
-    kernel, and each step then waits for the kernel to map and clear the pages again (see mallopt(3)).
+    A training step allocates and frees the same megabytes each time. By default glibc returns them to the kernel. Each step
+    then waits for the kernel to map and clear the pages again (see mallopt(3)).
     """
     if not sys.platform.startswith("linux"):
         return
@@ -29,12 +29,12 @@ def keep_freed_memory() -> None:
 def precision(accelerator: str, network: nn.Module) -> str:
     """The precision in which this machine trains a network fastest, in Lightning's terms.
 
-    A table, so that equal machines choose alike; it follows what the benchmarks show. Convolutions gain from a CPU's
-    bfloat16 units; small fully connected layers lose more by the conversions than their products gain.
+    It is a table after the benchmarks, so that equal machines choose alike. Convolutions gain from a CPU's bfloat16 units.
+    Small fully connected layers lose more by the conversions than their products gain.
 
     Args:
         accelerator: of the Trainer.
-        network: may lie on the meta device; only its layers are looked at.
+        network: only its layers matter; it may lie on the meta device.
     """
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.get_device_capability() >= (8, 0) else "32-true"

@@ -1,4 +1,4 @@
-"""What a task adds up on its device until a step is logged, or an epoch ends: losses in training, metrics in validation."""
+"""What a task adds up on its device until a step is logged or an epoch ends: losses in training, metrics in validation."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,73 +7,83 @@ import torch
 from torch import Tensor
 
 
-class Losses:
-    """The losses since the last logged step, and those of the epoch.
+class LossState:
+    """The training losses since the last logged step, and those of the epoch.
 
     Args:
-        partial: whether some may be no numbers, which do not count; else they make the mean none.
+        ignore_nan: whether means leave out losses that are not numbers; otherwise one of them makes the mean NaN.
     """
 
-    def __init__(self, *, partial: bool):
-        self._partial = partial
+    def __init__(self, *, ignore_nan: bool):
+        self._ignore_nan = ignore_nan
         self._recent: list[Tensor] = []
         self._epoch: list[Tensor] = []  # a tensor for each block
 
     def add(self, losses: Sequence[Tensor]) -> None:
+        """Adds the losses of a step, (), for the next logged mean."""
         self._recent += losses
 
-    def recent(self) -> Tensor:
-        """The mean since the last time."""
+    def recent_mean(self) -> Tensor:
+        """The mean since the last call."""
         mean = self._mean(torch.stack(self._recent))
         self._recent.clear()
         return mean
 
-    def keep(self, block: Tensor) -> None:
-        """Keeps a block's losses, those of all processes: a checkpoint holds what is true of every process."""
-        self._epoch.append(block)
-        if count := min(len(self._recent), len(block)):
-            self._recent[-count:] = block[-count:].unbind()
+    def add_block(self, losses: Tensor) -> None:
+        """Adds a block's losses for the epoch's mean, (count,). They are means over all processes.
 
-    def epoch(self) -> Tensor | None:
-        """The mean of the epoch, which is over with it; None where it had no losses."""
+        They also replace the block's own recent losses, so that a checkpoint holds what is true of every process.
+        """
+        self._epoch.append(losses)
+        if count := min(len(self._recent), len(losses)):
+            self._recent[-count:] = losses[-count:].unbind()
+
+    def epoch_mean(self) -> Tensor | None:
+        """The mean of the epoch, which ends by this call; None where it had no losses."""
         mean = self._mean(torch.cat(self._epoch)) if self._epoch else None
         self._epoch.clear()
         return mean
 
     def state(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
         return {"recent": list(self._recent), "epoch": list(self._epoch)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
+        """Takes what a checkpoint holds."""
         self._recent, self._epoch = state["recent"], state["epoch"]
 
     def to(self, device: torch.device) -> None:
-        """A checkpoint's tensors come back on the CPU."""
+        """Moves the losses. Those of a checkpoint come back on the CPU."""
         self._recent = [loss.to(device) for loss in self._recent]
         self._epoch = [block.to(device) for block in self._epoch]
 
     def _mean(self, losses: Tensor) -> Tensor:
-        return losses.where(losses.isfinite(), torch.nan).nanmean() if self._partial else losses.mean()
+        return losses.where(losses.isfinite(), torch.nan).nanmean() if self._ignore_nan else losses.mean()
 
 
-class Sums:
-    """Metrics as numerators and denominators."""
+class MetricState:
+    """Metrics as sums of numerators and of denominators over batches."""
 
     def __init__(self) -> None:
-        self._pairs: dict[str, Tensor] = {}
+        self._sums: dict[str, Tensor] = {}  # (2,) or (2, ratios)
 
-    def add(self, measured: Mapping[str, tuple[Tensor, Tensor | int]], *, count: bool) -> None:
-        """Adds a batch's; without effect on their values where it does not count."""
-        for name, (numerator, denominator) in measured.items():
-            pair = torch.stack([numerator.double(), torch.as_tensor(denominator, device=numerator.device).double()])
-            pair = pair if count else torch.zeros_like(pair)
-            self._pairs[name] = self._pairs[name] + pair if name in self._pairs else pair
-
-    def ratios(self, together: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
-        """The metrics, after which it begins anew. Of several ratios it is the mean; those of 0 to 0 do not count.
+    def update(self, ratios: Mapping[str, tuple[Tensor, Tensor | int]], *, counts: bool) -> None:
+        """Adds a batch's numerators and denominators.
 
         Args:
-            together: the sum of all processes.
+            counts: whether the batch counts; one that does not only makes the metrics' names known.
         """
-        pairs, self._pairs = self._pairs, {}
-        found = {name: together(pair) for name, pair in pairs.items()}
-        return {name: (numerator / denominator).nanmean().float() for name, (numerator, denominator) in found.items()}
+        for name, (numerator, denominator) in ratios.items():
+            pair = torch.stack([numerator.double(), torch.as_tensor(denominator, device=numerator.device).double()])
+            pair = pair if counts else torch.zeros_like(pair)
+            self._sums[name] = self._sums[name] + pair if name in self._sums else pair
+
+    def compute(self, reduce: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+        """The metrics, (); the sums start again at zero. Of several ratios a metric is the mean; those of 0 to 0 do not count.
+
+        Args:
+            reduce: the sum over all processes.
+        """
+        pairs, self._sums = self._sums, {}
+        sums = {name: reduce(pair) for name, pair in pairs.items()}
+        return {name: (numerator / denominator).nanmean().float() for name, (numerator, denominator) in sums.items()}

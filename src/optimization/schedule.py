@@ -8,20 +8,22 @@ from typing import Any
 from lightning.pytorch import Trainer
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from src.errors import InputError
 from src.optimization import parts
+from src.optimization.settings import Optimization
+from src.protocols import Objective
 
-# What a scheduler keeps of the training's length. A run that is trained further goes on in a schedule of the new length.
+# The keys of a scheduler's state that hold the training's length. A run that is trained further has a new length.
 LENGTHS = ("total_steps", "T_max", "_schedule_phases")
 
 
 class WarmUpCosine:
-    """Makes the schedule of a rate that rises in a straight line and falls to zero by a cosine (Loshchilov and Hutter 2017).
+    """Makes a schedule: the rate rises linearly, and then falls to zero by a cosine (Loshchilov and Hutter 2017).
 
     Args:
-        share: of the steps that it rises in.
+        share: of the steps in which the rate rises.
     """
 
     def __init__(self, *, share: float):
@@ -40,38 +42,11 @@ class WarmUpCosine:
         return LambdaLR(optimizer, factor)
 
 
-def factors(rates: Mapping[str, float] | None, network: nn.Module) -> dict[str, float]:
-    """Factors of the learning rate by part of the network.
-
-    Raises:
-        InputError: a part that the network lacks, or a factor that trains nothing.
-    """
-    found = {str(part): float(factor) for part, factor in (rates or {}).items()}
-    if any(factor <= 0 for factor in found.values()):
-        raise InputError(f"task.rates: expected factors above 0; received {found}. To freeze a part: callbacks=freeze.")
-    parts.within(found, [name for name, _ in network.named_parameters()], key="task.rates")
-    return found
-
-
-def grouped(named: Iterable[tuple[str, nn.Parameter]], rates: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Parameters as an optimizer takes them: those at the full rate, then a group for each part that has a rate of its own.
+class ExponentialGrowth:
+    """Makes a schedule: the rate grows by the same factor in each step.
 
     Args:
-        named: by their names in the task, whose network is `model`.
-        rates: by part; of two parts that a name lies in, the narrower one holds.
-    """
-    groups: dict[str, list[nn.Parameter]] = {"": [], **{part: [] for part in rates}}
-    for name, parameter in named:
-        found = [part for part in rates if parts.inside(name, f"model.{part}")]
-        groups[max(found, key=len, default="")].append(parameter)
-    return [{"params": group} for group in groups.values()]
-
-
-class Growing:
-    """Makes the schedule of a rate that grows by the same factor each step.
-
-    Args:
-        times: the rate of the last step, as so many times that of the first.
+        times: the rate of the last step over that of the first.
     """
 
     def __init__(self, *, times: float):
@@ -83,8 +58,35 @@ class Growing:
         return LambdaLR(optimizer, lambda step: self._times ** (step / max(1, total_steps - 1)))
 
 
-def optimized(groups: list[dict[str, Any]], optimizer: Callable[..., Optimizer]) -> Optimizer:
-    """The optimizer of these parameters.
+def rate_factors(rates: Mapping[str, float], network: nn.Module) -> dict[str, float]:
+    """Factors of the learning rate by part of the network.
+
+    Raises:
+        InputError: the network has no such part, or a factor is not positive.
+    """
+    factors = {str(part): float(factor) for part, factor in rates.items()}
+    if any(factor <= 0 for factor in factors.values()):
+        raise InputError(f"task.rates: expected factors above 0; received {factors}. To freeze a part: callbacks=freeze.")
+    parts.within(factors, [name for name, _ in network.named_parameters()], key="task.rates")
+    return factors
+
+
+def parameter_groups(named: Iterable[tuple[str, nn.Parameter]], rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Parameters as an optimizer takes them: those at the full rate, then a group for each part with a rate of its own.
+
+    Args:
+        named: by their names in the task, whose network is `model`.
+        rates: by part. Where a name lies in two parts, the longer one counts.
+    """
+    groups: dict[str, list[nn.Parameter]] = {"": [], **{part: [] for part in rates}}
+    for name, parameter in named:
+        around = [part for part in rates if parts.inside(name, f"model.{part}")]
+        groups[max(around, key=len, default="")].append(parameter)
+    return [{"params": group} for group in groups.values()]
+
+
+def make_optimizer(groups: list[dict[str, Any]], optimizer: Callable[..., Optimizer]) -> Optimizer:
+    """The optimizer of these groups of parameters.
 
     Raises:
         InputError: it refuses its settings, or the parameters.
@@ -99,34 +101,29 @@ def optimized(groups: list[dict[str, Any]], optimizer: Callable[..., Optimizer])
         ) from error
 
 
-def configured(
-    groups: list[dict[str, Any]],
-    optimizer: Callable[..., Optimizer],
-    scheduler: Callable[..., LRScheduler] | None,
-    *,
-    total_steps: int,
-) -> Any:
-    """Both as Lightning wants them.
+def optimizer_and_schedule(groups: list[dict[str, Any]], optimization: Optimization) -> Optimizer | dict[str, Any]:
+    """Both as Lightning's `configure_optimizers` returns them.
 
     Raises:
-        InputError: settings that the optimizer refuses, or a training too short for the schedule.
+        InputError: one of them refuses its settings, or the training is too short for the schedule.
     """
-    made = optimized(groups, optimizer)
+    optimizer, scheduler = make_optimizer(groups, optimization.optimizer), optimization.scheduler
     if scheduler is None:
-        return made
-    given = getattr(scheduler, "keywords", {}).get("total_steps")
+        return optimizer
+    total_steps = optimization.total_steps
+    stated = getattr(scheduler, "keywords", {}).get("total_steps")
     needs_total = "total_steps" in inspect.signature(scheduler).parameters
-    total = {"total_steps": given or total_steps} if needs_total else {}
+    total = {"total_steps": stated or total_steps} if needs_total else {}
     kind = getattr(scheduler, "func", scheduler)
     needed = {name for name, one in inspect.signature(kind).parameters.items() if one.default is one.empty}
     for name, value in getattr(scheduler, "keywords", {}).items():
         if name in needed and value is None:
             raise InputError(
-                f"scheduler.{name}: expected a number; received null, as where it follows trainer.max_epochs and that is null. "
-                f"State it, or choose a schedule that goes by the step: scheduler=warm_up_cosine."
+                f"scheduler.{name}: expected a number; received null. It may follow trainer.max_epochs, which is null. State "
+                "it, or choose a schedule by the step: scheduler=warm_up_cosine."
             )
     try:
-        schedule = scheduler(made, **total)
+        schedule = scheduler(optimizer, **total)
     except ZeroDivisionError as error:
         raise InputError(
             f"scheduler: expected a training long enough for its phases; it has {total_steps} steps in all. "
@@ -137,31 +134,31 @@ def configured(
             f"scheduler: expected settings that {getattr(kind, '__name__', kind)} takes; it says: {error}. Correct them, or "
             "choose scheduler=constant."
         ) from error
-    return {"optimizer": made, "lr_scheduler": {"scheduler": schedule, "interval": "step" if total else "epoch"}}
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step" if total else "epoch"}}
 
 
 def after_step(trainer: Trainer) -> None:
+    """Steps a schedule that goes by the optimizer step."""
     configs = trainer.lr_scheduler_configs
     if configs and configs[0].interval == "step":
         scheduler: Any = configs[0].scheduler
         scheduler.step()
 
 
-def after_epoch(trainer: Trainer, objective: str) -> None:
-    """Args:
-    objective: the metric that a scheduler may wait for.
-    """
+def after_epoch(trainer: Trainer, objective: Objective) -> None:
+    """Steps a schedule that goes by the epoch; one that waits for a plateau looks at the objective's metric."""
     configs = trainer.lr_scheduler_configs
     if not configs or configs[0].interval == "step":
         return
     scheduler: Any = configs[0].scheduler
     if isinstance(scheduler, ReduceLROnPlateau):
-        scheduler.step(trainer.callback_metrics[objective])
+        scheduler.step(trainer.callback_metrics[objective.metric])
     else:
         scheduler.step()
 
 
 def forget_lengths(checkpoint: dict[str, Any]) -> None:
+    """Removes the training's length from the schedules of a checkpoint."""
     for state in checkpoint["lr_schedulers"]:
         for key in LENGTHS:
             state.pop(key, None)

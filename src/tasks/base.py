@@ -1,53 +1,100 @@
-"""What every task says of its problem, and what most of them say alike."""
+"""What every task says of its learning problem, with defaults for what most tasks have in common."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from torch import Tensor, nn
 
 from src.errors import InputError
-from src.optimization.loop import Loop
-from src.protocols import Batch, Mix, Move
+from src.optimization.settings import Optimization
+from src.optimization.training_module import TrainingModule
+from src.protocols import Augmentation, Batch, Mix, Move
 
 
-class Task(Loop):
-    """A learning problem: what the loss is, what is measured, and what is predicted."""
+class TaskArguments(TypedDict):
+    """What every task is made from, besides its own settings.
 
-    primary_output: str  # the name of the output of `predict` that an exported model gives
-    loss_decreases = True  # whether the loss falls while the model becomes better
-    parts: Sequence[str] = ("",)  # that learn in turn within a training step, by the beginnings of their parameters' names
+    Args:
+        preprocess: from stored inputs to what the model takes, on the device.
+        augmentation: changes stored inputs at random; None for none.
+    """
+
+    model: nn.Module
+    preprocess: nn.Module
+    optimization: Optimization
+    augmentation: NotRequired[Augmentation | None]
+
+
+class Task(TrainingModule):
+    """A learning problem: what the loss is, what is measured, and what is predicted.
+
+    Attributes:
+        primary_output: the output of `predict` that an exported model gives.
+        loss_decreases: whether the loss falls while the model becomes better.
+        model_attributes: that the model must have, besides being callable.
+        decodes_latents: whether `generate` makes examples from latents.
+        samples_prior: whether `sample` makes examples from standard normal numbers.
+    """
+
+    primary_output: str
+    loss_decreases = True
+    model_attributes: Sequence[str] = ()
+    decodes_latents = False
+    samples_prior = False
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        preprocess: nn.Module,
+        optimization: Optimization,
+        augmentation: Augmentation | None = None,
+    ):
+        super().__init__(model=model, optimization=optimization)
+        self.preprocess = preprocess
+        self._augmentation = augmentation
 
     @abstractmethod
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
         """Outputs by name for preprocessed input, `primary_output` among them; the first dimension is the example."""
 
-    def forward_for_flops(self, input: Tensor) -> Any:
-        """One pass of preprocessed input through the network, whose operations are its cost."""
+    def generate(self, latents: Tensor) -> Tensor:
+        """Examples for latents, (batch, latent_size): pixels from 0 to 1, (batch, channels, height, width)."""
+        raise NotImplementedError(f"{type(self).__name__} decodes no latents.")
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Examples for standard normal numbers, (batch, latent_size): pixels from 0 to 1, (batch, channels, height, width)."""
+        raise NotImplementedError(f"{type(self).__name__} has no prior.")
+
+    def forward_for_flops(self, input: Tensor) -> object:
+        """One pass of preprocessed input through the network. Its operations are the network's cost."""
         return self.model(input)
 
     @property
     def scoring(self) -> nn.Module:
-        """The network whose outputs the number of a predicted class counts, for what explains one of them."""
+        """The network from preprocessed input to one score a class, which explanations explain."""
         return self.model
 
-    def turn(self, part: str, batch: Batch) -> Tensor:
-        """The mean loss by which a part learns from a preprocessed batch, while the others stay as they are."""
+    def part_loss(self, part: str, batch: Batch) -> Tensor:
         return self.step(batch).loss
 
     def mix(self, target: Any, mix: Mix) -> Any:
-        """The target of mixed examples, as `step` then finds it in a batch. For a task whose targets can be mixed."""
+        """The target of mixed examples, as `step` gets it. A task whose targets can be mixed overrides this.
+
+        Raises:
+            InputError: the targets cannot be mixed.
+        """
         raise InputError(
-            f"augmentation: expected a task whose targets can be mixed; {type(self).__name__} does not say how. "
-            "Leave out what mixes examples (mixup, cutmix)."
+            f"augmentation: expected a task whose targets can be mixed; those of {type(self).__name__} cannot. Leave out the "
+            "steps that mix examples (mixup, cutmix)."
         )
 
     def move(self, target: Any, move: Move) -> Any:
-        """The target of moved pictures; another one only for a task whose targets lie over the pictures."""
+        """The target of moved pictures. It changes only where targets lie over the pictures, as masks do."""
         return target
 
     def augmented(self, batch: Batch) -> Batch:
-        """A batch as it is trained on: changed at random where the run augments, and preprocessed."""
         if self._augmentation is None:
             return batch._replace(input=self.preprocess(batch.input))
         input, changes = self._augmentation(batch.input)
@@ -57,5 +104,4 @@ class Task(Loop):
         return batch._replace(input=self.preprocess(input), target=target)
 
     def validated(self, batch: Batch) -> Batch:
-        """A batch as a validation sees it: as it is stored, and preprocessed, where the task needs nothing else."""
         return batch._replace(input=self.preprocess(batch.input))

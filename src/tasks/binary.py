@@ -2,30 +2,37 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from src.errors import InputError
-from src.optimization import auxiliary_heads
+from src.optimization.auxiliary_heads import add_auxiliary_losses
 from src.protocols import Batch, Mix, Outcome
-from src.tasks.base import Task
+from src.tasks.base import Task, TaskArguments
 
 
 class Binary(Task):
-    """Binary cross-entropy over the logit of the second class; predicts the probabilities of both.
+    """Binary cross-entropy over the logit of the second class. It predicts the probabilities of both classes.
 
     Args:
-        num_classes: of the data; anything but 2 is refused.
+        num_classes: of the data, which must be 2.
         label_smoothing: the share of a target that is spread over both classes.
-        positive_weight: a factor in the loss of the second class's examples.
+        positive_weight: a factor in the loss of examples of the second class.
     """
 
     primary_output = "probability"
 
-    def __init__(self, *, num_classes: int, label_smoothing: float = 0.0, positive_weight: float = 1.0, **common):
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        label_smoothing: float = 0.0,
+        positive_weight: float = 1.0,
+        **common: Unpack[TaskArguments],
+    ):
         if num_classes != 2:
             raise InputError(
                 f"task=binary: expected data of two classes; received {num_classes}. Choose two of them "
@@ -42,12 +49,12 @@ class Binary(Task):
 
     @property
     def scoring(self) -> nn.Module:
-        return nn.Sequential(self.model, _BothSides())
+        return nn.Sequential(self.model, _BothClasses())
 
     def step(self, batch: Batch) -> Outcome:
-        return auxiliary_heads.judged(self.model(batch.input), partial(self._judged, target=batch.target))
+        return add_auxiliary_losses(self.model(batch.input), partial(self._outcome, target=batch.target))
 
-    def _judged(self, logits: Tensor, target: Tensor) -> Outcome:
+    def _outcome(self, logits: Tensor, target: Tensor) -> Outcome:
         if logits.shape[1] != 1:
             raise InputError(
                 f"task=binary: expected a model with one output; {type(self.model).__name__} has {logits.shape[1]}. Set "
@@ -61,18 +68,18 @@ class Binary(Task):
         return torch.lerp(target[mix.partner].float(), target.float(), mix.share)
 
     def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, int]]:
-        right = ((outcome.prediction > 0) == (outcome.target > 0.5)).sum()
-        return {"accuracy": (right, len(outcome.target))}
+        correct = ((outcome.prediction > 0) == (outcome.target > 0.5)).sum()
+        return {"accuracy": (correct, len(outcome.target))}
 
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
-        return {"probability": _both(self.model(input).float()).sigmoid()}
+        return {"probability": _both_logits(self.model(input).float()).sigmoid()}
 
 
-class _BothSides(nn.Module):
+class _BothClasses(nn.Module):
     def forward(self, logit: Tensor) -> Tensor:
-        return _both(logit)
+        return _both_logits(logit)
 
 
-def _both(logit: Tensor) -> Tensor:
-    """What speaks for either class, of what speaks for the second. Shapes: (batch, 1) to (batch, 2)."""
+def _both_logits(logit: Tensor) -> Tensor:
+    """The logits of both classes from that of the second one. Shapes: (batch, 1) to (batch, 2)."""
     return torch.cat([-logit, logit], dim=1)

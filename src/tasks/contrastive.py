@@ -1,7 +1,7 @@
-"""Latents without labels: two random views of an example are to lie together, and apart from those of all others."""
+"""Latents without labels: two random views of an example shall lie together, and apart from the views of all others."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
@@ -10,44 +10,45 @@ from torch.nn.functional import cross_entropy, normalize
 from src.errors import InputError
 from src.optimization.random_state import random_state, set_random_state
 from src.protocols import Batch, Mix, Outcome
-from src.tasks.base import Task
+from src.tasks.base import Task, TaskArguments
 
 
 class Contrastive(Task):
     """The normalised, temperature-scaled cross-entropy between views (Chen et al. 2020, arXiv:2002.05709).
 
-    A view is the example as the run's augmentation changes it. Of all other views of the batch, each view is to name the
-    other one of its example, by the cosine between the outputs of the network's head. The latent before the head is
-    kept. Each example is compared with those of its own batch, on each process apart. So the loss depends on the batch size,
-    the temperature and the strength of the augmentation: compare runs that differ in these by their evaluation.
+    A view is an augmented example. Each view must find the other view of its example among all views of the batch, by the
+    cosine between the outputs of the network's head. The latent before the head is what is kept. Each process compares the
+    examples of its own batch. So the loss depends on the batch size, the temperature and the strength of the augmentation.
+    Compare runs that differ in these by their evaluation.
 
     Args:
-        temperature: that cosines are divided by.
+        temperature: the divisor of the cosines.
     """
 
     primary_output = "latent"
     needs_in_batch_negatives = True
-    model: Any  # a head behind an encoder
+    model_attributes = ("encoder",)
+    model: Any
 
-    def __init__(self, *, temperature: float = 0.5, **common):
+    def __init__(self, *, temperature: float = 0.5, **common: Unpack[TaskArguments]):
         if temperature <= 0:
             raise ValueError(f"task.temperature: expected a number above 0; received {temperature}.")
         super().__init__(**common)
         if self._augmentation is None:
             raise InputError(
-                "task=contrastive: expected an augmentation, without which both views of an example are the same. "
-                "Choose one that leaves an example what it is: augmentation=views."
+                "task=contrastive: expected an augmentation; received none, which makes both views of an example the same. "
+                "Choose augmentation=views."
             )
         self._temperature = temperature
 
     def augmented(self, batch: Batch) -> Batch:
-        """The views of each example, (batch, 2, ...)."""
+        """The two views of each example, (batch, 2, ...)."""
         one, other = super().augmented(batch), super().augmented(batch)
         return batch._replace(input=torch.stack([one.input, other.input], dim=1))
 
     def validated(self, batch: Batch) -> Batch:
-        """Views of each example that are the same every time."""
-        random = random_state()  # the training goes on with the numbers that it would have had
+        """The two views of each example, the same ones every time."""
+        random = random_state()  # the training continues with the random numbers that it would have had
         torch.manual_seed(int(batch.row[0]))
         views = self.augmented(batch)
         set_random_state(random)
@@ -56,20 +57,19 @@ class Contrastive(Task):
     def step(self, batch: Batch) -> Outcome:
         projected = self.model(batch.input.flatten(0, 1)).float()
         with torch.autocast(projected.device.type, enabled=False):  # in bfloat16 many views would be equally near
-            places = normalize(projected, dim=1)
-            cosines = places @ places.T / self._temperature
+            directions = normalize(projected, dim=1)
+            cosines = directions @ directions.T / self._temperature
             cosines.fill_diagonal_(-torch.inf)
             other = torch.arange(len(cosines), device=cosines.device) ^ 1  # views of an example follow one another
             return Outcome(cross_entropy(cosines, other), cosines, other)
 
     def mix(self, target: Any, mix: Mix) -> Any:
         raise InputError(
-            "augmentation: expected views of one example each; what mixes examples (mixup, cutmix) makes views of two. "
-            "Leave it out."
+            "augmentation: expected steps that keep examples apart; mixup and cutmix make views of two. Leave them out."
         )
 
     def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, int]]:
-        """How many views name the other one."""
+        """How many views find the other one of their example."""
         return {"matched": ((outcome.prediction.argmax(dim=1) == outcome.target).sum(), len(outcome.target))}
 
     def forward_for_flops(self, input: Tensor) -> Tensor:

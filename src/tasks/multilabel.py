@@ -2,38 +2,38 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from src import losses
-from src.optimization import auxiliary_heads
+from src.optimization.auxiliary_heads import add_auxiliary_losses
 from src.protocols import Batch, Mix, Outcome
-from src.tasks.base import Task
+from src.tasks.base import Task, TaskArguments
 
 
 class MultiLabel(Task):
-    """Binary cross-entropy over the logits of each label; predicts probabilities that do not add up to 1.
+    """Binary cross-entropy over the logits of each label. It predicts probabilities that do not add up to 1.
 
     Targets are flags of shape (batch, labels). With one label it is binary classification.
 
     Args:
-        positive_weights: a factor for each label in the loss of the examples that have it, None for 1.
+        positive_weights: for each label a factor in the loss of the examples that have it; None for 1.
     """
 
     primary_output = "probability"
 
-    def __init__(self, *, positive_weights: Sequence[float] | None = None, **common):
+    def __init__(self, *, positive_weights: Sequence[float] | None = None, **common: Unpack[TaskArguments]):
         super().__init__(**common)
         self._weights: Tensor | None
         self.register_buffer("_weights", losses.weights(positive_weights, key="task.positive_weights"), persistent=False)
 
     def step(self, batch: Batch) -> Outcome:
-        return auxiliary_heads.judged(self.model(batch.input), partial(self._judged, target=batch.target))
+        return add_auxiliary_losses(self.model(batch.input), partial(self._outcome, target=batch.target))
 
-    def _judged(self, logits: Tensor, target: Tensor) -> Outcome:
+    def _outcome(self, logits: Tensor, target: Tensor) -> Outcome:
         weight = losses.check_weights(self._weights, logits, key="task.positive_weights")
         loss = binary_cross_entropy_with_logits(logits.float(), target.float(), pos_weight=weight)
         return Outcome(loss, logits, target)
@@ -42,10 +42,10 @@ class MultiLabel(Task):
         return torch.lerp(target[mix.partner].float(), target.float(), mix.share.unsqueeze(1))
 
     def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, Tensor | int]]:
-        said, true = outcome.prediction > 0, outcome.target > 0.5
+        predicted, true = outcome.prediction > 0, outcome.target > 0.5
         return {
-            "subset_accuracy": ((said == true).all(dim=1).sum(), len(said)),
-            "f1_macro": (2 * (said & true).sum(dim=0), said.sum(dim=0) + true.sum(dim=0)),
+            "subset_accuracy": ((predicted == true).all(dim=1).sum(), len(predicted)),
+            "f1_macro": (2 * (predicted & true).sum(dim=0), predicted.sum(dim=0) + true.sum(dim=0)),
         }
 
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:

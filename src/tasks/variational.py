@@ -1,7 +1,7 @@
 """The input itself, through a random latent: a model that can make new examples."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
@@ -9,25 +9,27 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from src.optimization import deterministic_noise
 from src.protocols import Batch, Mix, Outcome
-from src.tasks.base import Task
+from src.tasks.base import Task, TaskArguments
 
 
 class Variational(Task):
     """The negative evidence lower bound in nats for an example (Kingma and Welling 2014, arXiv:1312.6114).
 
-    It is the cross-entropy of the pixels, from 0 to 1, and the latent's divergence from the model's prior. One latent
-    is drawn for each example: at random in training, and elsewhere one that depends on the example alone.
+    It is the cross-entropy of the pixels, from 0 to 1, plus the latent's divergence from the model's prior. One latent is
+    sampled for each example: at random in training; elsewhere the example decides it.
 
     Args:
-        beta: weight of the divergence in the loss (Higgins et al. 2017); what is measured has the weight 1.
-        warm_up: optimizer steps over which that weight rises from zero (Bowman et al. 2016, arXiv:1511.06349).
+        beta: weight of the divergence in the loss (Higgins et al. 2017). In the metrics the weight is 1.
+        warm_up: optimizer steps in which that weight rises from zero (Bowman et al. 2016, arXiv:1511.06349).
     """
 
     primary_output = "reconstruction"
-    model: Any  # gives a Reconstruction, and has a decoder, a prior and the size of its latent
+    model_attributes = ("decoder", "prior", "latent_size")
+    decodes_latents = samples_prior = True
+    model: Any  # its output is a Reconstruction
     preprocess: Any
 
-    def __init__(self, *, beta: float = 1.0, warm_up: int = 0, **common):
+    def __init__(self, *, beta: float = 1.0, warm_up: int = 0, **common: Unpack[TaskArguments]):
         if beta < 0 or warm_up < 0:
             raise ValueError(f"task: expected beta and warm_up of at least 0; received {beta} and {warm_up}.")
         super().__init__(**common)
@@ -46,7 +48,7 @@ class Variational(Task):
         return Outcome((terms[:, 0] + weight * terms[:, 1]).mean(), terms, batch.target)
 
     def mix(self, target: Any, mix: Mix) -> Any:
-        return target  # `step` does not look at it
+        return target  # `step` does not use it
 
     def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, int]]:
         error, divergence = outcome.prediction.detach().sum(dim=0)
@@ -54,25 +56,23 @@ class Variational(Task):
         return {"negative_elbo": (error + divergence, count), "kl": (divergence, count)}
 
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
-        made = self.model(input)
+        reconstruction = self.model(input)
         terms = self._terms(input, deterministic_noise.normal(input, self.model.latent_size))
         return {
-            "reconstruction": made.output.float().sigmoid(),
+            "reconstruction": reconstruction.output.float().sigmoid(),
             "error": terms[:, 0],
             "kl": terms[:, 1],
-            "latent": made.latent.float(),
+            "latent": reconstruction.latent.float(),
         }
 
     def generate(self, latents: Tensor) -> Tensor:
-        """Pixels from 0 to 1 for latents, (batch, latent_size)."""
         return self.model.decoder(latents).float().sigmoid()
 
     def sample(self, noise: Tensor) -> Tensor:
-        """Pixels from 0 to 1 for standard normal numbers, (batch, latent_size), which are made into latents of the prior."""
         return self.generate(self.model.prior.transform_noise(noise))
 
     def _terms(self, input: Tensor, noise: Tensor) -> Tensor:
         """Cross-entropy and divergence of each example, (batch, 2)."""
-        made = self.model(input, noise)
-        error = binary_cross_entropy_with_logits(made.output.float(), self.preprocess.pixels(input), reduction="none")
-        return torch.stack([error.flatten(1).sum(dim=1), made.divergence], dim=1)
+        reconstruction, pixels = self.model(input, noise), self.preprocess.pixels(input)
+        error = binary_cross_entropy_with_logits(reconstruction.output.float(), pixels, reduction="none")
+        return torch.stack([error.flatten(1).sum(dim=1), reconstruction.divergence], dim=1)

@@ -1,4 +1,4 @@
-"""What one example costs a network, and whether the data suit it."""
+"""What one example costs a network, and whether the network fits the data."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -13,30 +13,36 @@ from src.protocols import Batch, Cost
 from src.tasks.base import Task
 
 
-def cost(task: Task, batch: Batch, *, name: str) -> Cost:
+def cost(task: Task, batch: Batch, *, dataset: str) -> Cost:
     """Parameters of a task, and floating-point operations of one example. It also tries a prediction and the batch's loss.
 
     Args:
-        name: of the data set that the batch is of.
+        dataset: the name of the batch's data set.
 
     Raises:
-        InputError: the model does not fit the data.
+        InputError: the model does not fit the task or the data.
     """
     from torch.utils.flop_counter import FlopCounterMode  # only once a run
 
-    trained = task.augmented(batch)
+    missing = [name for name in task.model_attributes if not hasattr(task.model, name)]
+    if missing:
+        raise InputError(
+            f"task: {type(task).__name__} expected a model with {', '.join(task.model_attributes)}; "
+            f"{type(task.model).__name__} has no {' and no '.join(missing)}. Choose another model."
+        )
+    augmented = task.augmented(batch)
     try:
         with torch.no_grad():
             one = task.preprocess(batch.input[:1])
-            with FlopCounterMode(display=False) as counter, _attention_in_parts():
+            with FlopCounterMode(display=False) as counter, _attention_by_products():
                 task.forward_for_flops(one)
             task.predict(one)
-            task.step(trained)
+            task.step(augmented)
     except InputError:
         raise
-    except (RuntimeError, IndexError, ValueError) as error:
+    except (RuntimeError, IndexError, ValueError) as error:  # as torch raises for shapes and values; anything else is a defect
         raise InputError(
-            f"expected a model for examples of shape {list(batch.input.shape[1:])} and the targets of {name}; "
+            f"expected a model for examples of shape {list(batch.input.shape[1:])} and the targets of {dataset}; "
             f"{type(task.model).__name__} fails on them: {error}. Leave its sizes to the data (model.input_shape, "
             "model.num_outputs), or choose another model."
         ) from error
@@ -44,8 +50,8 @@ def cost(task: Task, batch: Batch, *, name: str) -> Cost:
 
 
 @contextmanager
-def _attention_in_parts() -> Iterator[None]:
-    """Attention as products of matrices: the counter knows none of the kernels that compute it in one go."""
+def _attention_by_products() -> Iterator[None]:
+    """Attention as products of matrices. The counter knows none of the kernels that compute it at once."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -64,14 +70,14 @@ def check_single_example_batch(task: Task, batch: Batch, *, frozen: Collection[s
     Raises:
         InputError: it fails.
     """
-    random, tried = random_state(), deepcopy(task).train()
-    for name, module in tried.model.named_modules():
+    random, copy = random_state(), deepcopy(task).train()
+    for name, module in copy.model.named_modules():
         if name in frozen:
             module.eval()
     single = Batch(batch.input[:1], batch.target[:1], batch.row[:1])
     try:
         with torch.no_grad():
-            tried.step(tried.augmented(single))
+            copy.step(copy.augmented(single))
     except InputError:
         raise
     except ValueError as error:

@@ -1,8 +1,7 @@
-"""What a network that has its weights is asked for: predictions, generated examples, and its files."""
+"""A network that has its weights: predictions, generated examples, and its files."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,24 +12,25 @@ from src.data.base import Data
 from src.data.loader import Batches, size
 from src.learner import Learner
 from src.runs import checkpoints
+from src.tasks.base import Task
 from src.training import packaging
 
-TOGETHER = 512  # examples in one forward pass, fewer where they are more than ...
-FORWARD = 2**20  # ... so many bytes: what a network makes of them takes hundreds of times as much
+EXAMPLES = 512  # of one forward pass, fewer where they are more than ...
+FORWARD_BYTES = 2**20  # ... so many bytes: the activations of a network take hundreds of times as much
 
 
-class Inference(Learner):
-    """A task, asked where the accelerator is.
+class NetworkInference(Learner):
+    """A task that predicts and generates on an accelerator.
 
     Args:
-        accelerator: as Lightning's Trainer has it: auto, gpu, cpu.
+        accelerator: in Lightning's terms: auto, gpu, cpu.
     """
 
-    def __init__(self, task: Any, *, accelerator: str):
+    def __init__(self, task: Task, *, accelerator: str):
         self.task = task
         gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
         self.torch_device = torch.device("cuda" if gpu else "cpu")
-        self._lay_out()
+        self._use_channels_last()
 
     @property
     def network(self) -> nn.Module:
@@ -39,6 +39,10 @@ class Inference(Learner):
     @property
     def scoring_network(self) -> nn.Module:
         return self.task.scoring
+
+    @property
+    def loss_decreases(self) -> bool:
+        return self.task.loss_decreases
 
     @property
     def device(self) -> str:
@@ -60,32 +64,31 @@ class Inference(Learner):
 
     @torch.inference_mode()
     def predict(self, data: Data, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
-        self._move()
-        together = max(1, min(TOGETHER, FORWARD // size(data.arrays, rows[:1])))
-        for block in Batches(data.arrays, rows, batch_size=max(together, data.batch_size), in_memory=0, block=8):
+        self._move_to_device()
+        count = max(1, min(EXAMPLES, FORWARD_BYTES // size(data.arrays, rows[:1])))
+        for block in Batches(data.arrays, rows, batch_size=max(count, data.batch_size), in_memory=0, block=8):
             for batch in block:
                 outputs = self.task.predict(self.task.preprocess(batch.input.to(self.torch_device)))
                 yield {name: output.cpu().numpy() for name, output in outputs.items()}
 
     @torch.inference_mode()
     def generate(self, latents: np.ndarray, *, noise: bool = False) -> np.ndarray:
-        """Examples that a generative task decodes from latents, or samples from noise: pixels from 0 to 1, (count, ...)."""
-        self._move()
-        make = self.task.sample if noise else self.task.generate
-        pieces = torch.from_numpy(latents).to(self.torch_device).split(TOGETHER)
-        return np.concatenate([make(piece).cpu().numpy() for piece in pieces])
+        self._move_to_device()
+        generate = self.task.sample if noise else self.task.generate
+        pieces = torch.from_numpy(latents).to(self.torch_device).split(EXAMPLES)
+        return np.concatenate([generate(piece).cpu().numpy() for piece in pieces])
 
-    def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
+    def package(self, folder: Path, example: np.ndarray) -> Mapping[str, str]:
         files = packaging.package(self.task.cpu(), folder, example)
-        self._lay_out()
+        self._use_channels_last()
         return files
 
-    def _move(self) -> None:
-        """To where it is asked. Its weights are ordinary ones, by which an explanation takes gradients."""
-        with torch.inference_mode(False):  # weights that are moved within inference mode could have no gradients any more
+    def _move_to_device(self) -> None:
+        """Moves the task. Its weights stay ordinary ones, for which an explanation computes gradients."""
+        with torch.inference_mode(False):  # weights that are moved within inference mode can have no gradients afterwards
             self.task.to(self.torch_device).eval()
 
-    def _lay_out(self) -> None:
-        """Lays weights of convolutions out as they are computed with on GPUs, and fast on CPUs: channels last."""
+    def _use_channels_last(self) -> None:
+        """Lays out the weights of convolutions as GPUs and fast CPUs compute with them."""
         if any(isinstance(module, nn.Conv2d) for module in self.task.model.modules()):
-            self.task.model.to(memory_format=torch.channels_last)
+            self.task.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

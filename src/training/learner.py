@@ -1,26 +1,31 @@
-"""A network as a learner: the task, and the Lightning Trainer that fits it."""
+"""A network as a learner: the task, and Lightning's Trainer that fits it."""
 
+import dataclasses
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, seed_everything
-from lightning.pytorch.strategies import Strategy
-from torch import Tensor, nn
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from src import signals
 from src.data.base import Data
 from src.data.loader import Batches, batches, size, smallest
+from src.data.loading import Loading
 from src.data.transforms import Normalise
 from src.distributed import processes
 from src.optimization import hardware
-from src.optimization.averaging import Average
-from src.optimization.divergence import Policy
-from src.protocols import Cost, Fit, Mix, Move, Sink
+from src.optimization.averaging import Averaging
+from src.optimization.divergence import DivergencePolicy, Stop
+from src.optimization.settings import Optimization
+from src.protocols import Augmentation, Cost, Fit, Objective, Sink
+from src.tasks.base import Task
 from src.training import cost, fitting
 from src.training.callbacks.base import TrainingCallback
 from src.training.callbacks.checkpointing import Checkpointing
@@ -28,221 +33,209 @@ from src.training.callbacks.freezing import Freezing
 from src.training.callbacks.progress import Progress
 from src.training.callbacks.record_logger import RecordLogger
 from src.training.callbacks.sink_stopping import SinkStopping
-from src.training.inference import Inference
+from src.training.inference import NetworkInference
+from src.training.settings import CheckpointInterval, TrainerSettings, take
 
-BLOCK = 32 * 2**20  # bytes of examples that one call of Lightning's loop may get
+BLOCK_BYTES = 32 * 2**20  # of examples that one call of Lightning's loop may get
 
 
-class NetworkLearner(Inference):
+class NetworkLearner(NetworkInference):
     """A task under a Trainer.
 
     Args:
-        model: builds the network; its weights depend on the seed alone.
-        task: builds the task around a model.
-        callbacks: builds further Lightning callbacks.
-        augmentation: changes the training examples at random, batch by batch.
-        averaging, divergence: of weights over the steps, None for none; what is done about it, None to end the run.
-        objective: metric and mode by which best.ckpt is chosen.
-        steps_per_call: optimizer steps in one call of Lightning's loop; fewer where their examples exceed 32 MiB.
-        in_memory_gib: GiB up to which a part of the data is held in memory.
-        compile: mode of torch.compile for the network while it is fitted, None for eager.
-        limit_batches: at most so many batches of each part.
-        overfit_batches: trains and validates on so many batches alone.
-        devices, num_nodes: processes on a node, and nodes; each process computes on a device of its own.
-        strategy: makes Lightning's strategy for several processes, None for the one that Lightning chooses.
-        arguments: of Lightning's Trainer, passed on.
+        model: makes the network; its weights depend on the seed alone.
+        task: makes the task from `model`, `preprocess` and `optimization`.
+        callbacks: makes further Lightning callbacks.
+        optimization: of the network; its number of steps follows from the data.
     """
 
     def __init__(
         self,
         *,
         model: Callable[[], nn.Module],
-        task: Callable[..., Any],
+        task: Callable[..., Task],
         callbacks: Callable[[], list[Callback]],
         data: Data,
-        augmentation: Callable[[Tensor], tuple[Tensor, Sequence[Mix | Move]]] | None = None,
-        averaging: Average | None = None,
-        divergence: Policy | None = None,
-        objective: Mapping[str, str],
+        optimization: Optimization,
+        loading: Loading,
+        interval: CheckpointInterval,
+        trainer: TrainerSettings,
         seed: int,
-        max_epochs: int | None,
-        max_steps: int = -1,
-        gradient_clip_val: float | None = None,
-        accumulate_grad_batches: int = 1,
-        auto_micro_batch: bool = False,
-        steps_per_call: int = 32,
-        in_memory_gib: float = 4.0,
-        compile: str | None = None,
-        log_every_n_steps: int = 20,
-        save_every_n_minutes: float = 10.0,
-        save_every_n_steps: int | None = None,
-        limit_batches: int | None = None,
-        overfit_batches: int = 0,
-        progress_bar: bool | None = None,
-        devices: int = 1,
-        num_nodes: int = 1,
-        strategy: Callable[[], Strategy] | None = None,
-        **arguments: Any,
     ):
-        fitting.check(compile=compile, max_epochs=max_epochs, max_steps=max_steps, gradient_clip_val=gradient_clip_val)
-        fitting.check_counts(
-            accumulate_grad_batches=accumulate_grad_batches,
-            steps_per_call=steps_per_call,
-            log_every_n_steps=log_every_n_steps,
-        )
-        fitting.check_counts(optional=True, save_every_n_steps=save_every_n_steps, limit_batches=limit_batches)
-        fitting.check_counts(least=0, overfit_batches=overfit_batches)
-        fitting.check_arguments(arguments)
-        self._processes = processes.wanted(devices, num_nodes)
-        self._world = {"devices": devices, "num_nodes": num_nodes}
-        self._strategy = strategy
-        self._ends = {"max_epochs": max_epochs or -1, "max_steps": max_steps}
-        self._accumulate = accumulate_grad_batches
-        self._limit, self._overfit = limit_batches, overfit_batches
+        self._loading, self._interval, self._trainer = loading, interval, trainer
+        self._callbacks, self._seed = callbacks, seed
         hardware.keep_freed_memory()
-        # Deterministic algorithms would fill all new memory with NaN, in case something reads what it never wrote.
+        # Deterministic algorithms fill all new memory with NaN, in case something reads what it never wrote.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         seed_everything(seed, workers=True, verbose=False)
-        ready = task(
-            model=model(),
-            preprocess=Normalise(mean=data.mean, std=data.std),
-            objective=objective["metric"],
-            augmentation=augmentation,
-            averaging=averaging,
-            divergence=divergence,
-            gradient_clip_val=gradient_clip_val,
-            accumulate_grad_batches=accumulate_grad_batches,
-            auto_micro_batch=auto_micro_batch,
-            log_every_n_steps=log_every_n_steps,
-            total_steps=self._steps(data),
+        self._optimization = dataclasses.replace(optimization, total_steps=self._steps(data, optimization))
+        network = model()
+        preprocess = Normalise(mean=data.mean, std=data.std)
+        super().__init__(
+            task(model=network, preprocess=preprocess, optimization=self._optimization), accelerator=trainer.accelerator
         )
-        super().__init__(ready, accelerator=arguments.get("accelerator", "auto"))
-        self._objective = objective
-        self._seed, self._callbacks = seed, callbacks
-        self._steps_per_call, self._compile = steps_per_call, compile
-        self._in_memory = in_memory_gib * 2**30
-        self._minutes, self._save_steps = save_every_n_minutes, save_every_n_steps
-        self._bar = sys.stderr.isatty() if progress_bar is None else progress_bar
-        self._arguments = arguments
 
-    def fit(
-        self,
-        data: Data,
+    @classmethod
+    def from_settings(
+        cls,
         *,
-        folder: Path,
-        sink: Sink,
-        resume: Path | None = None,
-    ) -> Fit:
-        seed_everything((self._seed + 1_000_003 * processes.rank()) % 2**32, workers=True, verbose=False)
-        callbacks = self._made()
-        block = 1 if fitting.watching(callbacks) else self._steps_per_call
-        train = self._batches(data, "train", block, shuffle=not self._overfit)
-        val = self._batches(data, "train" if self._overfit else "val", block)
-        self.task.examples = partial(fitting.sample, self.task, train)
-        start = fitting.start(folder, resume) if processes.rank() == 0 else resume  # which the others are told
-        if self._compile:
-            self.task.model.compile(mode=self._compile)  # in place: the names of its weights stay what they are
-        message = processes.fit_message(folder, data.prepared.folder, start)
-        with signals.Postponed(announce=processes.rank() == 0) as asked, processes.together(**self._world, message=message):
-            checkpointing = None
-            progress = [Progress(self.task.total_steps)] if self._bar else []
-            while True:
-                self.task.train()  # a fit that a validation has ended left it as that wants it
-                checkpointing = Checkpointing(
-                    folder=folder,
-                    minutes=self._minutes,
-                    steps=self._save_steps,
-                    flush=sink.flush,
-                    asked=lambda: asked.number,
-                    good=self.task.divergence.returns,
-                    before=checkpointing,
-                    **self._objective,
-                )
-                trainer = fitting.trainer(
-                    folder,
-                    strategy=self._strategy,
-                    callbacks=[checkpointing, *progress, *callbacks, SinkStopping(sink)],
-                    logger=RecordLogger(sink, lambda: self.task.current_epoch + 1),
-                    **{"deterministic": True, **self._world, **self._ends, **self._arguments},
-                )
-                end = fitting.fit(trainer, self.task, train, val, ckpt_path=start, weights_only=True)
-                if end is not fitting.End.ROLLED_BACK:
-                    break
-                start, callbacks = checkpointing.good_path, self._made()
-        if end is fitting.End.STOPPED:  # no checkpoint has made its last metrics safe
-            sink.flush()
-        self.task.model._compiled_call_impl = None  # predictions and the export take the eager network
-        if trainer.is_global_zero and checkpointing.best is not None:
-            self.load(folder / "best.ckpt")
-        taken = trainer.global_step + self.task.divergence.lead
-        return Fit(
-            epochs=trainer.current_epoch + (end is fitting.End.STOPPED),
-            best_epoch=checkpointing.best_epoch,
-            steps=taken,
-            examples=self._seen(train, taken),
-            seconds=checkpointing.elapsed,
+        model: Callable[[], nn.Module],
+        task: Callable[..., Task],
+        callbacks: Callable[[], list[Callback]],
+        data: Data,
+        optimizer: Callable[..., Optimizer],
+        scheduler: Callable[..., LRScheduler] | None = None,
+        rates: Mapping[str, float] | None = None,
+        augmentation: Augmentation | None = None,
+        averaging: Averaging | None = None,
+        divergence: DivergencePolicy | None = None,
+        objective: Objective,
+        seed: int,
+        **settings: Any,
+    ) -> Self:
+        """The learner of a `trainer` node of the configuration.
+
+        Args:
+            settings: the keys of the node: fields of Optimization, Loading, CheckpointInterval and TrainerSettings, and further
+                arguments of Lightning's Trainer.
+        """
+        optimization = take(
+            Optimization,
+            settings,
+            optimizer=optimizer,
+            scheduler=scheduler,
+            rates=rates or {},
+            averaging=averaging,
+            divergence=divergence or Stop(),
+            objective=objective,
+        )
+        loading, interval = take(Loading, settings), take(CheckpointInterval, settings)
+        trainer = take(TrainerSettings, settings, arguments=settings)
+        return cls(
+            model=model,
+            task=partial(task, augmentation=augmentation),
+            callbacks=callbacks,
+            data=data,
+            optimization=optimization,
+            loading=loading,
+            interval=interval,
+            trainer=trainer,
+            seed=seed,
         )
 
     def check(self, data: Data) -> Cost:
         callbacks = self._callbacks()
         for callback in callbacks:
             if isinstance(callback, TrainingCallback):
-                callback.check(self.task, processes=self._processes)
+                callback.check(self.task, processes=self._trainer.processes)
         self.task.cpu().eval()
         ((batch,),) = Batches(data.arrays, data.rows("train")[:32], batch_size=32)
-        found = cost.cost(self.task, batch, name=data.prepared.card["name"])
-        limit, rows = self._overfit or self._limit, data.rows("train")
-        fewest = smallest(len(rows), batch_size=data.batch_size, ranks=self._processes, limit=limit)
-        together = self._processes > 1 and self._arguments.get("sync_batchnorm")  # then it goes by the batches of all
-        if fewest == 1 and not together:
+        found = cost.cost(self.task, batch, dataset=data.prepared.card["name"])
+        ranks, count = self._trainer.processes, len(data.rows("train"))
+        fewest = smallest(count, batch_size=data.batch_size, ranks=ranks, limit=self._loading.limit)
+        synchronized = ranks > 1 and self._trainer.arguments.get("sync_batchnorm")  # statistics are of all processes' batches
+        if fewest == 1 and not synchronized:
             freezing = [callback for callback in callbacks if isinstance(callback, Freezing)]
             frozen = [name for callback in freezing for name in callback.frozen_batch_norms(self.task.model)]
             cost.check_single_example_batch(self.task, batch, frozen=frozen)
         return found
 
-    def _made(self) -> list[Callback]:
-        """The callbacks; without validations those alone that are a part of an optimizer step."""
-        validated = self._arguments.get("limit_val_batches") != 0
-        return [callback for callback in self._callbacks() if validated or _in_optimizer_step(callback)]
-
-    def _steps(self, data: Data) -> int:
-        """Optimizer steps of the whole training."""
-        count, end = len(data.rows("train")), self._ends["max_steps"]
-        together = {"batch_size": data.batch_size, "ranks": self._processes}
-        epoch = -(-batches(count, **together, limit=self._overfit or self._limit) // self._accumulate)
-        steps = epoch * max(self._ends["max_epochs"], 0)
-        return steps if end < 0 else min(steps or end, end)
-
-    def _seen(self, train: Batches, steps: int) -> int:
-        """Examples of so many optimizer steps."""
-        epochs, rest = divmod(steps, -(-train.batches // self._accumulate))
-        return epochs * train.examples + min(rest * self._accumulate * train.together, train.examples)
-
-    def _batches(self, data: Data, part: str, block: int, *, shuffle: bool = False) -> Batches:
-        rows = (
-            data.rows(part)
-            if shuffle or not self.task.needs_in_batch_negatives
-            else np.random.default_rng(0).permutation(data.rows(part))
+    def fit(self, data: Data, *, folder: Path, sink: Sink, resume: Path | None = None) -> Fit:
+        seed_everything((self._seed + 1_000_003 * processes.rank()) % 2**32, workers=True, verbose=False)
+        callbacks = self._callbacks_of_fit()
+        block = 1 if fitting.watch_each_step(callbacks) else self._loading.steps_per_call
+        train = self._batches(data, "train", block, shuffle=not self._loading.overfit_batches)
+        val = self._batches(data, "train" if self._loading.overfit_batches else "val", block)
+        self.task.training_batches = partial(fitting.first_batches, self.task, train)
+        start = fitting.start(folder, resume) if processes.rank() == 0 else resume  # the others are told
+        if self._trainer.compile:
+            self.task.model.compile(mode=self._trainer.compile)  # in place: the names of its weights stay the same
+        bar = sys.stderr.isatty() if self._trainer.progress_bar is None else self._trainer.progress_bar
+        progress = [Progress(self._optimization.total_steps)] if bar else []
+        world = {"devices": self._trainer.devices, "num_nodes": self._trainer.num_nodes}
+        message = processes.fit_message(folder, data.prepared.folder, start)
+        with signals.Postponed(announce=processes.rank() == 0) as asked, processes.together(**world, message=message):
+            checkpointing = None
+            while True:
+                self.task.train()  # a fit that a validation has ended leaves it in evaluation mode
+                checkpointing = Checkpointing(
+                    folder=folder,
+                    objective=self._optimization.objective,
+                    interval=self._interval,
+                    flush=sink.flush,
+                    asked=lambda: asked.number,
+                    keep_good=self.task.divergence.rolls_back,
+                    before=checkpointing,
+                )
+                trainer = self._trainer.trainer(
+                    folder,
+                    callbacks=[checkpointing, *progress, *callbacks, SinkStopping(sink)],
+                    logger=RecordLogger(sink, lambda: self.task.current_epoch + 1),
+                )
+                end = fitting.fit(trainer, self.task, train, val, checkpoint=start)
+                if end is not fitting.End.ROLLED_BACK:
+                    break
+                start, callbacks = checkpointing.good_path, self._callbacks_of_fit()
+        if end is fitting.End.STOPPED:  # no checkpoint has made its last metrics safe
+            sink.flush()
+        self.task.model._compiled_call_impl = None  # predictions and the export use the eager network
+        if trainer.is_global_zero and checkpointing.best is not None:
+            self.load(folder / "best.ckpt")
+        steps = trainer.global_step + self.task.divergence.step_offset
+        return Fit(
+            epochs=trainer.current_epoch + (end is fitting.End.STOPPED),
+            best_epoch=checkpointing.best_epoch,
+            steps=steps,
+            examples=self._examples(train, steps),
+            seconds=checkpointing.elapsed,
         )
-        step = self._accumulate * size(data.arrays, rows[: data.batch_size])
-        steps = -(-block // self._accumulate)
+
+    def _callbacks_of_fit(self) -> list[Callback]:
+        """The callbacks; without validations only those that are a part of an optimizer step."""
+        return [callback for callback in self._callbacks() if self._trainer.validates or _in_optimizer_step(callback)]
+
+    def _steps(self, data: Data, optimization: Optimization) -> int:
+        """Optimizer steps of the whole training."""
+        ranks, count = self._trainer.processes, len(data.rows("train"))
+        epoch = batches(count, batch_size=data.batch_size, ranks=ranks, limit=self._loading.limit)
+        return self._trainer.steps(-(-epoch // optimization.accumulate_grad_batches))
+
+    def _examples(self, train: Batches, steps: int) -> int:
+        """Training examples of so many optimizer steps."""
+        accumulate = self._optimization.accumulate_grad_batches
+        epochs, rest = divmod(steps, -(-train.batches // accumulate))
+        return epochs * train.examples + min(rest * accumulate * train.together, train.examples)
+
+    def _batches(self, data: Data, split: str, block: int, *, shuffle: bool = False) -> Batches:
+        """The loader of a split.
+
+        Args:
+            block: optimizer steps in one item, fewer where their examples are large.
+        """
+        accumulate = self._optimization.accumulate_grad_batches
+        rows = data.rows(split)
+        if not shuffle and self.task.needs_in_batch_negatives:
+            rows = np.random.default_rng(0).permutation(rows)
+        step_bytes = accumulate * size(data.arrays, rows[: data.batch_size])
+        steps = -(-block // accumulate)
         return Batches(
             data.arrays,
             rows,
             batch_size=data.batch_size,
             rank=processes.rank(),
-            ranks=self._processes,
-            block=self._accumulate * max(1, min(steps, BLOCK // step)),
+            ranks=self._trainer.processes,
+            block=accumulate * max(1, min(steps, BLOCK_BYTES // step_bytes)),
             shuffle=shuffle,
             seed=self._seed,
-            limit=self._overfit or self._limit,
-            in_memory=self._in_memory,
-            device=self.torch_device if self._fits(size(data.arrays, rows)) else "cpu",
+            limit=self._loading.limit,
+            in_memory=self._loading.in_memory,
+            device=self.torch_device if self._fits_on_device(size(data.arrays, rows)) else "cpu",
         )
 
-    def _fits(self, size: int) -> bool:
-        """Whether so many bytes of examples may lie on the accelerator, a quarter of whose free memory is theirs."""
-        return self._processes == 1 and self.torch_device.type == "cuda" and size <= torch.cuda.mem_get_info()[0] / 4
+    def _fits_on_device(self, size: int) -> bool:
+        """Whether so many bytes of examples may lie on the accelerator. A quarter of its free memory is theirs."""
+        alone = self._trainer.processes == 1
+        return alone and self.torch_device.type == "cuda" and size <= torch.cuda.mem_get_info()[0] / 4
 
 
 def _in_optimizer_step(callback: Callback) -> bool:

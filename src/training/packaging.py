@@ -9,19 +9,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from src.tasks.base import Task
 
-def package(task: Any, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
-    """Writes what a task on the CPU answers as an exported program; gives the names of its files, and what they need.
 
-    The weights lie in the order of their shapes afterwards: else torch warns that it finds no whole tensor.
+def package(task: Task, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
+    """Writes the predictor of a task on the CPU as an exported program.
+
+    The result names its files, the type and shape of its output, and the libraries that it needs. The weights are contiguous
+    afterwards. Otherwise torch warns that it finds no whole tensor.
 
     Args:
-        example: some examples as they are stored, as float32; their number stays free.
+        example: a few stored inputs, as float32; their number stays free in the program.
     """
-    answer = Answer(task).eval()
-    answer.model.to(memory_format=torch.contiguous_format)
+    predictor = Predictor(task).eval()
+    predictor.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     batch = torch.export.Dim.AUTO
-    program = torch.export.export(answer, (torch.from_numpy(example),), dynamic_shapes=[{0: batch}])
+    program = torch.export.export(predictor, (torch.from_numpy(example),), dynamic_shapes=[{0: batch}])
     folder.mkdir(parents=True, exist_ok=True)
     torch.export.save(program, folder / "model.pt2")
     np.save(folder / "example.npy", example)
@@ -34,20 +37,20 @@ def package(task: Any, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
     }
 
 
-class Answer(nn.Module):
-    """From examples as they are stored, as float32, to the one output that the task names as its answer."""
+class Predictor(nn.Module):
+    """From stored inputs, as float32, to the task's primary output."""
 
-    def __init__(self, task: Any):
+    def __init__(self, task: Task):
         super().__init__()
         self.preprocess, self.model, self._task = task.preprocess, task.model, [task]
 
-    def forward(self, examples: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         task = self._task[0]
-        return task.predict(self.preprocess(examples))[task.primary_output]
+        return task.predict(self.preprocess(inputs))[task.primary_output]
 
 
 def _output(program: torch.export.ExportedProgram) -> dict[str, Any]:
-    """The type and shape of the answer; the number of examples is free, which MLflow writes as -1."""
+    """The type and shape of the output. The number of examples is free, which MLflow writes as -1."""
     (node,) = program.graph_module.graph.find_nodes(op="output")
-    answer = node.args[0][0].meta["val"]
-    return {"dtype": str(answer.dtype).removeprefix("torch."), "shape": [-1, *(int(size) for size in answer.shape[1:])]}
+    output = node.args[0][0].meta["val"]
+    return {"dtype": str(output.dtype).removeprefix("torch."), "shape": [-1, *(int(size) for size in output.shape[1:])]}

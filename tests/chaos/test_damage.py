@@ -42,7 +42,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, expected, da
     damage_file(last, DAMAGES[damage])
     assert chaos.outcome(chaos.train(tmp_path, *chaos.NET, chaos.NOWHERE)) == expected
     assert "last.ckpt is damaged" in chaos.output(tmp_path)
-    assert "last.ckpt.prev is taken, the one before it" in chaos.output(tmp_path)
+    assert "last.ckpt.prev is read instead" in chaos.output(tmp_path)
 
 
 def test_without_a_whole_checkpoint_the_remedy_is_named_and_works(tmp_path, expected):

@@ -17,7 +17,7 @@ NAMES = [name for name in checks.options("augmentation") if name != "none"]
 
 def build(*overrides: str) -> Any:
     content: Any = OmegaConf.to_container(composition.resolve(composition.compose(overrides)))
-    return assembly._with_steps(content["augmentation"], "augmentation")
+    return assembly._augmentation(content)
 
 
 @pytest.fixture(params=NAMES)

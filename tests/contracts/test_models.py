@@ -23,7 +23,9 @@ def spread(target: Tensor, answer: Tensor) -> Tensor:
 
 def loss(answer: Any, x: Tensor, target: Tensor) -> Tensor:
     if isinstance(answer, Heads):
-        return cross_entropy(answer.logits, target) + sum(share * cross_entropy(part, target) for part, share in answer.others)
+        return cross_entropy(answer.logits, target) + sum(
+            share * cross_entropy(part, target) for part, share in answer.auxiliary
+        )
     if isinstance(answer, Tensor):
         return cross_entropy(answer, spread(target, answer))
     divergence = 0 if answer.divergence is None else 1e-4 * answer.divergence.mean()

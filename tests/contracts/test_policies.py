@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from src.config import assembly, checks, composition
 from src.errors import InputError
-from src.optimization.divergence import Policy
+from src.optimization.divergence import DivergencePolicy
 
 AVERAGING = [name for name in checks.options("averaging") if name != "none"]
 
@@ -17,7 +17,7 @@ def built(prepared: Any, *overrides: str) -> Any:
     return assembly.build(config, prepared).learner
 
 
-def test_those_that_are_promised_are_there():
+def test_the_documented_options_exist():
     assert {"none", "ema", "swa"} <= set(checks.options("averaging"))
     assert {"stop", "skip", "roll_back"} <= set(checks.options("divergence"))
 
@@ -25,19 +25,19 @@ def test_those_that_are_promised_are_there():
 @pytest.mark.parametrize("name", AVERAGING)
 def test_an_averaging_is_built_and_has_a_class_of_its_own(name, digits):
     learner = built(digits[1], f"averaging={name}")
-    assert type(learner.task._averaging).__name__.lower() == name
-    assert built(digits[1]).task._averaging is None
+    assert type(learner.task.optimization.averaging).__name__.lower() == name
+    assert built(digits[1]).task.optimization.averaging is None
 
 
 @pytest.mark.parametrize("name", checks.options("divergence"))
 def test_a_policy_is_built(name, digits):
     policy = built(digits[1], f"divergence={name}").task.divergence
-    assert isinstance(policy, Policy)
+    assert isinstance(policy, DivergencePolicy)
     assert type(policy).__name__.lower() == name.replace("_", "")
 
 
 @pytest.mark.parametrize(("group", "name"), [("averaging", name) for name in AVERAGING] + [("divergence", "skip")])
-def test_a_comment_says_what_it_is(group, name):
+def test_a_comment_describes_it(group, name):
     first = (checks.CONF / group / f"{name}.yaml").read_text().splitlines()[0]
     assert first.startswith("# ")
     assert len(first) > 30

@@ -28,7 +28,7 @@ def trained(digits: tuple[DictConfig, Prepared], folder: Path, *overrides: str) 
     return fit(experiment.learner, experiment.data, folder)
 
 
-def test_those_that_are_promised_are_there():
+def test_the_documented_options_exist():
     assert {"adam", "adamw", "sgd", "rmsprop", "adagrad"} <= set(OPTIMIZERS)
     assert {"constant", "step", "cosine", "one_cycle", "plateau", "warm_up_cosine"} <= set(SCHEDULERS)
 
@@ -84,12 +84,12 @@ def test_clipping_accumulation_and_early_stopping_are_settings_alike(digits, tmp
         (["scheduler=one_cycle", "scheduler.pct_start=2.0"], "expected settings that OneCycleLR takes; it says: .*pct_start"),
     ],
 )
-def test_what_a_schedule_cannot_do_is_said_before_the_first_step(digits, tmp_path, settings, message):
+def test_settings_that_a_schedule_cannot_use_are_refused_before_the_first_step(digits, tmp_path, settings, message):
     with pytest.raises(InputError, match=message):
         trained(digits, tmp_path / "run", *settings)
 
 
-def test_a_share_that_makes_no_sense_is_refused(digits):
+def test_a_share_out_of_range_is_refused(digits):
     config = assembly.complete(composition.compose(["scheduler=warm_up_cosine", "scheduler.share=1.0"]), digits[1])
     with pytest.raises(
         InputError, match=r"scheduler: src.optimization.schedule.WarmUpCosine refuses its settings: share: .*1.0"

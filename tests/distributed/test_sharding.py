@@ -10,8 +10,8 @@ from torch.distributed.tensor import DTensor
 from src.data.images import Images
 from src.errors import InputError
 from src.runs.checkpoints import read
+from tests.distributed.test_training import CNN, FNN, experiment, trained
 from tests.nets import end, fit, points, same
-from tests.test_distributed import CNN, FNN, experiment, trained
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("leaves_no_process")]
 TWO = ("trainer=fsdp", "data.batch_size=4", "+callbacks.shares._target_=tests.ranks.Shares")

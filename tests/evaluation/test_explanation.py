@@ -169,7 +169,7 @@ def test_weights_that_are_moved_to_be_asked_can_have_gradients(build, monkeypatc
     task = experiment.learner.task
     monkeypatch.setattr(task, "to", lambda device: task.double())
     with torch.inference_mode():
-        experiment.learner._move()
+        experiment.learner._move_to_device()
     assert all(weight.dtype == torch.float64 for weight in task.parameters())
     assert not any(weight.is_inference() for weight in [*task.parameters(), *task.buffers()])
 

@@ -1,5 +1,6 @@
 """The process that commands are forked from."""
 
+import atexit
 import ctypes
 import gc
 import importlib
@@ -16,8 +17,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 from tests import forkserver
 from tests.forkserver import ROOT, TORCHRUN, Request
@@ -57,11 +60,7 @@ def main(control: socket.socket) -> None:
     _become(request, files, changed)
     caller.send(b"begun")
     caller.close()
-    if request.module is not None:
-        runpy.run_module(request.module, run_name="__main__", alter_sys=True)
-        return
-    sys.modules["__main__"] = ModuleType("__main__")
-    exec(request.words[-1], vars(sys.modules["__main__"]))
+    _end(_run(request))
 
 
 def _next(control: socket.socket) -> tuple[Request, list[int], socket.socket]:
@@ -116,6 +115,35 @@ def _become(request: Request, files: Sequence[int], changed: Mapping[str, str]) 
         sys.modules.pop(request.module, None)  # it is run, not imported
     np.random.seed()  # noqa: NPY002 - the one that libraries use; Python's own generator is seeded again by each fork
     tempfile.tempdir = None
+
+
+def _run(request: Request) -> int:
+    """Runs the command; its exit code."""
+    try:
+        if request.module is not None:
+            runpy.run_module(request.module, run_name="__main__", alter_sys=True)
+        else:
+            sys.modules["__main__"] = ModuleType("__main__")
+            exec(request.words[-1], vars(sys.modules["__main__"]))
+    except SystemExit as end:
+        if isinstance(end.code, int | None):
+            return end.code or 0
+        print(end.code, file=sys.stderr)
+        return 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+def _end(code: int) -> NoReturn:
+    """Ends as an interpreter does, except that it leaves its memory to the system: to free each object would copy it all."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    with suppress(OSError):  # nobody reads any more
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _import() -> None:

@@ -1,6 +1,5 @@
 """Torchvision's classifiers: their sizes, how they are adapted to images, and their auxiliary heads."""
 
-from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
 from torch.nn.functional import cross_entropy
-from torch.optim import SGD
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from src.config import composition
@@ -19,6 +17,7 @@ from src.models.adapted_classifier import AdaptedClassifier
 from src.optimization import hardware
 from src.protocols import Batch, Heads
 from src.tasks.classification import Classification
+from tests.nets import optimization
 
 # Millions of weights for a thousand classes, as papers and torchvision state them.
 PAPERS = {
@@ -134,7 +133,7 @@ def test_training_uses_deterministic_operations_only(settings, size):
     network = only_shapes(settings, [3, size, size]).train()
     with Computed() as computed:
         output = network(torch.randn(2, 3, size, size, device="meta"))
-        heads = [output] if isinstance(output, torch.Tensor) else [output.logits, *(logits for logits, _ in output.others)]
+        heads = [output] if isinstance(output, torch.Tensor) else [output.logits, *(logits for logits, _ in output.auxiliary)]
         torch.stack(heads).sum().backward()
     assert "convolution_backward" in computed.names
     assert not [name for name in computed.names if "adaptive" in name or "3d" in name or "upsample" in name], computed.names
@@ -209,15 +208,13 @@ def test_a_network_without_a_convolution_is_refused():
 def test_auxiliary_heads_are_trained_with_their_weight_and_predict_nothing():
     torch.manual_seed(0)
     network = composed("googlenet", [1, 32, 32])
-    task = Classification(
-        model=network, preprocess=nn.Identity(), optimizer=partial(SGD, lr=0.1), scheduler=None, objective="val/accuracy"
-    )
+    task = Classification(model=network, preprocess=nn.Identity(), optimization=optimization())
     batch = Batch(torch.randn(4, 1, 32, 32), torch.tensor([0, 1, 2, 0]), torch.arange(4))
     torch.manual_seed(0)
     heads = network.train()(batch.input)
     assert isinstance(heads, Heads)
-    assert [share for _, share in heads.others] == [0.3, 0.3]
-    losses = [cross_entropy(logits, batch.target) for logits in (heads.logits, *(logits for logits, _ in heads.others))]
+    assert [share for _, share in heads.auxiliary] == [0.3, 0.3]
+    losses = [cross_entropy(logits, batch.target) for logits in (heads.logits, *(logits for logits, _ in heads.auxiliary))]
     torch.manual_seed(0)
     outcome = task.step(batch)
     assert float(outcome.loss.detach()) == pytest.approx(float((losses[0] + 0.3 * (losses[1] + losses[2])).detach()), rel=1e-4)

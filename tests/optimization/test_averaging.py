@@ -1,4 +1,4 @@
-"""Averaged weights: what the mean is, who sees it, and that a training goes on from both sets of weights."""
+"""Averaged weights: their mean, what they are used for, and that a training continues from both sets of weights."""
 
 from functools import partial
 from typing import Any
@@ -21,8 +21,8 @@ def averaged(folder) -> dict[str, Tensor]:
     return checkpoints.read(folder / "last.ckpt")["averaging"]["weights"]
 
 
-class Seen(SGD):
-    """Descent that keeps the weights after each step."""
+class Recording(SGD):
+    """Gradient descent that records the weights after each step."""
 
     history: list[list[Tensor]] = []  # noqa: RUF012 - of the one training that a test looks at
 
@@ -34,16 +34,16 @@ class Seen(SGD):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_mean_is_that_of_the_weights_after_each_step(images, tmp_path, kind):
     data = images()
-    Seen.history.clear()
-    learner = network(data, model=FNN_SMALL, optimizer=partial(Seen, lr=0.05), averaging=KINDS[kind])
+    Recording.history.clear()
+    learner = network(data, model=FNN_SMALL, optimizer=partial(Recording, lr=0.05), averaging=KINDS[kind])
     first = [parameter.detach().clone() for parameter in learner.task.parameters()]
     fit(learner, data, tmp_path / "run")
-    assert len(Seen.history) == 16
+    assert len(Recording.history) == 16
     if kind == "swa":
-        expected = [torch.stack(weights).mean(dim=0) for weights in zip(*Seen.history[8:], strict=True)]
+        expected = [torch.stack(weights).mean(dim=0) for weights in zip(*Recording.history[8:], strict=True)]
     else:
         expected = first
-        for count, weights in enumerate(Seen.history):
+        for count, weights in enumerate(Recording.history):
             decay = min(0.9, (1 + count) / (10 + count))
             expected = [decay * mean + (1 - decay) * new for mean, new in zip(expected, weights, strict=True)]
     for mean, wanted in zip(averaged(tmp_path / "run").values(), expected, strict=True):
@@ -52,7 +52,7 @@ def test_the_mean_is_that_of_the_weights_after_each_step(images, tmp_path, kind)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_trained_weights_are_what_they_are_without_it(images, tmp_path, kind):
-    """Also dropout, whose numbers the pass for the statistics of batch normalisation must not use up."""
+    """With dropout: the pass for the statistics of batch normalisation must not consume its random numbers."""
     data = images()
     fit(network(data, **SETTINGS), data, tmp_path / "plain")
     fit(network(data, averaging=KINDS[kind], **SETTINGS), data, tmp_path / "averaged")
@@ -62,12 +62,12 @@ def test_the_trained_weights_are_what_they_are_without_it(images, tmp_path, kind
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_mean_is_what_is_validated_kept_and_asked(images, tmp_path, kind):
+def test_the_mean_is_validated_kept_and_used_for_predictions(images, tmp_path, kind):
     data = images()
     averaging = SWA(start=0.0) if kind == "swa" else KINDS[kind]
     learner = network(data, averaging=averaging, metric="val/loss", **{**SETTINGS, "max_epochs": 4})
     fit(learner, data, tmp_path / "run")
-    assert learner.task._stepping._short_step  # it listens to nothing for which Lightning's own way must be taken
+    assert learner.task._optimizer_step._direct_step  # it needs none of Lightning's hooks
     best = checkpoints.read(tmp_path / "run" / "best.ckpt")
     assert best["averaging"] is None
     rows = data.rows("val")
@@ -111,7 +111,7 @@ class Interrupting(Callback):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("block", "validation"), [(11, 0), (24, 0), (0, 2)])
-def test_an_interrupted_training_goes_on_exactly(images, tmp_path, kind, block, validation):
+def test_an_interrupted_training_continues_exactly(images, tmp_path, kind, block, validation):
     data = images()
     settings = {**SETTINGS, "steps_per_call": 1, "save_every_n_minutes": 0.0, "averaging": KINDS[kind]}
     fit(network(data, **settings), data, tmp_path / "whole")
@@ -126,8 +126,8 @@ def test_an_interrupted_training_goes_on_exactly(images, tmp_path, kind, block, 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_finished_training_goes_on(images, tmp_path, kind):
-    """From where the first one ended; a mean over the last part begins again where that is a later one now."""
+def test_a_finished_training_continues(images, tmp_path, kind):
+    """A mean over the last part of the training starts again where that part begins later now."""
     data = images()
     settings = {"model": CNN_SMALL, "optimizer": partial(Adam, lr=0.01), "averaging": KINDS[kind]}
     fit(network(data, max_epochs=2, **settings), data, tmp_path / "first")
@@ -176,6 +176,6 @@ def test_the_statistics_of_batch_normalisation_are_those_of_the_mean(images, tmp
         (SWA, {"start": 0.5, "batches": 0}, "batches: expected 1 or more; received 0"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(kind, settings, message):
+def test_settings_out_of_range_are_refused(kind, settings, message):
     with pytest.raises(ValueError, match=message):
         kind(**settings)

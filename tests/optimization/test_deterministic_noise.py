@@ -19,10 +19,10 @@ def test_it_is_standard_normal():
     assert shares == pytest.approx([0.025, 0.1587, 0.5, 0.8413, 0.975], abs=0.006)
 
 
-def test_its_numbers_do_not_go_together():
+def test_its_numbers_do_not_correlate():
     noise = deterministic_noise.normal(pictures(2000), 30)
-    for found in (torch.corrcoef(noise.T), torch.corrcoef(noise[:60])):
-        beside = found - torch.eye(len(found))
+    for correlations in (torch.corrcoef(noise.T), torch.corrcoef(noise[:60])):
+        beside = correlations - torch.eye(len(correlations))
         assert float(beside.square().mean().sqrt()) < 0.25
     within = torch.corrcoef(noise.T) - torch.eye(30)
     assert float(within.abs().max()) < 0.12
@@ -39,7 +39,7 @@ def test_it_depends_on_the_example_alone():
     ).float().mean() > 0.95  # as another device might have it
 
 
-def test_one_pixel_or_its_place_changes_it():
+def test_one_pixel_or_its_position_changes_it():
     x = pictures(2)
     other = x.clone()
     other[0, 0, 1, 2] += 0.01

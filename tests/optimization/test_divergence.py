@@ -1,4 +1,4 @@
-"""What is done about a loss that is not a number: weights, records, and that an interruption changes nothing of it."""
+"""What happens at a loss that is not a number: weights, records, and that an interruption changes nothing."""
 
 import math
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from tests.nets import CNN_SMALL, FNN_SMALL, end, fit, network, points, same, va
 
 
 class Spoilt(Classification):
-    """A loss that is multiplied in some steps of the optimizer, and the input of which is not a number in others."""
+    """Its loss is multiplied in some steps of the optimizer, and its input is not a number in others."""
 
     def __init__(self, *, factors: Mapping[int, float], **common: Any):
         super().__init__(**common)
@@ -37,7 +37,7 @@ class Spoilt(Classification):
 
 
 class Listening(Callback):
-    """For which Lightning's own way is taken."""
+    """A callback with a hook, for which Lightning's own calls are needed."""
 
     def on_before_optimizer_step(self, *_: Any) -> None:
         """Nothing."""
@@ -51,32 +51,32 @@ CYCLE = partial(OneCycleLR, max_lr=0.02, cycle_momentum=False)
 OPTIMIZERS = {"sgd": partial(SGD, lr=0.05), "fused adam": partial(Adam, lr=0.01, fused=True)}
 
 
-@pytest.mark.parametrize("callbacks", [list, lambda: [Listening()]], ids=["short", "long"])
+@pytest.mark.parametrize("callbacks", [list, lambda: [Listening()]], ids=["direct", "lightning"])
 @pytest.mark.parametrize(
     "settings", [{}, {"gradient_clip_val": 0.5}, {"accumulate_grad_batches": 2, "steps_per_call": 4}], ids=str
 )
-def test_a_step_that_is_left_out_leaves_the_weights_as_they_are(images, tmp_path, callbacks, settings):
-    """Under plain descent that is a step whose loss counts for nothing. Batch normalisation saw its input, and forgets it."""
+def test_a_skipped_step_does_not_change_the_weights(images, tmp_path, callbacks, settings):
+    """Under plain descent it equals a step with a loss of zero. Batch normalisation forgets the skipped input."""
     data = images()
     common = {"model": CNN_SMALL, "scheduler": CYCLE, "callbacks": callbacks, "steps_per_call": 1, **settings}
     skipping = network(data, task=spoilt({1: math.nan, 2: math.inf, 6: math.nan}), divergence=Skip(limit=3), **common)
     result = fit(skipping, data, tmp_path / "skipped")
     fit(network(data, task=spoilt({1: 0.0, 2: 0.0, 6: 0.0}), **common), data, tmp_path / "nothing")
-    found, expected = end(tmp_path / "skipped"), end(tmp_path / "nothing")
-    for name, tensor in found["state_dict"].items():
+    actual, expected = end(tmp_path / "skipped"), end(tmp_path / "nothing")
+    for name, tensor in actual["state_dict"].items():
         if "running" in name:
             assert tensor.isfinite().all()
         elif "tracked" not in name:
             assert torch.equal(tensor, expected["state_dict"][name]), name
-    assert found["global_step"] == result.steps == (8 if "accumulate_grad_batches" in settings else 16)
-    assert same(found["lr_schedulers"], expected["lr_schedulers"])
+    assert actual["global_step"] == result.steps == (8 if "accumulate_grad_batches" in settings else 16)
+    assert same(actual["lr_schedulers"], expected["lr_schedulers"])
     assert values(tmp_path / "skipped", "train/skipped")[-1] == 3
     for name in ("train/loss_epoch", "val/loss", "val/accuracy"):
         assert all(map(math.isfinite, values(tmp_path / "skipped", name))), name
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_the_size_of_blocks_changes_nothing_of_what_is_left_out(images, tmp_path, optimizer):
+def test_the_size_of_blocks_does_not_change_what_is_skipped(images, tmp_path, optimizer):
     data = images()
     for block in (1, 3, 32):
         learner = network(data, model=CNN_SMALL, optimizer=optimizer, divergence=Skip(limit=2), steps_per_call=block)
@@ -94,10 +94,10 @@ def test_the_size_of_blocks_changes_nothing_of_what_is_left_out(images, tmp_path
     assert {values(tmp_path / f"{block}", "train/skipped")[-1] for block in (1, 3, 32)} == {2}
 
 
-def test_too_many_in_a_row_end_the_run(images, tmp_path):
+def test_too_many_skipped_updates_in_a_row_end_the_run(images, tmp_path):
     data = images()
     learner = network(data, task=spoilt(dict.fromkeys(range(11, 14), math.nan)), divergence=Skip(limit=3), steps_per_call=1)
-    with pytest.raises(RunFailed, match=r"3 updates were left out up to step 13, in epoch 2, 3 of them in a row"):
+    with pytest.raises(RunFailed, match=r"3 updates were skipped up to step 13, in epoch 2, 3 of them in a row"):
         fit(learner, data, tmp_path / "run")
     assert all(tensor.isfinite().all() for tensor in end(tmp_path / "run")["state_dict"].values())
     learner = network(data, task=spoilt({3: math.nan, 4: math.nan, 6: math.nan}), divergence=Skip(limit=3), steps_per_call=1)
@@ -105,7 +105,7 @@ def test_too_many_in_a_row_end_the_run(images, tmp_path):
 
 
 class Doubted(Classification):
-    """Its second validation comes to no number, once; it notes in which mode each training step finds the network."""
+    """Its second validation is not a number, once. It records the network's mode in each training step."""
 
     def __init__(self, **common: Any):
         super().__init__(**common)
@@ -122,7 +122,7 @@ class Doubted(Classification):
         return outcome
 
 
-def test_a_training_goes_on_as_a_training_after_a_validation_that_diverged(images, tmp_path):
+def test_the_network_trains_again_after_a_validation_that_diverged(images, tmp_path):
     learner = network(images(), task=Doubted, model=CNN_SMALL, divergence=RollBack(factor=0.5, limit=1), steps_per_call=1)
     assert fit(learner, images(), tmp_path / "run").steps > 16
     assert learner.task.doubted
@@ -130,7 +130,7 @@ def test_a_training_goes_on_as_a_training_after_a_validation_that_diverged(image
 
 
 class Fragile(nn.Module):
-    """A net whose answer is not a number once its weights have grown too far."""
+    """A net whose output is not a number once its weights have grown too far."""
 
     def __init__(self, limit: float):
         super().__init__()
@@ -138,8 +138,8 @@ class Fragile(nn.Module):
         self.limit = limit
 
     def forward(self, x: Tensor) -> Tensor:
-        answer = self.layer(x)
-        return answer * math.nan if self.training and bool((self.layer[1].weight.abs() > self.limit).any()) else answer
+        logits = self.layer(x)
+        return logits * math.nan if self.training and bool((self.layer[1].weight.abs() > self.limit).any()) else logits
 
 
 ROLLED = {
@@ -151,45 +151,45 @@ ROLLED = {
 }
 
 
-def back(**settings: Any) -> RollBack:
+def roll_back(**settings: Any) -> RollBack:
     return RollBack(**{"factor": 0.1, "limit": 3, **settings})
 
 
 @pytest.fixture
 def whole(images, tmp_path, capsys) -> dict[str, Any]:
-    """A training that went back once, undisturbed."""
+    """A training with one rollback and no interruption."""
     data = images()
-    result = fit(network(data, divergence=back(), **ROLLED), data, tmp_path / "whole")
+    result = fit(network(data, divergence=roll_back(), **ROLLED), data, tmp_path / "whole")
     rolled = [point for point in read(tmp_path / "whole" / "metrics.jsonl") if point["name"] == "train/rolled_back"]
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     return {
         "result": result,
-        "told": told,
+        "printed": printed,
         "at": [point["step"] for point in rolled],
         "values": [point["value"] for point in rolled],
     }
 
 
-def test_going_back_lowers_the_rate_and_loses_no_point(images, tmp_path, whole):
+def test_a_rollback_lowers_the_rate_and_loses_no_point(images, tmp_path, whole):
     (at,) = whole["at"]
     assert whole["values"] == [1]
-    begun = 8 * ((at - 1) // 8)  # the epoch's beginning
-    assert whole["result"].steps == 32 + at - begun
+    start = 8 * ((at - 1) // 8)  # the epoch's beginning
+    assert whole["result"].steps == 32 + at - start
     assert whole["result"].epochs == 4
     folder = tmp_path / "whole"
     steps = [point["step"] for point in read(folder / "metrics.jsonl") if point["name"] == "train/loss"]
-    assert steps == list(range(1, 32 + at - begun + 1))  # each once, in the order of time
-    assert values(folder, "train/lr") == pytest.approx([0.3] * at + [0.03] * (32 - begun))
+    assert steps == list(range(1, 32 + at - start + 1))  # each once, in the order of time
+    assert values(folder, "train/lr") == pytest.approx([0.3] * at + [0.03] * (32 - start))
     losses = values(folder, "train/loss")
     assert [number for number, loss in enumerate(losses, start=1) if not math.isfinite(loss)] == [at]
     first = points(folder)["train/loss", at + 1]
-    assert first == (begun // 8 + 1, points(folder)["train/loss", begun + 1][1])  # the same batch, weights and dropout
+    assert first == (start // 8 + 1, points(folder)["train/loss", start + 1][1])  # the same batch, weights and dropout
     assert len(values(folder, "val/loss")) == 4
     assert not (folder / "good.ckpt").exists()
     assert checkpoints.read(folder / "last.ckpt")["divergence"]["times"] == 1
-    told = whole["told"]
-    assert f"divergence: The loss is nan at step {at}" in told
-    assert "the learning rate times 0.1 (1 of 3)" in told
+    printed = whole["printed"]
+    assert f"divergence: The loss is nan at step {at}" in printed
+    assert "the learning rate times 0.1 (1 of 3)" in printed
 
 
 class Interrupting(Callback):
@@ -206,73 +206,73 @@ class Interrupting(Callback):
 
 @pytest.mark.parametrize("after", [-3, 0, 1, 4])
 @pytest.mark.parametrize("minutes", [0.0, 60.0], ids=["saved before each block", "saved before each epoch"])
-def test_an_interruption_around_it_changes_nothing(images, tmp_path, whole, after, minutes):
+def test_an_interruption_around_a_rollback_changes_nothing(images, tmp_path, whole, after, minutes):
     data = images()
     (at,) = whole["at"]
-    settings = {**ROLLED, "save_every_n_minutes": minutes, "divergence": back()}
+    settings = {**ROLLED, "save_every_n_minutes": minutes, "divergence": roll_back()}
     interrupting = Interrupting(at + after)
     with pytest.raises(KeyboardInterrupt):
         fit(network(data, callbacks=lambda: [interrupting], **settings), data, tmp_path / "run")
-    result = fit(network(data, **{**settings, "divergence": back()}), data, tmp_path / "run")
+    result = fit(network(data, **{**settings, "divergence": roll_back()}), data, tmp_path / "run")
     assert result.steps == whole["result"].steps
     for name in ("last.ckpt", "best.ckpt"):
         assert same(end(tmp_path / "run", name), end(tmp_path / "whole", name))
     assert same(*(checkpoints.read(tmp_path / name / "last.ckpt")["divergence"] for name in ("run", "whole")))
-    found, expected = points(tmp_path / "run"), points(tmp_path / "whole")
-    assert found.keys() == expected.keys()
-    assert {key: repr(value) for key, value in found.items()} == {key: repr(value) for key, value in expected.items()}
+    actual, expected = points(tmp_path / "run"), points(tmp_path / "whole")
+    assert actual.keys() == expected.keys()
+    assert {key: repr(value) for key, value in actual.items()} == {key: repr(value) for key, value in expected.items()}
 
 
-def test_going_back_in_vain_ends_the_run(images, tmp_path):
+def test_too_many_rollbacks_end_the_run(images, tmp_path):
     data = images()
     settings = {**ROLLED, "task": spoilt({3: math.nan}), "model": FNN_SMALL}
-    with pytest.raises(RunFailed, match=r"The loss is nan at step 3, in epoch 1 after going back 2 times;"):
-        fit(network(data, divergence=back(limit=2), **settings), data, tmp_path / "run")
+    with pytest.raises(RunFailed, match=r"The loss is nan at step 3, in epoch 1 after 2 rollbacks;"):
+        fit(network(data, divergence=roll_back(limit=2), **settings), data, tmp_path / "run")
     assert values(tmp_path / "run", "train/rolled_back") == [1, 2]
     assert len(values(tmp_path / "run", "train/loss")) == 6  # of the last time nothing was flushed
 
 
-def test_it_goes_back_to_the_last_checkpoint_by_steps(images, tmp_path):
+def test_it_rolls_back_to_the_last_checkpoint_by_steps(images, tmp_path):
     data = images()
     settings = {**ROLLED, "save_every_n_steps": 3, "model": FNN_SMALL, "task": spoilt({15: math.nan})}
     with pytest.raises(RunFailed):
-        fit(network(data, divergence=back(limit=1), **settings), data, tmp_path / "run")
-    found = checkpoints.read(tmp_path / "run" / "last.ckpt")
-    assert (found["global_step"], found["divergence"]["lead"]) == (12, 3)
+        fit(network(data, divergence=roll_back(limit=1), **settings), data, tmp_path / "run")
+    actual = checkpoints.read(tmp_path / "run" / "last.ckpt")
+    assert (actual["global_step"], actual["divergence"]["step_offset"]) == (12, 3)
 
 
-def test_a_checkpoint_after_which_nothing_went_well_is_not_gone_back_to(images, tmp_path):
-    """The first step of the second epoch fails: the weights that it began with may be the reason."""
+def test_it_does_not_roll_back_to_a_checkpoint_that_no_good_step_followed(images, tmp_path):
+    """The first step of the second epoch fails. The weights of its beginning may be the reason."""
     data = images()
     settings = {**ROLLED, "model": FNN_SMALL, "task": spoilt({9: math.nan})}
-    with pytest.raises(RunFailed, match="at step 9, in epoch 2 after going back 1 times"):
-        fit(network(data, divergence=back(limit=1), **settings), data, tmp_path / "run")
-    found = checkpoints.read(tmp_path / "run" / "last.ckpt")
-    assert (found["global_step"], found["divergence"]["lead"]) == (8, 9)
+    with pytest.raises(RunFailed, match="at step 9, in epoch 2 after 1 rollbacks"):
+        fit(network(data, divergence=roll_back(limit=1), **settings), data, tmp_path / "run")
+    actual = checkpoints.read(tmp_path / "run" / "last.ckpt")
+    assert (actual["global_step"], actual["divergence"]["step_offset"]) == (8, 9)
     assert len(values(tmp_path / "run", "val/loss")) == 2  # of the first epoch, both times
     assert (tmp_path / "run" / "best.ckpt").is_file()
 
 
-def test_a_loss_that_leaps_up_counts_too(images, tmp_path):
+def test_a_spike_of_the_loss_counts_too(images, tmp_path):
     data = images()
     settings = {"model": FNN_SMALL, "task": spoilt({30: 100.0}), "max_epochs": 4, "steps_per_call": 4}
-    with pytest.raises(RunFailed, match=r"The loss is [0-9.]+ at step 30, in epoch 4 after going back 1 times"):
-        fit(network(data, divergence=back(spike=5.0, limit=1), **settings), data, tmp_path / "run")
-    fit(network(data, divergence=back(spike=1000.0, limit=1), **settings), data, tmp_path / "calm")
+    with pytest.raises(RunFailed, match=r"The loss is [0-9.]+ at step 30, in epoch 4 after 1 rollbacks"):
+        fit(network(data, divergence=roll_back(spike=5.0, limit=1), **settings), data, tmp_path / "run")
+    fit(network(data, divergence=roll_back(spike=1000.0, limit=1), **settings), data, tmp_path / "calm")
 
 
-def test_a_leap_is_one_beside_the_losses_before():
+def test_a_spike_is_measured_by_the_losses_before_it():
     policy = RollBack(factor=0.5, limit=1, spike=3.0, window=20)
-    assert policy.first(torch.tensor([9.0, 90.0, 1.0])) is None  # too few before them
-    assert policy.first(torch.tensor([1.0] * 30)) is None
-    assert policy.first(torch.tensor([2.9, 3.1, 1.0])) == 1
+    assert policy.first_divergence(torch.tensor([9.0, 90.0, 1.0])) is None  # too few before them
+    assert policy.first_divergence(torch.tensor([1.0] * 30)) is None
+    assert policy.first_divergence(torch.tensor([2.9, 3.1, 1.0])) == 1
     other = RollBack(factor=0.5, limit=1, spike=3.0, window=20)
     other.restore(policy.state(), step=0)
-    assert other.first(torch.tensor([3.1])) == 0
+    assert other.first_divergence(torch.tensor([3.1])) == 0
     negative = RollBack(factor=0.5, limit=1, spike=3.0, window=20)
-    assert negative.first(torch.tensor([-1.0] * 25 + [5.0])) is None
-    assert isinstance(other.answer("loss", 3.1, step=1, taken=1, epoch=1), RolledBack)
-    assert isinstance(other.answer("loss", 3.1, step=1, taken=1, epoch=1), RunFailed)
+    assert negative.first_divergence(torch.tensor([-1.0] * 25 + [5.0])) is None
+    assert isinstance(other.exception("loss", 3.1, step=1, last_step=1, epoch=1), RolledBack)
+    assert isinstance(other.exception("loss", 3.1, step=1, last_step=1, epoch=1), RunFailed)
 
 
 @pytest.mark.parametrize(
@@ -285,6 +285,6 @@ def test_a_leap_is_one_beside_the_losses_before():
         (RollBack, {"factor": 0.5, "limit": 1, "window": 3}, "window: expected 20 or more; received 3"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(kind, settings, message):
+def test_settings_out_of_range_are_refused(kind, settings, message):
     with pytest.raises(ValueError, match=message):
         kind(**settings)

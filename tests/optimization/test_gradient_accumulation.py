@@ -1,4 +1,4 @@
-"""Batches in smaller pieces where memory is short: the same mean loss, the size kept, and real failures of the allocator."""
+"""Micro-batches where memory is short: the same mean loss, the size is kept, and the allocator really fails."""
 
 import subprocess
 import sys
@@ -15,68 +15,68 @@ from torch.optim import Adam
 
 from src.errors import InputError, RunFailed
 from src.models.fnn import FNN
-from src.optimization.gradient_accumulation import Whole
+from src.optimization.gradient_accumulation import WholeBatches
 from src.runs import checkpoints
 from tests.nets import CNN_SMALL, PLAIN_SGD, end, everything, fit, network, points, same, values
 from tests.repository import ROOT, environment
 
 
 class Greedy(nn.Module):
-    """A net that asks for more memory than there is, at more examples than a number, in its forward or backward pass."""
+    """A net that needs too much memory for more than `limit` examples, in its forward or backward pass."""
 
     def __init__(self, model: Any, *, limit: int, backward: bool = False, first: int = 1):
         super().__init__()
         self.inner, self.limit, self.backward, self.left = model(), limit, backward, first
 
     def forward(self, x: Tensor) -> Tensor:
-        answer = self.inner(x)
+        logits = self.inner(x)
         if self.training and len(x) > self.limit:
             self.left -= 1
             if self.left <= 0 and self.backward:
-                answer.register_hook(lambda _: exhaust())
+                logits.register_hook(lambda _: exhaust())
             elif self.left <= 0:
                 exhaust()
-        return answer
+        return logits
 
 
 def exhaust() -> None:
-    torch.empty(2**50, dtype=torch.uint8)  # a pebibyte: the allocator itself says no
+    torch.empty(2**50, dtype=torch.uint8)  # a pebibyte: the allocator itself fails
 
 
 @pytest.mark.parametrize("backward", [False, True], ids=["forward", "backward"])
 @pytest.mark.parametrize(("limit", "size"), [(8, 8), (7, 4), (1, 1)])
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_the_batch_stays_what_it_is(images, tmp_path, backward, limit, size, accumulate):
+def test_micro_batches_give_the_losses_and_weights_of_the_whole_batch(images, tmp_path, backward, limit, size, accumulate):
     data = images(150)
     common = {"accumulate_grad_batches": accumulate, "max_epochs": 3}
     plain = partial(FNN, input_shape=(1, 8, 8), hidden=[8], num_outputs=3)
     greedy = partial(Greedy, plain, limit=limit, backward=backward, first=4)
-    fit(network(data, model=greedy, auto_micro_batch=True, **common), data, tmp_path / "pieces")
+    fit(network(data, model=greedy, auto_micro_batch=True, **common), data, tmp_path / "micro")
     fit(network(data, model=partial(Greedy, plain, limit=99), **common), data, tmp_path / "whole")
-    one, other = (end(tmp_path / name) for name in ("pieces", "whole"))
+    one, other = (end(tmp_path / name) for name in ("micro", "whole"))
     assert one["global_step"] == other["global_step"]
     for name, tensor in one["state_dict"].items():
         assert torch.allclose(tensor, other["state_dict"][name], atol=1e-6), name
     for name in ("train/loss", "train/loss_epoch", "val/loss"):
-        assert values(tmp_path / "pieces", name) == pytest.approx(values(tmp_path / "whole", name), rel=1e-5)
-    assert values(tmp_path / "pieces", "train/micro_batch")[-1] == size
-    assert checkpoints.read(tmp_path / "pieces" / "last.ckpt")["micro_batch"] == size
+        assert values(tmp_path / "micro", name) == pytest.approx(values(tmp_path / "whole", name), rel=1e-5)
+    assert values(tmp_path / "micro", "train/micro_batch")[-1] == size
+    assert checkpoints.read(tmp_path / "micro" / "last.ckpt")["micro_batch"] == size
 
 
-def test_a_step_that_ran_out_of_memory_begins_again_as_if_it_had_not(images, tmp_path, capsys):
-    """Dropout, augmentation and the averages of batch normalisation: as if the size had been known from the start."""
+def test_a_step_that_ran_out_of_memory_is_repeated_from_its_beginning(images, tmp_path, capsys):
+    """Dropout, augmentation and batch normalisation are as if the size had been known from the start."""
     data = images()
     common = {"augmentation": everything(), "optimizer": partial(Adam, lr=0.01), "auto_micro_batch": True}
     greedy = partial(Greedy, CNN_SMALL, limit=8)
     fit(network(data, model=greedy, **common), data, tmp_path / "found")
     assert capsys.readouterr().err.count("memory: too short for a batch at once; 8 examples at a time from here on.") == 1
     known = network(data, model=greedy, **common)
-    known.task._micro_size = 8
+    known.task._micro_batch_size = 8
     fit(known, data, tmp_path / "known")
     assert same(end(tmp_path / "found"), end(tmp_path / "known"))
-    found = points(tmp_path / "found")
-    assert found.pop(("train/micro_batch", 0)) == (1, 8)
-    assert found == points(tmp_path / "known")
+    actual = points(tmp_path / "found")
+    assert actual.pop(("train/micro_batch", 0)) == (1, 8)
+    assert actual == points(tmp_path / "known")
 
 
 def test_memory_that_suffices_changes_nothing(images, tmp_path):
@@ -87,14 +87,14 @@ def test_memory_that_suffices_changes_nothing(images, tmp_path):
     assert points(tmp_path / "on") == points(tmp_path / "off")
 
 
-def test_the_size_is_kept_when_a_training_goes_on(images, tmp_path, capsys):
+def test_a_continued_training_keeps_the_size(images, tmp_path, capsys):
     data = images()
     settings = {"model": partial(Greedy, CNN_SMALL, limit=4), "auto_micro_batch": True}
     fit(network(data, max_epochs=1, **settings), data, tmp_path / "first")
     fit(network(data, max_epochs=2, **settings), data, tmp_path / "whole")
     capsys.readouterr()
     fit(network(data, max_epochs=2, **settings), data, tmp_path / "further", resume=tmp_path / "first" / "last.ckpt")
-    assert capsys.readouterr().err == ""  # it did not have to be found again
+    assert capsys.readouterr().err == ""  # the size is known
     assert same(end(tmp_path / "further"), end(tmp_path / "whole"))
 
 
@@ -105,7 +105,7 @@ def test_without_memory_for_one_example_the_run_ends(images, tmp_path):
         fit(learner, data, tmp_path / "run")
 
 
-def test_other_errors_and_runs_that_did_not_ask_for_it_are_left_alone(images, tmp_path):
+def test_other_errors_and_other_runs_are_not_affected(images, tmp_path):
     data = images()
     with pytest.raises(RuntimeError, match="can't allocate memory"):
         fit(network(data, model=partial(Greedy, CNN_SMALL, limit=8)), data, tmp_path / "off")
@@ -114,7 +114,7 @@ def test_other_errors_and_runs_that_did_not_ask_for_it_are_left_alone(images, tm
         fit(network(data, model=wrong, auto_micro_batch=True), data, tmp_path / "wrong")
 
 
-def test_networks_whose_forward_pass_speaks_to_others_are_refused(images, tmp_path):
+def test_networks_that_communicate_in_their_forward_pass_are_refused(images, tmp_path):
     data = images()
 
     def model() -> nn.Module:
@@ -125,7 +125,7 @@ def test_networks_whose_forward_pass_speaks_to_others_are_refused(images, tmp_pa
 
 
 class Hungry(nn.Module):
-    """A net that takes some five megabytes an example, in the forward pass, until the backward pass is over."""
+    """A net that needs some five megabytes for an example until its backward pass is over."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ class Hungry(nn.Module):
 
 
 def main(folder: Path, limit: int) -> None:
-    """Trains in a process that may take so many megabytes more than it has after its imports."""
+    """Trains in a process that may allocate `limit` more megabytes than its imports did."""
     import resource
 
     import psutil
@@ -156,22 +156,21 @@ def main(folder: Path, limit: int) -> None:
     fit(network(data, auto_micro_batch=True, **settings), data, folder / "short")
 
 
-def test_parts_that_learn_in_turn_are_refused_where_a_strategy_adds_gradients_up_in_its_own_way():
+def test_alternating_updates_are_refused_under_a_strategy_of_another_kind():
     class Other(DDPStrategy):
         world_size = 2
 
-    task = SimpleNamespace(trainer=SimpleNamespace(strategy=Other()), parts=("one", "other"))
-    stepping: Any = SimpleNamespace(parameters=[], forget=None)
-    with pytest.raises(InputError, match="or trainer=ddp; SimpleNamespace has parts that learn in turn, which Other does not"):
-        Whole(task, stepping)
-    task.parts = ("",)
-    Whole(task, stepping)  # what learns at once is shared out by any strategy
+    task: Any = SimpleNamespace(trainer=SimpleNamespace(strategy=Other()))
+    optimizer_step: Any = SimpleNamespace(parameters=[], zero_grad=None)
+    with pytest.raises(InputError, match="or trainer=ddp; SimpleNamespace updates its parts alternately, which Other does not"):
+        WholeBatches(task, optimizer_step, parts=2)
+    WholeBatches(task, optimizer_step, parts=1)  # any strategy supports a single update
 
 
 @pytest.mark.cluster
-def test_a_process_that_may_not_have_more_memory_takes_smaller_pieces(tmp_path):
+def test_a_process_with_limited_memory_uses_micro_batches(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.tasks.test_passes", str(tmp_path), "150"],
+        [sys.executable, "-W", "ignore", "-m", "tests.optimization.test_gradient_accumulation", str(tmp_path), "150"],
         cwd=ROOT,
         env=environment(PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1"),
         capture_output=True,

@@ -1,4 +1,4 @@
-"""What is chosen by the machine: the table of precisions, and that a run keeps what was chosen."""
+"""Settings that depend on the machine: the table of precisions, and that a run keeps its own."""
 
 import platform
 import resource
@@ -26,7 +26,7 @@ def machine(monkeypatch, *, capability: tuple[int, int] | None = None, bf16: boo
 
 
 @pytest.mark.parametrize(
-    ("found", "accelerator", "network", "precision"),
+    ("units", "accelerator", "network", "precision"),
     [
         ({}, "cpu", CONVOLUTIONAL, "32-true"),
         ({"bf16": True}, "cpu", CONVOLUTIONAL, "bf16-mixed"),
@@ -40,15 +40,14 @@ def machine(monkeypatch, *, capability: tuple[int, int] | None = None, bf16: boo
         ({"capability": (9, 0)}, "cpu", CONVOLUTIONAL, "32-true"),
     ],
 )
-def test_the_table_of_precisions(monkeypatch, found, accelerator, network, precision):
-    machine(monkeypatch, **found)
+def test_the_table_of_precisions(monkeypatch, units, accelerator, network, precision):
+    machine(monkeypatch, **units)
     assert hardware.precision(accelerator, network) == precision
 
 
-def test_precision_auto_becomes_the_machines_in_configuration_and_identity(project, monkeypatch):
+def test_precision_auto_becomes_that_of_the_machine_in_configuration_and_identity(digits, monkeypatch):
     config = command_line.configure(["+experiment=cnn", "trainer.precision=auto", "trainer.accelerator=cpu"])
-    prepared = assembly.prepare(config)
-    names = {}
+    prepared, names = digits[1], {}
     for bf16 in (False, True):
         machine(monkeypatch, bf16=bf16)
         completed = assembly.complete(config, prepared)
@@ -59,16 +58,14 @@ def test_precision_auto_becomes_the_machines_in_configuration_and_identity(proje
     assert identity.run_id(OmegaConf.to_container(again), "data") == names["bf16-mixed"]
 
 
-def test_a_run_that_is_trained_further_keeps_its_precision(project, monkeypatch):
-    from src.train import train
-
+def test_a_run_that_is_trained_further_keeps_its_precision(project, digits, monkeypatch):
     machine(monkeypatch, bf16=True)
-    settings = ["+experiment=cnn", "trainer.accelerator=cpu", "trainer.max_epochs=1", "trainer.limit_batches=3"]
-    run = train(command_line.configure([*settings, "trainer.precision=auto"]))
-    assert OmegaConf.load(run.config).trainer.precision == "bf16-mixed"
-    machine(monkeypatch, bf16=False)  # continued on another machine
-    later = train(command_line.configure([f"resume={run.folder}", "trainer.max_epochs=2"]))
-    assert OmegaConf.load(later.config).trainer.precision == "bf16-mixed"
+    config = command_line.configure(["+experiment=cnn", "trainer.precision=auto", "trainer.accelerator=cpu"])
+    (project / "run").mkdir()
+    OmegaConf.save(assembly.complete(config, digits[1]), project / "run/config.yaml")
+    machine(monkeypatch, bf16=False)  # another machine
+    further = command_line.configure([f"resume={project / 'run'}", "trainer.max_epochs=20"])
+    assert assembly.complete(further, digits[1]).trainer.precision == "bf16-mixed"
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")

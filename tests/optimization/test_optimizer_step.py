@@ -1,4 +1,4 @@
-"""The short way through a block gives the weights that Lightning's own way gives, and gives way to it where it must."""
+"""Direct calls of torch give the same weights as Lightning's own, which are used where something hooks into them."""
 
 from functools import partial
 from typing import Any
@@ -11,24 +11,24 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW
 
 from src.optimization.fused_adam import FusedAdam
-from src.training import fitting
+from src.training.settings import TrainerSettings
 from tests.nets import CNN_SMALL, ONE_CYCLE, end, fit, network, points, same
 
 
 class Listening(Callback):
-    """A callback for which Lightning's own way must be taken."""
+    """A callback with hooks, for which Lightning's own calls are needed."""
 
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.calls: list[str] = []
 
     def on_before_backward(self, *_: Any) -> None:
-        self.heard.append("before backward")
+        self.calls.append("before backward")
 
     def on_after_backward(self, *_: Any) -> None:
-        self.heard.append("after backward")
+        self.calls.append("after backward")
 
     def on_before_optimizer_step(self, *_: Any) -> None:
-        self.heard.append("before step")
+        self.calls.append("before step")
 
 
 OPTIMIZERS = {
@@ -43,21 +43,21 @@ OPTIMIZERS = {
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS.keys())
 @pytest.mark.parametrize("settings", [{}, {"gradient_clip_val": 0.1}, {"accumulate_grad_batches": 3}], ids=str)
-def test_the_short_way_and_lightnings_way_give_the_same(images, tmp_path, optimizer, settings):
+def test_direct_steps_and_those_of_lightning_give_the_same(images, tmp_path, optimizer, settings):
     data = images()
     common = {"model": CNN_SMALL, "optimizer": optimizer, "scheduler": ONE_CYCLE, **settings}
-    fit(network(data, **common), data, tmp_path / "short")
+    fit(network(data, **common), data, tmp_path / "direct")
     listening = Listening()
-    result = fit(network(data, callbacks=lambda: [listening], **common), data, tmp_path / "long")
-    assert listening.heard.count("before step") == result.steps
-    assert listening.heard.count("before backward") == listening.heard.count("after backward") == 16
-    one, other = end(tmp_path / "short"), end(tmp_path / "long")
+    result = fit(network(data, callbacks=lambda: [listening], **common), data, tmp_path / "lightning")
+    assert listening.calls.count("before step") == result.steps
+    assert listening.calls.count("before backward") == listening.calls.count("after backward") == 16
+    one, other = end(tmp_path / "direct"), end(tmp_path / "lightning")
     for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"):
         assert same(one[key], other[key]), key
-    assert points(tmp_path / "short") == points(tmp_path / "long")
+    assert points(tmp_path / "direct") == points(tmp_path / "lightning")
 
 
-def test_the_kernel_is_used_where_it_can_be(images, tmp_path, monkeypatch):
+def test_the_kernel_is_used_for_fused_adam_alone(images, tmp_path, monkeypatch):
     calls = []
     step = FusedAdam.step
     monkeypatch.setattr(FusedAdam, "step", lambda self: calls.append(1) or step(self))
@@ -70,7 +70,7 @@ def test_the_kernel_is_used_where_it_can_be(images, tmp_path, monkeypatch):
 
 
 class Skipping(nn.Module):
-    """A layer that takes part in every other call only."""
+    """A net of which one layer is used in every other call only."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,12 +83,12 @@ class Skipping(nn.Module):
         return self.always(x) + (self.sometimes(x) if self.calls % 2 else 0)
 
 
-def test_a_parameter_without_a_gradient_is_left_alone(images, tmp_path):
+def test_a_parameter_without_a_gradient_does_not_change(images, tmp_path):
     data = images()
-    for name, callbacks in (("short", list), ("long", lambda: [Listening()])):
+    for name, callbacks in (("direct", list), ("lightning", lambda: [Listening()])):
         learner = network(data, model=Skipping, optimizer=OPTIMIZERS["fused Adam"], callbacks=callbacks)
         fit(learner, data, tmp_path / name)
-    one, other = end(tmp_path / "short"), end(tmp_path / "long")
+    one, other = end(tmp_path / "direct"), end(tmp_path / "lightning")
     assert same(one["state_dict"], other["state_dict"])
     assert same(one["optimizer_states"], other["optimizer_states"])
     steps = {int(state["step"]) for state in one["optimizer_states"][0]["state"].values()}
@@ -107,7 +107,7 @@ def test_an_optimizer_with_hooks_keeps_its_own_step():
 
 
 class Watching(Callback):
-    """Wants to see each optimizer step."""
+    """Acts at each batch."""
 
     def __init__(self) -> None:
         self.steps: list[int] = []
@@ -117,30 +117,30 @@ class Watching(Callback):
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_a_callback_that_watches_batches_gets_each_step(images, tmp_path, capsys, accumulate):
+def test_a_callback_that_acts_at_batches_gets_each_step(images, tmp_path, capsys, accumulate):
     data = images()
     watching = Watching()
     learner = network(data, callbacks=lambda: [watching], accumulate_grad_batches=accumulate, steps_per_call=16)
-    result = fit(learner, data, tmp_path / "watched")
+    result = fit(learner, data, tmp_path / "steps")
     assert watching.steps == list(range(1, result.steps + 1))
-    assert "one optimizer step a call of the loop, for Watching watches each" in capsys.readouterr().err
+    assert "one optimizer step a call of the loop, because Watching acts at each" in capsys.readouterr().err
     fit(network(data, accumulate_grad_batches=accumulate), data, tmp_path / "blocks")
     assert capsys.readouterr().err == ""
-    assert same(end(tmp_path / "watched")["state_dict"], end(tmp_path / "blocks")["state_dict"])
+    assert same(end(tmp_path / "steps")["state_dict"], end(tmp_path / "blocks")["state_dict"])
 
 
 @pytest.mark.parametrize("fused", [False, True])
-def test_scaled_gradients_are_clipped_at_their_own_size(images, tmp_path, monkeypatch, fused):
-    """As on a GPU with 16-mixed: an optimizer of torch may unscale by itself in its step, or leave it to Lightning."""
-    made = fitting.trainer
+def test_scaled_gradients_are_clipped_at_their_unscaled_norm(images, tmp_path, monkeypatch, fused):
+    """As on a GPU with 16-mixed. An optimizer may unscale the gradients in its step, or leave that to Lightning."""
+    make = TrainerSettings.trainer
 
     def scaling(*arguments: Any, **keywords: Any) -> Trainer:
-        trainer = made(*arguments, **keywords)
+        trainer = make(*arguments, **keywords)
         scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
         trainer.strategy.precision_plugin = MixedPrecision("16-mixed", "cpu", scaler=scaler)
         return trainer
 
-    monkeypatch.setattr(fitting, "trainer", scaling)
+    monkeypatch.setattr(TrainerSettings, "trainer", scaling)
     data = images()
     learner = network(
         data, model=CNN_SMALL, optimizer=partial(SGD, lr=1.0, fused=fused), gradient_clip_val=0.05, max_steps=1, max_epochs=None
@@ -148,5 +148,5 @@ def test_scaled_gradients_are_clipped_at_their_own_size(images, tmp_path, monkey
     before = [parameter.detach().clone() for parameter in learner.task.parameters()]
     fit(learner, data, tmp_path / "run")
     after = end(tmp_path / "run")["state_dict"]
-    moved = [after[name] - tensor for (name, _), tensor in zip(learner.task.named_parameters(), before, strict=True)]
-    assert float(torch.cat([step.flatten() for step in moved]).norm()) == pytest.approx(0.05, rel=1e-2)
+    steps = [after[name] - tensor for (name, _), tensor in zip(learner.task.named_parameters(), before, strict=True)]
+    assert float(torch.cat([step.flatten() for step in steps]).norm()) == pytest.approx(0.05, rel=1e-2)

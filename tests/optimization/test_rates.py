@@ -8,21 +8,20 @@ from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import OneCycleLR, StepLR
 
 from src.errors import InputError
-from src.tasks.classification import Classification
 from tests.nets import CNN_SMALL, end, fit, network, same, values
 
 RATES = {"features": 0.1, "features.4": 0.01}
 
 
-def learner(data, *, rates=None, **settings):
-    return network(data, **{"model": CNN_SMALL, "task": partial(Classification, rates=rates), "max_epochs": 1, **settings})
+def make_learner(data, *, rates=None, **settings):
+    return network(data, **{"model": CNN_SMALL, "rates": rates, "max_epochs": 1, **settings})
 
 
 def moved(data, folder, **settings) -> dict[str, torch.Tensor]:
     """How far one step moves each parameter."""
-    made = learner(data, optimizer=partial(SGD, lr=0.5), max_steps=1, **settings)
-    before = {name: parameter.detach().clone() for name, parameter in made.task.named_parameters()}
-    fit(made, data, folder)
+    learner = make_learner(data, optimizer=partial(SGD, lr=0.5), max_steps=1, **settings)
+    before = {name: parameter.detach().clone() for name, parameter in learner.task.named_parameters()}
+    fit(learner, data, folder)
     after = end(folder)["state_dict"]
     return {name: after[name] - tensor for name, tensor in before.items()}
 
@@ -39,20 +38,20 @@ def test_a_step_is_shorter_by_the_factor(images, tmp_path, scheduler):
         assert rated[name].numpy() == pytest.approx(factor * step.numpy(), rel=1e-3, abs=1e-7), name
 
 
-def test_the_rate_that_is_logged_is_that_of_the_rest(images, tmp_path):
+def test_the_logged_rate_is_that_of_the_other_parts(images, tmp_path):
     data = images()
-    schedule = partial(StepLR, step_size=1, gamma=0.5)
-    fit(learner(data, rates=RATES, optimizer=partial(SGD, lr=0.5), scheduler=schedule, max_epochs=3), data, tmp_path / "run")
+    settings = {"optimizer": partial(SGD, lr=0.5), "scheduler": partial(StepLR, step_size=1, gamma=0.5), "max_epochs": 3}
+    fit(make_learner(data, rates=RATES, **settings), data, tmp_path / "run")
     assert values(tmp_path / "run", "train/lr") == pytest.approx([0.5] * 8 + [0.25] * 8 + [0.125] * 8)
 
 
 @pytest.mark.parametrize("optimizer", [partial(Adam, lr=0.01, fused=True), partial(SGD, lr=0.1, momentum=0.9)])
-def test_it_goes_on_exactly(images, tmp_path, optimizer):
+def test_it_continues_exactly(images, tmp_path, optimizer):
     data = images()
     settings = {"rates": RATES, "optimizer": optimizer}
-    fit(learner(data, max_epochs=3, **settings), data, tmp_path / "whole")
-    fit(learner(data, max_epochs=1, **settings), data, tmp_path / "first")
-    fit(learner(data, max_epochs=3, **settings), data, tmp_path / "further", resume=tmp_path / "first" / "last.ckpt")
+    fit(make_learner(data, max_epochs=3, **settings), data, tmp_path / "whole")
+    fit(make_learner(data, max_epochs=1, **settings), data, tmp_path / "first")
+    fit(make_learner(data, max_epochs=3, **settings), data, tmp_path / "further", resume=tmp_path / "first" / "last.ckpt")
     assert same(end(tmp_path / "further"), end(tmp_path / "whole"))
     assert len(end(tmp_path / "whole")["optimizer_states"][0]["param_groups"]) == 3
 
@@ -64,6 +63,6 @@ def test_it_goes_on_exactly(images, tmp_path, optimizer):
         ({"features": 0.0}, r"task\.rates: expected factors above 0; received .* callbacks=freeze"),
     ],
 )
-def test_rates_that_make_no_sense_are_refused(images, rates, expected):
+def test_rates_out_of_range_are_refused(images, rates, expected):
     with pytest.raises(InputError, match=expected):
-        learner(images(), rates=rates)
+        make_learner(images(), rates=rates)

@@ -1,4 +1,4 @@
-"""Two networks that learn against each other, in turn."""
+"""Two networks that learn against each other, one after the other."""
 
 from collections.abc import Collection
 from functools import partial
@@ -28,53 +28,53 @@ SETTINGS = {"model": SMALL, "metric": "val/steps", "optimizer": partial(Adam, lr
 
 @pytest.fixture
 def pair(images):
-    """A task that learns from six examples, and they."""
+    """Makes a task, and a batch of six examples."""
 
-    def made(loss: Any) -> tuple[Adversarial, Batch]:
+    def make(loss: Any) -> tuple[Adversarial, Batch]:
         data = images()
         task = network(data, task=partial(Adversarial, loss=loss), **SETTINGS).task
         x = task.preprocess(torch.from_numpy(data.inputs(data.rows("train")[:6])))
         return task.eval(), Batch(x, torch.zeros(6), torch.arange(6))
 
-    return made
+    return make
 
 
 @pytest.mark.parametrize("loss", [Hinge(), NonSaturating()])
-def test_each_turn_is_that_of_one_network(pair, loss):
+def test_each_update_has_the_loss_of_one_network(pair, loss):
     task, batch = pair(loss)
     losses = task.step(batch).target
     for part, expected in zip(task.parts, losses, strict=True):
         own = [parameter for name, parameter in task.named_parameters() if name.startswith(part)]
-        found = task.turn(part, batch)
-        assert torch.allclose(found, expected)
-        gradients = torch.autograd.grad(found, own)
+        actual = task.part_loss(part, batch)
+        assert torch.allclose(actual, expected)
+        gradients = torch.autograd.grad(actual, own)
         for one, other in zip(gradients, torch.autograd.grad(expected, own, retain_graph=True), strict=True):
             assert torch.allclose(one, other, atol=1e-7)
         assert all(gradient.abs().sum() > 0 for gradient in gradients if gradient.ndim > 1)
     assert float(task.step(batch).loss.detach()) == pytest.approx(float(losses.sum().detach()))
 
 
-class Watched(Adversarial):
-    """Keeps the weights that each turn begins with."""
+class Recording(Adversarial):
+    """Records the weights before each update."""
 
     def __init__(self, **common: Any):
         super().__init__(**common)
         self.seen: list[tuple[str, dict[str, Tensor]]] = []
 
-    def turn(self, part: str, batch: Batch) -> Tensor:
+    def part_loss(self, part: str, batch: Batch) -> Tensor:
         self.seen.append((part, {name: parameter.detach().clone() for name, parameter in self.model.named_parameters()}))
-        return super().turn(part, batch)
+        return super().part_loss(part, batch)
 
 
 class Listening(Callback):
-    """For which Lightning's own way of stepping is taken."""
+    """A callback with a hook, for which Lightning's own calls are needed."""
 
     def on_before_optimizer_step(self, *_: Any) -> None:
         """Nothing."""
 
 
-def turned(weights: dict[str, Tensor], before: dict[str, Tensor]) -> set[str]:
-    """The networks whose every parameter has moved; none has moved in part."""
+def updated(weights: dict[str, Tensor], before: dict[str, Tensor]) -> set[str]:
+    """The networks that were updated. Either all parameters of a network have changed, or none."""
     moved = {name: not torch.equal(weights[name], before[name]) for name in weights}
     networks = {name.partition(".")[0] for name in weights}
     shares = {network: {flag for name, flag in moved.items() if name.startswith(network)} for network in networks}
@@ -90,39 +90,39 @@ SETTINGS_OF_STEPS = [
 ]
 
 
-@pytest.mark.parametrize("callbacks", [list, lambda: [Listening()]], ids=["short", "long"])
+@pytest.mark.parametrize("callbacks", [list, lambda: [Listening()]], ids=["direct", "lightning"])
 @pytest.mark.parametrize("settings", SETTINGS_OF_STEPS, ids=["plain", "clipped", "accumulated", "guarded"])
 def test_in_each_step_the_discriminator_learns_first_and_then_the_generator(images, tmp_path, settings, callbacks):
     data = images()
-    task = partial(Watched, loss=NonSaturating())
+    task = partial(Recording, loss=NonSaturating())
     learner = network(data, task=task, max_epochs=None, max_steps=3, callbacks=callbacks, **SETTINGS, **settings)
     assert fit(learner, data, tmp_path / "run").steps == 3
     together = settings.get("accumulate_grad_batches", 1)
     seen = learner.task.seen[::together]
     assert [part for part, _ in seen] == [*Adversarial.parts] * 3
     for (part, before), (_, after) in pairwise(seen):
-        assert turned(after, before) == {part.removeprefix("model.")}
+        assert updated(after, before) == {part.removeprefix("model.")}
     state = end(tmp_path / "run")
     assert state["global_step"] == 3
-    assert {int(found["step"]) for found in state["optimizer_states"][0]["state"].values()} == {3}
+    assert {int(actual["step"]) for actual in state["optimizer_states"][0]["state"].values()} == {3}
     assert len(values(tmp_path / "run", "train/loss")) == 3
     assert all(parameter.requires_grad for parameter in learner.task.parameters())
 
 
 class Spoilt(Adversarial):
-    """The loss of a part is no number in some steps."""
+    """The loss of one part is not a number in some steps."""
 
     def __init__(self, *, part: str, steps: Collection[int], **common: Any):
         super().__init__(**common)
         self.part, self.steps = part, steps
 
-    def turn(self, part: str, batch: Batch) -> Tensor:
-        loss = super().turn(part, batch)
+    def part_loss(self, part: str, batch: Batch) -> Tensor:
+        loss = super().part_loss(part, batch)
         return loss * torch.nan if part == self.part and self.global_step + 1 in self.steps else loss
 
 
-@pytest.mark.parametrize(("part", "taken"), [("model.discriminator", (6, 6)), ("model.generator", (8, 6))])
-def test_a_turn_that_is_left_out_counts_once_and_leaves_out_those_after_it(images, tmp_path, part, taken):
+@pytest.mark.parametrize(("part", "updates"), [("model.discriminator", (6, 6)), ("model.generator", (8, 6))])
+def test_a_skipped_update_skips_the_later_ones_of_its_step_and_counts_once(images, tmp_path, part, updates):
     data = images()
     spoilt = partial(Spoilt, loss=Hinge(), part=part, steps={3, 4})
     learner = network(data, task=spoilt, max_epochs=1, divergence=Skip(limit=3), **SETTINGS)
@@ -130,29 +130,29 @@ def test_a_turn_that_is_left_out_counts_once_and_leaves_out_those_after_it(image
     assert values(tmp_path / "run", "train/skipped")[-1] == 2
     states = end(tmp_path / "run")["optimizer_states"][0]["state"]
     names = [name for name, _ in learner.task.named_parameters()]
-    for part_, expected in zip(Adversarial.parts, taken, strict=True):
-        assert {int(states[place]["step"]) for place, name in enumerate(names) if name.startswith(part_)} == {expected}
+    for part_, expected in zip(Adversarial.parts, updates, strict=True):
+        assert {int(states[index]["step"]) for index, name in enumerate(names) if name.startswith(part_)} == {expected}
     learner = network(data, task=spoilt, max_epochs=1, divergence=Skip(limit=2), **SETTINGS)
     with pytest.raises(RunFailed, match="2 of them in a row"):
         fit(learner, data, tmp_path / "ended")
 
 
-def test_a_loss_that_is_no_number_in_one_turn_ends_the_run(images, tmp_path):
+def test_a_loss_that_is_no_number_in_one_update_ends_the_run(images, tmp_path):
     data = images()
     spoilt = partial(Spoilt, loss=Hinge(), part="model.generator", steps={5})
     with pytest.raises(RunFailed, match="loss is nan at step 5"):
         fit(network(data, task=spoilt, max_epochs=1, **SETTINGS), data, tmp_path / "run")
 
 
-def test_each_turn_takes_smaller_pieces_where_memory_is_short(images, tmp_path):
-    """The discriminator has no memory for more than eight examples, and they are kept for all turns that follow."""
+def test_each_update_uses_micro_batches_where_memory_is_short(images, tmp_path):
+    """Memory is short for more than eight examples of the discriminator, and all later updates use micro-batches of eight."""
     data = images()
 
     class Short(Adversarial):
-        def turn(self, part: str, batch: Batch) -> Tensor:
+        def part_loss(self, part: str, batch: Batch) -> Tensor:
             if len(batch.row) > 8:
                 raise torch.OutOfMemoryError("no memory")
-            return super().turn(part, batch)
+            return super().part_loss(part, batch)
 
     learner = network(data, task=partial(Short, loss=Hinge()), max_epochs=1, auto_micro_batch=True, **SETTINGS)
     assert fit(learner, data, tmp_path / "run").steps == 8
@@ -160,19 +160,19 @@ def test_each_turn_takes_smaller_pieces_where_memory_is_short(images, tmp_path):
 
 
 def test_the_losses_of_their_papers():
-    real, made = torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 0.0])
+    real, generated = torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 0.0])
     loss: Loss = Hinge()
-    assert float(loss.discriminator(real, made)) == pytest.approx(0.25 + 0.5)
-    assert float(loss.generator(made)) == pytest.approx(1.5)
+    assert float(loss.discriminator(real, generated)) == pytest.approx(0.25 + 0.5)
+    assert float(loss.generator(generated)) == pytest.approx(1.5)
     loss = NonSaturating()
     cross_entropy = torch.nn.functional.binary_cross_entropy_with_logits
-    expected = cross_entropy(real, torch.ones(2)) + cross_entropy(made, torch.zeros(2))
-    assert float(loss.discriminator(real, made)) == pytest.approx(float(expected))
-    assert float(loss.generator(made)) == pytest.approx(float(cross_entropy(made, torch.ones(2))))
+    expected = cross_entropy(real, torch.ones(2)) + cross_entropy(generated, torch.zeros(2))
+    assert float(loss.discriminator(real, generated)) == pytest.approx(float(expected))
+    assert float(loss.generator(generated)) == pytest.approx(float(cross_entropy(generated, torch.ones(2))))
 
 
 @pytest.mark.parametrize("averaging", [None, EMA(decay=0.8)], ids=["trained", "averaged"])
-def test_it_learns_what_is_bright_and_goes_on_exactly(images, tmp_path, averaging):
+def test_it_learns_the_brightness_and_continues_exactly(images, tmp_path, averaging):
     data = images()
     settings = {"task": partial(Adversarial, loss=Hinge()), "averaging": averaging, "steps_per_call": 3, **SETTINGS}
     ends, seen = [], []
@@ -189,11 +189,11 @@ def test_it_learns_what_is_bright_and_goes_on_exactly(images, tmp_path, averagin
     fresh = network(data, **settings)
     real = float(data.inputs(data.rows("train")).mean() / 255)
     latents = np.random.default_rng(0).standard_normal((200, 4), dtype=np.float32)
-    before, after = (abs(float(made.generate(latents).mean()) - real) for made in (fresh, learner))
+    before, after = (abs(float(each.generate(latents).mean()) - real) for each in (fresh, learner))
     assert after < before
 
 
-def test_its_package_tells_real_from_made(images, tmp_path):
+def test_its_package_predicts_what_is_real(images, tmp_path):
     data = images()
     learner = network(data, task=partial(Adversarial, loss=Hinge()), max_epochs=1, **SETTINGS)
     fit(learner, data, tmp_path / "run")
@@ -207,10 +207,10 @@ def test_its_package_tells_real_from_made(images, tmp_path):
 def test_snapshots_are_drawn_after_every_so_many_epochs(images, tmp_path):
     data = images()
     callbacks = partial(list, [Snapshots(every=2)])
-    for name, watched in (("run", callbacks), ("unwatched", list)):
+    for name, watched in (("run", callbacks), ("without", list)):
         learner = network(data, task=partial(Adversarial, loss=Hinge()), max_epochs=5, callbacks=watched, **SETTINGS)
         fit(learner, data, tmp_path / name)
-    assert same(end(tmp_path / "run")["state_dict"], end(tmp_path / "unwatched")["state_dict"])
+    assert same(end(tmp_path / "run")["state_dict"], end(tmp_path / "without")["state_dict"])
     drawn = sorted((tmp_path / "run/figures/training").glob("*.png"))
     assert [path.stem for path in drawn] == [f"samples_epoch_{epoch:04d}" for epoch in (1, 2, 4)]
     assert len({path.read_bytes() for path in drawn}) == 3
@@ -218,7 +218,7 @@ def test_snapshots_are_drawn_after_every_so_many_epochs(images, tmp_path):
         Snapshots(every=0)
 
 
-def test_snapshots_of_what_makes_no_examples_are_refused(images):
+def test_snapshots_of_a_task_without_samples_are_refused(images):
     with pytest.raises(
         InputError, match=r"callbacks=snapshots: expected a task that makes examples .*; Classification does not"
     ):
@@ -226,14 +226,14 @@ def test_snapshots_of_what_makes_no_examples_are_refused(images):
 
 
 @pytest.mark.parametrize("part", ["generator", "discriminator"])
-def test_a_network_that_is_frozen_has_no_turn(images, tmp_path, part):
+def test_a_frozen_network_is_not_updated(images, tmp_path, part):
     data = images()
     callbacks = partial(list, [Freezing(parts=[part], until=1)])
     settings = {"task": partial(Adversarial, loss=Hinge()), "callbacks": callbacks, **SETTINGS}
     learner = network(data, max_epochs=1, **settings)
     before = {name: tensor.clone() for name, tensor in learner.task.model.named_parameters()}
-    found = fit(learner, data, tmp_path / "run")
-    assert found.steps == 8
+    actual = fit(learner, data, tmp_path / "run")
+    assert actual.steps == 8
     state = end(tmp_path / "run")["state_dict"]
     for name, tensor in before.items():
         if name.endswith("weight") or name.startswith(part):  # a bias may stay where it is by the loss

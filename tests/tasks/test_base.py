@@ -1,7 +1,4 @@
-"""What every task shares, with small nets under a real Trainer: steps, schedules, ends, and what is measured.
-
-It is long, for steps, schedules and failures are asked of the same small trainings.
-"""
+"""What all tasks share, with small nets under a real Trainer: steps, schedules, the length of a training, and metrics."""
 
 import math
 from collections.abc import Callable
@@ -28,29 +25,29 @@ def test_the_size_of_blocks_changes_nothing(images, tmp_path, precision, augment
     data = images()
     settings = {"model": CNN_SMALL, "optimizer": partial(Adam, lr=0.01), "scheduler": ONE_CYCLE, "precision": precision}
     settings["augmentation"] = augmentation
-    ends, found = [], []
+    ends, actual = [], []
     for block in (1, 3, 32):
         folder = tmp_path / f"{block}"
         result = fit(network(data, steps_per_call=block, **settings), data, folder)
         assert (result.steps, result.epochs) == (16, 2)  # 120 examples in batches of 16, twice
         ends.append(end(folder)["state_dict"])
-        found.append(points(folder))
+        actual.append(points(folder))
     assert all(tensor.isfinite().all() for tensor in ends[0].values())
     assert same(ends[0], ends[1])
     assert same(ends[0], ends[2])
-    assert found[0] == found[1] == found[2]
+    assert actual[0] == actual[1] == actual[2]
 
 
 def test_another_seed_gives_other_weights_and_the_same_one_the_same(images, tmp_path):
     data = images()
-    found = []
+    actual = []
     for number, seed in enumerate((0, 0, 1)):
         learner = network(data, model=CNN_SMALL, seed=seed)
         torch.rand(number)  # what is drawn before the fit does not matter
         fit(learner, data, tmp_path / f"{number}")
-        found.append(end(tmp_path / f"{number}")["state_dict"])
-    assert same(found[0], found[1])
-    assert not same(found[0], found[2])
+        actual.append(end(tmp_path / f"{number}")["state_dict"])
+    assert same(actual[0], actual[1])
+    assert not same(actual[0], actual[2])
 
 
 @pytest.mark.parametrize(
@@ -146,10 +143,10 @@ def test_max_steps_is_exact(images, tmp_path, block, max_steps, epochs, max_epoc
     result = fit(learner, data, tmp_path / "run")
     assert (result.steps, result.epochs) == (max_steps, epochs)
     assert end(tmp_path / "run")["lr_schedulers"][0]["last_epoch"] == max_steps
-    found = points(tmp_path / "run")
-    assert max(step for _, step in found) == max_steps
-    assert found["val/accuracy", max_steps][0] == epochs  # an epoch that ends early is validated too
-    assert found["train/loss_epoch", max_steps][0] == epochs
+    actual = points(tmp_path / "run")
+    assert max(step for _, step in actual) == max_steps
+    assert actual["val/accuracy", max_steps][0] == epochs  # an epoch that ends early is validated too
+    assert actual["train/loss_epoch", max_steps][0] == epochs
 
 
 def test_the_end_of_the_epochs_comes_before_a_larger_max_steps(images, tmp_path):
@@ -164,7 +161,7 @@ def test_without_an_end_a_training_is_refused(images):
         network(images(), max_epochs=None)
 
 
-def test_a_limit_of_batches_holds_for_every_part(images, tmp_path):
+def test_a_limit_of_batches_holds_for_every_split(images, tmp_path):
     data = images(300)
     result = fit(network(data, limit_batches=1, max_epochs=3, scheduler=ONE_CYCLE), data, tmp_path / "run")
     assert (result.steps, result.epochs) == (3, 3)
@@ -193,7 +190,7 @@ def test_losses_between_two_logged_steps_are_averaged(images, tmp_path):
     assert values(tmp_path / "fifth", "train/loss") == pytest.approx([sum(each[i : i + 5]) / 5 for i in (0, 5, 10)], rel=1e-5)
 
 
-def test_validation_is_that_of_the_whole_part(images, tmp_path):
+def test_the_whole_split_is_validated(images, tmp_path):
     """Twelve examples in batches of five, the last one shorter."""
     data = images(120, batch_size=5)
     learner = network(data, max_epochs=1)
@@ -225,8 +222,8 @@ def test_a_reconstruction_learns(images, tmp_path):
     assert errors == pytest.approx(values(tmp_path / "run", "val/loss"), rel=1e-5)
 
 
-class Seeing(nn.Module):
-    """A linear model that keeps what it is given, by mode."""
+class Recording(nn.Module):
+    """A linear model that records its inputs, by mode."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -238,12 +235,12 @@ class Seeing(nn.Module):
         return self.layer(x)
 
 
-def test_augmented_is_what_is_trained_on_and_nothing_else(images, tmp_path):
+def test_only_training_examples_are_augmented(images, tmp_path):
     data = images()
-    model = Seeing()
+    model = Recording()
     learner = network(data, model=lambda: model, augmentation=everything(), max_epochs=2)
     fit(learner, data, tmp_path / "run")
-    stored = {part: torch.from_numpy(data.normalise(data.inputs(data.rows(part)))) for part in ("train", "val")}
+    stored = {split: torch.from_numpy(data.normalise(data.inputs(data.rows(split)))) for split in ("train", "val")}
     trained = torch.cat(model.seen[True])
     assert trained.shape == (240, 1, 8, 8)
     assert (torch.cdist(trained.flatten(1), stored["train"].flatten(1)).min(dim=1).values > 0.1).float().mean() > 0.9
@@ -253,10 +250,10 @@ def test_augmented_is_what_is_trained_on_and_nothing_else(images, tmp_path):
     assert torch.allclose(model.seen[False][-1], stored["val"], atol=1e-5)
 
 
-def test_a_task_whose_targets_cannot_be_mixed_says_so_before_it_trains(images):
+def test_a_task_whose_targets_cannot_be_mixed_is_refused_before_it_trains(images):
     data = images()
     learner = network(data, task=Brightness, metric="val/distance", augmentation=everything())
-    with pytest.raises(InputError, match=r"augmentation: .*targets can be mixed; Brightness does not.*mixup, cutmix"):
+    with pytest.raises(InputError, match=r"augmentation: .*targets can be mixed; those of Brightness cannot.*mixup, cutmix"):
         learner.check(data)
 
 
@@ -270,7 +267,7 @@ def test_a_reconstruction_learns_from_augmented_examples(images, tmp_path):
 
 
 class Breaking(nn.Module):
-    """A linear model whose answer is not a number from the given training batch on."""
+    """A linear model whose output is not a number from the n-th training batch on."""
 
     def __init__(self, batch: int):
         super().__init__()
@@ -278,11 +275,11 @@ class Breaking(nn.Module):
         self.left = batch - 1
 
     def forward(self, x: Tensor) -> Tensor:
-        answer = self.layer(x)
+        logits = self.layer(x)
         if not self.training:
-            return answer
+            return logits
         self.left -= 1
-        return answer if self.left >= 0 else answer * math.nan
+        return logits if self.left >= 0 else logits * math.nan
 
 
 @pytest.mark.parametrize(
@@ -311,14 +308,14 @@ def test_a_loss_that_is_no_number_ends_the_run(images, tmp_path, batch, accumula
     kept = tmp_path / "run" / "best.ckpt"
     assert kept.is_file() == (epoch == 2)
     if epoch == 2:
-        found = end(tmp_path / "run", "best.ckpt")
-        assert found["epoch"] == 0
-        assert all(tensor.isfinite().all() for tensor in found["state_dict"].values())
+        actual = end(tmp_path / "run", "best.ckpt")
+        assert actual["epoch"] == 0
+        assert all(tensor.isfinite().all() for tensor in actual["state_dict"].values())
         assert all(tensor.isfinite().all() for tensor in end(tmp_path / "run")["state_dict"].values())
 
 
 class Overflowing(SGD):
-    """Descent whose given update leaves no number in the weights."""
+    """Gradient descent whose n-th update makes all weights NaN."""
 
     def __init__(self, parameters: Any, *, update: int):
         super().__init__(parameters, lr=0.05)
@@ -335,7 +332,7 @@ class Overflowing(SGD):
 
 @pytest.mark.parametrize(("update", "epoch"), [(8, 1), (16, 2)])
 def test_weights_that_are_no_numbers_are_not_kept_as_the_best(images, tmp_path, update, epoch):
-    """The loss was a number still: the last update of an epoch did it."""
+    """The last loss is a number. The last update of an epoch spoils the weights."""
     data = images()
     learner = network(data, optimizer=partial(Overflowing, update=update))
     with pytest.raises(RunFailed, match=rf"The validation loss is nan at step {update}, in epoch {epoch};"):

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.optim import SGD, Adam
+from torch.optim import Adam
 
 from src.errors import InputError
 from src.models.fnn import FNN
 from src.protocols import Batch, Mix, Outcome
 from src.tasks.binary import Binary
-from tests.nets import end, everything, fit, network, same, values
+from tests.nets import end, everything, fit, network, optimization, same, values
 
 LOGITS = torch.randn(6, 1, generator=torch.Generator().manual_seed(0))
 TARGET = torch.tensor([0, 1, 1, 0, 1, 0])
@@ -21,8 +21,8 @@ SMALL = partial(FNN, input_shape=(1, 8, 8), hidden=[8], num_outputs=1)
 
 
 def task(**settings: Any) -> Binary:
-    common = {"optimizer": partial(SGD, lr=0.1), "scheduler": None, "objective": "val/accuracy", "num_classes": 2}
-    return Binary(model=nn.Identity(), preprocess=nn.Identity(), **{**common, **settings})
+    common = {"model": nn.Identity(), "preprocess": nn.Identity(), "optimization": optimization(), "num_classes": 2}
+    return Binary(**{**common, **settings})
 
 
 def loss(target: torch.Tensor, **settings: Any) -> torch.Tensor:
@@ -52,29 +52,29 @@ def test_a_model_with_an_output_for_each_class_is_refused():
 
 
 def test_what_it_measures_and_predicts():
-    made = task()
-    right, count = made.measure(Outcome(torch.tensor(0.0), LOGITS[:, 0], TARGET))["accuracy"]
-    assert (int(right), count) == (int(((LOGITS[:, 0] > 0) == TARGET.bool()).sum()), 6)
-    probability = made.predict(LOGITS)["probability"]
+    binary = task()
+    correct, count = binary.measure(Outcome(torch.tensor(0.0), LOGITS[:, 0], TARGET))["accuracy"]
+    assert (int(correct), count) == (int(((LOGITS[:, 0] > 0) == TARGET.bool()).sum()), 6)
+    probability = binary.predict(LOGITS)["probability"]
     assert torch.allclose(probability[:, 1], LOGITS[:, 0].sigmoid())
     assert torch.allclose(probability.sum(dim=1), torch.ones(6))
-    assert torch.equal(made.scoring(LOGITS), torch.cat([-LOGITS, LOGITS], dim=1))
+    assert torch.equal(binary.scoring(LOGITS), torch.cat([-LOGITS, LOGITS], dim=1))
 
 
-def test_a_training_learns_and_goes_on_exactly(images, tmp_path):
+def test_a_training_learns_and_continues_exactly(images, tmp_path):
     data = images(num_classes=2)
     settings = {"model": SMALL, "task": partial(Binary, num_classes=2), "optimizer": partial(Adam, lr=0.01), "max_epochs": 6}
     settings["augmentation"] = everything()
-    made = network(data, **settings)
-    fit(made, data, tmp_path / "whole")
+    learner = network(data, **settings)
+    fit(learner, data, tmp_path / "whole")
     assert values(tmp_path / "whole", "val/accuracy")[-1] > 0.8
     fit(network(data, **{**settings, "max_epochs": 2}), data, tmp_path / "part")
     fit(network(data, **settings), data, tmp_path / "part")
     assert same(end(tmp_path / "whole"), end(tmp_path / "part"))
-    made.load(tmp_path / "whole" / "last.ckpt")
+    learner.load(tmp_path / "whole" / "last.ckpt")
     rows = data.rows("val")
-    found = np.concatenate([part["probability"] for part in made.predict(data, rows)])
-    accuracy = (found.argmax(axis=1) == data.targets(rows)).mean()
+    probability = np.concatenate([part["probability"] for part in learner.predict(data, rows)])
+    accuracy = (probability.argmax(axis=1) == data.targets(rows)).mean()
     assert accuracy == pytest.approx(values(tmp_path / "whole", "val/accuracy")[-1])
 
 
@@ -86,12 +86,12 @@ def test_a_training_learns_and_goes_on_exactly(images, tmp_path):
         ({"positive_weight": 0.0}, ValueError, r"task\.positive_weight: expected a factor above 0; received 0\.0"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings, error, message):
+def test_settings_out_of_range_are_refused(settings, error, message):
     with pytest.raises(error, match=message):
         task(**settings)
 
 
-def test_its_package_answers_with_both_probabilities(images, tmp_path):
+def test_its_package_gives_both_probabilities(images, tmp_path):
     data = images(num_classes=2)
     learner = network(data, model=SMALL, task=partial(Binary, num_classes=2), max_epochs=1)
     fit(learner, data, tmp_path / "run")

@@ -1,16 +1,15 @@
 """The loss of classes, of one and of several in shares."""
 
-from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.optim import SGD
 
 from src.protocols import Batch, Mix
 from src.tasks.classification import Classification
+from tests.nets import optimization
 
 LOGITS = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
 TARGET = torch.tensor([0, 1, 2, 3, 0, 1])
@@ -22,9 +21,7 @@ def task(smoothing: float, **settings: Any) -> Classification:
     return Classification(
         model=nn.Identity(),
         preprocess=nn.Identity(),
-        optimizer=partial(SGD, lr=0.1),
-        scheduler=None,
-        objective="val/accuracy",
+        optimization=optimization(),
         label_smoothing=smoothing,
         **settings,
     )
@@ -52,7 +49,7 @@ def test_mixtures_can_be_mixed_again(smoothing):
     one_hot = torch.eye(4)[TARGET]
     once = SHARE[:, None] * one_hot + (1 - SHARE[:, None]) * one_hot[PARTNER]
     twice = share[:, None] * once + (1 - share[:, None]) * once[again]
-    assert torch.allclose(mixed.over(4), twice)
+    assert torch.allclose(mixed.spread(4), twice)
     assert loss(smoothing, mixed) == pytest.approx(float(cross_entropy(LOGITS, twice, label_smoothing=smoothing)), rel=1e-6)
 
 
@@ -83,17 +80,16 @@ def test_a_focal_loss_of_mixtures_is_that_of_their_shares():
     assert loss(0.0, mixed, focus=2.0) == pytest.approx(float((shares * each).sum(dim=1).mean()), rel=1e-6)
 
 
-def test_a_focal_loss_has_a_finite_gradient_where_an_answer_is_sure():
+def test_a_focal_loss_has_a_finite_gradient_at_confident_predictions():
     logits = torch.tensor([[60.0, 0.0, 0.0, 0.0], [-60.0, 0.0, 0.0, 0.0]], requires_grad=True)
     for focus in (0.5, 2.0):
-        made = task(0.0, focus=focus)
-        made.step(Batch(logits, torch.tensor([0, 0]), torch.arange(2))).loss.backward()
+        task(0.0, focus=focus).step(Batch(logits, torch.tensor([0, 0]), torch.arange(2))).loss.backward()
         assert logits.grad is not None
         assert logits.grad.isfinite().all()
         logits.grad = None
 
 
 @pytest.mark.parametrize("settings", [{"focus": -1.0}, {"class_weights": [1.0, -1.0, 0.0, 1.0]}])
-def test_settings_that_cannot_be_are_refused(settings):
+def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(ValueError, match=r"task\.(focus|class_weights): expected"):
         task(0.0, **settings)

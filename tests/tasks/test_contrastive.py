@@ -16,7 +16,7 @@ from src.models.encoder import EncoderWithHead
 from src.optimization.random_state import random_state
 from src.protocols import Batch
 from src.tasks.contrastive import Contrastive
-from tests.nets import FNN_SMALL, end, everything, fit, network, same, values
+from tests.nets import FNN_SMALL, end, everything, fit, network, optimization, same, values
 
 SMALL = partial(EncoderWithHead, input_shape=(1, 8, 8), hidden=[16], latent_size=6, num_outputs=4)
 STEPS = {name: step for name, step in everything()._steps.items() if name not in ("mixup", "cutmix")}
@@ -26,14 +26,9 @@ SETTINGS = {"model": SMALL, "metric": "val/loss", "augmentation": VIEWS, "optimi
 
 def task(model: torch.nn.Module | None = None, **settings) -> Contrastive:
     torch.manual_seed(0)
-    return Contrastive(
-        model=model or SMALL(),
-        preprocess=Normalise(mean=np.array([0.3]), std=np.array([0.2])),
-        optimizer=partial(Adam, lr=0.01),
-        scheduler=None,
-        objective="val/loss",
-        **{"augmentation": VIEWS, **settings},
-    )
+    preprocess = Normalise(mean=np.array([0.3]), std=np.array([0.2]))
+    common = {"model": model or SMALL(), "preprocess": preprocess, "optimization": optimization(), "augmentation": VIEWS}
+    return Contrastive(**{**common, **settings})
 
 
 def stored(count: int = 5) -> Batch:
@@ -43,83 +38,87 @@ def stored(count: int = 5) -> Batch:
 
 @torch.no_grad()
 @pytest.mark.parametrize("temperature", [0.1, 0.5])
-def test_the_loss_is_that_of_naming_the_other_view_by_the_cosine(temperature):
-    made = task(temperature=temperature)
-    batch = made.augmented(stored())
+def test_the_loss_is_that_of_finding_the_other_view_by_the_cosine(temperature):
+    contrastive = task(temperature=temperature)
+    batch = contrastive.augmented(stored())
     assert batch.input.shape == (5, 2, 1, 8, 8)
-    answers = [[made.model(view[None])[0].double() for view in views] for views in batch.input]
+    projections = [[contrastive.model(view[None])[0].double() for view in views] for views in batch.input]
     losses = []
-    for example, pair in enumerate(answers):
+    for example, pair in enumerate(projections):
         for own in (0, 1):
             cosines = {
-                (number, view): float(torch.cosine_similarity(pair[own], answer, dim=0)) / temperature
-                for number, views in enumerate(answers)
-                for view, answer in enumerate(views)
+                (number, view): float(torch.cosine_similarity(pair[own], projection, dim=0)) / temperature
+                for number, views in enumerate(projections)
+                for view, projection in enumerate(views)
                 if (number, view) != (example, own)
             }
             losses.append(math.log(sum(map(math.exp, cosines.values()))) - cosines[example, 1 - own])
-    assert float(made.step(batch).loss) == pytest.approx(np.mean(losses), rel=1e-4)
+    assert float(contrastive.step(batch).loss) == pytest.approx(np.mean(losses), rel=1e-4)
 
 
 @torch.no_grad()
 def test_views_that_lie_together_and_apart_from_others_are_matched():
-    made = task(torch.nn.Flatten(), temperature=0.01)
+    contrastive = task(torch.nn.Flatten(), temperature=0.01)
     examples = torch.eye(4).view(4, 1, 1, 2, 2)
-    outcome = made.step(Batch(examples.expand(4, 2, 1, 2, 2), torch.zeros(4), torch.arange(4)))
+    outcome = contrastive.step(Batch(examples.expand(4, 2, 1, 2, 2), torch.zeros(4), torch.arange(4)))
     assert float(outcome.loss) == pytest.approx(0, abs=1e-6)
-    right, count = made.measure(outcome)["matched"]
-    assert (int(right), count) == (8, 8)
-    one = made.step(Batch(examples[:1].expand(1, 2, 1, 2, 2), torch.zeros(1), torch.arange(1)))
+    matched, count = contrastive.measure(outcome)["matched"]
+    assert (int(matched), count) == (8, 8)
+    one = contrastive.step(Batch(examples[:1].expand(1, 2, 1, 2, 2), torch.zeros(1), torch.arange(1)))
     assert float(one.loss) == 0  # there is no other example
 
 
 @torch.no_grad()
 def test_views_are_compared_in_full_precision():
-    made = task(temperature=0.05)
-    batch = made.augmented(stored())
-    answers = made.model(batch.input.flatten(0, 1))
-    made.model.forward = lambda _: answers
-    expected = made.step(batch)
+    contrastive = task(temperature=0.05)
+    batch = contrastive.augmented(stored())
+    projections = contrastive.model(batch.input.flatten(0, 1))
+    contrastive.model.forward = lambda _: projections
+    expected = contrastive.step(batch)
     with torch.autocast("cpu", torch.bfloat16):
-        outcome = made.step(batch)
+        outcome = contrastive.step(batch)
     assert outcome.prediction.dtype == torch.float32
     assert torch.equal(outcome.loss, expected.loss)
 
 
 @torch.no_grad()
 def test_a_validation_sees_the_same_views_each_time_and_a_training_others():
-    made = task()
+    contrastive = task()
     torch.manual_seed(7)
     before = random_state()
-    once, again = made.validated(stored()).input, made.validated(stored()).input
+    once, again = contrastive.validated(stored()).input, contrastive.validated(stored()).input
     assert torch.equal(once, again)
     assert same(random_state(), before)
     assert not torch.equal(once[:, 0], once[:, 1])
-    assert not torch.equal(made.augmented(stored()).input, made.augmented(stored()).input)
+    assert not torch.equal(contrastive.augmented(stored()).input, contrastive.augmented(stored()).input)
 
 
 @torch.no_grad()
-def test_what_is_kept_is_the_code_before_the_head():
-    made = task().eval()
-    input = made.preprocess(stored().input)
-    assert torch.equal(made.predict(input)["latent"], made.model.encoder(input))
+def test_it_predicts_the_latent_before_the_head():
+    contrastive = task().eval()
+    input = contrastive.preprocess(stored().input)
+    assert torch.equal(contrastive.predict(input)["latent"], contrastive.model.encoder(input))
 
 
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"augmentation": None}, InputError, "both views of an example are the same. .* augmentation=views"),
-        ({"auto_micro_batch": True}, InputError, "whose loss is a mean over examples; .* smaller data.batch_size"),
+        ({"augmentation": None}, InputError, "expected an augmentation; received none.* augmentation=views"),
+        (
+            {"optimization": optimization(auto_micro_batch=True)},
+            InputError,
+            "whose loss is a mean over examples.* smaller data.batch_size",
+        ),
         ({"temperature": 0.0}, ValueError, r"task\.temperature: expected a number above 0; received 0\.0"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings, error, message):
+def test_settings_out_of_range_are_refused(settings, error, message):
     with pytest.raises(error, match=message):
         task(**settings)
 
 
 def test_views_of_two_examples_are_refused():
-    with pytest.raises(InputError, match=r"views of one example each; .*mixup"):
+    with pytest.raises(InputError, match="expected steps that keep examples apart; mixup"):
         task(augmentation=Augmentation(mixup=Mixup(alpha=0.2))).augmented(stored())
 
 
@@ -137,12 +136,12 @@ def test_a_validation_does_not_compare_those_of_a_class_that_follow_one_another(
 def test_a_network_without_an_encoder_is_refused_before_it_is_trained(images):
     data = images()
     learner = network(data, **{**SETTINGS, "model": FNN_SMALL}, task=Contrastive)
-    with pytest.raises(InputError, match=r"FNN fails on them: 'FNN' object has no attribute 'encoder'\. .* another model"):
+    with pytest.raises(InputError, match=r"Contrastive expected a model with encoder; FNN has no encoder\."):
         learner.check(data)
     assert network(data, task=Contrastive, **SETTINGS).check(data).flops
 
 
-def test_a_training_matches_more_views_and_goes_on_exactly(images, tmp_path):
+def test_a_training_matches_more_views_and_continues_exactly(images, tmp_path):
     data = images()
     ends = []
     for folder, parts in ((tmp_path / "whole", [6]), (tmp_path / "parts", [2, 6])):

@@ -1,24 +1,22 @@
 """Several labels for each example: what the loss is, what adds up, and how flags are mixed."""
 
-from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
-from torch.optim import SGD
 
 from src.errors import InputError
 from src.protocols import Batch, Mix, Outcome
 from src.tasks.multilabel import MultiLabel
+from tests.nets import optimization
 
 LOGITS = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
 FLAGS = torch.tensor([[0, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 0], [0, 0, 1, 0], [1, 0, 1, 0]], dtype=torch.uint8)
 
 
 def task(**settings: Any) -> MultiLabel:
-    common = {"optimizer": partial(SGD, lr=0.1), "scheduler": None, "objective": "val/f1_macro"}
-    return MultiLabel(model=nn.Identity(), preprocess=nn.Identity(), **common, **settings)
+    return MultiLabel(model=nn.Identity(), preprocess=nn.Identity(), optimization=optimization(), **settings)
 
 
 def loss(flags: torch.Tensor, **settings: Any) -> torch.Tensor:
@@ -43,15 +41,15 @@ def test_the_loss_of_a_mixture_is_the_mixture_of_the_losses():
 
 
 def test_what_it_measures_adds_up_over_batches():
-    made = task()
-    whole = made.measure(Outcome(torch.tensor(0.0), LOGITS, FLAGS))
-    parts = [made.measure(Outcome(torch.tensor(0.0), LOGITS[i : i + 3], FLAGS[i : i + 3])) for i in (0, 3)]
+    multilabel = task()
+    whole = multilabel.measure(Outcome(torch.tensor(0.0), LOGITS, FLAGS))
+    parts = [multilabel.measure(Outcome(torch.tensor(0.0), LOGITS[i : i + 3], FLAGS[i : i + 3])) for i in (0, 3)]
     for name, (numerator, denominator) in whole.items():
         assert torch.equal(parts[0][name][0] + parts[1][name][0], numerator)
         assert torch.equal(torch.as_tensor(parts[0][name][1] + parts[1][name][1]), torch.as_tensor(denominator))
-    said = LOGITS > 0
-    assert whole["subset_accuracy"][0] == (said == FLAGS.bool()).all(dim=1).sum()
-    assert whole["f1_macro"][0].tolist() == (2 * (said & FLAGS.bool()).sum(dim=0)).tolist()
+    predicted = LOGITS > 0
+    assert whole["subset_accuracy"][0] == (predicted == FLAGS.bool()).all(dim=1).sum()
+    assert whole["f1_macro"][0].tolist() == (2 * (predicted & FLAGS.bool()).sum(dim=0)).tolist()
 
 
 def test_a_factor_below_0_is_refused():

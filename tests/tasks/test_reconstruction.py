@@ -12,7 +12,7 @@ from src.models.autoencoder import Autoencoder
 from src.models.sparse_autoencoder import SparseAutoencoder
 from src.protocols import Batch
 from src.tasks.reconstruction import Reconstruction
-from tests.nets import end, fit, network, same, values
+from tests.nets import end, fit, network, optimization, same, values
 
 DENSE = partial(Autoencoder, input_shape=(1, 8, 8), hidden=[16], latent_size=4)
 SPARSE = partial(SparseAutoencoder, input_shape=(1, 8, 8), hidden=[], latent_size=40)
@@ -20,39 +20,38 @@ SETTINGS = {"metric": "val/error", "optimizer": partial(Adam, lr=0.01)}
 
 
 class Copying(torch.nn.Module):
-    """Gives back what it is given, and keeps it."""
+    """Reconstructs its input exactly, and records it."""
 
     def forward(self, x):
-        self.given = x
+        self.input = x
         return DENSE()(x)._replace(output=x)
 
 
 def task(model: torch.nn.Module, **settings) -> Reconstruction:
     preprocess = Normalise(mean=np.array([0.3]), std=np.array([0.2]))
-    common = {"optimizer": SETTINGS["optimizer"], "scheduler": None, "objective": "val/error"}
-    return Reconstruction(model=model, preprocess=preprocess, **common, **settings)
+    return Reconstruction(model=model, preprocess=preprocess, optimization=optimization(), **settings)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("training", [True, False])
 def test_noise_is_on_the_input_and_not_on_the_target(training):
     torch.manual_seed(0)
-    made = task(Copying(), noise=0.5).train(training)
+    reconstruction = task(Copying(), noise=0.5).train(training)
     x = torch.randn(50, 1, 8, 8)
-    outcome = made.step(Batch(x, torch.zeros(50), torch.arange(50)))
+    outcome = reconstruction.step(Batch(x, torch.zeros(50), torch.arange(50)))
     assert torch.equal(outcome.target, x)
-    assert float((made.model.given - x).std()) == pytest.approx(0.5, abs=0.03)
+    assert float((reconstruction.model.input - x).std()) == pytest.approx(0.5, abs=0.03)
     assert float(outcome.loss) == pytest.approx(0.25, abs=0.02)
-    other = made.step(Batch(x.flip(0), torch.zeros(50), torch.arange(50)))
+    other = reconstruction.step(Batch(x.flip(0), torch.zeros(50), torch.arange(50)))
     assert (float(other.loss) == pytest.approx(float(outcome.loss), rel=1e-6)) is not training
 
 
 @torch.no_grad()
-def test_the_error_is_that_of_the_noisy_input_and_the_answer_that_of_the_input_itself():
+def test_the_error_is_of_the_noisy_input_and_the_reconstruction_of_the_clean_one():
     torch.manual_seed(0)
-    made = task(Copying(), noise=0.5).eval()
+    reconstruction = task(Copying(), noise=0.5).eval()
     x = torch.randn(20, 1, 8, 8)
-    outputs = made.predict(x)
+    outputs = reconstruction.predict(x)
     assert torch.equal(outputs["reconstruction"], x)
     assert torch.equal(outputs["restored"], outputs["noisy"])
     assert float(outputs["error"].mean()) == pytest.approx(0.25, abs=0.04)
@@ -76,7 +75,7 @@ def test_negative_settings_are_refused(settings):
         task(DENSE(), **settings)
 
 
-def test_a_penalty_makes_codes_sparse(images, tmp_path):
+def test_a_penalty_makes_latents_sparse(images, tmp_path):
     data = images()
     active = []
     for weight in (0.0, 3.0):
@@ -89,7 +88,7 @@ def test_a_penalty_makes_codes_sparse(images, tmp_path):
     assert active[1] < 0.5 * active[0]
 
 
-def test_a_denoising_training_goes_on_exactly(images, tmp_path):
+def test_a_denoising_training_continues_exactly(images, tmp_path):
     data = images()
     ends = []
     for folder, parts in ((tmp_path / "whole", [3]), (tmp_path / "parts", [1, 3])):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.optim import SGD
 
 from src.data import store
 from src.data.augmentation import Augmentation
@@ -21,7 +20,7 @@ from src.models.unet import UNet
 from src.protocols import Batch, Outcome
 from src.tasks.segmentation import OUTSIDE, Segmentation
 from tests import discs
-from tests.nets import end, fit, network, same, values
+from tests.nets import end, fit, network, optimization, same, values
 
 UNET = partial(UNet, input_shape=(1, 16, 16), width=4, depth=2, num_outputs=3)
 TURNS = {
@@ -43,8 +42,7 @@ def masks(tmp_path) -> Masks:
 
 def task(model: nn.Module | None = None, **settings: Any) -> Segmentation:
     torch.manual_seed(0)
-    common = {"preprocess": nn.Identity(), "optimizer": partial(SGD, lr=0.1), "scheduler": None, "objective": "val/dice_macro"}
-    return Segmentation(model=model or UNET(), **common, **settings)
+    return Segmentation(model=model or UNET(), preprocess=nn.Identity(), optimization=optimization(), **settings)
 
 
 def batch(count: int = 6) -> Batch:
@@ -53,24 +51,26 @@ def batch(count: int = 6) -> Batch:
     return Batch(torch.randn(count, 1, 16, 16, generator=generator), target, torch.arange(count))
 
 
+def piece(batch: Batch, first: int, size: int) -> Batch:
+    """So many examples of a batch."""
+    chosen = slice(first, first + size)
+    return Batch(batch.input[chosen], batch.target[chosen], batch.row[chosen])
+
+
 def test_the_mean_of_parts_is_the_whole():
     """As several processes need it that share a batch."""
-    made = task(class_weights=[1.0, 2.0, 0.5]).eval()
-    given = batch()
-    parts = [made.step(Batch(given.input[i : i + 2], given.target[i : i + 2], given.row[i : i + 2])).loss for i in (0, 2, 4)]
-    assert torch.allclose(torch.stack(parts).mean(), made.step(given).loss)
+    segmentation, whole = task(class_weights=[1.0, 2.0, 0.5]).eval(), batch()
+    parts = [segmentation.step(piece(whole, first, 2)).loss for first in (0, 2, 4)]
+    assert torch.allclose(torch.stack(parts).mean(), segmentation.step(whole).loss)
 
 
 def test_what_it_measures_adds_up_over_batches():
-    made, given = task().eval(), batch()
+    segmentation, examples = task().eval(), batch()
     with torch.no_grad():
-        whole = made.measure(made.step(given))
-        parts = [
-            made.measure(made.step(Batch(given.input[i : i + 3], given.target[i : i + 3], given.row[i : i + 3])))
-            for i in (0, 3)
-        ]
-    prediction = made.model(given.input).argmax(dim=1).numpy()
-    truth = given.target.numpy()
+        whole = segmentation.measure(segmentation.step(examples))
+        parts = [segmentation.measure(segmentation.step(piece(examples, first, 3))) for first in (0, 3)]
+    prediction = segmentation.model(examples.input).argmax(dim=1).numpy()
+    truth = examples.target.numpy()
     for name, (numerator, denominator) in whole.items():
         assert torch.equal(parts[0][name][0] + parts[1][name][0], numerator)
         assert torch.equal(parts[0][name][1] + parts[1][name][1], denominator)
@@ -82,52 +82,52 @@ def test_what_it_measures_adds_up_over_batches():
 
 
 def test_pixels_from_outside_do_not_count():
-    made, given = task().eval(), batch()
-    target = given.target.long()
+    segmentation, examples = task().eval(), batch()
+    target = examples.target.long()
     target[:, 8:] = OUTSIDE
-    loss = made.step(given._replace(target=target)).loss
-    other = made.step(given._replace(target=target)).prediction.clone()
+    loss = segmentation.step(examples._replace(target=target)).loss
+    other = segmentation.step(examples._replace(target=target)).prediction.clone()
     assert loss.isfinite()
     other[:, :, 8:] += 100 * torch.randn(6, 3, 8, 16)
-    changed = task(model=Constant(other)).step(given._replace(target=target)).loss
+    changed = task(model=Constant(other)).step(examples._replace(target=target)).loss
     assert torch.allclose(loss, changed)
-    assert made.measure(made.step(given._replace(target=target)))["accuracy"][1] == 6 * 8 * 16
+    assert segmentation.measure(segmentation.step(examples._replace(target=target)))["accuracy"][1] == 6 * 8 * 16
 
 
 class Constant(nn.Module):
-    """Answers what it was given."""
+    """Gives the same logits for every input."""
 
-    def __init__(self, answer: torch.Tensor):
+    def __init__(self, logits: torch.Tensor):
         super().__init__()
-        self.answer = nn.Parameter(answer)
+        self.logits = nn.Parameter(logits)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.answer
+        return self.logits
 
 
 def test_masks_are_moved_with_their_pictures(masks):
     """Bright squares stay squares of the mask, and what comes in from outside is of no class."""
     rows = masks.rows("train")
-    given = Batch(torch.from_numpy(masks.inputs(rows)), torch.from_numpy(masks.targets(rows)), torch.from_numpy(rows))
-    moved = task(**TURNS).augmented(given)
-    assert moved.target.shape == given.target.shape
+    examples = Batch(torch.from_numpy(masks.inputs(rows)), torch.from_numpy(masks.targets(rows)), torch.from_numpy(rows))
+    moved = task(**TURNS).augmented(examples)
+    assert moved.target.shape == examples.target.shape
     assert set(moved.target.unique().tolist()) == {OUTSIDE, 0, 1, 2}
     levels = [moved.input[:, 0][moved.target == label].mean().item() for label in (OUTSIDE, 0, 1, 2)]
     assert levels == sorted(levels)
     assert levels[0] < 15
     assert levels[3] > 170
-    assert not torch.equal(moved.target, given.target.long())
+    assert not torch.equal(moved.target, examples.target.long())
 
 
 def test_examples_cannot_be_mixed(masks):
     rows = masks.rows("train")[:4]
-    given = Batch(torch.from_numpy(masks.inputs(rows)), torch.from_numpy(masks.targets(rows)), torch.from_numpy(rows))
-    with pytest.raises(InputError, match="whose targets can be mixed; Segmentation does not say how"):
-        task(augmentation=Augmentation(mixup=Mixup(alpha=0.5))).augmented(given)
+    examples = Batch(torch.from_numpy(masks.inputs(rows)), torch.from_numpy(masks.targets(rows)), torch.from_numpy(rows))
+    with pytest.raises(InputError, match="whose targets can be mixed; those of Segmentation cannot"):
+        task(augmentation=Augmentation(mixup=Mixup(alpha=0.5))).augmented(examples)
 
 
 @pytest.mark.parametrize("settings", [{"cross_entropy": 0.0, "dice": 0.0}, {"dice": -1.0}, {"class_weights": [1.0, -1.0]}])
-def test_settings_that_cannot_be_are_refused(settings):
+def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(ValueError, match=r"task\.?.*: expected .* (from|at least) 0"):
         task(**settings)
 
@@ -137,20 +137,20 @@ def learner(masks: Masks, **settings: Any) -> Any:
 
 
 def test_a_training_learns_and_its_validation_is_that_of_all_tiles(masks, tmp_path):
-    made = learner(masks, max_epochs=8, optimizer=partial(torch.optim.Adam, lr=0.01))
-    fit(made, masks, tmp_path / "run")
-    found = values(tmp_path / "run", "val/dice_macro")
-    assert found[0] < found[-1]
-    assert found[-1] > 0.6
-    made.load(tmp_path / "run" / "last.ckpt")
+    segmenter = learner(masks, max_epochs=8, optimizer=partial(torch.optim.Adam, lr=0.01))
+    fit(segmenter, masks, tmp_path / "run")
+    actual = values(tmp_path / "run", "val/dice_macro")
+    assert actual[0] < actual[-1]
+    assert actual[-1] > 0.6
+    segmenter.load(tmp_path / "run" / "last.ckpt")
     rows = masks.rows("val")
-    said = np.concatenate([part["probability"] for part in made.predict(masks, rows)]).argmax(axis=1)
+    predicted = np.concatenate([part["probability"] for part in segmenter.predict(masks, rows)]).argmax(axis=1)
     truth = masks.targets(rows)
-    dice = [2 * ((said == k) & (truth == k)).sum() / ((said == k).sum() + (truth == k).sum()) for k in range(3)]
-    assert found[-1] == pytest.approx(np.mean(dice), abs=1e-6)
+    dice = [2 * ((predicted == k) & (truth == k)).sum() / ((predicted == k).sum() + (truth == k).sum()) for k in range(3)]
+    assert actual[-1] == pytest.approx(np.mean(dice), abs=1e-6)
 
 
-def test_an_augmented_training_goes_on_exactly(masks, tmp_path):
+def test_an_augmented_training_continues_exactly(masks, tmp_path):
     settings = {"max_epochs": 3, "steps_per_call": 2, **TURNS}
     fit(learner(masks, **settings), masks, tmp_path / "whole")
     fit(learner(masks, **{**settings, "max_epochs": 1}), masks, tmp_path / "part")
@@ -159,10 +159,10 @@ def test_an_augmented_training_goes_on_exactly(masks, tmp_path):
 
 
 def test_the_last_of_256_classes_counts_as_any():
-    made = task(model=nn.Identity())
+    segmentation = task(model=nn.Identity())
     target = torch.tensor([[[0, 255]]], dtype=torch.uint8)  # as it is stored
     outcome = Outcome(torch.tensor(0.0), torch.zeros(1, 256, 1, 2), target)
-    assert int(made.measure(outcome)["accuracy"][1]) == 2
+    assert int(segmentation.measure(outcome)["accuracy"][1]) == 2
 
 
 def test_factors_are_as_many_as_the_classes():

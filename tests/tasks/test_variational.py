@@ -15,7 +15,7 @@ from src.models.vae import VAE
 from src.optimization import deterministic_noise
 from src.protocols import Batch
 from src.tasks.variational import Variational
-from tests.nets import end, fit, network, same, values
+from tests.nets import end, fit, network, optimization, same, values
 
 SMALL = partial(VAE, input_shape=(1, 8, 8), channels=[], hidden=[16], latent_size=3)
 SETTINGS = {"model": SMALL, "metric": "val/negative_elbo", "optimizer": partial(Adam, lr=0.01)}
@@ -26,48 +26,46 @@ def task(**settings) -> Variational:
     return Variational(
         model=SMALL(),
         preprocess=Normalise(mean=np.array([0.3]), std=np.array([0.2])),
-        optimizer=partial(Adam, lr=0.01),
-        scheduler=None,
-        objective="val/negative_elbo",
+        optimization=optimization(),
         **settings,
     )
 
 
-def batch(made: Variational, count: int = 5) -> tuple[Batch, torch.Tensor]:
+def batch(variational: Variational, count: int = 5) -> tuple[Batch, torch.Tensor]:
     """Preprocessed examples, and their pixels from 0 to 1."""
     pixels = torch.randint(0, 256, (count, 1, 8, 8), generator=torch.Generator().manual_seed(1))
-    return Batch(made.preprocess(pixels), torch.zeros(count), torch.arange(count)), pixels / 255
+    return Batch(variational.preprocess(pixels), torch.zeros(count), torch.arange(count)), pixels / 255
 
 
 @torch.no_grad()
 def test_it_is_the_bound_of_the_paper():
-    made = task().eval()
-    given, pixels = batch(made)
-    answer = made.model(given.input)
-    mean, log_variance = made.model.encoder(given.input).chunk(2, dim=1)
-    assert torch.equal(answer.latent, mean)
+    variational = task().eval()
+    examples, pixels = batch(variational)
+    reconstruction = variational.model(examples.input)
+    mean, log_variance = variational.model.encoder(examples.input).chunk(2, dim=1)
+    assert torch.equal(reconstruction.latent, mean)
     posterior = Normal(mean, (log_variance / 2).exp())
-    latent = posterior.mean + posterior.stddev * deterministic_noise.normal(given.input, 3)
-    likelihood = Bernoulli(logits=made.model.decoder(latent), validate_args=False).log_prob(pixels).sum(dim=(1, 2, 3))
+    latent = posterior.mean + posterior.stddev * deterministic_noise.normal(examples.input, 3)
+    likelihood = Bernoulli(logits=variational.model.decoder(latent), validate_args=False).log_prob(pixels).sum(dim=(1, 2, 3))
     divergence = kl_divergence(posterior, Normal(0.0, 1.0)).sum(dim=1)
-    outcome = made.step(given)
+    outcome = variational.step(examples)
     assert float(outcome.loss) == pytest.approx(float((divergence - likelihood).mean()), rel=1e-5)
-    (bound, count), (kl, _) = made.measure(outcome).values()
+    (bound, count), (kl, _) = variational.measure(outcome).values()
     assert float(bound / count) == pytest.approx(float(outcome.loss), rel=1e-6)
     assert float(kl / count) == pytest.approx(float(divergence.mean()), rel=1e-5)
-    outputs = made.predict(given.input)
+    outputs = variational.predict(examples.input)
     assert torch.allclose(outputs["error"] + outputs["kl"], divergence - likelihood, rtol=1e-4)
-    assert torch.allclose(outputs["reconstruction"], made.generate(outputs["latent"]))
+    assert torch.allclose(outputs["reconstruction"], variational.generate(outputs["latent"]))
 
 
 @torch.no_grad()
 def test_beta_weighs_the_divergence_in_the_loss_alone():
     losses, bounds = [], []
     for beta in (0.0, 1.0, 4.0):
-        made = task(beta=beta).eval()
-        outcome = made.step(batch(made)[0])
+        variational = task(beta=beta).eval()
+        outcome = variational.step(batch(variational)[0])
         losses.append(float(outcome.loss))
-        bounds.append(float(made.measure(outcome)["negative_elbo"][0]))
+        bounds.append(float(variational.measure(outcome)["negative_elbo"][0]))
     assert bounds[0] == bounds[1] == bounds[2]
     assert losses[2] - losses[0] == pytest.approx(4 * (losses[1] - losses[0]), rel=1e-3)
     assert losses[1] > losses[0]
@@ -75,12 +73,12 @@ def test_beta_weighs_the_divergence_in_the_loss_alone():
 
 @torch.no_grad()
 def test_the_weight_rises_from_zero_over_the_warm_up():
-    made = task(warm_up=10).train()
-    given, _ = batch(made)
+    variational = task(warm_up=10).train()
+    examples, _ = batch(variational)
     torch.manual_seed(3)
-    outcome = made.step(given)  # before the first step
+    outcome = variational.step(examples)  # before the first step
     assert float(outcome.loss) == pytest.approx(float(outcome.prediction[:, 0].mean()), rel=1e-6)
-    outcome = made.eval().step(given)
+    outcome = variational.eval().step(examples)
     assert float(outcome.loss) == pytest.approx(float(outcome.prediction.sum(dim=1).mean()), rel=1e-6)
 
 
@@ -91,7 +89,7 @@ def test_negative_settings_are_refused(settings):
 
 
 @pytest.mark.parametrize("prior", [priors.Normal, partial(priors.Mixture, components=5)])
-def test_it_learns_and_goes_on_exactly(prior, images, tmp_path):
+def test_it_learns_and_continues_exactly(prior, images, tmp_path):
     data = images()
     settings = {**SETTINGS, "model": partial(SMALL, prior=prior)}
     ends = []
@@ -108,7 +106,7 @@ def test_it_learns_and_goes_on_exactly(prior, images, tmp_path):
     assert same(*ends)
 
 
-def test_what_was_validated_is_what_is_predicted(images, tmp_path):
+def test_predictions_have_the_validated_bound(images, tmp_path):
     data = images()
     learner = network(data, task=Variational, max_epochs=1, **SETTINGS)
     fit(learner, data, tmp_path / "run")
@@ -120,6 +118,6 @@ def test_what_was_validated_is_what_is_predicted(images, tmp_path):
     stored = torch.from_numpy(data.inputs(data.rows("val")).astype(np.float32))
     expected = np.concatenate([part["reconstruction"] for part in outputs])
     assert np.allclose(program(stored).detach().numpy(), expected, atol=1e-5)
-    made = learner.generate(np.zeros((600, 3), dtype=np.float32))
-    assert made.shape == (600, 1, 8, 8)
-    assert 0 <= made.min() <= made.max() <= 1
+    samples = learner.generate(np.zeros((600, 3), dtype=np.float32))
+    assert samples.shape == (600, 1, 8, 8)
+    assert 0 <= samples.min() <= samples.max() <= 1

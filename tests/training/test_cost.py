@@ -22,21 +22,21 @@ def layers(*sizes: int) -> int:
 def test_attention_counts_too(digits):
     tokens, width, heads, hidden, depth, patch = 5, 16, 2, 32, 3, 4  # four patches of an image of 8x8, and the class token
     chosen = {"patch": patch, "depth": depth, "width": width, "heads": heads, "hidden": hidden}
-    found = flops(digits, "model=vit_tiny", *(f"model.{name}={value}" for name, value in chosen.items()))
+    actual = flops(digits, "model=vit_tiny", *(f"model.{name}={value}" for name, value in chosen.items()))
     projections = tokens * (layers(width, 3 * width) + layers(width, width) + layers(width, hidden, width))
     products = 2 * 2 * heads * tokens * tokens * (width // heads)
     patches = 4 * layers(patch * patch, width)
-    assert found == patches + depth * (projections + products) + layers(width, 10)
+    assert actual == patches + depth * (projections + products) + layers(width, 10)
 
 
 @pytest.mark.parametrize("experiment", ["vae", "denoising_autoencoder", "autoencoder"])
-def test_an_autoencoder_passes_once(digits, experiment):
-    found = flops(digits, f"+experiment={experiment}", "model.hidden=[32]", "model.latent_size=4")
+def test_an_autoencoder_is_one_forward_pass(digits, experiment):
+    actual = flops(digits, f"+experiment={experiment}", "model.hidden=[32]", "model.latent_size=4")
     encoded = 8 if experiment == "vae" else 4  # the mean and the spread of each number of a latent
-    assert found == layers(64, 32, encoded) + layers(4, 32, 64)
+    assert actual == layers(64, 32, encoded) + layers(4, 32, 64)
 
 
-def test_an_adversarial_pair_makes_an_example_and_judges_it(digits):
+def test_an_adversarial_pair_generates_an_example_and_discriminates_it(digits):
     config = assembly.complete(composition.compose(["+experiment=dcgan", "trainer.accelerator=cpu"]), digits[1])
     experiment = assembly.build(config, digits[1])
     pair = experiment.learner.task.model.eval()

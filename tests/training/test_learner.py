@@ -28,7 +28,7 @@ def test_a_compiled_network_learns_the_same_under_the_same_names(images, tmp_pat
     learner.package(tmp_path / "model", example)  # of the eager network
 
 
-def test_an_unknown_way_to_compile_is_refused(images):
+def test_an_unknown_compile_mode_is_refused(images):
     with pytest.raises(ValueError, match=r"trainer\.compile: expected null or one of default.*; received fast"):
         network(images(), compile="fast")
 
@@ -45,18 +45,19 @@ def test_an_unknown_way_to_compile_is_refused(images):
         ({"log_every_n_steps": 0}, r"trainer\.log_every_n_steps: expected a whole number from 1"),
         (
             {"gradient_clip_algorithm": "value"},
-            r"trainer\.gradient_clip_algorithm: expected none, for .* clipped by their norm",
+            r"trainer\.gradient_clip_algorithm: expected none, because .* clipped by their norm",
         ),
         (
             {"limit_train_batches": 3},
-            r"trainer\.limit_train_batches: expected none, for trainer\.limit_batches limits every part",
+            r"trainer\.limit_train_batches: expected none, because trainer\.limit_batches",
         ),
+        ({"fast_dev_rum": True}, r"trainer\.fast_dev_rum: expected an argument of Lightning's Trainer"),
         ({"limit_val_batches": 5}, r"trainer\.limit_val_batches: expected none"),
         ({"enable_model_summary": True}, r"trainer\.enable_model_summary: expected none"),
-        ({"check_val_every_n_epoch": 2}, "expected none, for each epoch ends with a validation"),
+        ({"check_val_every_n_epoch": 2}, "expected none, because each epoch ends with a validation"),
     ],
 )
-def test_settings_that_would_do_something_else_are_refused(images, settings, message):
+def test_settings_without_effect_or_out_of_range_are_refused(images, settings, message):
     with pytest.raises(ValueError, match=message):
         network(images(), **settings)
 
@@ -85,7 +86,7 @@ def test_the_examples_of_a_training_are_counted(images, tmp_path, settings, exam
 )
 def test_a_block_of_steps_is_bounded_in_bytes(images, monkeypatch, limit, accumulate, expected):
     """Sixteen examples a batch, each 64 bytes of pixels and 8 of target."""
-    monkeypatch.setattr("src.training.learner.BLOCK", limit)
+    monkeypatch.setattr("src.training.learner.BLOCK_BYTES", limit)
     data = images(200)
     learner = network(data, accumulate_grad_batches=accumulate)
     assert learner._batches(data, "train", 5).block == expected

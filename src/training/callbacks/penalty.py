@@ -1,4 +1,4 @@
-"""The sum of the absolute weights as a part of what is minimised (Tibshirani 1996); that of their squares is weight_decay."""
+"""The sum of the absolute weights as a penalty (Tibshirani 1996). For the sum of their squares there is weight_decay."""
 
 from lightning.pytorch import LightningModule, Trainer
 from torch.optim import Optimizer
@@ -7,9 +7,10 @@ from src.training.callbacks.base import TrainingCallback
 
 
 class L1(TrainingCallback):
-    """Adds the penalty's gradient to that of the loss before each step; the losses that are logged are without it.
+    """Adds the penalty's gradient to that of the loss before each step. The logged losses do not contain it.
 
-    Weights alone count, neither biases nor the scales of normalisation. Gradients are clipped before, without it.
+    The penalty is of weights alone, neither of biases nor of the scales of normalisation. Gradients are clipped before it is
+    added.
 
     Args:
         weight: of the penalty beside the loss.

@@ -1,14 +1,17 @@
 """A bar of optimizer steps with the last validation's values, where there is a terminal."""
 
 import sys
-from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
 
 class Progress(Callback):
-    """One bar over the whole training, in steps."""
+    """One bar over the whole training.
+
+    Args:
+        total: optimizer steps.
+    """
 
     def __init__(self, total: int):
         self.total = total
@@ -18,7 +21,9 @@ class Progress(Callback):
         if trainer.is_global_zero:
             self._bar = tqdm(total=self.total, initial=trainer.global_step, unit="step", file=sys.stderr, leave=False)
 
-    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
         if self._bar is not None:
             self._bar.update(trainer.global_step - self._bar.n)
 

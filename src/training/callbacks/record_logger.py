@@ -1,9 +1,9 @@
 """The one logger of a run: hands every metric to the sink, as tensors, without waiting for anything."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from lightning.pytorch.loggers import Logger
+from torch import Tensor
 
 from src.protocols import Sink
 
@@ -28,10 +28,10 @@ class RecordLogger(Logger):
     def version(self) -> str:
         return ""
 
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+    def log_hyperparams(self, params: object, *args: object, **kwargs: object) -> None:
         """The record holds the configuration already."""
 
-    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, float | Tensor], step: int | None = None) -> None:
         values = {name: value for name, value in metrics.items() if name != "epoch"}  # Lightning adds it to all
         if values and step is not None:
             self._sink.log(values, step, self._epoch())

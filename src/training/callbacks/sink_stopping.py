@@ -1,7 +1,5 @@
 """Ends a training when its sink asks for it."""
 
-from typing import Any
-
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from src.protocols import Sink
@@ -24,7 +22,7 @@ class SinkStopping(Callback):
         self._ask(trainer)
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         if not trainer.enable_validation:
             self._ask(trainer)

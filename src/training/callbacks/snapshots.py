@@ -15,9 +15,9 @@ SIDE = 10  # pictures in a line
 
 
 class Snapshots(TrainingCallback):
-    """Draws a grid of samples after validations, below the run's figures: with averaged weights where there are some.
+    """Draws a grid of samples after validations, with averaged weights where there are some.
 
-    The figures themselves are those of the latest evaluation, which clears away what others left among them.
+    The pictures lie in a folder of their own below the run's figures, because each evaluation replaces the figures themselves.
 
     Args:
         every: so many epochs; the first one is drawn too.
@@ -29,8 +29,7 @@ class Snapshots(TrainingCallback):
         self._every = every
 
     def check(self, task: Task, *, processes: int) -> None:
-        """Refuses a task that makes nothing of random numbers."""
-        if not hasattr(task, "sample"):
+        if not task.samples_prior:
             raise InputError(
                 f"callbacks=snapshots: expected a task that makes examples of random latents; {type(task).__name__} does not. "
                 "Choose callbacks=default, or task=variational or task=adversarial with their models."
@@ -43,8 +42,8 @@ class Snapshots(TrainingCallback):
             return
         noise = torch.randn(SIDE * SIDE, task.model.latent_size, generator=torch.Generator().manual_seed(0))  # type: ignore[union-attr,arg-type]
         images = task.sample(noise.to(task.device)).cpu().numpy()  # type: ignore[operator]
-        lines = np.concatenate(np.split(images, SIDE), axis=2)  # one above the other
-        grid = (255 * np.concatenate(list(lines), axis=2)).round().astype(np.uint8)
+        columns = np.concatenate(np.split(images, SIDE), axis=2)
+        grid = (255 * np.concatenate(list(columns), axis=2)).round().astype(np.uint8)
         grey = grid.shape[0] == 1
         folder = Path(trainer.default_root_dir) / "figures" / "training"
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The best checkpoint and the last one: a training that was interrupted anywhere goes on as if it had not been."""
+"""The best checkpoint and the last one: a training that was interrupted anywhere continues exactly."""
 
 import os
 import signal
@@ -9,6 +9,7 @@ import pytest
 from lightning.pytorch import Callback
 from torch.optim import Adam
 
+from src.errors import InputError
 from src.signals import Preempted
 from tests.nets import CNN_SMALL, ONE_CYCLE, end, everything, fit, network, points, same, values
 
@@ -26,7 +27,7 @@ def test_the_best_epoch_is_kept_and_loaded(images, tmp_path):
 
 def test_an_objective_that_nobody_logs_is_refused(images, tmp_path):
     data = images()
-    with pytest.raises(ValueError, match=r"objective\.metric=val/f1: the task never logs it; it logs .*val/accuracy"):
+    with pytest.raises(InputError, match=r"objective\.metric=val/f1: .* it logs .*val/accuracy"):
         fit(network(data, metric="val/f1"), data, tmp_path / "run")
 
 
@@ -84,7 +85,7 @@ def uninterrupted(tmp_path_factory) -> dict[str, Any]:
     ],
 )
 @pytest.mark.parametrize("minutes", [0.0, 60.0], ids=["saved before each block", "saved before each epoch"])
-def test_an_interrupted_training_goes_on_exactly(images, tmp_path, uninterrupted, hook, counts, minutes):
+def test_an_interrupted_training_continues_exactly(images, tmp_path, uninterrupted, hook, counts, minutes):
     data = images()
     settings = {**CYCLE, "save_every_n_minutes": minutes}
     if not uninterrupted:
@@ -101,9 +102,9 @@ def test_an_interrupted_training_goes_on_exactly(images, tmp_path, uninterrupted
     result = fit(network(data, **settings), data, folder)
     assert {name: getattr(result, name) for name in uninterrupted["result"]} == uninterrupted["result"]
     for name in ("last", "best"):
-        found = end(folder, f"{name}.ckpt")
+        actual = end(folder, f"{name}.ckpt")
         for part, expected in uninterrupted[name].items():
-            assert same(found[part], expected), (name, part)
+            assert same(actual[part], expected), (name, part)
     assert points(folder) == uninterrupted["points"]
 
 
@@ -112,7 +113,7 @@ def test_an_interrupted_training_goes_on_exactly(images, tmp_path, uninterrupted
     [("on_train_batch_start", [4]), ("on_train_batch_end", [5]), ("on_validation_end", [2]), ("on_train_batch_end", [2, 2, 2])],
 )
 @pytest.mark.parametrize("minutes", [0.0, 60.0], ids=["saved before each block", "saved before each epoch"])
-def test_an_interrupted_training_on_augmented_examples_goes_on_exactly(images, tmp_path, hook, counts, minutes):
+def test_an_interrupted_training_on_augmented_examples_continues_exactly(images, tmp_path, hook, counts, minutes):
     data = images()
     settings = {**CYCLE, "save_every_n_minutes": minutes}
     fit(network(data, augmentation=everything(), **CYCLE), data, tmp_path / "whole")
@@ -155,7 +156,7 @@ class Signalling(Interrupting):
     ],
 )
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
-def test_a_signal_saves_at_the_next_boundary_and_goes_on_exactly(images, tmp_path, hook, count, step, number):
+def test_a_signal_saves_at_the_next_boundary_and_the_training_continues_exactly(images, tmp_path, hook, count, step, number):
     data = images()
     settings = {**CYCLE, "save_every_n_minutes": 60.0}
     signalled = network(data, callbacks=lambda: [Signalling(hook, count, number)], **settings)
@@ -181,7 +182,7 @@ def test_a_checkpoint_every_so_many_steps(images, tmp_path):
         network(data, **{**settings, "save_every_n_steps": 0})
 
 
-def test_an_interruption_leaves_the_next_one_possible(images, tmp_path):
+def test_the_next_interruption_is_handled_too(images, tmp_path):
     data = images()
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
@@ -192,11 +193,11 @@ def test_an_interruption_leaves_the_next_one_possible(images, tmp_path):
 def test_a_finished_training_is_not_trained_again(images, tmp_path):
     data = images()
     first = fit(network(data, **CYCLE), data, tmp_path / "run")
-    before, found = end(tmp_path / "run"), points(tmp_path / "run")
+    before, actual = end(tmp_path / "run"), points(tmp_path / "run")
     again = fit(network(data, **CYCLE), data, tmp_path / "run")
     assert (again.steps, again.epochs, again.best_epoch) == (first.steps, first.epochs, first.best_epoch)
     assert same(end(tmp_path / "run"), before)
-    assert points(tmp_path / "run") == found
+    assert points(tmp_path / "run") == actual
 
 
 @pytest.mark.parametrize(
@@ -207,7 +208,7 @@ def test_a_finished_training_is_not_trained_again(images, tmp_path):
     ],
 )
 @pytest.mark.parametrize("block", [1, 4, 16])
-def test_a_training_goes_on_from_another_runs_end(images, tmp_path, first, further, block):
+def test_a_training_continues_from_another_runs_end(images, tmp_path, first, further, block):
     data = images()
     settings = {"model": CNN_SMALL, "optimizer": partial(Adam, lr=0.01), "steps_per_call": block}
     fit(network(data, **settings, **first), data, tmp_path / "first")
@@ -233,7 +234,7 @@ def test_an_epoch_that_max_steps_cut_short_counts_as_one(images, tmp_path):
     assert same(ends[0], ends[2])
 
 
-def test_the_best_epoch_of_the_run_that_is_gone_on_from_stays_the_best(images, tmp_path):
+def test_the_best_epoch_of_the_continued_run_stays_the_best(images, tmp_path):
     data = images()
     learner = network(data, optimizer=partial(Adam, lr=0.01), max_epochs=4)
     first = fit(learner, data, tmp_path / "first")
@@ -244,7 +245,7 @@ def test_the_best_epoch_of_the_run_that_is_gone_on_from_stays_the_best(images, t
     assert same(dict(further.task.state_dict()), dict(learner.task.state_dict()))
 
 
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(images, tmp_path):
+def test_the_checkpoint_before_replaces_a_damaged_one(images, tmp_path):
     data = images()
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
@@ -257,7 +258,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(images, tmp_path):
     assert points(folder) == points(tmp_path / "whole")
 
 
-def test_weights_go_out_and_in_again(images, tmp_path):
+def test_exported_weights_are_loaded_again(images, tmp_path):
     data = images()
     learner = network(data, model=CNN_SMALL)
     fit(learner, data, tmp_path / "run")

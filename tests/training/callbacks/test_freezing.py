@@ -23,7 +23,7 @@ def frozen(*named: str, until: int | dict[str, int] | None = None):
     return lambda: [Freezing(parts=list(named), until=until)]
 
 
-def learner(data, callbacks, **settings):
+def make_learner(data, callbacks, **settings):
     settings = {"model": CNN_SMALL, "optimizer": ADAM, "scheduler": CYCLE, "max_epochs": 4, **settings}
     return network(data, callbacks=callbacks, **settings)
 
@@ -33,47 +33,47 @@ def weights(folder, name: str = "last.ckpt") -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("steps", [1, 3, 32])
-def test_a_frozen_part_stays_and_the_rest_learns(images, tmp_path, steps):
+def test_a_frozen_part_does_not_change_and_the_rest_learns(images, tmp_path, steps):
     data = images()
-    made = learner(data, frozen("features"), steps_per_call=steps, gradient_clip_val=0.5)
-    before = {name: tensor.clone() for name, tensor in made.task.state_dict().items()}
-    fit(made, data, tmp_path / "run")
+    learner = make_learner(data, frozen("features"), steps_per_call=steps, gradient_clip_val=0.5)
+    before = {name: tensor.clone() for name, tensor in learner.task.state_dict().items()}
+    fit(learner, data, tmp_path / "run")
     after = weights(tmp_path / "run")
     for name, tensor in before.items():  # the statistics of batch normalisation too
         assert torch.equal(after[name], tensor) == name.startswith("model.features"), name
-    assert all(parameter.requires_grad for parameter in made.task.parameters())  # for whoever has the network next
-    fit(learner(data, frozen("features")), data, tmp_path / "blocks of 32")
+    assert all(parameter.requires_grad for parameter in learner.task.parameters())  # after the fit
+    fit(make_learner(data, frozen("features")), data, tmp_path / "blocks of 32")
     if steps != 32:
-        fit(learner(data, frozen("features"), steps_per_call=steps), data, tmp_path / "other blocks")
+        fit(make_learner(data, frozen("features"), steps_per_call=steps), data, tmp_path / "other blocks")
         assert same(weights(tmp_path / "other blocks"), weights(tmp_path / "blocks of 32"))
 
 
-def test_a_part_learns_from_the_epoch_on_that_is_named(images, tmp_path):
+def test_a_part_learns_after_its_frozen_epochs(images, tmp_path):
     data = images()
     part = "model.features.0.weight"
-    found = {}
+    actual = {}
     for epochs in (2, 3):
-        made = learner(data, frozen("features", until=2), scheduler=None, max_epochs=epochs)
-        first = made.task.state_dict()[part].clone()
-        fit(made, data, tmp_path / str(epochs))
+        learner = make_learner(data, frozen("features", until=2), scheduler=None, max_epochs=epochs)
+        first = learner.task.state_dict()[part].clone()
+        fit(learner, data, tmp_path / str(epochs))
         state = weights(tmp_path / str(epochs))
-        found[epochs] = (torch.equal(state[part], first), int(state["model.features.1.num_batches_tracked"]))
-    assert found == {2: (True, 0), 3: (False, 8)}  # 120 examples in batches of 16
+        actual[epochs] = (torch.equal(state[part], first), int(state["model.features.1.num_batches_tracked"]))
+    assert actual == {2: (True, 0), 3: (False, 8)}  # 120 examples in batches of 16
 
 
 def test_parts_thaw_one_after_the_other(images, tmp_path):
     data = images()
-    found = {}
+    actual = {}
     for epochs in (1, 2, 3):
         until = {"features": 2, "features.4": 1}  # the innermost part that names a weight is what counts
-        made = learner(data, frozen("features", "classifier.1", until=until), scheduler=None, max_epochs=epochs)
-        before = {name: tensor.clone() for name, tensor in made.task.model.named_parameters()}
-        fit(made, data, tmp_path / str(epochs))
+        learner = make_learner(data, frozen("features", "classifier.1", until=until), scheduler=None, max_epochs=epochs)
+        before = {name: tensor.clone() for name, tensor in learner.task.model.named_parameters()}
+        fit(learner, data, tmp_path / str(epochs))
         after = weights(tmp_path / str(epochs))
-        found[epochs] = {name for name, tensor in before.items() if torch.equal(after[f"model.{name}"], tensor)}
+        actual[epochs] = {name for name, tensor in before.items() if torch.equal(after[f"model.{name}"], tensor)}
     second = {"features.4.weight"}
     first = {"features.0.weight", "features.1.weight", "features.1.bias", "features.5.weight", "features.5.bias"}
-    assert found == {
+    assert actual == {
         1: first | second | {"classifier.1.weight", "classifier.1.bias"},
         2: first | {"classifier.1.weight", "classifier.1.bias"},
         3: {"classifier.1.weight", "classifier.1.bias"},
@@ -81,9 +81,9 @@ def test_parts_thaw_one_after_the_other(images, tmp_path):
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3])
-def test_it_goes_on_exactly_on_both_sides_of_the_change(images, tmp_path, stop):
+def test_it_continues_exactly_on_both_sides_of_the_change(images, tmp_path, stop):
     data = images()
-    fit(learner(data, frozen("features", until=2), save_every_n_minutes=0.0), data, tmp_path / "whole")
+    fit(make_learner(data, frozen("features", until=2), save_every_n_minutes=0.0), data, tmp_path / "whole")
     cut = {"save_every_n_minutes": 0.0, "steps_per_call": 3}
 
     class Killed(Exception):
@@ -98,12 +98,12 @@ def test_it_goes_on_exactly_on_both_sides_of_the_change(images, tmp_path, stop):
         return [Kill(parts=["features"], until=2)]
 
     with pytest.raises(Killed):
-        fit(learner(data, killing, **cut), data, tmp_path / "cut")
-    fit(learner(data, frozen("features", until=2), **cut), data, tmp_path / "cut")
+        fit(make_learner(data, killing, **cut), data, tmp_path / "cut")
+    fit(make_learner(data, frozen("features", until=2), **cut), data, tmp_path / "cut")
     assert same(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
 
 
-def test_what_was_thawed_is_frozen_again_where_a_training_goes_back(images, tmp_path):
+def test_a_rollback_freezes_again_what_was_thawed(images, tmp_path):
     """It diverges in its third epoch, and goes back to a time when the part was frozen."""
 
     class Leaping(Freezing):
@@ -112,7 +112,7 @@ def test_what_was_thawed_is_frozen_again_where_a_training_goes_back(images, tmp_
         def on_train_start(self, trainer, pl_module):
             super().on_train_start(trainer, pl_module)
             Leaping.fits += 1
-            self.held = [weight.requires_grad for weight in self._frozen.values()]
+            self.held = [weight.requires_grad for weight in self._weights.values()]
 
         def on_train_epoch_start(self, trainer, pl_module):
             super().on_train_epoch_start(trainer, pl_module)
@@ -120,13 +120,13 @@ def test_what_was_thawed_is_frozen_again_where_a_training_goes_back(images, tmp_
                 with torch.no_grad():
                     pl_module.model.classifier[4].bias.fill_(float("nan"))
 
-    made = learner(
+    learner = make_learner(
         data := images(),
         lambda: [Leaping(parts=["features"], until=2)],
         divergence=RollBack(factor=0.5, limit=3),
         scheduler=None,
     )
-    fit(made, data, tmp_path / "run")
+    fit(learner, data, tmp_path / "run")
     assert Leaping.fits == 2
     assert values(tmp_path / "run", "train/rolled_back") == [1]
     assert int(weights(tmp_path / "run")["model.features.1.num_batches_tracked"]) == 16  # epochs three and four
@@ -136,29 +136,29 @@ def test_what_was_thawed_is_frozen_again_where_a_training_goes_back(images, tmp_
     ("callbacks", "settings", "expected"),
     [
         (frozen("feature"), {}, r"callbacks\.freeze\.parts: expected .* parts of features, classifier; received feature"),
-        (frozen("features", "classifier"), {}, "expected something that is left to train; these are all 10 weights"),
+        (frozen("features", "classifier"), {}, "expected weights that are left to train; these are all 10 weights"),
         (frozen("features", until=1), {"devices": 2}, r"until=1: expected null in a training of 2 processes"),
     ],
 )
 def test_what_cannot_be_frozen_is_refused_before_the_training(images, callbacks, settings, expected):
     with pytest.raises(InputError, match=expected):
-        learner(data := images(), callbacks, **settings).check(data)
+        make_learner(data := images(), callbacks, **settings).check(data)
 
 
 @pytest.mark.parametrize(
     ("until", "refused"), [(None, False), (2, True), ({"layers.2": 2}, True)], ids=["for good", "for a time", "by part"]
 )
-def test_a_batch_of_one_suits_a_normalisation_that_stays_frozen(images, until, refused):
+def test_a_batch_of_one_suits_frozen_batch_normalisation(images, until, refused):
     data = images(121)  # the last batch of sixteen has a single example
     normalised = partial(FNN, input_shape=(1, 8, 8), hidden=[8], num_outputs=3, batch_norm=True)
-    made = network(data, model=normalised, callbacks=frozen("layers.1", "layers.2", until=until))
-    names = [name for name, module in made.task.model.named_modules() if isinstance(module, nn.BatchNorm1d)]
+    learner = network(data, model=normalised, callbacks=frozen("layers.1", "layers.2", until=until))
+    names = [name for name, module in learner.task.model.named_modules() if isinstance(module, nn.BatchNorm1d)]
     assert names == ["layers.2"]
     if refused:
         with pytest.raises(InputError, match="the last batch of an epoch has a single example"):
-            made.check(data)
+            learner.check(data)
     else:
-        assert made.check(data).flops
+        assert learner.check(data).flops
 
 
 @pytest.mark.parametrize(
@@ -177,9 +177,9 @@ def test_settings_out_of_range_are_refused(settings, expected):
 
 def test_a_frozen_part_keeps_its_statistics_where_weights_are_averaged(images, tmp_path):
     data = images()
-    made = learner(data, frozen("features"), averaging=SWA(start=0.0), metric="val/loss")
-    before = {name: tensor.clone() for name, tensor in made.task.state_dict().items()}
-    fit(made, data, tmp_path / "run")
+    learner = make_learner(data, frozen("features"), averaging=SWA(start=0.0), metric="val/loss")
+    before = {name: tensor.clone() for name, tensor in learner.task.state_dict().items()}
+    fit(learner, data, tmp_path / "run")
     kept = weights(tmp_path / "run", "best.ckpt")
     for name, tensor in before.items():
         assert torch.equal(kept[name], tensor) == name.startswith("model.features"), name

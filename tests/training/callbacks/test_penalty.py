@@ -33,14 +33,14 @@ def test_a_step_goes_towards_zero_by_the_penalty(images, tmp_path):
     assert not torch.equal(plain["model.layers.1.weight"], pulled["model.layers.1.weight"])
 
 
-def test_it_is_chosen_among_the_callbacks():
+def test_it_is_an_option_of_the_callbacks():
     config = composition.resolve(composition.compose(["callbacks=[early_stopping,l1]", "callbacks.l1.weight=0.5"]))
     assert list(config.callbacks) == ["early_stopping", "l1"]
-    found = instantiate(OmegaConf.to_container(config.callbacks.l1))
-    assert isinstance(found, L1)
-    assert found.weight == 0.5
+    actual = instantiate(OmegaConf.to_container(config.callbacks.l1))
+    assert isinstance(actual, L1)
+    assert actual.weight == 0.5
 
 
-def test_a_penalty_that_rewards_is_refused():
+def test_a_negative_weight_is_refused():
     with pytest.raises(ValueError, match="at least 0; received -1"):
         L1(weight=-1)

@@ -15,7 +15,7 @@ def test_a_training_ends_after_the_validation_at_which_its_sink_asks(images, tmp
     assert "val/loss" in sink.metrics[-1], "nothing is logged after the request"
 
 
-def test_a_stopped_training_can_go_on_and_ends_like_an_unbroken_one(images, tmp_path):
+def test_a_stopped_training_can_continue_and_ends_like_an_unbroken_one(images, tmp_path):
     data = images()
     for name in ("stopped", "unbroken"):
         (tmp_path / name).mkdir()
