@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import commands, epochs, saving, scaling, sweeps, tracking
+from benchmarks import commands, epochs, run_cost, saving, scaling, sweeps, tracking
 from pipelines import generated_text
 
 HERE = Path(__file__).parent
@@ -37,6 +37,22 @@ BENCHMARKS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
     "metric": ("a metric on the step's path", "at most 0.05 ms", tracking.metric),
     "tracking": ("a tracked training, over an untracked one", "at most 1.02", tracking.share),
     "recording": ("share of an MLP's training spent in calls of its record", "at most 2 %", tracking.recording),
+    "run_cost": (
+        "processor time of a logistic regression on the digits, upload included, over the imports of lightning and mlflow",
+        "at most 1.5",
+        lambda: run_cost.experiment("logistic_regression"),
+    ),
+    "run_cost_cnn": (
+        "processor time of the CNN on the digits with evaluation, figures and explanation, upload included, over those imports",
+        "at most 3",
+        lambda: run_cost.experiment("cnn"),
+    ),
+    "run_cost_row": (
+        "memory of eight runs in a row and their uploader, over 1 GiB",
+        "at most 1, with one uploader",
+        run_cost.row,
+    ),
+    "run_cost_epoch": ("MLP epoch with the uploader at work, over one without", "at most 1.05", run_cost.epoch),
     "saving": (
         "share of an MLP's training spent on checkpoints, two in an epoch of half a second",
         "at most 2 %",

@@ -51,16 +51,16 @@ def metric() -> dict[str, Any]:
 
 
 def recording(*, epochs: int = 24, rounds: int = 5) -> dict[str, Any]:
-    """The share of a training that passes in its record's calls, while its courier ships to MLflow at a lower priority."""
+    """The share of a training that passes in its record's calls."""
 
     def train(platform: Platform, folder: Path, clock: Clock) -> float:
         experiment = platform.build(
             f"trainer.max_epochs={epochs}", f"tracking.uri=sqlite:///{folder}/mlflow.db", "tracking.wait=60"
         )
-        run = Run(folder / "run")
-        run.folder.mkdir()
+        run = Run(folder / "runs" / "run")
+        run.folder.mkdir(parents=True)
         write_json(run.config, dict(experiment.config))
-        with Record.of(run, experiment.config, experiment.prepared.card) as record:
+        with run.lock(), Record.of(run, experiment.config, experiment.prepared.card) as record:
             sink = Watched(record, clock)
             began = time.perf_counter()
             clock.watch(record.begin)(device="cpu")
