@@ -1,7 +1,6 @@
 """The queue on disk, and who serves it."""
 
 import os
-import random
 import subprocess
 import sys
 import time
@@ -102,17 +101,18 @@ def test_commands_that_end_at_the_same_moment_start_one_uploader(project, leavin
 
 
 def test_an_entry_that_comes_while_the_uploader_leaves_is_served(project, leaving, monkeypatch):
-    """Each comes a little later than the uploader's last look, or a little earlier."""
+    """Each comes a little later than the uploader's last look, or a little earlier: the pause follows how long it stays."""
     monkeypatch.setattr(queues, "MODULE", "tests.tracking.quick_uploader")
     folder = project / "runs/cnn-1"
-    queue, generator = Queue.of(folder, URI), random.Random(0)
+    queue, pause, begun = Queue.of(folder, URI), 0.02, 0
     for _ in range(25):
         queue.put(folder)
         queue.start_uploader()
-        until(lambda: not queue.entries(), seconds=20)
-        time.sleep(generator.uniform(0, 0.03))
-    begun = queue.log.read_text().count("begins")
-    assert 1 < begun < 25, "uploaders that never leave, or always have left, prove nothing"
+        until(lambda: not queue.entries(), seconds=60)
+        before, begun = begun, queue.log.read_text().count("begins")
+        pause *= 0.8 if begun > before else 1.25
+        time.sleep(pause)
+    assert begun > 1, "uploaders that never leave prove nothing"
 
 
 def test_an_uploader_whose_folder_was_deleted_leaves_the_next_one_its_work(project, leaving, monkeypatch):
