@@ -98,7 +98,7 @@ TABLE: dict[str, tuple[Callable[[Path], object], set[str]]] = {
         {"compose", "report", *stages("train", "evaluate", of=NETWORKS)},
     ),
     "the base task": (
-        replace("src/optimization/loop.py", "total_steps: int = 0", "total_steps: int = 1"),
+        replace("src/optimization/training_module.py", "0 <= end <= step:", "0 <= end < step + 1:"),
         {"compose", "report", *stages("train", "evaluate", of=NETWORKS)},
     ),
     "a metric": (
