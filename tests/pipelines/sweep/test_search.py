@@ -106,7 +106,7 @@ def test_a_trials_value_is_the_mean_over_seeds_and_the_best_is_confirmed_on_fres
         (["sweep.enqueue=[{optimizer.lr: 7}]"], "expected values of the space; optimizer.lr=7 lies outside it"),
         (["sweep.storage=mysql://x"], "expected null, for a journal"),
         (["sweep.storage=postgresql+psycopg://nobody@127.0.0.1:9/none"], "cannot be used"),
-        (["objective.metric=val/acuracy"], "val/acuracy: the task never logs it"),
+        (["objective.metric=val/acuracy"], "objective.metric=val/acuracy: expected a metric that the task logs"),
         (
             ["sweep.objectives=[{metric: val/acuracy, mode: max}]"],
             "expected a metric that the task logs (val/accuracy, val/loss) or",
