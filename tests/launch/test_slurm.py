@@ -175,12 +175,15 @@ def test_what_is_edited_after_the_submission_changes_nothing(slurm, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     ) as waiting:
-        assert waiting.stdout is not None
-        assert waiting.stdout.readline() == f"job {number} has runs/{the_run(folder).folder.name} already.\n"
-        (the_run(folder).folder / "job.log").write_text("a word of the job\n")
-        assert waiting.stdout.readline() == "a word of the job\n"  # it follows
-        waiting.terminate()
-        assert f"job {number} goes on." in waiting.communicate()[1]
+        try:
+            assert waiting.stdout is not None
+            assert waiting.stdout.readline() == f"job {number} trains runs/{the_run(folder).folder.name} already.\n"
+            (the_run(folder).folder / "job.log").write_text("a word of the job\n")
+            assert waiting.stdout.readline() == "a word of the job\n"  # it follows
+            waiting.terminate()
+            assert f"job {number} goes on." in waiting.communicate()[1]
+        finally:
+            waiting.kill()  # else a failed assertion would wait for it
     assert waiting.returncode == 75
     assert facts(slurm, number)["JobState"] == "PENDING"
     frozen = the_run(folder).folder / "submission/code"
