@@ -125,6 +125,10 @@ def test_an_uploader_whose_folder_was_deleted_leaves_the_next_one_its_work(proje
     (first,) = uploaders(project)
     subprocess.run(["rm", "-r", "runs"], check=True)
     until(lambda: not first.is_running() or first.status() == "zombie")
+    queue.put(folder)
+    queue.start_uploader()
+    until(lambda: not queue.entries())
+    assert [other.pid for other in uploaders(project)] != [first.pid]
 
 
 def test_a_disk_that_takes_no_entry_does_not_stop_a_run(project):
