@@ -138,5 +138,5 @@ def _orders(experiment: Experiment, epochs: int) -> list[Tensor]:
     found = []
     for epoch in range(epochs):
         loader.set_epoch(epoch)
-        found.append(loader.order())
+        found.append(loader.permutation())
     return found

@@ -79,7 +79,7 @@ def train(name: str) -> None:
     run = launch(config, test=False, timeout=math.inf)
     model = _model(name)
     shutil.rmtree(model, ignore_errors=True)
-    experiment = assembly.restore(run.folder, overrides=_place(name))
+    experiment = assembly.restore(run.folder, overrides=_local_settings(name))
     experiment.learner.export(model)
     kept = {key: value for key, value in experiment.config.items() if key not in ("paths", "tracking", "force", "resume")}
     write_atomic(model / "config.yaml", OmegaConf.to_yaml(kept).encode())
@@ -97,7 +97,7 @@ def evaluate(name: str) -> None:
     if not _is_evaluated(name, run):
         from src.config import assembly
 
-        _evaluate(name, run, assembly.restore(_model(name), overrides=_place(name)))
+        _evaluate(name, run, assembly.restore(_model(name), overrides=_local_settings(name)))
     folder = RESULTS / name / "evaluation"
     for old in (folder, RESULTS / name / "figures"):
         shutil.rmtree(old, ignore_errors=True)
@@ -129,7 +129,7 @@ def _build(name: str) -> DictConfig:
     return config
 
 
-def _place(name: str) -> dict[str, Any]:
+def _local_settings(name: str) -> dict[str, Any]:
     """The parts of an experiment's configuration that its trained model does not decide."""
     content: Any = OmegaConf.to_container(load(name), resolve=False)
     return {key: content[key] for key in ("paths", "tracking", *identity.EVALUATION)}
@@ -173,7 +173,7 @@ def _is_evaluated(name: str, run: Run) -> bool:
 def _evaluation_digest(name: str, run: Run) -> str:
     """The digest of what an evaluation depends on, and of its metrics, which another evaluation of the run may replace."""
     (weights,) = _model(name).glob("weights.*")
-    settings = {key: value for key, value in _place(name).items() if key in identity.EVALUATION}
+    settings = {key: value for key, value in _local_settings(name).items() if key in identity.EVALUATION}
     code, digest = _build(name).code.evaluate, hashlib.sha256(weights.read_bytes()).hexdigest()
     return identity.digest({"weights": digest, "settings": settings, "code": code, "metrics": read_json(run.metrics)})
 

@@ -36,7 +36,7 @@ def make(node: Mapping[str, Any], where: str, kind: type = object, /, **live: An
         _check(inner, key, live if inner is node else {})
     try:
         maker = instantiate(node, _partial_=True)
-        made = maker if node.get("_partial_") else maker(**live)
+        instance = maker if node.get("_partial_") else maker(**live)
     except InstantiationException as error:
         cause = error.__cause__ or error
         if (message := _refusal(node, where, cause)) is not None:
@@ -46,12 +46,12 @@ def make(node: Mapping[str, Any], where: str, kind: type = object, /, **live: An
         if (message := _refusal(node, where, error)) is not None:
             raise InputError(message) from error
         raise
-    if not isinstance(made, kind):
+    if not isinstance(instance, kind):
         raise InputError(
             f"{where}._target_: expected a class that derives from {kind.__module__}.{kind.__name__}; "
-            f"{type(made).__name__} does not. Derive it from that class."
+            f"{type(instance).__name__} does not. Derive it from that class."
         )
-    return made
+    return instance
 
 
 def _nodes(node: object, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -76,7 +76,7 @@ def _check(node: Mapping[str, Any], where: str, live: Mapping[str, object]) -> N
     if not any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
         for name in (*node, *live):
             if name not in names and name not in HYDRA:
-                raise InputError(_not_taken(target, f"{where}.{name}", names))
+                raise InputError(_unknown_setting(target, f"{where}.{name}", names))
     needed = [name for name in names if parameters[name].default is inspect.Parameter.empty]
     missing = [name for name in needed if name not in node and name not in live]
     if missing and not node.get("_partial_") and "_args_" not in node:
@@ -96,11 +96,11 @@ def _refusal(node: Mapping[str, Any], where: str, error: BaseException) -> str |
     if keyword is not None:  # a function that passes further settings on, to another one that does not take them
         for key, inner in _nodes(node, where):
             if keyword[1] in inner and keyword[1] not in (_parameters(_located(inner["_target_"], key)) or ()):
-                return _not_taken(inner["_target_"], f"{key}.{keyword[1]}", [])
+                return _unknown_setting(inner["_target_"], f"{key}.{keyword[1]}", [])
     return None
 
 
-def _not_taken(target: str, key: str, names: list[str]) -> str:
+def _unknown_setting(target: str, key: str, names: list[str]) -> str:
     name = key.rpartition(".")[2]
     hint = f" ({nearest(name, names)})" if names else ""
     return f"{key}: expected a setting of {target}; received {name}, which it does not take{hint}. Leave it out: ~{key}."
@@ -121,21 +121,21 @@ def _located(target: str, where: str) -> Any:
         InputError: there is none. What a module raises while it is imported passes through.
     """
     names = target.split(".")
-    found: Any = None
+    value: Any = None
     for end in range(1, len(names) + 1):
         name = ".".join(names[:end])
-        if found is not None and hasattr(found, names[end - 1]):
-            found = getattr(found, names[end - 1])
+        if value is not None and hasattr(value, names[end - 1]):
+            value = getattr(value, names[end - 1])
             continue
         try:
-            found = import_module(name)
+            value = import_module(name)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):  # a module that this one imports
                 raise
-            close = difflib.get_close_matches(names[end - 1], dir(found) if found is not None else [], n=3)
+            close = difflib.get_close_matches(names[end - 1], dir(value) if value is not None else [], n=3)
             hint = f"Nearest: {', '.join(close)}" if close else "Correct the name, or install what it belongs to"
             raise InputError(
                 f"{where}._target_: expected the dotted path of a class or function; received {target}, but there is no "
                 f"{name}. {hint}."
             ) from None
-    return found
+    return value

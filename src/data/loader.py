@@ -99,8 +99,8 @@ class Batches:
     def __iter__(self) -> Iterator[list[Batch]]:
         if self.position == len(self):  # the last epoch ended
             self.position = 0
-        order = self.order()
-        blocks = (self._index(order, number) for number in range(self.position, len(self)))
+        permutation = self.permutation()
+        blocks = (self._index(permutation, number) for number in range(self.position, len(self)))
         for block in map(self._read, blocks) if self.held else self._ahead(blocks):
             self.position += 1
             yield block
@@ -122,17 +122,17 @@ class Batches:
             )
         self.position = 0
 
-    def order(self) -> Tensor:
+    def permutation(self) -> Tensor:
         """Positions in `rows`, in the order of this epoch."""
         if not self.shuffle:
             return torch.arange(len(self._rows))
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         return torch.randperm(len(self._rows), generator=generator)
 
-    def _index(self, order: Tensor, number: int) -> tuple[Tensor, list[int], list[float]]:
+    def _index(self, permutation: Tensor, number: int) -> tuple[Tensor, list[int], list[float]]:
         """This process's positions in a block, the size of each batch, and the weight of each batch."""
         first = number * self.block * self.together
-        last = min((number + 1) * self.block * self.together, self.batches * self.together, len(order))
+        last = min((number + 1) * self.block * self.together, self.batches * self.together, len(permutation))
         slices, weights = [], []
         for start in range(first, last, self.together):
             count = min(self.together, last - start)
@@ -141,7 +141,7 @@ class Batches:
             size += self.rank < remainder
             weights.append(self.ranks * size / count)
             slices.append((begin, begin + size) if size else (start, start + 1))  # all processes take the same steps
-        positions = order[first:last] if self.ranks == 1 else torch.cat([order[begin:end] for begin, end in slices])
+        positions = permutation[first:last] if self.ranks == 1 else torch.cat([permutation[begin:end] for begin, end in slices])
         return positions.to(self._device), [end - begin for begin, end in slices], weights
 
     def _read(self, index: tuple[Tensor, list[int], list[float]]) -> list[Batch]:

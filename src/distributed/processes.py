@@ -167,8 +167,10 @@ def _ended(workers: list[subprocess.Popen]) -> str:
     end = time.monotonic() + 2
     while workers and time.monotonic() < end and all(process.poll() is None for process in workers):
         time.sleep(0.02)
-    codes = {number: process.poll() for number, process in enumerate(workers, start=1)}
+    exit_codes = {number: process.poll() for number, process in enumerate(workers, start=1)}
     gone = [
-        f"Process {number} of {len(workers) + 1} ended with code {code}" for number, code in codes.items() if code is not None
+        f"Process {number} of {len(workers) + 1} ended with code {code}"
+        for number, code in exit_codes.items()
+        if code is not None
     ]
     return ", ".join(gone) or "The connection to another process of this training was lost"

@@ -116,13 +116,13 @@ class Estimator(Learner):
         pipeline, features = make_pipeline(self._scaler, self.predictor()), example.reshape(len(example), -1)
         write_atomic(folder / "model.pkl", pickle.dumps(pipeline))
         np.save(folder / "example.npy", features)
-        answer = getattr(pipeline, self.method)(features)
+        outputs = getattr(pipeline, self.method)(features)
         return {
             "flavour": "sklearn",
             "file": "model.pkl",
             "example": "example.npy",
-            "answer": self.method,
-            "output": {"dtype": str(answer.dtype), "shape": [-1, *answer.shape[1:]]},
+            "method": self.method,
+            "output": {"dtype": str(outputs.dtype), "shape": [-1, *outputs.shape[1:]]},
             "requirements": {name: version(name) for name in ("scikit-learn", "numpy")},
         }
 

@@ -108,11 +108,11 @@ class Anomaly(Evaluation):
 
     def _misses(self, experiment: Experiment, table: pd.DataFrame, *, count: int = 8) -> Figure:
         error, anomalous = _arrays(table)
-        order = np.argsort(error, kind="stable")
+        by_error = np.argsort(error, kind="stable")
         rows = []
         for label, places in (
-            ("anomalies\nwith the\nsmallest errors", order[anomalous[order]][:count]),
-            ("normal examples\nwith the\nlargest errors", order[~anomalous[order]][::-1][:count]),
+            ("anomalies\nwith the\nsmallest errors", by_error[anomalous[by_error]][:count]),
+            ("normal examples\nwith the\nlargest errors", by_error[~anomalous[by_error]][::-1][:count]),
         ):
             examples = table.iloc[places][["index", "target", "prediction"]].itertuples(index=False, name=None)
             cells = [Cell(experiment.data.show(row), f"{self.classes[target]}\n{value:.2f}") for row, target, value in examples]

@@ -82,10 +82,12 @@ class Classification(Evaluation):
         wrong = table["target"] != table["prediction"]
         worst = confidence[wrong].sort_values(ascending=False, kind="stable").index[:mistakes]
         good = table.index[~wrong]
-        places = np.linspace(0, len(good) - 1, min(mistakes - len(worst) + right, len(good))).round().astype(int)
-        chosen = table.loc[[*worst, *good[places]]]
-        answers = zip(chosen["prediction"], confidence[chosen.index], chosen["target"], strict=True)
-        captions = [f"{self.classes[answer]}, {share:.0%}\nis {self.classes[target]}" for answer, share, target in answers]
+        positions = np.linspace(0, len(good) - 1, min(mistakes - len(worst) + right, len(good))).round().astype(int)
+        chosen = table.loc[[*worst, *good[positions]]]
+        predictions = zip(chosen["prediction"], confidence[chosen.index], chosen["target"], strict=True)
+        captions = [
+            f"{self.classes[predicted]}, {share:.0%}\nis {self.classes[target]}" for predicted, share, target in predictions
+        ]
         return chosen.assign(caption=captions)
 
     def _arrays(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -75,7 +75,7 @@ def _neighbours(experiment: Experiment, table: pd.DataFrame, *, lines: int = 8, 
     chosen = latents.firsts_of_classes(table, most=lines)
     cosines = unit[chosen] @ unit.T
     cosines[np.arange(len(chosen)), chosen] = 2  # each example stands before its neighbours
-    order = np.argsort(-cosines, axis=1, kind="stable")[:, : nearest + 1]
+    neighbours = np.argsort(-cosines, axis=1, kind="stable")[:, : nearest + 1]
     index = table["index"].to_numpy()
-    rows = [Row([Cell(experiment.data.show(row)) for row in index[line]]) for line in order]
+    rows = [Row([Cell(experiment.data.show(row)) for row in index[line]]) for line in neighbours]
     return grid(rows, title="Left: an example. Right of it: the examples with the nearest latents", side=0.7)

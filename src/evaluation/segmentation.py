@@ -29,7 +29,7 @@ class Tile(NamedTuple):
     top: int
     left: int
     row: int
-    answer: int
+    predicted: int
     caption: str
 
 
@@ -92,9 +92,9 @@ class Segmentation(Evaluation):
                 apart.append(tile)
                 others.append(tile)
         rest = apart[mistakes:]
-        places = np.linspace(0, len(rest) - 1, min(right, len(rest))).round().astype(int)
-        chosen = [*apart[:mistakes], *(rest[place] for place in places)]
-        rows = [(tile.row, tile.answer, tile.caption) for tile in chosen]
+        positions = np.linspace(0, len(rest) - 1, min(right, len(rest))).round().astype(int)
+        chosen = [*apart[:mistakes], *(rest[position] for position in positions)]
+        rows = [(tile.row, tile.predicted, tile.caption) for tile in chosen]
         return pd.DataFrame(rows, columns=["index", "prediction", "caption"])
 
     def figures(self, experiment: Experiment, table: pd.DataFrame) -> Mapping[str, Figure]:
@@ -119,9 +119,9 @@ class Segmentation(Evaluation):
             for row, (top, left), truth in zip(rows.tolist(), corners.tolist(), self._data.targets(rows), strict=True):
                 predicted = whole[top : top + size, left : left + size]
                 wrong = predicted != truth
-                answer = int(np.bincount(predicted[wrong] if wrong.any() else predicted.ravel()).argmax())
-                caption = f"{self._data.names[number]} ({left}, {top})\n{wrong.mean():.1%} wrong\n{self.classes[answer]}"
-                yield Tile(float(wrong.mean()), number, top, left, row, answer, caption)
+                most = int(np.bincount(predicted[wrong] if wrong.any() else predicted.ravel()).argmax())
+                caption = f"{self._data.names[number]} ({left}, {top})\n{wrong.mean():.1%} wrong\n{self.classes[most]}"
+                yield Tile(float(wrong.mean()), number, top, left, row, most, caption)
 
     def _counts(self, table: pd.DataFrame) -> np.ndarray:
         """Pixels by image, true class and predicted class."""

@@ -21,7 +21,7 @@ class AlternatingUpdates:
     Args:
         parts: by the beginnings of their parameters' names in the task.
         loss: the mean loss, (), by which a part learns from a stored batch.
-        passes: the forward and backward passes of an optimizer step.
+        batching: the forward and backward passes of an optimizer step.
     """
 
     def __init__(
@@ -31,11 +31,11 @@ class AlternatingUpdates:
         loss: Callable[[str, Batch], Tensor],
         *,
         optimizer_step: OptimizerStep,
-        passes: WholeBatches | MicroBatches,
+        batching: WholeBatches | MicroBatches,
     ):
         self._loss = loss
         self._optimizer_step = optimizer_step
-        self._passes = passes
+        self._batching = batching
         named = [*task.named_parameters()]
         self._parts = {part: [weight for name, weight in named if name.startswith(part)] for part in parts}
         self._others = {part: [weight for name, weight in named if not name.startswith(part)] for part in parts}
@@ -50,7 +50,7 @@ class AlternatingUpdates:
                 weight.requires_grad_(False)
             try:
                 self._optimizer_step.begin()
-                losses.append(self._passes(partial(self._forward_backward, part), batches, step))
+                losses.append(self._batching(partial(self._forward_backward, part), batches, step))
                 self._optimizer_step.step(losses[-1], last=number == len(parts))
             finally:
                 for weight in others:

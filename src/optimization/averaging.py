@@ -164,7 +164,7 @@ class AveragedWeights:
         return {"start": self._start, "count": self._count, "weights": weights}
 
     @torch.no_grad()
-    def _update_batch_norms(self, passes: Iterable[object]) -> None:
+    def _update_batch_norms(self, forward_passes: Iterable[object]) -> None:
         """Sets the statistics of batch normalisation to their means over forward passes. Frozen layers keep their own.
 
         Torch's update_bn would reset frozen layers too.
@@ -180,7 +180,7 @@ class AveragedWeights:
         for module in momenta:
             module.reset_running_stats()
             module.momentum = None  # a plain mean
-        for _ in passes:
+        for _ in forward_passes:
             pass
         for module, momentum in momenta.items():
             module.momentum = momentum

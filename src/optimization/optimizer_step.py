@@ -51,8 +51,8 @@ class OptimizerStep:
         self._rate_factor = divergence.rate_factor
         self._factors = [self._rate_factor * factor for factor in factors]
         self._scaler = getattr(trainer.precision_plugin, "scaler", None)
-        alone = type(trainer.strategy) is SingleDeviceStrategy and self._scaler is None
-        self._direct_backward = alone and not _is_hooked(trainer, BACKWARD_HOOKS)
+        plain = type(trainer.strategy) is SingleDeviceStrategy and self._scaler is None
+        self._direct_backward = plain and not _is_hooked(trainer, BACKWARD_HOOKS)
         self._direct_step = self._scaler is None and not _is_hooked(trainer, STEP_HOOKS)
         self._fused_adam: FusedAdam | None = None
         self._guard = UpdateGuard(task, self._optimizer, divergence) if isinstance(divergence, Skip) else None

@@ -99,7 +99,7 @@ class TrainingModule(LightningModule):
             self.parts,
             lambda part, batch: self.part_loss(part, self.augmented(batch)),
             optimizer_step=self._optimizer_step,
-            passes=split or whole,
+            batching=split or whole,
         )
         if settings.averaging is not None:  # the model has the weights of the checkpoint by now
             state, self._averaging_state = self._averaging_state, None

@@ -9,7 +9,7 @@ from src.runs.files import read_json
 from src.runs.folder import Run
 from src.runs.locks import mutex
 from src.tracking import store, upload_state
-from src.tracking.queue import Queue, say
+from src.tracking.queue import Queue, inform
 
 
 def resume(run: Run) -> None:
@@ -22,7 +22,7 @@ def resume(run: Run) -> None:
     except InputError as error:
         unreachable = str(error)
     if unreachable:
-        say(f"it is whole in {run.folder}, and `python -m pipelines.sync` uploads it: {unreachable}")
+        inform(f"it is whole in {run.folder}, and `python -m pipelines.sync` uploads it: {unreachable}")
         return
     queue = Queue.of(run.folder, record["uri"])
     queue.put(run.folder)

@@ -30,8 +30,8 @@ class Store:
     def experiment(self, name: str) -> str:
         """The experiment's id; it is created where the store lacks it."""
         with _opening(self.uri):
-            found = self.client.get_experiment_by_name(name)
-            return found.experiment_id if found else self.client.create_experiment(name, store.artifacts(self.uri))
+            experiment = self.client.get_experiment_by_name(name)
+            return experiment.experiment_id if experiment else self.client.create_experiment(name, store.artifacts(self.uri))
 
     def alive(self, run: str) -> bool:
         """Whether the store has a run of this id; a store that was deleted and filled anew does not."""

@@ -51,8 +51,8 @@ def write_model(target: Path, folder: Path, package: Mapping[str, Any], *, model
     described = Model(artifact_path=model.artifact_location, model_uuid=model.model_id, run_id=run, model_id=model.model_id)
     example, output = np.load(folder / package["example"]), package["output"]
     _save_example(described, example, str(target))
-    answer = TensorSpec(np.dtype(output["dtype"]), tuple(output["shape"]))
-    described.signature = ModelSignature(infer_signature(example).inputs, Schema([answer]))
+    output_spec = TensorSpec(np.dtype(output["dtype"]), tuple(output["shape"]))
+    described.signature = ModelSignature(infer_signature(example).inputs, Schema([output_spec]))
     anywhere = {"python_version": platform.python_version(), "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"}}
     versions = package["requirements"]
     if package["flavour"] == "pytorch":
@@ -64,7 +64,7 @@ def write_model(target: Path, folder: Path, package: Mapping[str, Any], *, model
         described.add_flavor("pytorch", model_data="data", pytorch_version=versions["torch"], code=None)
     else:
         shutil.copyfile(folder / package["file"], target / "model.pkl")
-        options = {"model_path": "model.pkl", "predict_fn": package["answer"]}
+        options = {"model_path": "model.pkl", "predict_fn": package["method"]}
         described.add_flavor("python_function", loader_module="mlflow.sklearn", **options, **anywhere)
         described.add_flavor(
             "sklearn",
@@ -91,19 +91,19 @@ def fetched(name: str, uri: str) -> Iterator[Path]:
     mlflow.set_tracking_uri(uri)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            found = mlflow.artifacts.download_artifacts(artifact_uri=name, dst_path=folder)
+            path = mlflow.artifacts.download_artifacts(artifact_uri=name, dst_path=folder)
         except (MlflowException, OSError) as error:
             raise InputError(f"{name}: expected something that {uri} has; {error}. `make ui` shows what is there.") from error
-        yield Path(found)
+        yield Path(path)
 
 
 def _logged(client: MlflowClient, run: str, params: Mapping[str, str]) -> LoggedModel:
     """The model in the store, an output of its run; one that was begun before is found again."""
-    found = client.get_run(run)
-    experiment = found.info.experiment_id
+    stored = client.get_run(run)
+    experiment = stored.info.experiment_id
     begun = client.search_logged_models([experiment], filter_string=f"source_run_id = '{run}' AND name = '{NAME}'")
     model = begun[0] if begun else client.create_logged_model(experiment, NAME, source_run_id=run, params=dict(params))
-    outputs = found.outputs.model_outputs if found.outputs else []
+    outputs = stored.outputs.model_outputs if stored.outputs else []
     if model.model_id not in {output.model_id for output in outputs}:
         client.log_outputs(run, [LoggedModelOutput(model.model_id, step=0)])
     return model

@@ -129,11 +129,11 @@ class Queue:
             uploader.returncode = 0  # it goes on when this process ends
 
     def _in(self, name: str) -> dict[Path, list[Path]]:
-        found: dict[Path, list[Path]] = {}
+        entries: dict[Path, list[Path]] = {}
         with suppress(FileNotFoundError):
             for entry in sorted((self.folder / name).iterdir()):
-                found.setdefault(self.runs / unquote(entry.name.rpartition("@")[0]), []).append(entry)
-        return found
+                entries.setdefault(self.runs / unquote(entry.name.rpartition("@")[0]), []).append(entry)
+        return entries
 
 
 def try_lock(file: TextIO) -> bool:
@@ -145,7 +145,7 @@ def try_lock(file: TextIO) -> bool:
     return True
 
 
-def say(text: str) -> None:
+def inform(text: str) -> None:
     """Tells the user where a record stands."""
     print(f"record: {text}", file=sys.stderr)
 

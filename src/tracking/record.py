@@ -19,7 +19,7 @@ from src.runs.identity import flat
 from src.tracking import deferred_upload, store
 from src.tracking.code import Code
 from src.tracking.journal import Journal
-from src.tracking.queue import Queue, say
+from src.tracking.queue import Queue, inform
 
 
 class Record(Sink):
@@ -82,11 +82,11 @@ class Record(Sink):
         code: Code | None = None,
     ) -> Self:
         """The record of a run with a resolved configuration on a prepared data set with this card."""
-        place = ("hydra", "paths", "tracking", "cluster", "force", "resume")
+        local = ("hydra", "paths", "tracking", "cluster", "force", "resume")
         return cls(
             run,
             tracking=config["tracking"],
-            params={key: value for key, value in flat(config) if key.partition(".")[0] not in place},
+            params={key: value for key, value in flat(config) if key.partition(".")[0] not in local},
             dataset={key: card[key] for key in ("name", "content", "source", "counts")},
             tags={
                 "experiment": config["name"],
@@ -121,8 +121,8 @@ class Record(Sink):
         self._write("RUNNING")
         self._start_uploader()
         if self._unreachable:
-            say(f"{self._unreachable}. The run goes on; its record is kept in {self.run.folder}, and")
-            say("`python -m pipelines.sync` uploads it when the store is back.")
+            inform(f"{self._unreachable}. The run goes on; its record is kept in {self.run.folder}, and")
+            inform("`python -m pipelines.sync` uploads it when the store is back.")
 
     def log(self, metrics: Mapping[str, Any], step: int, epoch: int) -> None:
         """Appends metrics to the journal; tensors are read later, off the step's path."""
@@ -172,7 +172,7 @@ class Record(Sink):
             self._journal.close()
             self._write("FINISHED" if error is None else "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         except OSError as full:  # the disk that stopped the run may have no room for its epitaph either
-            say(f"the end of {self.run.folder} could not be recorded: {full}")
+            inform(f"the end of {self.run.folder} could not be recorded: {full}")
 
     def _write(self, status: str) -> None:
         ended = None if status == "RUNNING" else time.time_ns() // 1_000_000
@@ -185,7 +185,7 @@ class Record(Sink):
         try:
             self._queue.put(self.run.folder)
         except OSError as error:
-            say(f"it cannot be uploaded by itself: {error}. `python -m pipelines.sync` uploads it.")
+            inform(f"it cannot be uploaded by itself: {error}. `python -m pipelines.sync` uploads it.")
 
     def _start_uploader(self) -> None:
         if self._queue is None or self._unreachable:
@@ -193,7 +193,7 @@ class Record(Sink):
         try:
             self._queue.start_uploader()
         except OSError as error:
-            say(f"the uploader does not start: {error}. `python -m pipelines.sync` uploads {self.run.folder}.")
+            inform(f"the uploader does not start: {error}. `python -m pipelines.sync` uploads {self.run.folder}.")
 
     def _wait_for_uploader(self) -> None:
         if self._queue is None or self._unreachable or not self._wait:
@@ -202,10 +202,10 @@ class Record(Sink):
             return
         failure = self._queue.failure(self.run.folder)
         if failure is None:
-            say(f"it is still on its way to {self._uri}, and goes on in the background.")
+            inform(f"it is still on its way to {self._uri}, and goes on in the background.")
         else:
-            say(f"it did not reach {self._uri}: {failure}")
-            say(f"It is whole in {self.run.folder}; `python -m pipelines.sync` uploads it.")
+            inform(f"it did not reach {self._uri}: {failure}")
+            inform(f"It is whole in {self.run.folder}; `python -m pipelines.sync` uploads it.")
 
 
 def _machine() -> dict[str, str]:
@@ -219,6 +219,6 @@ def _machine() -> dict[str, str]:
 
 def _versions() -> str:
     """What is installed, as pip writes it down, by the names of the folders: to read each description would take long."""
-    found = {folder.name.removesuffix(".dist-info") for place in sys.path for folder in Path(place).glob("*.dist-info")}
-    packages = (name.rpartition("-") for name in found)
+    folders = {folder.name.removesuffix(".dist-info") for path in sys.path for folder in Path(path).glob("*.dist-info")}
+    packages = (name.rpartition("-") for name in folders)
     return "".join(sorted(f"{name.replace('_', '-').lower()}=={version}\n" for name, _, version in packages))

@@ -101,9 +101,9 @@ class RunUpload:
 
     def _run(self, experiment: str) -> str:
         """The id of the record's run, which an earlier upload may have created before it was killed."""
-        found = self._client.search_runs([experiment], f"tags.{KEY} = '{self.record['key']}'", max_results=1)
-        if found:
-            return found[0].info.run_id
+        known = self._client.search_runs([experiment], f"tags.{KEY} = '{self.record['key']}'", max_results=1)
+        if known:
+            return known[0].info.run_id
         name, started = self.record["name"], self.record["started"]
         tags = {KEY: self.record["key"]}
         return self._client.create_run(experiment, start_time=started, tags=tags, run_name=name).info.run_id

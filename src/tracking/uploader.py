@@ -52,7 +52,7 @@ class Uploader:
         self._current: Watched | None = None
         self._idle = IDLE
         self._rest = time.monotonic() + COLD  # until when, while a run trains
-        self._said = self._priority = ""
+        self._last_logged = self._priority = ""
         self.outdated = False  # whether the store's database is another one by now
 
     def leave(self, *_: object) -> None:
@@ -74,11 +74,11 @@ class Uploader:
             if not self.step():
                 time.sleep(LOOK)
 
-    def say(self, text: str) -> None:
-        """Writes to the log, once what is said again and again."""
-        if text != self._said:
+    def log(self, text: str) -> None:
+        """Writes to the log, but not the same text twice in a row."""
+        if text != self._last_logged:
             print(time.strftime("%Y-%m-%d %H:%M:%S"), text, flush=True)
-            self._said = text
+            self._last_logged = text
 
     def _stands(self) -> bool:
         """Whether the queue is still that of this process: its folder may have been deleted, and created anew."""
@@ -88,10 +88,10 @@ class Uploader:
 
     def look(self) -> None:
         """Sees what is in the queue, and how it stands."""
-        found = self._queue.entries()
-        for folder in self._watched.keys() - found.keys():
+        waiting = self._queue.entries()
+        for folder in self._watched.keys() - waiting.keys():
             del self._watched[folder]
-        for folder, entries in found.items():
+        for folder, entries in waiting.items():
             one = self._watched.setdefault(folder, Watched(folder))
             one.entries = entries
             try:
@@ -188,7 +188,7 @@ class Uploader:
         one.due = now + AGAIN
         passing = store.may_pass(error)
         if not passing:
-            self.say(f"{one.folder.name}: {''.join(traceback.format_exception(error))}")
+            self.log(f"{one.folder.name}: {''.join(traceback.format_exception(error))}")
             one.refused = True
         if store.is_login(error):
             self.leave()  # the next command may know another password, and passes it to an uploader of its own
@@ -196,12 +196,12 @@ class Uploader:
             return
         one.failing = one.failing or now
         if passing and now - one.failing < PATIENCE:
-            self.say(f"{one.folder.name} waits for the store: {error}")
+            self.log(f"{one.folder.name} waits for the store: {error}")
         else:
             self._give_up(one, error)
 
     def _give_up(self, one: Watched, error: Exception) -> None:
-        self.say(f"{one.folder.name} stays here, and `python -m pipelines.sync` uploads it: {error}")
+        self.log(f"{one.folder.name} stays here, and `python -m pipelines.sync` uploads it: {error}")
         self._queue.give_up(one.entries, str(error))
         self._watched.pop(one.folder, None)
 
@@ -217,7 +217,7 @@ def main(runs: str, folder: str, descriptor: str) -> None:
         lock.flush()
         queue.try_again()
         uploader = Uploader(queue, lock, leads=True)
-        uploader.say(f"process {os.getpid()} begins")
+        uploader.log(f"process {os.getpid()} begins")
         signal.signal(signal.SIGTERM, uploader.leave)
         while True:
             uploader.serve()

@@ -130,7 +130,7 @@ class NetworkLearner(NetworkInference):
                 callback.check(self.task, processes=self._trainer.processes)
         self.task.cpu().eval()
         ((batch,),) = Batches(data.arrays, data.rows("train")[:32], batch_size=32)
-        found = cost.cost(self.task, batch, dataset=data.prepared.card["name"])
+        counted = cost.cost(self.task, batch, dataset=data.prepared.card["name"])
         ranks, count = self._trainer.processes, len(data.rows("train"))
         fewest = smallest(count, batch_size=data.batch_size, ranks=ranks, limit=self._loading.limit)
         synchronized = ranks > 1 and self._trainer.arguments.get("sync_batchnorm")  # statistics are of all processes' batches
@@ -138,7 +138,7 @@ class NetworkLearner(NetworkInference):
             freezing = [callback for callback in callbacks if isinstance(callback, Freezing)]
             frozen = [name for callback in freezing for name in callback.frozen_batch_norms(self.task.model)]
             cost.check_single_example_batch(self.task, batch, frozen=frozen)
-        return found
+        return counted
 
     def fit(self, data: Data, *, folder: Path, sink: Sink, resume: Path | None = None) -> Fit:
         seed_everything((self._seed + 1_000_003 * processes.rank()) % 2**32, workers=True, verbose=False)
@@ -234,8 +234,8 @@ class NetworkLearner(NetworkInference):
 
     def _fits_on_device(self, size: int) -> bool:
         """Whether so many bytes of examples may lie on the accelerator. A quarter of its free memory is theirs."""
-        alone = self._trainer.processes == 1
-        return alone and self.torch_device.type == "cuda" and size <= torch.cuda.mem_get_info()[0] / 4
+        single = self._trainer.processes == 1
+        return single and self.torch_device.type == "cuda" and size <= torch.cuda.mem_get_info()[0] / 4
 
 
 def _in_optimizer_step(callback: Callback) -> bool:

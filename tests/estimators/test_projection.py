@@ -28,7 +28,7 @@ def test_its_package_reconstructs_as_it_does(images, tmp_path, model):
     assert np.allclose(learner.generate(outputs["latent"]), pixels.clip(0, 1), atol=1e-4)
     package = learner.package(tmp_path / "model", data.inputs(rows).astype(np.float32))
     predictor = joblib.load(tmp_path / "model" / package["file"])
-    reconstruction = getattr(predictor, package["answer"])(np.load(tmp_path / "model" / package["example"]))
+    reconstruction = getattr(predictor, package["method"])(np.load(tmp_path / "model" / package["example"]))
     assert np.allclose(reconstruction, outputs["reconstruction"].reshape(len(rows), -1), atol=1e-5)
 
 

@@ -55,7 +55,7 @@ def package(folder: Path) -> dict[str, Any]:
         "flavour": "sklearn",
         "file": "model.pkl",
         "example": "example.npy",
-        "answer": "predict",
+        "method": "predict",
         "output": {"dtype": "float32", "shape": [-1, 3]},
         "requirements": {"scikit-learn": "1.9.1"},
     }

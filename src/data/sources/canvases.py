@@ -33,8 +33,8 @@ class Canvases:
         rng = np.random.default_rng(self._seed)
         image = np.zeros((self._count, 1, CELLS * CELL, CELLS * CELL), dtype=np.uint8)
         target = np.zeros((self._count, 10), dtype=np.uint8)
-        order, ends = rng.permutation(len(digits)), np.cumsum(list(SHARES.values()))
-        pools = np.split(order, np.round(ends[:-1] * len(digits)).astype(int))
+        permutation, ends = rng.permutation(len(digits)), np.cumsum(list(SHARES.values()))
+        pools = np.split(permutation, np.round(ends[:-1] * len(digits)).astype(int))
         rows = np.split(np.arange(self._count), np.round(ends[:-1] * self._count).astype(int))
         for pool, canvases in zip(pools, rows, strict=True):
             for row in canvases:

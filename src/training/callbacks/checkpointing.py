@@ -96,15 +96,15 @@ class Checkpointing(Callback):
             os.replace(self._next_path, self.good_path)
             self._waiting = False
         step, every = trainer.global_step, self._interval.save_every_n_steps
-        late = time.monotonic() - self._saved > 60 * self._interval.save_every_n_minutes
+        overdue = time.monotonic() - self._saved > 60 * self._interval.save_every_n_minutes
         many = every is not None and step // every > self._saved_step // every
-        request = _largest_of_all(trainer, self._asked() or (DUE if late or many else 0))
+        request = _largest_of_all(trainer, self._asked() or (DUE if overdue or many else 0))
         elsewhere = first and self._keep_good and not self._starts_from_last(trainer)  # this folder has no good.ckpt yet
         if elsewhere or (step > self._saved_step and (batch_idx == 0 or request)):
             self._may_be_good = elsewhere or batch_idx == 0 or many
             self._save_last(trainer, _content_before_this_batch)
         if self._may_be_good and self._keep_good and trainer.is_global_zero:
-            self._link_good(at_once=elsewhere or not self.good_path.is_file())
+            self._link_good(immediately=elsewhere or not self.good_path.is_file())
         if request > DUE:
             signals.leave(request)
 
@@ -140,15 +140,15 @@ class Checkpointing(Callback):
         """Whether the training started from last.ckpt of this folder."""
         return trainer.ckpt_path is not None and Path(trainer.ckpt_path).resolve() == self.last_path.resolve()
 
-    def _link_good(self, *, at_once: bool) -> None:
+    def _link_good(self, *, immediately: bool) -> None:
         """Makes last.ckpt good.ckpt too, after the next block. After an interruption in between the next process does so."""
         self._may_be_good = False
         if self.last_path.is_file():  # a damaged one was set aside; what good.ckpt holds is as good or better
             self._next_path.unlink(missing_ok=True)
             os.link(self.last_path, self._next_path)
-            if at_once:
+            if immediately:
                 os.replace(self._next_path, self.good_path)
-            self._waiting = not at_once
+            self._waiting = not immediately
 
 
 def _largest_of_all(trainer: Trainer, request: int) -> int:
