@@ -1,6 +1,6 @@
 """The bare loop: only torch, float32, eager, written with care. What the platform is measured against.
 
-`python -m benchmarks.bare FILE` is a process of its own, which imports nothing else and answers requests line by line.
+`python -m benchmarks.bare FILE` is a process of its own, which imports no other module and handles requests line by line.
 """
 
 import json
@@ -42,24 +42,24 @@ def cnn() -> nn.Module:
 
 
 def train(
-    model: nn.Module, part: Sequence[Tensor], val: Sequence[Tensor], orders: Sequence[Tensor]
+    model: nn.Module, training: Sequence[Tensor], val: Sequence[Tensor], permutations: Sequence[Tensor]
 ) -> tuple[float, list[float]]:
-    """Trains an epoch for each order of the examples, with a validation after each.
+    """Trains an epoch for each permutation of the examples, with a validation after each.
 
     Args:
-        part, val: normalised inputs and targets.
+        training, val: normalised inputs and targets.
 
     Returns:
         Seconds an epoch, and the validation's loss after each.
     """
-    (inputs, targets), (val_inputs, val_targets) = part, val
+    (inputs, targets), (val_inputs, val_targets) = training, val
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
     losses = []
     start = time.perf_counter()
-    for order in orders:
+    for permutation in permutations:
         model.train()
-        for first in range(0, len(order), 128):
-            chosen = order[first : first + 128]
+        for first in range(0, len(permutation), 128):
+            chosen = permutation[first : first + 128]
             loss = cross_entropy(model(inputs[chosen]), targets[chosen])
             loss.backward()
             optimizer.step()
@@ -73,7 +73,7 @@ def train(
                 right += (logits.argmax(dim=1) == wanted).sum()
             losses.append(total.item() / len(val_targets))
             right.item()
-    return (time.perf_counter() - start) / len(orders), losses
+    return (time.perf_counter() - start) / len(permutations), losses
 
 
 @torch.inference_mode()
@@ -89,7 +89,7 @@ def predict(model: nn.Module, inputs: Tensor) -> float:
 
 
 def main(path: str) -> None:
-    """Answers requests with seconds, for the problem in a file.
+    """Responds to requests with seconds, for the problem in a file.
 
     {"do": "train"} or {"do": "predict"}; "channels_last": true lays the weights out so, "device": "cuda" goes there.
     """
@@ -105,13 +105,13 @@ def main(path: str) -> None:
             model.to(memory_format=torch.channels_last)
         device = request.get("device", "cpu")
         model.to(device)
-        part, val = ([tensor.to(device) for tensor in problem[name]] for name in ("part", "val"))
+        training, val = ([tensor.to(device) for tensor in problem[name]] for name in ("train", "val"))
         if request["do"] == "predict":
-            answer = {"seconds": predict(model, part[0])}
+            result = {"seconds": predict(model, training[0])}
         else:
-            seconds, losses = train(model, part, val, [order.to(device) for order in problem["orders"]])
-            answer = {"seconds": seconds, "losses": losses}
-        print(json.dumps(answer), flush=True)
+            seconds, losses = train(model, training, val, [rows.to(device) for rows in problem["orders"]])
+            result = {"seconds": seconds, "losses": losses}
+        print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

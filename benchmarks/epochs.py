@@ -33,13 +33,13 @@ def epoch(model: str, *settings: str, epochs: int, tolerance: float = ROUNDING, 
         with Bare(platform, epochs=epochs) as loop:
 
             def by_bare() -> float:
-                answer = loop.ask(do="train", **bare)
-                losses["bare"] = answer["losses"][0]
-                return answer["seconds"]
+                result = loop.ask(do="train", **bare)
+                losses["bare"] = result["losses"][0]
+                return result["seconds"]
 
-            found = alternate(by_platform, by_bare, pairs=pairs)
+            timing = alternate(by_platform, by_bare, pairs=pairs)
     assert abs(losses["platform"] - losses["bare"]) <= tolerance * losses["bare"], f"the losses differ: {losses}"
-    return {**found, "epochs": epochs, "losses": {side: round(loss, 6) for side, loss in losses.items()}}
+    return {**timing, "epochs": epochs, "losses": {side: round(loss, 6) for side, loss in losses.items()}}
 
 
 def predict(*, pairs: int = 7) -> dict[str, Any]:

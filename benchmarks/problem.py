@@ -1,4 +1,4 @@
-"""One training problem, given to the platform's command line and to the bare loop: same data, weights, order and steps."""
+"""One training problem, for the platform's command line and for the bare loop: same data, weights, order and steps."""
 
 import json
 import os
@@ -49,8 +49,8 @@ class Platform:
         self.overrides = ["+experiment=fnn", *chosen, "optimizer.lr=1e-3", f"trainer.accelerator={accelerator}", *MODELS[model]]
 
     def command(self, *settings: str) -> list[str]:
-        place = [f"paths.runs={self.folder}/runs", f"tracking.uri=sqlite:///{self.folder}/mlflow.db", "tracking.wait=60"]
-        return [sys.executable, "-m", "src.train", *self.overrides, *place, "force=true", *settings]
+        paths = [f"paths.runs={self.folder}/runs", f"tracking.uri=sqlite:///{self.folder}/mlflow.db", "tracking.wait=60"]
+        return [sys.executable, "-m", "src.train", *self.overrides, *paths, "force=true", *settings]
 
     def run(self, *settings: str) -> Path:
         """The folder of a new run."""
@@ -84,7 +84,7 @@ class Bare:
         torch.save(
             {
                 "model": platform.model,
-                "part": _tensors(experiment, "train"),
+                "train": _tensors(experiment, "train"),
                 "val": _tensors(experiment, "val"),
                 "state": _state(task.model, platform.model),
                 "orders": _orders(experiment, epochs),
@@ -107,7 +107,7 @@ class Bare:
         self._process.communicate()
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        """What the bare loop answers: seconds, and the losses of the validations where it trains."""
+        """The response of the bare loop: seconds, and the validation losses if it trains."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{json.dumps(request)}\n")
@@ -115,9 +115,9 @@ class Bare:
         return json.loads(self._process.stdout.readline())
 
 
-def _tensors(experiment: Experiment, part: str) -> tuple[Tensor, Tensor]:
+def _tensors(experiment: Experiment, split: str) -> tuple[Tensor, Tensor]:
     """Inputs as the model gets them, and targets."""
-    rows = experiment.prepared.index(part)
+    rows = experiment.prepared.index(split)
     pixels = torch.from_numpy(experiment.data.inputs(rows))
     return experiment.learner.task.preprocess(pixels), torch.from_numpy(experiment.data.targets(rows))  # type: ignore[attr-defined]
 
@@ -132,11 +132,11 @@ def _state(network: torch.nn.Module, model: str) -> list[Tensor]:
 
 
 def _orders(experiment: Experiment, epochs: int) -> list[Tensor]:
-    """The order of the training part in each epoch, as positions within the part."""
+    """The permutation of the training split in each epoch."""
     rows = experiment.prepared.index("train")
     loader = Batches({}, rows, batch_size=len(rows), shuffle=True, seed=experiment.config["seed"])
-    found = []
+    orders = []
     for epoch in range(epochs):
         loader.set_epoch(epoch)
-        found.append(loader.permutation())
-    return found
+        orders.append(loader.permutation())
+    return orders

@@ -26,14 +26,14 @@ MIB = 2**20
 
 
 class Family:
-    """The processes below this one. What they leave behind is adopted, so that nothing of its processor time is lost."""
+    """The descendants of this process. It adopts their orphans, so that all processor time is counted."""
 
     def __init__(self) -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
         self._own = psutil.Process()
         self._ended = 0.0  # seconds of processor time of those that have ended
-        self._codes: dict[int, int] = {}
-        self.peak = 0.0  # bytes of memory of all together, shared pages counted once
+        self._exit_codes: dict[int, int] = {}
+        self.peak = 0.0  # bytes of memory of all processes, with shared pages counted once
         self.uploaders: set[int] = set()
 
     def run(self, *arguments: str, folder: Path, until: Callable[[], bool] = lambda: True) -> float:
@@ -43,10 +43,10 @@ class Family:
         with open(folder / "output.txt", "a") as output:
             command = subprocess.Popen([sys.executable, *arguments], cwd=folder, env=environment, stdout=output, stderr=output)
         command.returncode = 0  # this object waits for all its children itself
-        while command.pid not in self._codes or not until():
+        while command.pid not in self._exit_codes or not until():
             self._look()
             time.sleep(0.05)
-        assert self._codes[command.pid] == 0, (folder / "output.txt").read_text()
+        assert self._exit_codes[command.pid] == 0, (folder / "output.txt").read_text()
         return self._seconds() - before
 
     def _look(self) -> None:
@@ -64,7 +64,7 @@ class Family:
             while (ended := os.wait4(-1, os.WNOHANG))[0]:
                 pid, status, usage = ended
                 self._ended += usage.ru_utime + usage.ru_stime
-                self._codes[pid] = os.waitstatus_to_exitcode(status)
+                self._exit_codes[pid] = os.waitstatus_to_exitcode(status)
 
     def _seconds(self) -> float:
         """Of all processes so far, living and ended."""
@@ -79,8 +79,8 @@ class Family:
 def experiment(name: str, *, rounds: int = 5) -> dict[str, Any]:
     """Processor time of a run on the digits, until its record is in the store, over that of the imports; the uploader lives."""
     family = Family()
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         train = ("-m", "src.train", f"+experiment={name}", "force=true")
         family.run(*train, folder=folder, until=lambda: _stored(folder))
         bare, whole = [], []
@@ -101,8 +101,8 @@ def experiment(name: str, *, rounds: int = 5) -> dict[str, Any]:
 def row(*, runs: int = 8) -> dict[str, Any]:
     """Memory of runs in a row with all that they leave behind, over 1 GiB, and how many uploaders there were."""
     family = Family()
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         for seed in range(runs):
             name = ("cnn", "logistic_regression")[seed % 2]
             family.run("-m", "src.train", f"+experiment={name}", f"seed={seed}", folder=folder)
@@ -113,9 +113,9 @@ def row(*, runs: int = 8) -> dict[str, Any]:
 
 
 def epoch(*, epochs: int = 12, pairs: int = 5) -> dict[str, Any]:
-    """An epoch of the MLP while the uploader uploads it and all runs before it once more, over one whose store is away."""
-    with tempfile.TemporaryDirectory() as place:
-        platform = Platform("mlp", Path(place))
+    """An epoch of the MLP while the uploader uploads it and all earlier runs again, relative to one without a store."""
+    with tempfile.TemporaryDirectory() as temporary:
+        platform = Platform("mlp", Path(temporary))
 
         def beside() -> float:
             for path in platform.folder.glob("runs/*/record.json"):

@@ -13,7 +13,7 @@ from benchmarks.data import synthetic
 from benchmarks.problem import ROOT, Platform
 from src.runs.files import read_json
 
-EXAMPLES = 20_000  # in the training part, at x1
+EXAMPLES = 20_000  # in the training split, at x1
 LIMIT = 64 * 2**20  # bytes of examples that may be held in memory; 784 make an example
 
 
@@ -22,11 +22,11 @@ def growth(*, rounds: int = 5) -> dict[str, Any]:
     seconds: dict[int, list[float]] = {1: [], 4: [], 16: []}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(rounds + 1):  # the first one warms up
-            for factor, found in seconds.items():
+            for factor, durations in seconds.items():
                 platform = Platform("mlp", Path(folder), data=synthetic(EXAMPLES * factor + 6000, test=1000))
                 run = platform.run(f"trainer.max_epochs={16 // factor}")
                 if number:
-                    found.append(read_json(run / "timings.json")["fit_seconds"] / (16 * EXAMPLES))
+                    durations.append(read_json(run / "timings.json")["fit_seconds"] / (16 * EXAMPLES))
     ratios = {
         factor: [one / other for one, other in zip(seconds[factor], seconds[1], strict=True)]
         for factor in seconds
@@ -36,7 +36,9 @@ def growth(*, rounds: int = 5) -> dict[str, Any]:
         "ratio": round(statistics.median(ratios[16]), 3),
         "range": [round(min(ratios[16]), 3), round(max(ratios[16]), 3)],
         "ratio_x4": round(statistics.median(ratios[4]), 3),
-        "microseconds_an_example": {factor: round(1e6 * statistics.median(found), 2) for factor, found in seconds.items()},
+        "microseconds_an_example": {
+            factor: round(1e6 * statistics.median(durations), 2) for factor, durations in seconds.items()
+        },
         "rounds": rounds,
     }
 
@@ -65,10 +67,10 @@ def _peak(command: list[str]) -> int:
     while process.poll() is None:
         try:
             with open(f"/proc/{process.pid}/status") as status:
-                found = [int(line.split()[1]) * 1024 for line in status if line.startswith("RssAnon")]
+                resident = [int(line.split()[1]) * 1024 for line in status if line.startswith("RssAnon")]
         except FileNotFoundError:
             sys.exit("the memory benchmark reads /proc, which Linux alone has")
-        peak = max(peak, *found, 0)
+        peak = max(peak, *resident, 0)
         time.sleep(0.02)
     assert process.returncode == 0, process.communicate()[1].decode()
     return peak
@@ -85,10 +87,10 @@ def processes(*, batches: int = 60, pairs: int = 5) -> dict[str, Any]:
             first, second = [point["time"] for point in points if point["name"] == "val/loss"]
             return (second - first) / 1000
 
-        found = [(seconds(), seconds("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")) for _ in range(pairs)]
-    ratios = [2 * one / two for one, two in found]  # as many batches, of twice the size
+        durations = [(seconds(), seconds("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")) for _ in range(pairs)]
+    ratios = [2 * one / two for one, two in durations]  # as many batches, of twice the size
     return {
         "ratio": round(statistics.median(ratios), 3),
         "range": [round(min(ratios), 3), round(max(ratios), 3)],
-        "seconds": {"one": [round(one, 2) for one, _ in found], "two": [round(two, 2) for _, two in found]},
+        "seconds": {"one": [round(one, 2) for one, _ in durations], "two": [round(two, 2) for _, two in durations]},
     }

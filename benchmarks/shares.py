@@ -1,4 +1,4 @@
-"""What share of a training passes in a part of it: both are timed in one run, so that a noisy machine matters little."""
+"""The share of a training that one of its phases takes. Both are timed in one run, so that a noisy machine matters little."""
 
 import functools
 import statistics

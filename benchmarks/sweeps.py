@@ -50,8 +50,8 @@ def per_trial(*, trials: int = 30) -> dict[str, Any]:
     """Seconds of a trial beyond its training. Each trial is a process, one after another."""
     with _search(Search, f"sweep.n_trials={trials}") as (worker, run):
         run()
-        found = worker.trials()
-    costs = _gaps(found[3:])  # the first ones wait for the fork server's imports
+        finished = worker.trials()
+    costs = _gaps(finished[3:])  # the first ones wait for the fork server's imports
     low, *_, high = statistics.quantiles(costs, n=10)
     return {"seconds": statistics.median(costs), "range": [low, high], "times": len(costs)}
 
@@ -88,8 +88,8 @@ def idle(*, trials: int = 24) -> dict[str, Any]:
             run,
         ):
             run()
-            found = [trial for trial in worker.trials() if trial.state == TrialState.COMPLETE]
-        shares[kind.__name__] = _idle(found, workers=2)
+            finished = [trial for trial in worker.trials() if trial.state == TrialState.COMPLETE]
+        shares[kind.__name__] = _idle(finished, workers=2)
     return {
         "percent": round(100 * shares["Search"], 2),
         "range": [round(100 * shares["Search"], 2)] * 2,
@@ -110,9 +110,9 @@ def pruning(*, seeds: int = 5, trials: int = 40) -> dict[str, Any]:
             settings = ("+experiment=cnn", "trainer.max_epochs=9", f"seed={seed}", f"sweep.n_trials={trials}")
             with _search(Search, *settings, f"sweep/pruner={kind}", "sweep.workers=2", space="cnn") as (worker, run):
                 run()
-                found = worker.trials()
+                finished = worker.trials()
                 best[kind].append(worker.study.best_value)
-            epochs[kind].append(sum(trial.user_attrs["epochs"] for trial in found))
+            epochs[kind].append(sum(trial.user_attrs["epochs"] for trial in finished))
     ratios = [one / other for one, other in zip(epochs["successive_halving"], epochs["none"], strict=True)]
     means = {kind: statistics.fmean(values) for kind, values in best.items()}
     return {
@@ -138,7 +138,7 @@ def _seconds(one: FrozenTrial, other: FrozenTrial) -> float:
 
 
 def _idle(trials: list[FrozenTrial], *, workers: int) -> float:
-    """The share up to the start of the last trial: then the first worker finds nothing left to start."""
+    """The share up to the start of the last trial: then there is no trial left for the first worker."""
     starts = sorted(trial.datetime_start for trial in trials if trial.datetime_start)
     begin, end = starts[workers], starts[-1]  # behind the fork server's start
     busy = 0.0

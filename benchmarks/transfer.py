@@ -1,7 +1,7 @@
 """What transferred weights are worth: `python -m benchmarks.transfer`, or one of its studies by name.
 
 Each study trains once with other data or without labels, then on few labels, from scratch and with the weights of the first
-training. All is done for each seed, which draws the fresh weights and the labels. Runs that are there already are read off.
+training. All is done for each seed, which draws the fresh weights and the labels. Runs that exist are not trained again.
 DATA_CACHE names a folder that has Fashion-MNIST.
 """
 
@@ -23,7 +23,7 @@ SIZES = ("model.channels=[32,64]", "model.hidden=[]", "model.latent_size=128")
 
 @dataclass(frozen=True)
 class Study:
-    """Two trainings in a row, and what the second one comes to without the first.
+    """Two trainings in a row, and the second one's accuracy without the first.
 
     Args:
         before, after: arguments of the two, without the seed.
@@ -36,18 +36,18 @@ class Study:
 
     def measure(self) -> None:
         """Prints the test accuracies, and by how much each way is better than from scratch, seed by seed."""
-        found: dict[str, list[float]] = {}
+        accuracies: dict[str, list[float]] = {}
         for seed in SEEDS:
             first = _trained([*self.before, f"seed={seed}"])
-            found.setdefault("from scratch", []).append(_accuracy(_trained([*self.after, f"seed={seed}"])))
+            accuracies.setdefault("from scratch", []).append(_accuracy(_trained([*self.after, f"seed={seed}"])))
             for way in self.ways:
                 run = _trained([*self.after, f"pretrained.weights={first.folder.name}", *way, f"seed={seed}"])
-                found.setdefault(" ".join(["transferred", *way]), []).append(_accuracy(run))
-        scratch = found["from scratch"]
+                accuracies.setdefault(" ".join(["transferred", *way]), []).append(_accuracy(run))
+        scratch = accuracies["from scratch"]
         rows = {}
-        for name, values in found.items():
+        for name, values in accuracies.items():
             gains = [value - other for value, other in zip(values, scratch, strict=True)]
-            rows[name] = f"{_said(values)}" + (f", gain {_said(gains)}" if values is not scratch else "")
+            rows[name] = f"{_mean_and_range(values)}" + (f", gain {_mean_and_range(gains)}" if values is not scratch else "")
         print(command_line.table(rows, title=f"test accuracy of {self.after[0]}: mean (range) of {len(SEEDS)} seeds"))
 
 
@@ -74,7 +74,7 @@ def _accuracy(run: Run) -> float:
     return float(read_json(run.metrics)["test/accuracy"])
 
 
-def _said(values: Sequence[float]) -> str:
+def _mean_and_range(values: Sequence[float]) -> str:
     return f"{statistics.fmean(values):.4f} ({min(values):.4f} to {max(values):.4f})"
 
 

@@ -79,12 +79,12 @@ class Budget:
         self.durations[report.nodeid] += report.duration  # set-up, call and tear-down; of all processes, in the one that prints
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        taken = time.time() - psutil.Process().create_time()
+        elapsed = time.time() - psutil.Process().create_time()
         terminalreporter.section("time")
         for name in sorted(self.durations, key=self.durations.__getitem__, reverse=True)[:10]:
             terminalreporter.line(f"{self.durations[name]:7.1f} s  {name}")
-        text = f"{taken:7.1f} s  in all, of a budget of {self.seconds:.0f} s"
-        over = taken - self.seconds
+        text = f"{elapsed:7.1f} s  in all, of a budget of {self.seconds:.0f} s"
+        over = elapsed - self.seconds
         terminalreporter.line(f"{text}: {over:.0f} s over it" if over > 0 else text, red=over > 0)
 
 
@@ -166,10 +166,10 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[DictConfig, Prepar
     return config, assembly.prepare(config)
 
 
-def _prepared(data: str, raw: Path, place: Path) -> tuple[DictConfig, Prepared]:
+def _prepared(data: str, raw: Path, folder: Path) -> tuple[DictConfig, Prepared]:
     if not raw.is_dir():
         pytest.skip(f"{raw.parent} holds no {raw.name}")
-    config = composition.compose([f"data={data}", f"paths.prepared={place}/prepared", f"paths.downloads={place}/none"])
+    config = composition.compose([f"data={data}", f"paths.prepared={folder}/prepared", f"paths.downloads={folder}/none"])
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("DATA_CACHE", str(raw.parent))
         return config, assembly.prepare(config)

@@ -11,17 +11,17 @@ from tests.servers import require
 
 
 @contextmanager
-def small(place: Path, *, size: str) -> Iterator[Path]:
+def small(folder: Path, *, size: str) -> Iterator[Path]:
     """A file system of its own in a new folder.
 
     Args:
         size: as mount takes it: 64k, 8m.
     """
     require(os.geteuid() == 0 and shutil.which("mount"), "needs root, to mount a small file system")
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], check=False)
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=False)
     require(mounted.returncode == 0, "this machine does not let its root mount a file system")
     try:
-        yield place
+        yield folder
     finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
+        subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -40,7 +40,7 @@ class Node:
 
 @contextmanager
 def two_nodes() -> Iterator[Sequence[Node]]:
-    """Two nodes that reach each other and nothing else; with the block, they end and whatever runs there."""
+    """Two nodes that reach only each other. At the end of the block they are removed, with all their processes."""
     require(os.geteuid() == 0 and shutil.which("ip"), "needs root and ip: apt-get install iproute2")
     number = os.getpid() % 1_000_000  # an interface's name has 15 characters at most
     nodes = [Node(f"athanor-{number}-{n}", f"ath{number}n{n}", f"10.77.0.{n + 1}") for n in (0, 1)]

@@ -29,7 +29,7 @@ def report() -> dict:
     }
 
 
-def say(line: str) -> None:
+def write_line(line: str) -> None:
     """Prints a line in one piece, for another process may print too."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
@@ -38,11 +38,11 @@ def say(line: str) -> None:
 if __name__ == "__main__":
     what = sys.argv[1] if len(sys.argv) > 1 else "report"
     if what == "report":
-        say(json.dumps(report()))
+        write_line(json.dumps(report()))
     elif what == "read":
         print(sys.stdin.read().upper(), end="")
     elif what == "sleep":
-        say("asleep")
+        write_line("asleep")
         time.sleep(600)
     elif what == "leave":
         sys.exit(int(sys.argv[2]))
@@ -52,5 +52,5 @@ if __name__ == "__main__":
         os.kill(os.getpid(), signal.SIGKILL)
     elif what == "start":  # another one, and where that stands when this one has ended
         child = subprocess.Popen([sys.executable, "-m", "tests.probe", *sys.argv[2:]], stdout=sys.stdout)
-        say(json.dumps({"child": child.pid}))
+        write_line(json.dumps({"child": child.pid}))
         sys.exit(child.wait() if sys.argv[2] == "report" else 0)

@@ -1,4 +1,4 @@
-"""What a tracking store holds of the runs of a folder, once all of it is there."""
+"""What a tracking store holds of a folder's runs after all uploads."""
 
 import re
 import time
@@ -16,7 +16,7 @@ PATIENCE = 240  # seconds for an uploader to do its work
 def whole_store(folder: Path, uri: str | None = None) -> mlflow.MlflowClient:
     """A client of the store, by default of the folder's own, which every record of the folder has reached.
 
-    No command waits for its uploader. It is waited for here; then `pipelines.sync` uploads what it has given up.
+    No command waits for its uploader. This function waits for it. Then `pipelines.sync` uploads what the uploader could not.
     """
     until = time.monotonic() + PATIENCE
     while any(entries(folder)) and uploaders(folder) and time.monotonic() < until:
@@ -32,9 +32,9 @@ def entries(folder: Path) -> list[str]:
 
 def uploaders(folder: Path) -> list[psutil.Process]:
     """The living uploaders of a folder's runs."""
-    found, pattern = [], re.compile(rf"tracking\.\w*uploader {re.escape(str(folder.absolute()))}/runs ")
+    processes, pattern = [], re.compile(rf"tracking\.\w*uploader {re.escape(str(folder.absolute()))}/runs ")
     for process in psutil.process_iter():
         with suppress(psutil.Error):  # it has just ended, or is another user's
             if pattern.search(" ".join(process.cmdline())):
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes

@@ -21,7 +21,7 @@ class ListSink(Sink):
         self.metrics.append(dict(metrics))
 
     def flush(self) -> None:
-        """Has nothing to keep."""
+        """Does nothing."""
 
     @property
     def should_stop(self) -> bool:

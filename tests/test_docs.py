@@ -62,7 +62,7 @@ def overrides(words: list[str]) -> list[str] | None:
 
 @cache
 def refusal(*settings: str) -> str:
-    """What the user reads where the settings do not compose; nothing where they do."""
+    """The error message of settings that do not compose; an empty string if they do."""
     try:
         composition.compose(settings)
     except InputError as error:
@@ -79,10 +79,10 @@ def keys() -> set[str]:
         group = path.parent.relative_to(ROOT / "conf").parts if "@package _global_" not in text else ()
         nodes: list[tuple[tuple[str, ...], Any]] = [(group, yaml.safe_load(text))]
         while nodes:
-            place, node = nodes.pop()
-            known.add(".".join(place))
+            path_of_keys, node = nodes.pop()
+            known.add(".".join(path_of_keys))
             if isinstance(node, dict):
-                nodes += [((*place, str(key)), inner) for key, inner in node.items()]
+                nodes += [((*path_of_keys, str(key)), inner) for key, inner in node.items()]
     return known
 
 

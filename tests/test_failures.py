@@ -33,7 +33,7 @@ def runs(folder: Path) -> list[Path]:
 
 @pytest.mark.cluster
 def test_the_same_run_started_twice(tmp_path):
-    """The first command is stopped while it trains; the second is turned away, and leaves the first alone."""
+    """The first command is stopped while it trains. The second is refused, and does not disturb the first."""
     command = ["python", "-m", "src.train", "+experiment=fnn", "trainer.max_epochs=100000"]
     first = start(tmp_path, *command, stdout=None, stderr=subprocess.DEVNULL, PYTHONPATH=str(ROOT))
     try:
@@ -52,7 +52,7 @@ def test_the_same_run_started_twice(tmp_path):
 
 @pytest.mark.servers
 def test_a_tracking_store_that_cannot_be_reached(tmp_path):
-    """The run goes on, and its record is uploaded later: nothing that was computed is lost."""
+    """The run continues, and its record is uploaded later: no result is lost."""
     command = ("+experiment=most_frequent", "tracking.uri=http://127.0.0.1:9")
     done = run(tmp_path, "python", "-m", "src.train", *command, PYTHONPATH=str(ROOT))
     assert "does not answer" in done.stderr
@@ -81,7 +81,7 @@ def test_a_full_disk_and_a_read_only_folder(tmp_path):
 
 @pytest.mark.cluster
 def test_a_killed_run_does_not_stay_running(tmp_path):
-    """kill -9 of run and uploader at once, as a reboot would; the next command closes the record truthfully."""
+    """kill -9 of run and uploader together, like a reboot. The next command closes the record with the true status."""
     command = ["python", "-m", "src.train", "+experiment=fnn", "trainer.max_epochs=100000"]
     started = start(tmp_path, *command, stdout=None, stderr=subprocess.DEVNULL, PYTHONPATH=str(ROOT))
     try:

@@ -23,8 +23,8 @@ def find(digits, project, capsys):
     """Searches on the digits; gives what is printed and the table."""
 
     def search(*overrides: str) -> tuple[dict[str, Any], pd.DataFrame]:
-        place = f"paths.prepared={digits[1].folder.parent}"
-        find_lr.find(command_line.configure([*SMALL, place, *overrides, find_lr.GROUP]))
+        prepared = f"paths.prepared={digits[1].folder.parent}"
+        find_lr.find(command_line.configure([*SMALL, prepared, *overrides, find_lr.GROUP]))
         *rows, last = capsys.readouterr().out.splitlines()
         printed: dict[str, Any] = dict(re.split(r" {2,}", row.strip(), maxsplit=1) for row in rows)
         proposals = {name: value if "ended" in name else float(value) for name, value in printed.items()}
@@ -54,8 +54,8 @@ def test_the_proposals_train_well_and_rates_ten_times_as_large_do_not(find, digi
     def accuracy(rate: float) -> float:
         config = assembly.complete(composition.compose([*SMALL, *plain, f"optimizer.lr={rate}"]), digits[1])
         experiment = assembly.build(config, digits[1])
-        (place := project / str(rate)).mkdir()
-        experiment.learner.fit(experiment.data, folder=place, sink=NullSink())
+        (folder := project / str(rate)).mkdir()
+        experiment.learner.fit(experiment.data, folder=folder, sink=NullSink())
         return scoring.evaluate(experiment, "val").metrics["val/accuracy"]
 
     assert set(proposals) >= {STEEPEST, TENTH}
@@ -91,7 +91,7 @@ def test_a_loss_that_is_no_number_ends_the_search_and_not_the_command(find):
     ],
 )
 def test_what_else_a_training_has_is_no_hindrance(find, settings):
-    """A search of several epochs, whose ends nothing waits for."""
+    """A search of several epochs: what a training does at the end of an epoch does not affect it."""
     _, table = find(*settings, "data.batch_size=100", "finder.steps=30", "finder.last=1e-2")
     assert len(table) == 30
     assert table["rate"].iloc[-1] == pytest.approx(1e-2)

@@ -15,12 +15,12 @@ from tests import forkserver
 from tests.repository import ROOT, environment, run, start
 
 PROBE = ("python", "-m", "tests.probe")
-PLACE = {"PYTHONPATH": str(ROOT)}
+ENVIRONMENT = {"PYTHONPATH": str(ROOT)}
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="commands are forked on Linux alone")
 
 
 def report(folder: Path, *words: str, fresh: bool = False, **extra: str) -> dict[str, Any]:
-    return json.loads(run(folder, *PROBE, *words, fresh=fresh, **{**PLACE, **extra}).stdout)
+    return json.loads(run(folder, *PROBE, *words, fresh=fresh, **{**ENVIRONMENT, **extra}).stdout)
 
 
 def test_a_forked_command_finds_what_a_fresh_one_finds(tmp_path):
@@ -42,13 +42,13 @@ def test_each_command_draws_other_random_numbers(tmp_path):
 
 @pytest.mark.parametrize(("words", "code"), [(("leave", "0"), 0), (("leave", "75"), 75), (("fail",), 1), (("die",), -9)])
 def test_it_ends_as_it_would(tmp_path, words, code):
-    done = run(tmp_path, *PROBE, *words, code=code, **PLACE)
+    done = run(tmp_path, *PROBE, *words, code=code, **ENVIRONMENT)
     assert ("ValueError: on purpose" in done.stderr) == (words == ("fail",))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_signals_reach_it(tmp_path, number):
-    with start(tmp_path, *PROBE, "sleep", **PLACE) as process:
+    with start(tmp_path, *PROBE, "sleep", **ENVIRONMENT) as process:
         assert process.stdout.readline() == "asleep\n"
         shown = psutil.Process(process.pid)
         assert shown.cmdline() == [*PROBE, "sleep"]
@@ -62,35 +62,35 @@ def test_signals_reach_it(tmp_path, number):
 
 
 def test_an_interrupt_is_raised_in_it(tmp_path):
-    with start(tmp_path, *PROBE, "sleep", **PLACE) as process:
+    with start(tmp_path, *PROBE, "sleep", **ENVIRONMENT) as process:
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
         assert "KeyboardInterrupt" in process.communicate()[1]
 
 
 def test_it_reads_and_writes_what_it_is_given(tmp_path):
-    process = start(tmp_path, *PROBE, "read", stdin=subprocess.PIPE, stderr=subprocess.STDOUT, **PLACE)
+    process = start(tmp_path, *PROBE, "read", stdin=subprocess.PIPE, stderr=subprocess.STDOUT, **ENVIRONMENT)
     assert process.communicate("words") == ("WORDS", None)
     with open(tmp_path / "output", "w") as file:
-        start(tmp_path, *PROBE, "report", stdout=file, **PLACE).communicate()
+        start(tmp_path, *PROBE, "report", stdout=file, **ENVIRONMENT).communicate()
     files = json.loads((tmp_path / "output").read_text())["files"]
     assert [number for number in files if number < forkserver.FIRST_OWN_FILE] == [0, 1, 2, 3]  # 3 lists the files
 
 
 def test_it_leads_a_session(tmp_path):
-    with start(tmp_path, *PROBE, "sleep", new_session=True, **PLACE) as process:
+    with start(tmp_path, *PROBE, "sleep", new_session=True, **ENVIRONMENT) as process:
         assert os.getsid(process.pid) == process.pid
         os.killpg(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
 
 
 def test_what_it_starts_is_forked_too_and_is_its_own_child(tmp_path):
-    lines = run(tmp_path, *PROBE, "start", "report", **PLACE).stdout.splitlines()
-    found: dict[str, Any] = {key: value for line in lines for key, value in json.loads(line).items()}
-    assert found["torch"]
-    assert found["child"] == found["pid"]
-    assert found["parent"] != os.getpid()
-    process = start(tmp_path, *PROBE, "start", "sleep", stderr=subprocess.DEVNULL, **PLACE)
+    lines = run(tmp_path, *PROBE, "start", "report", **ENVIRONMENT).stdout.splitlines()
+    state: dict[str, Any] = {key: value for line in lines for key, value in json.loads(line).items()}
+    assert state["torch"]
+    assert state["child"] == state["pid"]
+    assert state["parent"] != os.getpid()
+    process = start(tmp_path, *PROBE, "start", "sleep", stderr=subprocess.DEVNULL, **ENVIRONMENT)
     line = next(line for line in process.stdout if "child" in line)
     child = psutil.Process(json.loads(line)["child"])
     assert process.wait() == 0
@@ -104,10 +104,10 @@ def test_what_it_starts_is_forked_too_and_is_its_own_child(tmp_path):
 @pytest.mark.parametrize(
     ("words", "extra"),
     [
-        (("python", "-W", "ignore", "-m", "tests.probe"), PLACE),
-        (("python", str(ROOT / "tests" / "probe.py")), PLACE),
-        (PROBE, {**PLACE, "OMP_NUM_THREADS": "3"}),
-        (PROBE, {**PLACE, "PYTHONHASHSEED": "1"}),
+        (("python", "-W", "ignore", "-m", "tests.probe"), ENVIRONMENT),
+        (("python", str(ROOT / "tests" / "probe.py")), ENVIRONMENT),
+        (PROBE, {**ENVIRONMENT, "OMP_NUM_THREADS": "3"}),
+        (PROBE, {**ENVIRONMENT, "PYTHONHASHSEED": "1"}),
     ],
 )
 def test_what_depends_on_the_start_of_an_interpreter_is_fresh(tmp_path, words, extra):

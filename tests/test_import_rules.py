@@ -62,7 +62,7 @@ PLANTED = {
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What lint-imports reports of each contract where all violations are planted at once."""
+    """What lint-imports reports for each contract after all violations are planted together."""
     copy = clone(tmp_path_factory.mktemp("rules"))
     for _, file, line, _ in PLANTED.values():
         with open(copy / file, "a") as text:
@@ -87,7 +87,7 @@ def test_the_rules_hold_and_each_has_a_planted_violation(report):
 
 
 def test_no_module_imports_itself_by_way_of_others():
-    """Imports inside functions, those for the type checker alone, and those by name count too."""
+    """Imports inside functions, those only for the type checker, and those by name count too."""
     graph = grimp.build_graph("src", "pipelines", cache_dir=None)
     imports = {module: {*graph.find_modules_directly_imported_by(module)} for module in graph.modules}
     for module in imports:

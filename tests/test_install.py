@@ -52,7 +52,7 @@ def test_every_package_of_the_lock_has_hashes():
 
 @pytest.fixture
 def small_project(tmp_path: Path) -> Path:
-    """A project that needs two packages of its own folder of wheels, and a .venv that was left half made."""
+    """A project that needs two packages of its own folder of wheels, and an incomplete .venv."""
     small_project = tmp_path / "a folder"
     wheels = small_project / "wheels"
     wheels.mkdir(parents=True)
@@ -89,7 +89,7 @@ def test_without_uv_pip_installs_by_the_hashes_and_mends_what_was_half_made(smal
 
 
 def _install(small_project: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "wheels"}  # where no uv is to be found
+    environment = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "wheels"}  # these wheels do not include uv
     return subprocess.run([sys.executable, small_project / "install.py"], env=environment, capture_output=True, text=True)
 
 

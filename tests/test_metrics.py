@@ -94,7 +94,7 @@ def test_top_k(case, k):
     assert set(hits) <= {0.0, 1.0}
     if k >= classes:
         assert hits.all()
-    elif classes > 2:  # for two, scikit-learn expects the second column alone
+    elif classes > 2:  # for two, scikit-learn expects only the second column
         assert hits.mean() == pytest.approx(reference.top_k_accuracy_score(target, probability, k=k, labels=range(classes)))
 
 

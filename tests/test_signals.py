@@ -39,7 +39,7 @@ def test_a_person_interrupts_at_once():
 
 
 def postponed(*numbers: int, look: bool = False, end: BaseException | None = None) -> list[int]:
-    """What a block sees that signals come to; it looks at them, or ends in an error, or goes on to its end."""
+    """The signals that a block has seen. The block checks for them, or raises an error, or runs to its end."""
     seen.clear()
     with signals.Postponed() as asked:
         for number in numbers:

@@ -142,8 +142,8 @@ def test_the_record_in_mlflow(finished, monkeypatch, tmp_path):
     image = np.load(next(folder.glob("data/prepared/digits-*/image.npy")))[table["index"]].astype(np.float32)
     np.testing.assert_allclose(mlflow.pyfunc.load_model(model.model_uri).predict(image), probability, atol=1e-5)
     with torch.no_grad():
-        answer = mlflow.pytorch.load_model(model.model_uri)(torch.from_numpy(image[:7])).numpy()
-    np.testing.assert_allclose(answer, probability[:7], atol=1e-5)
+        predicted = mlflow.pytorch.load_model(model.model_uri)(torch.from_numpy(image[:7])).numpy()
+    np.testing.assert_allclose(predicted, probability[:7], atol=1e-5)
 
 
 def test_an_augmented_run_shows_what_it_was_trained_on(finished, inside):

@@ -1,4 +1,4 @@
-"""A task that src knows nothing of: how bright is an image? It holds the seam of Task and Evaluation open."""
+"""A task that src does not know: how bright is an image? It tests that Task and Evaluation can be extended from outside."""
 
 from collections.abc import Mapping
 

@@ -18,7 +18,7 @@ from src.protocols import Batch
 AHEAD = 2  # blocks that are read from disk before they are needed
 
 
-def smallest(count: int, *, batch_size: int, ranks: int = 1, limit: int | None = None) -> int:
+def smallest_batch(count: int, *, batch_size: int, ranks: int = 1, limit: int | None = None) -> int:
     """The fewest examples that a process has of any batch of an epoch.
 
     Args:
@@ -33,7 +33,7 @@ def smallest(count: int, *, batch_size: int, ranks: int = 1, limit: int | None =
 
 
 def batches(count: int, *, batch_size: int, ranks: int = 1, limit: int | None = None) -> int:
-    """The number of batches in an epoch; the arguments are those of `smallest`."""
+    """The number of batches in an epoch; the arguments are those of `smallest_batch`."""
     whole = -(-count // (batch_size * ranks))
     return whole if limit is None else min(whole, limit)
 
@@ -85,7 +85,7 @@ class Batches:
         self.position = 0
         self.sampler = self
         self.batch_sampler = None
-        self.held = size(arrays, rows) <= in_memory
+        self.held = nbytes(arrays, rows) <= in_memory
         self._device = torch.device(device if self.held else "cpu")
         self._rows = torch.from_numpy(np.array(rows)).to(self._device)
         self._arrays = arrays
@@ -177,6 +177,6 @@ def _take(array: np.ndarray, rows: np.ndarray) -> Tensor:
     return torch.from_numpy(np.take(array, rows, axis=0, mode="clip"))
 
 
-def size(arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> int:
+def nbytes(arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> int:
     """The bytes of these rows in all arrays."""
     return sum(array[:1].nbytes for array in arrays.values()) * len(rows)

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from src.data.base import Data
-from src.data.loader import Batches, size
+from src.data.loader import Batches, nbytes
 from src.learner import Learner
 from src.runs import checkpoints
 from src.tasks.base import Task
@@ -65,7 +65,7 @@ class NetworkInference(Learner):
     @torch.inference_mode()
     def predict(self, data: Data, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
         self._move_to_device()
-        count = max(1, min(EXAMPLES, FORWARD_BYTES // size(data.arrays, rows[:1])))
+        count = max(1, min(EXAMPLES, FORWARD_BYTES // nbytes(data.arrays, rows[:1])))
         for block in Batches(data.arrays, rows, batch_size=max(count, data.batch_size), in_memory=0, block=8):
             for batch in block:
                 outputs = self.task.predict(self.task.preprocess(batch.input.to(self.torch_device)))

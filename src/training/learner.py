@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from src import signals
 from src.data.base import Data
-from src.data.loader import Batches, batches, size, smallest
+from src.data.loader import Batches, batches, nbytes, smallest_batch
 from src.data.loading import Loading
 from src.data.transforms import Normalise
 from src.distributed import processes
@@ -132,7 +132,7 @@ class NetworkLearner(NetworkInference):
         ((batch,),) = Batches(data.arrays, data.rows("train")[:32], batch_size=32)
         counted = cost.cost(self.task, batch, dataset=data.prepared.card["name"])
         ranks, count = self._trainer.processes, len(data.rows("train"))
-        fewest = smallest(count, batch_size=data.batch_size, ranks=ranks, limit=self._loading.limit)
+        fewest = smallest_batch(count, batch_size=data.batch_size, ranks=ranks, limit=self._loading.limit)
         synchronized = ranks > 1 and self._trainer.arguments.get("sync_batchnorm")  # statistics are of all processes' batches
         if fewest == 1 and not synchronized:
             freezing = [callback for callback in callbacks if isinstance(callback, Freezing)]
@@ -216,7 +216,7 @@ class NetworkLearner(NetworkInference):
         rows = data.rows(split)
         if not shuffle and self.task.needs_in_batch_negatives:
             rows = np.random.default_rng(0).permutation(rows)
-        step_bytes = accumulate * size(data.arrays, rows[: data.batch_size])
+        step_bytes = accumulate * nbytes(data.arrays, rows[: data.batch_size])
         steps = -(-block // accumulate)
         return Batches(
             data.arrays,
@@ -229,7 +229,7 @@ class NetworkLearner(NetworkInference):
             seed=self._seed,
             limit=self._loading.limit,
             in_memory=self._loading.in_memory,
-            device=self.torch_device if self._fits_on_device(size(data.arrays, rows)) else "cpu",
+            device=self.torch_device if self._fits_on_device(nbytes(data.arrays, rows)) else "cpu",
         )
 
     def _fits_on_device(self, size: int) -> bool:

@@ -10,7 +10,7 @@ from tests.repository import ROOT, run
 
 SIZES = ["model.channels=[4]", "model.hidden=[]", "model.latent_size=4"]
 SHORT = ["trainer.max_epochs=1", "trainer.limit_batches=3", "trainer.progress_bar=false", "trainer.accelerator=cpu"]
-AWAY = "tracking.uri=http://127.0.0.1:9"  # nothing answers there
+AWAY = "tracking.uri=http://127.0.0.1:9"  # no server listens there
 STUDY = """
 import sys
 from benchmarks import transfer
@@ -24,10 +24,10 @@ transfer.Study([*before, *sys.argv[1:]], [*after, *sys.argv[1:]], ways=ways).mea
 def test_each_way_is_trained_for_each_seed_and_compared_with_training_from_scratch(digits, project):
     arguments = [*SIZES, *SHORT, AWAY, f"paths.prepared={digits[1].folder.parent}"]
 
-    def said() -> list[str]:
+    def printed() -> list[str]:
         return run(project, "python", "-c", STUDY, *arguments, PYTHONPATH=str(ROOT)).stdout.splitlines()[-4:]
 
-    head, *rows = said()
+    head, *rows = printed()
     assert len({*project.glob("runs/contrastive-*")}) == 2
     runs = {path.name for path in project.glob("runs/few_labels-*")}
     assert len(runs) == 2 * 3
@@ -35,7 +35,7 @@ def test_each_way_is_trained_for_each_seed_and_compared_with_training_from_scrat
     names = ["from scratch", "transferred", "transferred callbacks=freeze callbacks.freeze.parts=[encoder]"]
     assert [re.split(" {2,}", row.strip())[0] for row in rows] == names
     assert ["gain" in row for row in rows] == [False, True, True]
-    assert said() == [head, *rows]  # what is there already is read off
+    assert printed() == [head, *rows]  # runs that exist are not trained again
     assert {path.name for path in project.glob("runs/few_labels-*")} == runs
 
 

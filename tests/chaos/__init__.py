@@ -1,4 +1,4 @@
-"""Runs that are started in a moment, to be killed at any other, and what must be equal when they have come to their end."""
+"""Starts runs quickly, kills them at any moment, and compares what must be equal at their end."""
 
 import hashlib
 import json
@@ -109,32 +109,32 @@ def output(folder: Path) -> str:
 
 def run(folder: Path) -> Path:
     """The one run of a folder."""
-    (found,) = (folder / "runs").glob("[!.]*")
-    return found
+    (run_folder,) = (folder / "runs").glob("[!.]*")
+    return run_folder
 
 
 def outcome(folder: Path) -> dict[str, str]:
-    """SHA-256 of all that a run has come to, less its times."""
+    """SHA-256 of all results of a run, without its times."""
     assert "test/accuracy" in json.loads((folder / "metrics.json").read_text())
     return outcome_of_training(folder)
 
 
 def outcome_of_training(folder: Path) -> dict[str, str]:
-    """The same of a run whose test part may not have been evaluated."""
+    """The same for a run whose test split may not have been evaluated."""
     weights = {name: _weights(folder / f"{name}.ckpt") for name in ("best", "last")}
     metrics = json.loads((folder / "metrics.json").read_text())
     return {**weights, "points": digest(points(folder)), "metrics": digest(metrics)}
 
 
 def points(folder: Path) -> list[tuple[str, int, int, float]]:
-    """The points of a run's journal in the order of their names and steps, each as often as it stands there."""
-    found = read(folder / "metrics.jsonl")
-    kept = [(p["name"], p["step"], p["epoch"], p["value"]) for p in found if not p["name"].startswith("timing/")]
+    """The points of a run's journal, sorted by name and step, with duplicates."""
+    journal = read(folder / "metrics.jsonl")
+    kept = [(p["name"], p["step"], p["epoch"], p["value"]) for p in journal if not p["name"].startswith("timing/")]
     return sorted(kept)
 
 
 def check_store(folder: Path, uri: str | None = None) -> None:
-    """The store holds one run of a folder's one, ended, and every point of its journal once."""
+    """Checks that the store holds the folder's run, finished, with every point of its journal exactly once."""
     until = time.monotonic() + 400
     while not upload_state.uploaded(run(folder)):  # the uploader may be busy still
         assert time.monotonic() < until, "the record never reached the store"
@@ -142,15 +142,15 @@ def check_store(folder: Path, uri: str | None = None) -> None:
     client = mlflow.MlflowClient(uri or f"sqlite:///{folder / 'mlflow.db'}")
     key = json.loads((run(folder) / "record.json").read_text())["key"]
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    (found,) = client.search_runs(experiments, f"tags.record = '{key}'")
-    assert found.info.status == "FINISHED"
-    assert json.loads((run(folder) / upload_state.STATE).read_text())["run"] == found.info.run_id
+    (stored,) = client.search_runs(experiments, f"tags.record = '{key}'")
+    assert stored.info.status == "FINISHED"
+    assert json.loads((run(folder) / upload_state.STATE).read_text())["run"] == stored.info.run_id
     expected = [(point["name"], point["step"], point["value"]) for point in read(run(folder) / "metrics.jsonl")]
     shown = [
         (point.key, point.step, point.value)
-        for name in found.data.metrics
+        for name in stored.data.metrics
         if not name.startswith("system/")
-        for point in client.get_metric_history(found.info.run_id, name)
+        for point in client.get_metric_history(stored.info.run_id, name)
     ]
     assert sorted(shown) == sorted(expected)
 

@@ -1,4 +1,4 @@
-"""kill -9 of processes that a command has started, at moments uniform from its start to its exit; the victims take turns."""
+"""kill -9 of a command's processes, at moments uniform from its start to its exit. The kinds of victims alternate."""
 
 import random
 import subprocess
@@ -25,12 +25,12 @@ def kills(
     victims: Mapping[str, Find],
     seed: int = 0,
 ) -> Kills:
-    """Kills something in so many commands, once in each, and lets each come to its end.
+    """Kills one process in each of `count` commands, and lets each command finish.
 
     Args:
         folder: of the commands, each in a folder of its own.
         start: the command, in a folder.
-        end: waits for a command of which a victim was killed, or none, and does what a user would then; what it has come to.
+        end: waits for a command, of which a victim may have been killed, and acts like a user. Returns the result.
         victims: by name; LookupError where there is none yet.
     """
     generator = random.Random(seed)
@@ -39,32 +39,32 @@ def kills(
     began = time.monotonic()
     expected = end(whole, start(whole), "nobody")
     length = time.monotonic() - began
-    found, number = Kills(), 0
-    while found.hit.total() < count:
-        victim = [*victims][found.hit.total() % len(victims)]
+    results, number = Kills(), 0
+    while results.hit.total() < count:
+        victim = [*victims][results.hit.total() % len(victims)]
         number += 1
-        place = folder / f"kill-{number}"
-        place.mkdir()
-        command = start(place)
+        subfolder = folder / f"kill-{number}"
+        subfolder.mkdir()
+        command = start(subfolder)
         with suppress(subprocess.TimeoutExpired):
             command.wait(generator.uniform(0, length))
         if not _kill(command, victims[victim]):
             command.communicate()
-            found.missed += 1
+            results.missed += 1
             continue
-        found.hit[victim] += 1
+        results.hit[victim] += 1
         try:
-            ended = end(place, command, victim)
+            ended = end(subfolder, command, victim)
             assert ended == expected, f"{ended}, expected {expected}"
-        except Exception as error:  # whatever it is, it is what this kill came to
-            found.different.append(f"{place}, killed: {victim}: {error}")
-        print(f"\r{found.hit.total()} of {count}, last {victim}\033[K", end="", file=sys.stderr, flush=True)
+        except Exception as error:  # any error is the result of this kill
+            results.different.append(f"{subfolder}, killed: {victim}: {error}")
+        print(f"\r{results.hit.total()} of {count}, last {victim}\033[K", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    return found
+    return results
 
 
 def _kill(command: subprocess.Popen[str], find: Find) -> bool:
-    """Whether there was somebody to kill; at the start they may have to be waited for."""
+    """Whether there was a process to kill. Waits for one while the command starts."""
     while command.poll() is None:
         with suppress(psutil.Error, LookupError):
             for process in find(command):

@@ -1,6 +1,6 @@
 """kill -9 at random moments, and the same command again: `python -m tests.chaos.kills 50`, with any override after it.
 
-With `tracking.uri=http://127.0.0.1:9`, where nothing answers, the records stay in the run folders, and it takes half the time.
+With `tracking.uri=http://127.0.0.1:9`, where no server listens, records stay in the run folders, and it takes half the time.
 
 The moments are uniform from a process's start to its exit. Where that leaves a phase with fewer than its share, a kill waits
 for the phase and then for a random part of the time that it takes; there are a few more kills then than were asked for.
@@ -26,11 +26,11 @@ SHARE = 10  # of so many kills, one at least hits each phase
 
 @dataclass
 class Kills:
-    """What a number of kills came to.
+    """The results of several kills.
 
     Args:
         missed: processes that ended before their kill came; they do not count.
-        different: what each run that did not end bit-identical came to.
+        different: a line for each run that did not end bit-identical.
     """
 
     hit: Counter[str] = field(default_factory=Counter)
@@ -44,14 +44,14 @@ class Kills:
         return "\n  ".join([*lines, *self.different])
 
 
-def report(found: Kills) -> int:
-    """Prints what kills came to; the exit code."""
-    print(found)
-    return int(bool(found.different))
+def report(results: Kills) -> int:
+    """Prints the results of kills. Returns the exit code."""
+    print(results)
+    return int(bool(results.different))
 
 
 def kills(folder: Path, count: int, *, arguments: Sequence[str], store: bool, seed: int = 0) -> Kills:
-    """Kills so many runs, each once, and lets each come to its end.
+    """Kills `count` runs, each once, and lets each finish.
 
     Args:
         folder: of the runs, one in a folder of its own.
@@ -66,44 +66,44 @@ def kills(folder: Path, count: int, *, arguments: Sequence[str], store: bool, se
     lengths = _watched(chaos.start(folder / "whole", *arguments, *_quick(store)), folder / "whole" / observed.PHASE)
     whole = time.monotonic() - began
     expected = chaos.outcome(chaos.run(folder / "whole"))
-    found, number, share = Kills(), 0, count // SHARE
-    while found.hit.total() < count or _lacking(found, share):
+    results, number, share = Kills(), 0, count // SHARE
+    while results.hit.total() < count or _lacking(results, share):
         number += 1
-        place = folder / f"kill-{number}"
-        process = chaos.start(place, *arguments, *_quick(store))
-        lacking = _lacking(found, share)
-        if count - found.hit.total() <= 2 * sum(lacking.values()) and lacking:  # twice, for some will hit the phase after it
+        subfolder = folder / f"kill-{number}"
+        process = chaos.start(subfolder, *arguments, *_quick(store))
+        lacking = _lacking(results, share)
+        if count - results.hit.total() <= 2 * sum(lacking.values()) and lacking:  # twice, for some will hit the phase after it
             phase = observed.PHASES.index(generator.choice([*lacking]))
             skipped = generator.randrange(4) if phase == observed.WRITING else 0
             for _ in range(skipped):  # not only the first checkpoint
-                _wait(process, place, phase)
-                _wait(process, place, phase, other=True)
-            _wait(process, place, phase)
+                _wait(process, subfolder, phase)
+                _wait(process, subfolder, phase, other=True)
+            _wait(process, subfolder, phase)
             time.sleep(generator.uniform(0, lengths[phase] / 2))
         else:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(generator.uniform(0, whole))
         chaos.kill(process, uploader=store and number % 2 == 0)
         if process.returncode != -signal.SIGKILL:
-            found.missed += 1
+            results.missed += 1
             continue
-        hit = observed.PHASES[observed.at(place / observed.PHASE)]
-        found.hit[hit] += 1
+        hit = observed.PHASES[observed.at(subfolder / observed.PHASE)]
+        results.hit[hit] += 1
         try:
-            run = chaos.train(place, *arguments)
+            run = chaos.train(subfolder, *arguments)
             assert chaos.outcome(run) == expected, f"{chaos.outcome(run)}, expected {expected}"
             if store:
-                chaos.check_store(place, uri)
-        except Exception as error:  # whatever it is, it is what this kill came to
-            found.different.append(f"{place}, killed in {hit}: {error}")
-        print(f"\r{found.hit.total()} of {count}, last in {hit}\033[K", end="", file=sys.stderr, flush=True)
+                chaos.check_store(subfolder, uri)
+        except Exception as error:  # any error is the result of this kill
+            results.different.append(f"{subfolder}, killed in {hit}: {error}")
+        print(f"\r{results.hit.total()} of {count}, last in {hit}\033[K", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    return found
+    return results
 
 
-def _lacking(found: Kills, share: int) -> dict[str, int]:
+def _lacking(results: Kills, share: int) -> dict[str, int]:
     """How many kills each phase lacks of its share."""
-    return {phase: share - found.hit[phase] for phase in observed.PHASES if found.hit[phase] < share}
+    return {phase: share - results.hit[phase] for phase in observed.PHASES if results.hit[phase] < share}
 
 
 def _quick(store: bool) -> list[str]:
@@ -124,8 +124,8 @@ def _watched(process: subprocess.Popen[str], path: Path) -> list[float]:
     return [max(span, default=0.0) for span in spans]
 
 
-def _wait(process: subprocess.Popen[str], place: Path, phase: int, *, other: bool = False) -> None:
-    while process.poll() is None and (observed.at(place / observed.PHASE) == phase) == other:
+def _wait(process: subprocess.Popen[str], folder: Path, phase: int, *, other: bool = False) -> None:
+    while process.poll() is None and (observed.at(folder / observed.PHASE) == phase) == other:
         time.sleep(0.0002)
 
 

@@ -49,11 +49,11 @@ def _show(path: Path) -> None:
     def mark(owner: Any, name: str, phase: int, *, then: int | None = None) -> None:
         inner: Callable[..., Any] = getattr(owner, name)
 
-        def marked(*given: Any, **named: Any) -> Any:
+        def marked(*arguments: Any, **keywords: Any) -> Any:
             before = shown[0]
             shown[0] = phase
             try:
-                return inner(*given, **named)
+                return inner(*arguments, **keywords)
             finally:
                 shown[0] = before if then is None else then
 
@@ -72,9 +72,9 @@ def _stop(folder: Path, pause: Callable[[Path], bool]) -> None:
     def after(owner: Any, name: str) -> None:
         inner: Callable[..., Any] = getattr(owner, name)
 
-        def stopping(*given: Any, **named: Any) -> None:
+        def stopping(*arguments: Any, **keywords: Any) -> None:
             nonlocal due
-            inner(*given, **named)
+            inner(*arguments, **keywords)
             if due and pause(folder):
                 due = False
                 os.kill(os.getpid(), signal.SIGSTOP)

@@ -13,19 +13,24 @@ from typing import Any
 from tests import chaos
 from tests.chaos import commands
 from tests.chaos.kills import Kills, report
-from tests.launch import ALONE, LONG, process, runs, start
+from tests.launch import LONG, STANDALONE, process, runs, start
 
 VICTIMS = {f"process {rank}": lambda command, rank=rank: [process(command, rank)] for rank in (0, 1)}
 
 
 def kills(folder: Path, count: int, *, arguments: Sequence[str] = (), seed: int = 0) -> Kills:
-    """Kills a process of so many trainings, each once, and lets each come to its end.
+    """Kills one process in each of `count` trainings, and lets each training finish.
 
     Args:
         arguments: besides those of the training.
     """
     return commands.kills(
-        folder, count, start=lambda place: start(place, *ALONE, *LONG, *arguments), end=_end, victims=VICTIMS, seed=seed
+        folder,
+        count,
+        start=lambda subfolder: start(subfolder, *STANDALONE, *LONG, *arguments),
+        end=_end,
+        victims=VICTIMS,
+        seed=seed,
     )
 
 

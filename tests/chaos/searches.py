@@ -1,6 +1,6 @@
 """kill -9 in a search, and the same command again: `python -m tests.chaos.searches 12`, with any override after it.
 
-Killed are the worker alone, the worker with all that it has started, and the process of a trial.
+It kills only the worker, the worker with all processes that it has started, or the process of a trial.
 """
 
 import subprocess
@@ -17,32 +17,36 @@ from tests.chaos import commands
 from tests.chaos.kills import Kills, report
 from tests.pipelines.sweep import start, study, sweep, tree
 
-# A sampler whose points depend on a trial's number alone, and a single worker: each trial can be compared.
+# The sampler's points depend only on a trial's number, and there is one worker, so that each trial can be compared.
 SEARCH = ("sweep/sampler=random", "sweep/pruner=none", "sweep.n_trials=3", "trainer.max_epochs=6", "tracking.wait=60")
 
 
 def kills(folder: Path, count: int, *, arguments: Sequence[str] = (), seed: int = 0) -> Kills:
-    """Kills in so many searches, in each once, and lets each come to its end.
+    """Kills one process in each of `count` searches, and lets each search finish.
 
     Args:
         arguments: besides those of the search.
     """
     settings = [*SEARCH, *arguments]
 
-    def end(place: Path, command: subprocess.Popen[str], victim: str) -> dict[str, Any]:
+    def end(subfolder: Path, command: subprocess.Popen[str], victim: str) -> dict[str, Any]:
         _, error = command.communicate()
         if command.returncode != 0:
             assert victim in VICTIMS, error
-            lost = victim == TRIAL and any(place.glob("runs/sweeps/fnn/trial-*"))  # before, the space's corners are looked at
+            lost = victim == TRIAL and any(
+                subfolder.glob("runs/sweeps/fnn/trial-*")
+            )  # before, the space's corners are looked at
             assert not lost, f"the search did not outlive a trial: {error}"
-            sweep(place, *settings)
-        return outcome(place)
+            sweep(subfolder, *settings)
+        return outcome(subfolder)
 
-    return commands.kills(folder, count, start=lambda place: start(place, *settings), end=end, victims=VICTIMS, seed=seed)
+    return commands.kills(
+        folder, count, start=lambda subfolder: start(subfolder, *settings), end=end, victims=VICTIMS, seed=seed
+    )
 
 
 def outcome(folder: Path) -> dict[str, Any]:
-    """What a search has come to: its trials by number, what MLflow shows of them, and the run of the best one."""
+    """The results of a search: its trials by number, what MLflow shows of them, and the run of the best one."""
     trials = {one.number: (one.state.name, one.params, one.values, one.intermediate_values) for one in study(folder).trials}
     assert tree(folder) == {f"trial-{number:04d}": state for number, (state, *_) in trials.items()}
     (best,) = (folder / "runs").glob("fnn-*")

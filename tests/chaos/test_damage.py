@@ -1,4 +1,4 @@
-"""Damaged checkpoints and a disk without room: the same command ends as if nothing had been, or says what to do."""
+"""Damaged checkpoints and a disk without room: the same command ends like an undisturbed one, or names the remedy."""
 
 import os
 import shutil

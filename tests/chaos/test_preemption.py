@@ -33,7 +33,7 @@ def saved_since(folder: Path, *, before: Sequence[int]) -> bool:
 
 
 def stop(process: subprocess.Popen[str], number: int) -> int:
-    """Sends a signal, with which the run goes on; the code that it comes to."""
+    """Resumes a stopped run and sends it a signal. Returns the exit code."""
     process.send_signal(number)
     chaos.resume(process)
     return process.wait()
@@ -48,8 +48,8 @@ def test_a_run_that_is_preempted_again_and_again_ends_as_if_it_had_not_been(tmp_
     folder = tmp_path / "preempted"
     for number, code in ((signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130)):
         assert stop(start(folder, chaos.NOWHERE), number) == code, chaos.output(folder)
-        found = record(folder)
-        assert (found["status"], found["tags"]["end"], found["tags"]["end.reason"]) == ("KILLED", "PREEMPTED", number.name)
+        entry = record(folder)
+        assert (entry["status"], entry["tags"]["end"], entry["tags"]["end.reason"]) == ("KILLED", "PREEMPTED", number.name)
         assert f"{number.name}: saving before the next block" in chaos.output(folder)
     assert "the same command continues" in chaos.output(folder)
     assert chaos.outcome(chaos.train(folder, *LONG, chaos.NOWHERE)) == expected
@@ -60,29 +60,29 @@ def test_a_run_that_is_preempted_again_and_again_ends_as_if_it_had_not_been(tmp_
 @pytest.mark.cluster
 def test_mlflow_tells_of_a_preemption_and_of_a_death_and_forgets_them_when_the_run_goes_on(tmp_path):
     assert stop(start(tmp_path), signal.SIGTERM) == 75, chaos.output(tmp_path)
-    found = stored(tmp_path)
-    assert (found.info.status, found.data.tags["end"], found.data.tags["end.reason"]) == ("KILLED", "PREEMPTED", "SIGTERM")
+    run = stored(tmp_path)
+    assert (run.info.status, run.data.tags["end"], run.data.tags["end.reason"]) == ("KILLED", "PREEMPTED", "SIGTERM")
 
     chaos.kill(start(tmp_path), uploader=True)
     assert record(tmp_path)["status"] == "RUNNING"
-    found = stored(tmp_path)
-    assert (found.info.status, found.data.tags["end"]) == ("KILLED", "DIED")
-    assert "its process was gone" in found.data.tags["end.reason"]
+    run = stored(tmp_path)
+    assert (run.info.status, run.data.tags["end"]) == ("KILLED", "DIED")
+    assert "its process was gone" in run.data.tags["end.reason"]
 
     chaos.train(tmp_path, *LONG)
-    found = stored(tmp_path)
-    assert found.info.status == "FINISHED"
-    assert not {"end", "end.reason", "failure"} & {*found.data.tags}
+    run = stored(tmp_path)
+    assert run.info.status == "FINISHED"
+    assert not {"end", "end.reason", "failure"} & {*run.data.tags}
     chaos.check_store(tmp_path)
 
 
 @pytest.mark.cluster
 def test_a_record_that_a_kill_has_kept_from_the_store_is_sent_by_the_same_command(tmp_path):
     process = chaos.start(tmp_path, *chaos.NET, "tracking.wait=600")
-    while not (found := uploaders(tmp_path)):
+    while not (processes := uploaders(tmp_path)):
         assert process.poll() is None, chaos.output(tmp_path)
         time.sleep(0.001)
-    (uploader,) = found
+    (uploader,) = processes
     uploader.suspend()  # it would be as quick as the kill
     while not any((tmp_path / "runs").glob("*/record.json")) or record(tmp_path)["status"] != "FINISHED":
         assert process.poll() is None, chaos.output(tmp_path)
@@ -96,5 +96,5 @@ def test_a_record_that_a_kill_has_kept_from_the_store_is_sent_by_the_same_comman
 
 def stored(folder: Path) -> Run:
     client = whole_store(folder)
-    (found,) = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
-    return found
+    (run,) = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
+    return run

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
 
 
 class Proxy(ThreadingHTTPServer):
-    """Stands before a server: passes requests on, after a while, or after having lost the answer, or not at all."""
+    """A proxy of a server. By its mode, it passes requests on, delays them, loses the response, or refuses them."""
 
     def __init__(self, port: int):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -30,7 +30,7 @@ class Proxy(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def suffer(self, mode: str, *, times: int = 2) -> None:
-        """Treats requests so until it has come about several times."""
+        """Treats requests in this mode until it has been used several times."""
         self.mode = mode
         wanted = self.count[mode] + times
         while self.count[mode] < wanted:
@@ -46,15 +46,15 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         try:
             if mode == "fail":
-                self._answer(500, b"{}")
+                self._respond(500, b"{}")
                 return
             if mode == "slow":
                 time.sleep(1)
             status, content = self._behind(body)
-            if mode == "lose":  # the server has done it, and nobody knows
-                self._answer(500, b"{}")
+            if mode == "lose":  # the server has handled the request, but the client does not learn of it
+                self._respond(500, b"{}")
             else:
-                self._answer(status, content)
+                self._respond(status, content)
         except OSError:  # the server is not there, or the client has left
             mode = "gone"
             self.close_connection = True
@@ -68,14 +68,14 @@ class Handler(BaseHTTPRequestHandler):
         headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
         try:
             connection.request(self.command, self.path, body, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
+            response = connection.getresponse()
+            return response.status, response.read()
         except http.client.HTTPException as error:
             raise ConnectionError(*error.args) from error
         finally:
             connection.close()
 
-    def _answer(self, status: int, content: bytes) -> None:
+    def _respond(self, status: int, content: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
@@ -88,13 +88,13 @@ class Handler(BaseHTTPRequestHandler):
 
 def test_a_run_is_whole_in_a_server_that_failed_in_every_way(tmp_path):
     arguments = (*chaos.NET, "trainer.max_epochs=30")
-    expected = chaos.outcome(chaos.train(tmp_path / "alone", *arguments, chaos.NOWHERE))
+    expected = chaos.outcome(chaos.train(tmp_path / "undisturbed", *arguments, chaos.NOWHERE))
     port, store = free_port(), f"sqlite:///{tmp_path}/server.db"
     with Proxy(port) as proxy:
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         folder = tmp_path / "recorded"
         with mlflow_server(tmp_path / "server", store, port) as (_, server):
-            proxy.mode = "lose"  # also the making of the run is done, and its answer lost
+            proxy.mode = "lose"  # so the response to the creation of the run is lost too
             process = chaos.start(folder, *arguments, f"tracking.uri={proxy.address}", "tracking.wait=400")
             proxy.suffer("lose", times=4)
             for mode in ("fail", "slow"):

@@ -1,4 +1,4 @@
-"""Code of a user, with a defect in each place where the configuration's classes are called."""
+"""A user's code, with a defect wherever the configuration's classes are called."""
 
 from collections.abc import Sequence
 from typing import Any

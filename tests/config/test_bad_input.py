@@ -1,4 +1,4 @@
-"""What a user gets for wrong input: one clear message, the documented exit code, no traceback, nothing half-written."""
+"""What a user gets for wrong input: one clear message, the documented exit code, no traceback, no incomplete files."""
 
 import json
 import sqlite3

@@ -148,7 +148,7 @@ def test_facts_fill_what_is_null():
     resolved = resolve(config, facts={"shape": [3, 32, 32], "num_classes": 7})
     assert resolved.data.shape == resolved.model.input_shape == [3, 32, 32]
     assert resolved.data.num_classes == resolved.model.num_outputs == 7
-    assert config.data.num_classes is None  # the one that was given is left alone
+    assert config.data.num_classes is None  # the argument is unchanged
 
 
 def test_facts_that_agree_with_what_is_stated_change_nothing():

@@ -26,7 +26,7 @@ def composed(name: str) -> DictConfig:
 
 
 def contracts(name: str) -> list[tuple[str, str]]:
-    """Of each contract in a model's file, `long` or nothing, and the settings."""
+    """For each contract in a model's file: `long` or an empty string, and the settings."""
     text = (checks.CONF / "model" / f"{name}.yaml").read_text()
     return re.findall(r"^# contract(?: \((long)\))?: (.+)$", text, re.MULTILINE)
 
@@ -36,7 +36,7 @@ def large(name: str) -> bool:
 
 
 def small(name: str, shape: list[int] | None = None) -> dict[str, Any]:
-    """That configuration, resolved, for examples of another shape where one is given."""
+    """The resolved configuration of a model, with another shape of examples if `shape` is set."""
     config = composed(name).copy()
     if shape:
         config.data.shape = shape
@@ -82,5 +82,5 @@ def examples(name: str, count: int = 6) -> tuple[Tensor, Tensor]:
     return torch.randn(count, *data["shape"], generator=generator), target
 
 
-def outputs(answer: Any) -> list[Tensor]:
-    return [answer] if isinstance(answer, Tensor) else [part for part in answer if part is not None]
+def outputs(output: Any) -> list[Tensor]:
+    return [output] if isinstance(output, Tensor) else [part for part in output if part is not None]

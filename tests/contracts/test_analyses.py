@@ -1,4 +1,4 @@
-"""What every option of conf/explanation and conf/robustness must do, and what may stand in their place."""
+"""What every option of conf/explanation and conf/robustness must do, and what may replace it."""
 
 from typing import Any
 
@@ -88,9 +88,9 @@ def test_a_run_is_looked_at_otherwise_than_it_asked_for(built, project):
 
     assert "attention" in looked_at().config["explanation"]
     assert looked_at(explanation=None).analyses == {}
-    found = looked_at(explanation=other["explanation"], robustness=other["robustness"])
-    assert found.config["explanation"] == other["explanation"], "nothing is left of the run's own"
-    assert list(found.analyses) == ["explanation", "robustness"]
-    found = looked_at(explanation={"mistakes": 2}, evaluation={"top_k": 2})
-    assert found.config["explanation"] == {**experiment.config["explanation"], "mistakes": 2}
-    assert found.evaluation.top_k == 2
+    analysed = looked_at(explanation=other["explanation"], robustness=other["robustness"])
+    assert analysed.config["explanation"] == other["explanation"], "nothing is left of the run's own"
+    assert list(analysed.analyses) == ["explanation", "robustness"]
+    analysed = looked_at(explanation={"mistakes": 2}, evaluation={"top_k": 2})
+    assert analysed.config["explanation"] == {**experiment.config["explanation"], "mistakes": 2}
+    assert analysed.evaluation.top_k == 2

@@ -106,18 +106,18 @@ def check_prepared(config: Any, prepared: Prepared) -> None:
 
 
 def check_assemble(data: Data, rows: np.ndarray, num_classes: int) -> None:
-    """What is predicted in batches is scored example by example, each once, in any size of batch."""
+    """Predictions in batches of any size are scored by example, each example exactly once."""
     truth = data.targets(rows)
     flags = truth.ndim == 2
     truth = truth if flags else np.moveaxis(np.eye(num_classes, dtype=np.float32)[truth], -1, 1)
     for together in (3, len(rows)):
-        batches = ({"answer": truth[i : i + together]} for i in range(0, len(rows), together))
+        batches = ({"output": truth[i : i + together]} for i in range(0, len(rows), together))
         examples = list(data.assemble(rows, batches))
         numbers = np.concatenate([index for index, _, _ in examples])
         assert len(set(numbers)) == len(numbers)
         for index, outputs, target in examples:
-            assert len(index) == len(outputs["answer"]) == len(target)
-            assert np.array_equal(outputs["answer"] if flags else outputs["answer"].argmax(axis=1), target)
+            assert len(index) == len(outputs["output"]) == len(target)
+            assert np.array_equal(outputs["output"] if flags else outputs["output"].argmax(axis=1), target)
 
 
 def test_digits_are_prepared(digits):

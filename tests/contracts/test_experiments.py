@@ -65,7 +65,7 @@ def test_it_builds_on_its_data(name, composed, project, request):
     if config.data.dataset.name not in ("digits", "fashion_mnist", "isbi2012", "canvases"):
         pytest.skip(f"{config.data.dataset.name} is not to be had offline")
     _, prepared = request.getfixturevalue(config.data.dataset.name)
-    if config.data.dataset.get("classes"):  # of that data set, these alone
+    if config.data.dataset.get("classes"):  # only these classes of that data set
         if config.data.dataset.name != "digits":
             request.getfixturevalue("data_cache")
         prepared = assembly.prepare(config)
@@ -93,18 +93,18 @@ def test_its_code_has_a_fingerprint(name, composed):
 
 
 def test_different_architectures_have_different_fingerprints(composed):
-    codes = {}
+    fingerprints = {}
     for name in ("fnn", "cnn", "autoencoder"):
         content: Any = OmegaConf.to_container(composition.resolve_without_facts(composed[name]))
-        codes[name] = identity.code(identity.targets(identity.training_part(content)), verb="train")
-    assert len(set(codes.values())) == 3
+        fingerprints[name] = identity.code(identity.targets(identity.training_part(content)), verb="train")
+    assert len(set(fingerprints.values())) == 3
 
 
 def test_every_experiment_is_a_run_of_its_own(composed, digits):
     _, prepared = digits
-    found = {}
+    ids = {}
     for name, config in composed.items():
         if config.data.dataset.name == "digits":
             content: Any = OmegaConf.to_container(assembly.complete(config, prepared))
-            found[name] = identity.run_id(content, prepared.card["content"])
-    assert len(set(found.values())) == len(found) > 5
+            ids[name] = identity.run_id(content, prepared.card["content"])
+    assert len(set(ids.values())) == len(ids) > 5

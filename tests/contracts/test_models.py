@@ -16,20 +16,20 @@ from tests.contracts.models import CLASSICAL, MODELS, NETWORKS, PAIRS, PROJECTIO
 LARGE = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
-def spread(target: Tensor, answer: Tensor) -> Tensor:
-    """The class of an example at each place of its answer, where an answer has one for each pixel."""
-    return target.view(-1, *[1] * (answer.ndim - 2)).expand(len(answer), *answer.shape[2:])
+def spread(target: Tensor, output: Tensor) -> Tensor:
+    """The class of each example, repeated for each pixel where the output has pixels."""
+    return target.view(-1, *[1] * (output.ndim - 2)).expand(len(output), *output.shape[2:])
 
 
-def loss(answer: Any, x: Tensor, target: Tensor) -> Tensor:
-    if isinstance(answer, Heads):
-        return cross_entropy(answer.logits, target) + sum(
-            share * cross_entropy(part, target) for part, share in answer.auxiliary
+def loss(output: Any, x: Tensor, target: Tensor) -> Tensor:
+    if isinstance(output, Heads):
+        return cross_entropy(output.logits, target) + sum(
+            share * cross_entropy(part, target) for part, share in output.auxiliary
         )
-    if isinstance(answer, Tensor):
-        return cross_entropy(answer, spread(target, answer))
-    divergence = 0 if answer.divergence is None else 1e-4 * answer.divergence.mean()
-    return mse_loss(answer.output, x) + divergence
+    if isinstance(output, Tensor):
+        return cross_entropy(output, spread(target, output))
+    divergence = 0 if output.divergence is None else 1e-4 * output.divergence.mean()
+    return mse_loss(output.output, x) + divergence
 
 
 @pytest.fixture(params=[pytest.param(name, marks=LARGE if large(name) else []) for name in NETWORKS])
@@ -49,7 +49,7 @@ def test_every_model_is_of_a_kind_that_has_a_contract():
 
 
 def test_a_network_lies_in_the_file_of_its_name(name):
-    """Or of the first part of its name, where the rest tells its size; a library's network has that library's name."""
+    """The rest of its name may state its size. A library's network is in the file that has the library's name."""
     model = small(name)["model"]
     file, network = model["_target_"].removeprefix("src.models.").partition(".")[0], model.get("network", {})
     assert name == file or name.startswith(f"{file}_") or network["_target_"] == f"torchvision.models.{name}"
@@ -57,15 +57,15 @@ def test_a_network_lies_in_the_file_of_its_name(name):
 
 def test_the_shape_of_the_answer(name):
     x, _ = examples(name)
-    answer = build(name).eval()(x)
-    if isinstance(answer, Reconstruction):
-        assert answer.output.shape == x.shape
-        assert answer.latent.shape[0] == len(x)
-        assert answer.latent[0].numel() < x[0].numel()
+    output = build(name).eval()(x)
+    if isinstance(output, Reconstruction):
+        assert output.output.shape == x.shape
+        assert output.latent.shape[0] == len(x)
+        assert output.latent[0].numel() < x[0].numel()
     else:
-        assert answer.shape[:2] == (len(x), small(name)["data"]["num_classes"])
-        assert answer.shape[2:] in ((), x.shape[2:])  # one for an example, or one for each of its pixels
-    assert all(part.dtype == torch.float32 and part.isfinite().all() for part in outputs(answer))
+        assert output.shape[:2] == (len(x), small(name)["data"]["num_classes"])
+        assert output.shape[2:] in ((), x.shape[2:])  # one for an example, or one for each of its pixels
+    assert all(part.dtype == torch.float32 and part.isfinite().all() for part in outputs(output))
 
 
 def test_every_parameter_gets_a_finite_gradient(name):
@@ -93,20 +93,20 @@ def test_it_learns_a_batch_by_heart(name):
 
 @torch.no_grad()
 def known(model: nn.Module, x: Tensor, target: Tensor) -> bool:
-    """Whether it answers right in evaluation, in which normalisation goes by what was seen before."""
-    answer = model.eval()(x)
+    """Whether its output is right in evaluation mode, where normalisation uses the running statistics."""
+    output = model.eval()(x)
     model.train()
-    if isinstance(answer, Reconstruction):
-        return bool(loss(answer, x, target) < 0.3 * x.var())
-    return bool((answer.argmax(dim=1) == spread(target, answer)).all())
+    if isinstance(output, Reconstruction):
+        return bool(loss(output, x, target) < 0.3 * x.var())
+    return bool((output.argmax(dim=1) == spread(target, output)).all())
 
 
 def test_it_is_deterministic_in_evaluation(name):
     model = build(name).eval()
     x, _ = examples(name)
     with torch.no_grad():
-        once, again = outputs(model(x)), outputs(model(x))
-    assert all(torch.equal(one, other) for one, other in zip(once, again, strict=True))
+        first, second = outputs(model(x)), outputs(model(x))
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
 
 
 def test_in_evaluation_an_answer_does_not_depend_on_the_rest_of_the_batch(name):
@@ -114,10 +114,10 @@ def test_in_evaluation_an_answer_does_not_depend_on_the_rest_of_the_batch(name):
     x, _ = examples(name)
     with torch.no_grad():
         together = outputs(model(x))
-        alone = [outputs(model(one[None])) for one in x]
+        singles = [outputs(model(one[None])) for one in x]
     for i, part in enumerate(together):
         size = max(1.0, float(part.abs().max()))  # of Inception before its averages are known: millions
-        assert torch.allclose(part, torch.cat([single[i] for single in alone]), atol=1e-5 * size)
+        assert torch.allclose(part, torch.cat([single[i] for single in singles]), atol=1e-5 * size)
 
 
 def test_its_state_goes_there_and_back(name):

@@ -26,9 +26,9 @@ def test_the_discriminator_accepts_what_the_generator_makes(name):
     pictures = pair.generator(noise(name))
     assert pictures.shape == x.shape
     for examples_ in (x, pictures):
-        answer = pair.discriminator(examples_)
-        assert answer.shape == (len(x), 1)
-        assert answer.isfinite().all()
+        logits = pair.discriminator(examples_)
+        assert logits.shape == (len(x), 1)
+        assert logits.isfinite().all()
 
 
 def test_every_parameter_gets_a_finite_gradient(name):

@@ -14,7 +14,7 @@ from tests.pictures import Arrays, noise
 SPLIT = {"val": 0.2, "test": 0.25, "seed": 0}
 
 
-class Given:
+class InMemory:
     """A source of a raw data set that exists already."""
 
     def __init__(self, raw: Raw):
@@ -33,7 +33,7 @@ def prepare(folder: Path, source: Source | None = None, *, split: Mapping[str, A
     return store.prepare(folder, source, name="noise", split=split, **{"max_duplicates": 0.0, **settings})
 
 
-def pieces(*, copies: int = 0, **stated: Any) -> Given:
+def pieces(*, copies: int = 0, **stated: Any) -> InMemory:
     """Twelve pictures in five pieces each. The first piece of all pictures is equal.
 
     Args:
@@ -45,4 +45,4 @@ def pieces(*, copies: int = 0, **stated: Any) -> Given:
     for number in range(copies):
         image[group == 11 - number] = image[group == number]
     names = [f"picture {number}" for number in range(12)]
-    return Given(Raw({"image": image, "target": target, "group": group}, classes=["a", "b", "c"], groups=names, **stated))
+    return InMemory(Raw({"image": image, "target": target, "group": group}, classes=["a", "b", "c"], groups=names, **stated))

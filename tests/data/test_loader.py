@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.data.loader import Batches, smallest
+from src.data.loader import Batches, smallest_batch
 from src.errors import InputError
 
 ROWS = 53
@@ -73,7 +73,7 @@ def test_processes_share_the_batches_that_one_process_would_take(count, batch_si
             assert torch.allclose(mean, batch.input.mean(dim=0))
             assert {piece.weight for piece in pieces} == {1.0} or len(batch.row) < batch_size * ranks
     sizes = [len(batch.row) for loader in loaders for item in loader for batch in item]
-    assert smallest(count, batch_size=batch_size, ranks=ranks) == min(sizes)
+    assert smallest_batch(count, batch_size=batch_size, ranks=ranks) == min(sizes)
 
 
 @given(count=st.integers(1, 80), batch_size=st.integers(1, 9), limit=st.integers(1, 12), ranks=st.integers(1, 3))
@@ -81,7 +81,7 @@ def test_the_smallest_batch_of_a_shortened_epoch(count, batch_size, limit, ranks
     settings = {"batch_size": batch_size, "ranks": ranks, "limit": limit}
     loaders = [Batches(arrays(), np.arange(count), rank=rank, **settings) for rank in range(ranks)]
     sizes = [len(batch.row) for loader in loaders for item in loader for batch in item]
-    assert smallest(count, **settings) == min(sizes)
+    assert smallest_batch(count, **settings) == min(sizes)
 
 
 @pytest.mark.parametrize("position", [0, 7])

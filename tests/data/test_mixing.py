@@ -36,11 +36,11 @@ def test_cutmix_holds_one_box_of_the_area_it_states(images):
     assert torch.allclose(own.float().mean(dim=(1, 2))[other], share[other], atol=1e-6)
     lines, columns = foreign.any(dim=2), foreign.any(dim=1)
     assert torch.equal(foreign, lines.unsqueeze(2) & columns.unsqueeze(1))
-    for places in (lines, columns):  # in one piece: it begins at most once
+    for places in (lines, columns):  # one connected box: it begins at most once
         begins = places[:, 1:] & ~places[:, :-1]
         assert (begins.sum(dim=1) + places[:, 0] <= 1).all()
-    for place in (foreign[:, 0, 0], foreign[:, 5, 7], foreign[:, -1, -1]):  # everywhere, the corners too
-        assert place.any()
+    for pixel in (foreign[:, 0, 0], foreign[:, 5, 7], foreign[:, -1, -1]):  # everywhere, the corners too
+        assert pixel.any()
 
 
 def test_a_batch_of_one_is_mixed_with_itself():

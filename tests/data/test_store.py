@@ -14,7 +14,7 @@ import pytest
 
 from src.data.raw import Raw
 from src.errors import InputError
-from tests.data.prepared import SPLIT, Given, pieces, prepare
+from tests.data.prepared import SPLIT, InMemory, pieces, prepare
 from tests.pictures import Arrays, noise
 from tests.repository import ROOT
 
@@ -30,7 +30,7 @@ def test_the_card_states_the_data(tmp_path):
 
 
 def test_data_without_classes_has_no_number_of_them(tmp_path):
-    prepared = prepare(tmp_path / "d", Given(Raw({"image": noise(40)[0]})))
+    prepared = prepare(tmp_path / "d", InMemory(Raw({"image": noise(40)[0]})))
     assert prepared.facts == {"shape": [1, 8, 8], "num_classes": None}
     assert prepared.card["class_counts"] is None
 

@@ -1,4 +1,4 @@
-"""Evaluations of predictions that no learner made."""
+"""Evaluations of predictions that do not come from a learner."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 
-def data(classes: list[str], **given: Any) -> SimpleNamespace:
+def data(classes: list[str], **attributes: Any) -> SimpleNamespace:
     """What an evaluation asks of a data set: its classes, and whether each example has one."""
-    return SimpleNamespace(classes=classes, rows=lambda part: np.arange(3), targets=lambda rows: np.zeros(len(rows)), **given)
+    return SimpleNamespace(
+        classes=classes, rows=lambda split: np.arange(3), targets=lambda rows: np.zeros(len(rows)), **attributes
+    )

@@ -12,7 +12,7 @@ from src.protocols import NullSink
 
 @pytest.fixture(scope="session")
 def build(digits, tmp_path_factory) -> Callable[..., Experiment]:
-    """Makes an experiment on the digits, fitted unless it is said otherwise."""
+    """Builds experiments on the digits. `fit=False` leaves one untrained."""
     _, prepared = digits
 
     def make(*overrides: str, fit: bool = True) -> Experiment:
@@ -28,6 +28,6 @@ def build(digits, tmp_path_factory) -> Callable[..., Experiment]:
 
 @pytest.fixture(scope="session")
 def trained(build) -> tuple[Experiment, Result]:
-    """A small CNN with all that can be looked at, and its test part."""
+    """A small CNN with all analyses, and the evaluation of its test split."""
     experiment = build("+experiment=cnn", "model.width=8", "trainer.max_epochs=3", "robustness=default")
     return experiment, scoring.evaluate(experiment, "test")

@@ -1,4 +1,4 @@
-"""Images in which a bright square lies in one quadrant, and a network that answers in which one."""
+"""Images in which a bright square lies in one quadrant, and a network that predicts which one."""
 
 import torch
 from torch import nn
@@ -7,19 +7,19 @@ SIDE, SQUARE = 16, 4
 
 
 class Quadrants(nn.Module):
-    """Answers in which quadrant of the image something bright lies; its weights are set by hand."""
+    """Predicts in which quadrant of the image the bright square lies. Its weights are set by hand."""
 
     def __init__(self, *, channels: int = 1, inplace: bool = False):
         super().__init__()
-        self.early = nn.Conv2d(channels, 2, 3, padding=1, bias=False)
-        self.late = nn.Conv2d(2, 3, 3, padding=1, bias=False)
+        self.first = nn.Conv2d(channels, 2, 3, padding=1, bias=False)
+        self.second = nn.Conv2d(2, 3, 3, padding=1, bias=False)
         self.rectify = nn.ReLU(inplace=inplace)
         self.pool = nn.AvgPool2d(SIDE // 2)
         for parameter in self.parameters():
             nn.init.constant_(parameter, 0.1)
 
     def forward(self, images):
-        return self.pool(self.rectify(self.late(self.rectify(self.early(images))))).sum(dim=1).flatten(1)
+        return self.pool(self.rectify(self.second(self.rectify(self.first(images))))).sum(dim=1).flatten(1)
 
 
 def squares(channels: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

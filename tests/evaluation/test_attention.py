@@ -12,7 +12,7 @@ from tests.evaluation.quadrants import Quadrants, squares
 
 
 class Looking(nn.Module):
-    """A token for its answer that looks at the brightest patch of 4x4 pixels; its weights are set by hand."""
+    """A class token that attends to the brightest patch of 4x4 pixels. Its weights are set by hand."""
 
     def __init__(self):
         super().__init__()
@@ -53,8 +53,8 @@ def test_the_shares_of_all_layers_are_multiplied(shape, patch):
     torch.testing.assert_close(share.sum(dim=2), torch.ones(2, share.shape[1]))
     columns = -(-max(shape[1:]) // patch)
     for row, column in [(0, 0), (shape[1] - 1, 0), (0, shape[2] - 1), (patch - 1, patch - 1), (patch, patch)]:
-        place = 1 + row // patch * columns + column // patch  # behind the token of the class
-        torch.testing.assert_close(maps[:, 0, row, column], share[:, 0, place])
+        index = 1 + row // patch * columns + column // patch  # behind the token of the class
+        torch.testing.assert_close(maps[:, 0, row, column], share[:, 0, index])
     with torch.no_grad():
         assert torch.equal(network(images), before)
 
@@ -66,7 +66,7 @@ def test_a_network_without_attention_has_nothing_to_multiply(method):
 
 
 class Open(nn.Module):
-    """Attention between four places, written out, whose weights stand open; `shut` has the same weights in torch's own."""
+    """Attention between four tokens, written out, with accessible weights. `shut` is torch's, with the same weights."""
 
     def __init__(self, *, batch_first: bool, bias: bool):
         super().__init__()
@@ -88,8 +88,8 @@ class Open(nn.Module):
 
     def forward(self, tokens):
         tokens = tokens if self.batch_first else tokens.transpose(0, 1)
-        made = self.shut(tokens, tokens, tokens)[0]
-        return (made if self.batch_first else made.transpose(0, 1)).square().sum(dim=1)
+        output = self.shut(tokens, tokens, tokens)[0]
+        return (output if self.batch_first else output.transpose(0, 1)).square().sum(dim=1)
 
 
 @pytest.mark.parametrize("batch_first", [True, False])
@@ -101,8 +101,8 @@ def test_the_gradients_by_the_attention_are_those_of_its_formula(batch_first, bi
     scores = network.answered(weights, value)
     torch.testing.assert_close(scores, network(tokens))
     (expected,) = torch.autograd.grad(scores.gather(1, answers.unsqueeze(1)).sum(), weights)
-    ((found, gradients),) = attention_gradients(network, tokens, answers)
-    torch.testing.assert_close(found, weights.detach())
+    ((recorded, gradients),) = attention_gradients(network, tokens, answers)
+    torch.testing.assert_close(recorded, weights.detach())
     torch.testing.assert_close(gradients, expected)
     assert not gradients.requires_grad
 
@@ -145,7 +145,7 @@ def test_the_relevance_of_all_layers_is_multiplied():
 
 
 class Pooling(nn.Module):
-    """Attention between places, one token that fetches from them, and attention whose result nobody takes."""
+    """Attention between tokens, a single token that attends to them, and attention whose result is not used."""
 
     def __init__(self, *, fetched: bool):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Attributions, of a network trained on the digits and of networks whose answers are known to come from one place."""
+"""Attributions of a network trained on the digits, and of networks whose outputs depend on one known region."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ NAMES = [type(method).__name__ for method in METHODS]
 
 @pytest.fixture(scope="module")
 def asked(trained):
-    """A network, sixteen images as it takes them, and what it answers."""
+    """A network, sixteen of its inputs, and its predictions."""
     experiment, _ = trained
     task = experiment.learner.task.eval()
     images = task.preprocess(torch.from_numpy(experiment.data.inputs(experiment.data.rows("test")[:16])))
@@ -38,16 +38,16 @@ def test_a_map_has_the_shape_of_its_image_and_is_the_same_every_time(method, ask
 def test_the_map_of_an_image_does_not_depend_on_the_others(method, asked):
     network, images, answers = asked
     together = method.attribute(network, images, answers)
-    alone = torch.cat([method.attribute(network, images[i : i + 1], answers[i : i + 1]) for i in range(4)])
-    torch.testing.assert_close(alone, together[:4], atol=1e-4, rtol=1e-3)
+    singly = torch.cat([method.attribute(network, images[i : i + 1], answers[i : i + 1]) for i in range(4)])
+    torch.testing.assert_close(singly, together[:4], atol=1e-4, rtol=1e-3)
 
 
 def test_integrated_gradients_add_up_to_what_the_image_adds_to_the_answer(asked):
     network, images, answers = asked
-    found = IntegratedGradients(steps=256).attribute(network, images, answers).flatten(1).sum(dim=1)
+    attributed = IntegratedGradients(steps=256).attribute(network, images, answers).flatten(1).sum(dim=1)
     with torch.no_grad():
-        scores, nothing = (network(given).gather(1, answers[:, None])[:, 0] for given in (images, torch.zeros_like(images)))
-    torch.testing.assert_close(found, (scores - nothing).double().to(found.dtype), atol=0.02, rtol=0.01)
+        scores, nothing = (network(batch).gather(1, answers[:, None])[:, 0] for batch in (images, torch.zeros_like(images)))
+    torch.testing.assert_close(attributed, (scores - nothing).double().to(attributed.dtype), atol=0.02, rtol=0.01)
 
 
 @pytest.mark.parametrize("method", [IntegratedGradients(), GradCam(), Occlusion()], ids=lambda method: type(method).__name__)

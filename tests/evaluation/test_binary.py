@@ -16,9 +16,9 @@ from src.protocols import NullSink
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory) -> tuple[Experiment, Result]:
     """A small CNN that tells threes from eights, and its evaluated test split."""
-    place = f"paths.prepared={tmp_path_factory.mktemp('binary')}"
+    data_folder = f"paths.prepared={tmp_path_factory.mktemp('binary')}"
     config = composition.compose(
-        ["+experiment=binary", place, "trainer.max_epochs=2", "trainer.accelerator=cpu", "model.width=4"]
+        ["+experiment=binary", data_folder, "trainer.max_epochs=2", "trainer.accelerator=cpu", "model.width=4"]
     )
     prepared = assembly.prepare(config)
     experiment = assembly.build(assembly.complete(config, prepared), prepared)
@@ -29,14 +29,14 @@ def evaluated(tmp_path_factory) -> tuple[Experiment, Result]:
 
 def test_scores_are_those_of_scikit_learn(evaluated):
     _, result = evaluated
-    table, found = result.table, result.metrics
+    table, scores = result.table, result.metrics
     score, target = table["probability_8"], table["target"]
-    assert found["test/auroc"] == pytest.approx(reference.roc_auc_score(target, score))
-    assert found["test/average_precision"] == pytest.approx(reference.average_precision_score(target, score))
-    assert found["test/accuracy"] == pytest.approx((table["prediction"] == target).mean())
+    assert scores["test/auroc"] == pytest.approx(reference.roc_auc_score(target, score))
+    assert scores["test/average_precision"] == pytest.approx(reference.average_precision_score(target, score))
+    assert scores["test/accuracy"] == pytest.approx((table["prediction"] == target).mean())
     for name in ("auroc", "average_precision", "accuracy"):
         low, high = result.intervals[f"test/{name}"]
-        assert low <= found[f"test/{name}"] <= high
+        assert low <= scores[f"test/{name}"] <= high
 
 
 def test_its_figures_show_the_second_class(evaluated):
@@ -57,8 +57,8 @@ def test_what_speaks_for_one_class_speaks_against_the_other(evaluated):
 def test_both_classes_are_explained(evaluated):
     experiment, result = evaluated
     table = result.table
-    both = pd.concat([table[table["prediction"] == answer][:2] for answer in (0, 1)])
-    found = Explanation(mistakes=0, right=4, saliency=Saliency()).analyse(
+    both = pd.concat([table[table["prediction"] == prediction][:2] for prediction in (0, 1)])
+    findings = Explanation(mistakes=0, right=4, saliency=Saliency()).analyse(
         experiment, Result(result.split, both, result.metrics, result.intervals)
     )
-    assert "saliency_randomised_correlation" in found.metrics
+    assert "saliency_randomised_correlation" in findings.metrics

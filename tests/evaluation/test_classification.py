@@ -22,7 +22,7 @@ def classification(count: int, **settings: Any) -> Classification:
 
 
 def table(evaluation: Classification, rows: int) -> pd.DataFrame:
-    """Random answers, of which about half are right."""
+    """Random predictions, of which about half are right."""
     rng, count = np.random.default_rng(0), len(evaluation.classes)
     target = rng.integers(count, size=rows)
     probability = rng.dirichlet(np.ones(count), size=rows)
@@ -39,21 +39,21 @@ def figures(evaluation: Classification, rows: int) -> Mapping[str, Any]:
 @pytest.mark.parametrize("rows", [5, 200])  # of 5 examples, many a resample lacks a class
 def test_the_intervals_are_those_of_resampled_confusions(rows):
     evaluation = classification(4)
-    found = table(evaluation, rows)
-    pairs = found["target"] * 4 + found["prediction"]
+    predictions = table(evaluation, rows)
+    pairs = predictions["target"] * 4 + predictions["prediction"]
     cells = np.stack([np.bincount(pairs, weights=row, minlength=16).reshape(4, 4) for row in bootstrap(rows)])
     expected = {name: interval(value) for name, value in metrics.from_confusion(cells).items() if value.ndim == 1}
-    _, intervals = evaluation.scores(found)
+    _, intervals = evaluation.scores(predictions)
     assert len(expected) == 5
     assert {name: intervals[name] for name in expected} == expected
 
 
 def test_a_thousand_classes_are_scored_in_the_memory_of_few():
     evaluation = classification(1000)
-    found = table(evaluation, 500)
+    predictions = table(evaluation, 500)
     tracemalloc.start()
     try:
-        values, intervals = evaluation.scores(found)
+        values, intervals = evaluation.scores(predictions)
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -23,8 +23,8 @@ def experiment(images):
     return SimpleNamespace(data=data, prepared=data.prepared, learner=learner, evaluation=evaluation)
 
 
-def scores(experiment: SimpleNamespace, found: np.ndarray) -> tuple[dict, dict]:
-    return experiment.evaluation.scores(pd.DataFrame({"target": 0, **latents.columns(found)}))
+def scores(experiment: SimpleNamespace, vectors: np.ndarray) -> tuple[dict, dict]:
+    return experiment.evaluation.scores(pd.DataFrame({"target": 0, **latents.columns(vectors)}))
 
 
 def test_equal_latents_have_no_spread(experiment):
@@ -68,8 +68,8 @@ def test_an_example_stands_before_those_with_the_nearest_latents(experiment):
     (_, firsts) = np.unique(table["target"], return_index=True)
     lines = np.sort(firsts)
     assert len(shown) == 10 * len(lines)
-    found = latents.of(table)
-    unit = found / np.linalg.norm(found, axis=1, keepdims=True)
+    vectors = latents.of(table)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     images = experiment.data.inputs(table["index"].to_numpy())[:, 0]
     for line, own in enumerate(lines):
         others = np.delete(np.arange(len(table)), own)

@@ -42,10 +42,10 @@ def test_the_worst_mistakes_come_first_each_above_its_maps(findings, trained):
     table = result.table
     wrong = table[table["target"] != table["prediction"]]
     confidence = wrong[[name for name in table if name.startswith("probability_")]].max(axis=1).sort_values(ascending=False)
-    for place, row in enumerate(confidence.index[:5]):
-        assert (ax.images[place].get_array() == experiment.data.show(table.loc[row, "index"]).pixels).all()
+    for column, row in enumerate(confidence.index[:5]):
+        assert (ax.images[column].get_array() == experiment.data.show(table.loc[row, "index"]).pixels).all()
         predicted, true = table.loc[row, ["prediction", "target"]].astype(int)
-        assert f"{predicted}, {confidence[row]:.0%}\nis {true}" == labels(findings.figures["explanation"])[place]
+        assert f"{predicted}, {confidence[row]:.0%}\nis {true}" == labels(findings.figures["explanation"])[column]
         assert predicted != true
 
 

@@ -85,13 +85,13 @@ def test_a_first_layer_without_pictures_is_left_out(network):
 
 def test_activations_are_what_the_convolutions_give():
     network = CNN(input_shape=(3, 12, 8), width=10, num_outputs=5).eval()
-    (first, early), (last, late) = Activations().view(network, COLOURED)
+    (first, shallow), (last, deep) = Activations().view(network, COLOURED)
     assert (first, last) == ("convolution\n1 of 2", "convolution\n2 of 2")
-    assert (early.shape, late.shape) == ((8, 1, 12, 8), (8, 1, 6, 4))
+    assert (shallow.shape, deep.shape) == ((8, 1, 12, 8), (8, 1, 6, 4))
     with torch.no_grad():
         whole = network.features[0](COLOURED)[0]
     spread = whole.flatten(1).std(dim=1)
-    kept = [i for i in range(10) if (whole[i] == early[:, 0]).all(dim=(1, 2)).any()]
+    kept = [i for i in range(10) if (whole[i] == shallow[:, 0]).all(dim=(1, 2)).any()]
     assert kept == sorted(spread.argsort(descending=True)[:8].tolist())
     with pytest.raises(UnsupportedNetwork, match="no convolution"):
         Activations().view(FNN(input_shape=(3, 12, 8), hidden=[6], num_outputs=5).eval(), COLOURED)

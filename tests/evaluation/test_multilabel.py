@@ -30,11 +30,11 @@ def predicted() -> tuple[MultiLabel, pd.DataFrame, np.ndarray, np.ndarray]:
 def test_scores_are_those_of_scikit_learn(predicted):
     evaluation, table, target, probability = predicted
     values, intervals = evaluation.scores(table)
-    said = probability >= 0.5
-    assert values["subset_accuracy"] == pytest.approx(reference.accuracy_score(target, said))
-    assert values["label_accuracy"] == pytest.approx(1 - reference.hamming_loss(target, said))
+    prediction = probability >= 0.5
+    assert values["subset_accuracy"] == pytest.approx(reference.accuracy_score(target, prediction))
+    assert values["label_accuracy"] == pytest.approx(1 - reference.hamming_loss(target, prediction))
     for kind in ("macro", "micro"):
-        assert values[f"f1_{kind}"] == pytest.approx(reference.f1_score(target, said, average=kind))
+        assert values[f"f1_{kind}"] == pytest.approx(reference.f1_score(target, prediction, average=kind))
     expected = reference.average_precision_score(target, probability, average=None)
     assert [values[f"average_precision/{name}"] for name in CLASSES] == pytest.approx(expected)
     assert values["average_precision_macro"] == pytest.approx(np.mean(expected))
@@ -54,9 +54,9 @@ def test_a_label_that_is_neither_true_nor_predicted_has_no_score(predicted):
 def test_average_precision_of_drawn_examples(predicted):
     _, _, target, probability = predicted
     drawn = bootstrap(200, resamples=20)
-    found = metrics.average_precision(target[:, 1], probability[:, 1], drawn)
+    scores = metrics.average_precision(target[:, 1], probability[:, 1], drawn)
     expected = [reference.average_precision_score(target[:, 1], probability[:, 1], sample_weight=row) for row in drawn]
-    assert found == pytest.approx(expected)
+    assert scores == pytest.approx(expected)
     assert np.isnan(metrics.average_precision(np.zeros(200), probability[:, 1], drawn)).all()
 
 

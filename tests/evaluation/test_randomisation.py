@@ -1,4 +1,4 @@
-"""Random weights in place of what was learned, and how alike two maps are."""
+"""Random weights instead of the learned ones, and how similar two maps are."""
 
 import numpy as np
 import pytest
@@ -9,14 +9,14 @@ from src.evaluation.randomisation import randomised, rank_correlation
 
 
 def network() -> nn.Module:
-    made = nn.Sequential(
+    model = nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 8), nn.MultiheadAttention(8, 2), Token()
     )
     with torch.no_grad():
-        for tensor in made.state_dict().values():
+        for tensor in model.state_dict().values():
             if tensor.is_floating_point():
                 tensor.add_(3)  # what was learned
-    return made
+    return model
 
 
 class Token(nn.Module):

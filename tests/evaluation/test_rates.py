@@ -38,10 +38,10 @@ def test_the_rates_of_the_steepest_descent_and_of_the_minimum():
     assert np.allclose(table["rate"], tried[: len(table)])
     assert 45 < len(table) < 50
     assert search.end == f"at {tried[len(table) - 1]:.2g}, where the loss was 4 times its best"
-    found = search.proposals()
-    assert tried[29] < found[STEEPEST] < tried[33], "the mean is a step or two behind"
-    assert found[TENTH] * 10 == pytest.approx(table["rate"][table["smoothed"].argmin()])
-    assert tried[38] < found[TENTH] * 10 < tried[47]
+    proposals = search.proposals()
+    assert tried[29] < proposals[STEEPEST] < tried[33], "the mean is a step or two behind"
+    assert proposals[TENTH] * 10 == pytest.approx(table["rate"][table["smoothed"].argmin()])
+    assert tried[38] < proposals[TENTH] * 10 < tried[47]
 
 
 def test_the_mean_is_corrected_for_its_beginning():

@@ -23,9 +23,9 @@ def test_without_strength_an_image_stays_as_it_is(kind):
 @pytest.mark.parametrize("kind", KINDS.values())
 def test_the_stronger_the_farther_from_the_image(kind):
     strengths = (15.0, 30.0, 60.0) if kind is Rotation else (0.05, 0.2, 0.6)
-    made = [corrupt(kind, strength) for strength in strengths]
-    assert all(images.shape == IMAGES.shape for images in made)
-    one, two, three = ((images - IMAGES).square().mean().item() for images in made)
+    corrupted = [corrupt(kind, strength) for strength in strengths]
+    assert all(images.shape == IMAGES.shape for images in corrupted)
+    one, two, three = ((images - IMAGES).square().mean().item() for images in corrupted)
     assert 0 < one < two < three
 
 
@@ -51,8 +51,10 @@ def test_a_quarter_turn_is_that_of_the_pixels():
     square = torch.rand(8, 2, 7, 7)
     turned = corrupt(Rotation, 90.0, square)
     left, right = torch.rot90(square, 1, (2, 3)), torch.rot90(square, -1, (2, 3))
-    sides = [torch.allclose(made, one, atol=1e-5) for made, one in zip(turned, left, strict=True)]
-    assert all(side or torch.allclose(made, other, atol=1e-5) for side, made, other in zip(sides, turned, right, strict=True))
+    sides = [torch.allclose(rotated, one, atol=1e-5) for rotated, one in zip(turned, left, strict=True)]
+    assert all(
+        side or torch.allclose(rotated, other, atol=1e-5) for side, rotated, other in zip(sides, turned, right, strict=True)
+    )
     assert 0 < sum(sides) < 8, "to either side by chance"
 
 
@@ -65,9 +67,9 @@ def test_a_rotation_keeps_the_shape_of_things_in_an_oblong_image():
 
 
 def test_contrast_is_lost_towards_the_mean_of_the_image():
-    made = corrupt(Contrast, 0.75)
-    torch.testing.assert_close(made.mean(dim=(1, 2, 3)), IMAGES.mean(dim=(1, 2, 3)))
-    torch.testing.assert_close(made.std(dim=(1, 2, 3)), 0.25 * IMAGES.std(dim=(1, 2, 3)))
+    corrupted = corrupt(Contrast, 0.75)
+    torch.testing.assert_close(corrupted.mean(dim=(1, 2, 3)), IMAGES.mean(dim=(1, 2, 3)))
+    torch.testing.assert_close(corrupted.std(dim=(1, 2, 3)), 0.25 * IMAGES.std(dim=(1, 2, 3)))
 
 
 def test_missing_pixels_are_black_in_all_channels_and_stay_missing():
@@ -94,8 +96,8 @@ def test_a_step_that_is_no_corruption_is_refused():
 
 def test_accuracy_falls_with_the_strength_from_that_of_the_images_as_they_are(trained):
     experiment, result = trained
-    found = experiment.analyses["robustness"].analyse(experiment, result)
-    (table,) = found.tables.values()
+    findings = experiment.analyses["robustness"].analyse(experiment, result)
+    (table,) = findings.tables.values()
     assert list(table.columns) == ["corruption", "strength", "value", "low", "high"]
     assert set(table["corruption"]) == set(KINDS)
     clean = result.metrics["test/accuracy"]
@@ -106,26 +108,26 @@ def test_accuracy_falls_with_the_strength_from_that_of_the_images_as_they_are(tr
         assert (first["strength"], first["value"]) == (0, clean)
         assert (first["low"], first["high"]) == result.intervals["test/accuracy"]
         assert last["value"] < clean - 0.1, name
-        assert found.metrics[f"accuracy_under_{name}"] == pytest.approx(points["value"][1:].mean())
-    assert found.metrics["accuracy_corrupted"] == pytest.approx(table[table["strength"] > 0]["value"].mean())
+        assert findings.metrics[f"accuracy_under_{name}"] == pytest.approx(points["value"][1:].mean())
+    assert findings.metrics["accuracy_corrupted"] == pytest.approx(table[table["strength"] > 0]["value"].mean())
     again = experiment.analyses["robustness"].analyse(experiment, result)
-    assert again.metrics == found.metrics
-    curves = found.figures["robustness"]
+    assert again.metrics == findings.metrics
+    curves = findings.figures["robustness"]
     assert [ax.get_title() for ax in curves.axes if ax.get_visible()] == list(KINDS)
 
 
 def test_a_strength_that_is_next_to_nothing_gives_exactly_the_numbers_of_the_images_as_they_are(trained):
     experiment, result = trained
     kinds = {name: kind(strengths=[1e-9]) for name, kind in KINDS.items()}
-    found = Robustness(**kinds).analyse(experiment, result)
-    assert set(found.tables["robustness"]["value"]) == {result.metrics["test/accuracy"]}
+    findings = Robustness(**kinds).analyse(experiment, result)
+    assert set(findings.tables["robustness"]["value"]) == {result.metrics["test/accuracy"]}
 
 
 def test_at_most_so_many_examples_are_corrupted(trained):
     experiment, result = trained
-    found = Robustness(examples=50, noise=Noise(strengths=[0.1])).analyse(experiment, result)
+    findings = Robustness(examples=50, noise=Noise(strengths=[0.1])).analyse(experiment, result)
     right = (result.table["target"] == result.table["prediction"])[:50].mean()
-    assert found.tables["robustness"]["value"][0] == pytest.approx(right, abs=1e-12)
+    assert findings.tables["robustness"]["value"][0] == pytest.approx(right, abs=1e-12)
 
 
 def test_a_classical_estimator_is_tried_alike(build, tmp_path):
@@ -141,6 +143,6 @@ def test_an_image_that_is_its_own_target_is_skipped(build, capfd):
     experiment = build("+experiment=autoencoder", "robustness=default", fit=False)
     result = scoring.evaluate(experiment, "test")
     capfd.readouterr()
-    found = experiment.analyses["robustness"].analyse(experiment, result)
-    assert (found.metrics, found.figures) == ({}, {})
+    findings = experiment.analyses["robustness"].analyse(experiment, result)
+    assert (findings.metrics, findings.figures) == ({}, {})
     assert capfd.readouterr().err == "robustness: skipped, because a corrupted image would be its own target.\n"

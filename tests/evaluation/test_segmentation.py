@@ -1,22 +1,17 @@
 """Predicted masks, scored over whole images, on discs and squares."""
 
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
 from src.config import assembly, composition
-from src.data.masks import Masks
 from src.errors import InputError
 from src.evaluation import augmentation_preview, scoring
 from src.evaluation.latency import latency
-from src.evaluation.segmentation import Segmentation, unpacked
+from src.evaluation.segmentation import unpacked
 from src.experiment import Experiment
-from src.protocols import Outcome
-from src.tasks import segmentation
 from tests import discs
 
 SETTINGS = (
@@ -50,10 +45,10 @@ def build(project) -> Callable[..., Experiment]:
 
 
 def blended(experiment: Experiment, rows: np.ndarray) -> dict[int, np.ndarray]:
-    """Probabilities of whole images by number, each pixel computed by itself from the tiles that hold it."""
+    """Probabilities of whole images by number, each pixel computed separately from the tiles that hold it."""
     outputs = np.concatenate([part["probability"] for part in experiment.learner.predict(experiment.data, rows)])
     group, position = experiment.prepared.array("group")[rows], experiment.prepared.array("position")[rows]
-    found = {}
+    images = {}
     for number in np.unique(group):
         height, width = position[group == number][0, 2:]
         total, weights = np.zeros((3, height, width)), np.zeros((height, width))
@@ -63,29 +58,8 @@ def blended(experiment: Experiment, rows: np.ndarray) -> dict[int, np.ndarray]:
                     weight = min(y + 1, 16 - y) * min(x + 1, 16 - x)
                     total[:, top + y, left + x] += weight * tile[:, y, x]
                     weights[top + y, left + x] += weight
-        found[int(number)] = total / weights
-    return found
-
-
-def named_classes(*classes: str) -> Masks:
-    """Masks without a store, of which scores ask the classes alone."""
-    data = object.__new__(Masks)
-    data.classes = [*classes]
-    return data
-
-
-def test_a_class_that_is_predicted_but_not_true_counts_as_in_training():
-    evaluation = Segmentation(data=named_classes("ground", "disc", "square"), headline={"dice_macro": "max"})
-    truth = np.array([[[0, 0], [1, 1]]], dtype=np.uint8)
-    logits = torch.eye(3)[torch.tensor([[[0, 2], [1, 1]]])].permute(0, 3, 1, 2)
-    table = pd.DataFrame({"index": [0], **evaluation.columns({"probability": logits.numpy()}, truth)})
-    values, _ = evaluation.scores(table)
-    (numerator, denominator) = segmentation.Segmentation.measure(
-        SimpleNamespace(), Outcome(torch.tensor(0.0), logits, torch.from_numpy(truth))
-    )["dice_macro"]
-    assert (
-        values["dice_macro"] == pytest.approx(float((numerator / denominator).nanmean())) == pytest.approx((2 / 3 + 1 + 0) / 3)
-    )
+        images[int(number)] = total / weights
+    return images
 
 
 def test_whole_images_are_scored_each_pixel_once(build):
@@ -93,19 +67,22 @@ def test_whole_images_are_scored_each_pixel_once(build):
     result = scoring.evaluate(experiment, "val")
     probability = blended(experiment, experiment.data.rows("val"))
     assert sorted(result.table["index"]) == sorted(probability)
-    said, truth = {}, {}
+    predicted, truth = {}, {}
     for number, mask in zip(result.table["index"], result.table["mask"], strict=True):
-        said[number], truth[number] = unpacked(mask), experiment.data.whole(number)[1]
+        predicted[number], truth[number] = unpacked(mask), experiment.data.whole(number)[1]
         sure = np.sort(probability[number], axis=0)
         clear = sure[-1] - sure[-2] > 1e-5
-        assert np.array_equal(said[number][clear], probability[number].argmax(axis=0)[clear])
-    joined = {name: np.concatenate([masks[n].ravel() for n in said]) for name, masks in (("said", said), ("truth", truth))}
-    assert result.metrics["val/accuracy"] == pytest.approx((joined["said"] == joined["truth"]).mean())
+        assert np.array_equal(predicted[number][clear], probability[number].argmax(axis=0)[clear])
+    joined = {
+        name: np.concatenate([masks[n].ravel() for n in predicted])
+        for name, masks in (("predicted", predicted), ("truth", truth))
+    }
+    assert result.metrics["val/accuracy"] == pytest.approx((joined["predicted"] == joined["truth"]).mean())
     for i, name in enumerate(experiment.data.classes):
-        mine, right = joined["said"] == i, joined["truth"] == i
-        assert result.metrics[f"val/dice/{name}"] == pytest.approx(2 * (mine & right).sum() / (mine.sum() + right.sum()))
-        assert result.metrics[f"val/iou/{name}"] == pytest.approx((mine & right).sum() / (mine | right).sum())
-    losses = [-np.log(np.take_along_axis(probability[n], truth[n][None].astype(int), axis=0)).ravel() for n in said]
+        positive, true = joined["predicted"] == i, joined["truth"] == i
+        assert result.metrics[f"val/dice/{name}"] == pytest.approx(2 * (positive & true).sum() / (positive.sum() + true.sum()))
+        assert result.metrics[f"val/iou/{name}"] == pytest.approx((positive & true).sum() / (positive | true).sum())
+    losses = [-np.log(np.take_along_axis(probability[n], truth[n][None].astype(int), axis=0)).ravel() for n in predicted]
     assert result.metrics["val/log_loss"] == pytest.approx(np.concatenate(losses).mean(), abs=1e-4)
     assert result.metrics["val/dice_macro"] == pytest.approx(
         np.mean([result.metrics[f"val/dice/{name}"] for name in experiment.data.classes])
@@ -137,24 +114,10 @@ def test_corruptions_that_move_pixels_are_skipped_for_masks(build, capfd):
     experiment = build("robustness=default")
     result = scoring.evaluate(experiment, "test")
     capfd.readouterr()
-    found = experiment.analyses["robustness"].analyse(experiment, result)
+    findings = experiment.analyses["robustness"].analyse(experiment, result)
     assert capfd.readouterr().err.startswith("robustness.rotation: skipped, because it moves pixels")
-    assert "dice_macro_under_noise" in found.metrics
-    assert "rotation" not in set(found.tables["robustness"]["corruption"])
-
-
-def test_a_class_that_is_neither_true_nor_predicted_has_no_score():
-    evaluation = Segmentation(data=named_classes("a", "b", "c"), headline={})
-    truth = np.zeros((1, 4, 4), dtype=np.uint8)
-    truth[:, 1:] = 1
-    probability = np.zeros((1, 3, 4, 4), dtype=np.float32)
-    probability[:, 1] = 1
-    table = pd.DataFrame(evaluation.columns({"probability": probability}, truth)).assign(index=[0])
-    values, intervals = evaluation.scores(table)
-    assert values["dice/a"] == 0
-    assert all(np.isnan(values[f"{kind}/c"]) for kind in ("dice", "iou", "precision", "recall"))
-    assert np.isnan(intervals["iou/c"]).all()
-    assert values["dice_macro"] == pytest.approx(values["dice/b"] / 2)
+    assert "dice_macro_under_noise" in findings.metrics
+    assert "rotation" not in set(findings.tables["robustness"]["corruption"])
 
 
 def test_its_figures_are_drawn_and_the_same_every_time(build, project):
@@ -172,13 +135,13 @@ def test_tiles_are_explained_those_with_most_errors_first(build):
     group, position = (experiment.prepared.array(name)[table["index"]] for name in ("group", "position"))
     masks = dict(zip(result.table["index"], result.table["mask"], strict=True))
     shares = []
-    for number, (top, left, _, _), truth, answer in zip(
+    for number, (top, left, _, _), truth, label in zip(
         group, position, experiment.data.targets(table["index"].to_numpy()), table["prediction"], strict=True
     ):
-        said = unpacked(masks[number])[top : top + 16, left : left + 16]
-        wrong = said != truth
+        predicted = unpacked(masks[number])[top : top + 16, left : left + 16]
+        wrong = predicted != truth
         shares.append(wrong.mean())
-        assert (said[wrong] == answer).sum() == max((said[wrong] == i).sum() for i in range(3))
+        assert (predicted[wrong] == label).sum() == max((predicted[wrong] == i).sum() for i in range(3))
     assert shares == sorted(shares, reverse=True)
     assert shares[0] == max(
         (unpacked(masks[number])[top : top + 16, left : left + 16] != truth).mean()
@@ -188,9 +151,9 @@ def test_tiles_are_explained_those_with_most_errors_first(build):
     )
     apart = [abs(position[i, :2] - position[j, :2]).max() >= 16 for i in range(4) for j in range(i) if group[i] == group[j]]
     assert all(apart)
-    found = experiment.analyses["explanation"].analyse(experiment, result)
-    assert set(found.figures) == {"explanation", "filters", "activations"}
-    assert {"saliency_randomised_correlation", "grad_cam_randomised_correlation"} <= set(found.metrics)
+    findings = experiment.analyses["explanation"].analyse(experiment, result)
+    assert set(findings.figures) == {"explanation", "filters", "activations"}
+    assert {"saliency_randomised_correlation", "grad_cam_randomised_correlation"} <= set(findings.metrics)
 
 
 def test_the_scores_of_an_image_are_the_means_over_its_pixels(build):
@@ -219,9 +182,9 @@ def test_the_packaged_predictor_answers_for_each_pixel(build, project):
     files = experiment.learner.package(project / "model", stored[:4])
     program = torch.export.load(project / "model" / files["file"]).module()
     (expected,) = (part["probability"] for part in experiment.learner.predict(experiment.data, rows))
-    found = program(torch.from_numpy(stored)).detach().numpy()
-    assert found.shape == (5, 3, 16, 16)
-    assert np.allclose(found, expected, atol=1e-5)
+    probability = program(torch.from_numpy(stored)).detach().numpy()
+    assert probability.shape == (5, 3, 16, 16)
+    assert np.allclose(probability, expected, atol=1e-5)
     assert latency(experiment, budget=0.01)["latency_one_ms"] > 0
     assert experiment.learner.check(experiment.data).flops
 

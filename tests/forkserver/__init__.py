@@ -1,8 +1,8 @@
-"""Commands that start in a moment: forked from a process that has imported what commands import.
+"""Commands that start quickly: forked from a process that has imported what commands import.
 
 `Popen` is `subprocess.Popen`, and what it starts is a real process: a child of the one that asks for it, with arguments,
 environment, folder and streams of its own. It runs a module as `python -m` does and ends as an interpreter does. Only the
-imports were made before. A command starts further ones in the same way, for it has a fork server of its own.
+imports were done before. A command starts further ones in the same way, for it has a fork server of its own.
 
 A command is a fresh interpreter all the same where it would import another checkout's code, or where a variable differs that
 imports read. A test of what imports do asks `subprocess.Popen` for one.
@@ -81,7 +81,7 @@ class Request:
             known = self.module == TORCHRUN or self.module.partition(".")[0] in PACKAGES
         if not known:
             return False
-        checkouts = [place for place in self.path if any(Path(place, package).exists() for package in PACKAGES)]
+        checkouts = [entry for entry in self.path if any(Path(entry, package).exists() for package in PACKAGES)]
         return checkouts[:1] == [str(ROOT)] and _read_by_imports(self.environment) == _read_by_imports(_ambient)
 
 
@@ -190,7 +190,7 @@ def spawn(path: str | bytes, words: Sequence[str | bytes], files: Sequence[int])
 
 
 def _request(settings: Mapping[str, Any]) -> Request | None:
-    """The request for what `Popen` was given; None where that cannot be forked."""
+    """The request for the arguments of `Popen`; None if they cannot be forked."""
     plain = {"executable": None, "preexec_fn": None, "shell": False, "uid": None, "gid": None, "gids": None}
     if isinstance(settings["args"], str) or any(settings[name] != value for name, value in plain.items()):
         return None
@@ -212,13 +212,13 @@ def _serves() -> bool:
 
 
 def _read_by_imports(environment: Mapping[str, str]) -> dict[str, str]:
-    found = {name: value for name, value in environment.items() if name.startswith(READ_BY_IMPORTS)}
-    found.pop("PYTHONPATH", None)
-    return found
+    variables = {name: value for name, value in environment.items() if name.startswith(READ_BY_IMPORTS)}
+    variables.pop("PYTHONPATH", None)
+    return variables
 
 
 def _fork(request: Request, files: Sequence[int]) -> int:
-    """Has this process's server fork a command that is given open files; its pid."""
+    """Lets this process's server fork a command with open files. Returns its pid."""
     global _server
     message = json.dumps(asdict(request)).encode()
     with _lock:

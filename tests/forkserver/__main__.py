@@ -25,7 +25,7 @@ from typing import NoReturn
 from tests import forkserver
 from tests.forkserver import ROOT, TORCHRUN, Request
 
-LATE = (  # functions import them
+LAZILY_IMPORTED = (  # functions import them
     *("captum.attr", "kornia.augmentation", "matplotlib.pyplot", "mlflow.models", TORCHRUN),
     *("alembic.autogenerate", "alembic.command", "mlflow.store.tracking.sqlalchemy_store", "sqlalchemy.dialects.sqlite"),
 )
@@ -107,7 +107,7 @@ def _become(request: Request, files: Sequence[int], changed: Mapping[str, str]) 
     os.chdir(request.folder)
     _show_as(request.words, request.environment)
     os.environ.update({name: value for name, value in changed.items() if name not in request.environment})
-    sys.path[:] = [*request.path, *(place for place in sys.path if place != str(ROOT))]
+    sys.path[:] = [*request.path, *(entry for entry in sys.path if entry != str(ROOT))]
     importlib.invalidate_caches()
     sys.argv = [request.words[1], *request.words[3:]]
     sys.orig_argv = list(request.words)
@@ -151,7 +151,7 @@ def _import() -> None:
         for module in pkgutil.walk_packages([str(ROOT / package)], f"{package}."):
             if not module.name.endswith(".__main__"):
                 importlib.import_module(module.name)
-    for name in LATE:
+    for name in LAZILY_IMPORTED:
         importlib.import_module(name)
     assert threading.active_count() == 1, f"imports have started threads, of which a fork has none: {threading.enumerate()}"
     gc.collect()

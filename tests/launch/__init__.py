@@ -18,7 +18,7 @@ from tests.repository import ROOT
 VERB = ("-m", "src.train", "+experiment=cnn", "trainer=ddp", "trainer.accelerator=cpu", "model.width=4", "tracking.wait=600")
 LONG = (*VERB, "trainer.max_epochs=12", "trainer.save_every_n_minutes=0.0", "trainer.steps_per_call=4")
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2")
-ALONE = (*TORCHRUN, "--standalone", "--max-restarts=3")
+STANDALONE = (*TORCHRUN, "--standalone", "--max-restarts=3")
 EXTRA = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
@@ -45,7 +45,7 @@ def process(command: subprocess.Popen[str], rank: int) -> psutil.Process:
 
 
 def kill(command: subprocess.Popen[str], rank: int) -> None:
-    """kill -9 of the process of this rank; where torchrun is just starting it, once it is there."""
+    """kill -9 of the process of this rank. Waits for it while torchrun starts it."""
 
     def killed() -> bool:
         with suppress(LookupError):
@@ -78,7 +78,7 @@ def agrees(actual: Run, expected: Run) -> bool:
 
 
 def ends_alike(actual: Run, expected: Run) -> bool:
-    """Whether runs, of other numbers of nodes and processes on each perhaps, came to the same points, metrics and weights."""
+    """Whether two runs have the same points, metrics and weights; their numbers of nodes and processes may differ."""
     one, other = (
         {key: point for key, point in points(run.folder).items() if not key[0].startswith("timing/")}
         for run in (actual, expected)

@@ -31,7 +31,7 @@ def finish(commands: Sequence[subprocess.Popen[str]], *, code: int = 0) -> list[
 
 
 def gone(nodes: Sequence[Node]) -> None:
-    """Waits until nothing runs on any node: an uploader may be busy still, which no network between them concerns."""
+    """Waits until no process runs on any node. An uploader may still be busy; it needs no network between the nodes."""
     while any(node.processes() for node in nodes):
         time.sleep(0.1)
 
@@ -44,7 +44,7 @@ def nodes() -> Iterator[Sequence[Node]]:
 
 @pytest.fixture(scope="module")
 def undisturbed(nodes, tmp_path_factory) -> Run:
-    """The run of two nodes that nothing happened to."""
+    """An undisturbed run of two nodes."""
     folder = tmp_path_factory.mktemp("undisturbed")
     (printed, _), (nothing, _) = finish(start(nodes, folder, *BOTH))
     (only,) = runs(folder)

@@ -1,4 +1,4 @@
-"""A run as a job of a real SLURM of two nodes: submitted once, interrupted in every way, and ended as if it had not been."""
+"""A run as a job of a real SLURM of two nodes: submitted once, interrupted in every way, with an undisturbed run's result."""
 
 import json
 import re

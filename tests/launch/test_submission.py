@@ -1,4 +1,4 @@
-"""What a submission is made of, and what is refused before anything is written; no SLURM is needed for it."""
+"""What a submission contains, and what is refused before anything is written. No SLURM is needed."""
 
 import subprocess
 from pathlib import Path

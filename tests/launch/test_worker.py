@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from src.runs.folder import Run
-from tests.launch import ALONE, EXTRA, LONG, TORCHRUN, VERB, agrees, kill, process, reached, runs, start, until
+from tests.launch import EXTRA, LONG, STANDALONE, TORCHRUN, VERB, agrees, kill, process, reached, runs, start, until
 from tests.nets import points
 from tests.records import whole_store
 from tests.repository import run
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Run:
-    """The run of a command that nothing happened to."""
+    """The run of an undisturbed command."""
     folder = tmp_path_factory.mktemp("undisturbed")
     done = run(folder, sys.executable, *LONG, **EXTRA)
     (only,) = runs(folder)
@@ -43,18 +43,18 @@ def test_one_run_and_one_record_for_all_processes(undisturbed):
 
 
 def test_torchrun_trains_the_same_and_finds_it_again(undisturbed, tmp_path):
-    done = run(tmp_path, *ALONE, *LONG, **EXTRA)
+    done = run(tmp_path, *STANDALONE, *LONG, **EXTRA)
     assert done.stdout.count("run: ") == 1
     (only,) = runs(tmp_path)
     assert agrees(only, undisturbed)
-    again = run(tmp_path, *ALONE, *LONG, **EXTRA)
+    again = run(tmp_path, *STANDALONE, *LONG, **EXTRA)
     assert again.stdout.count("This run exists") == 1
     assert runs(tmp_path) == [only]
 
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_torchrun_starts_again_where_a_process_was_killed(undisturbed, tmp_path, rank):
-    command = start(tmp_path, *ALONE, *LONG)
+    command = start(tmp_path, *STANDALONE, *LONG)
     for epoch in (3, 7):
         until(reached(tmp_path, epoch), command)
         kill(command, rank)
@@ -102,7 +102,7 @@ def test_two_nodes(tmp_path):
 
 
 def test_what_is_refused_is_refused_once_and_nothing_is_written(tmp_path):
-    three = run(tmp_path, *ALONE, *VERB, "trainer.devices=3", code=1, **EXTRA)  # torchrun's own code
+    three = run(tmp_path, *STANDALONE, *VERB, "trainer.devices=3", code=1, **EXTRA)  # torchrun's own code
     assert three.stderr.count("error: expected 3 processes, because trainer.devices=3 and trainer.num_nodes=1") == 4
     assert runs(tmp_path) == []
     nodes = run(tmp_path, sys.executable, *VERB, "trainer.num_nodes=2", code=2, **EXTRA)

@@ -1,4 +1,4 @@
-"""A real training step of the large networks on a folder of images, at the size that they were made for."""
+"""A real training step of the large networks on a folder of images, at their native size."""
 
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def test_a_step_at_native_resolution(pictures, model):
 
 @pytest.fixture
 def many(project: Path) -> Path:
-    """Patches of colour, whose classes nothing but the picture itself can tell."""
+    """Patches of colour, whose classes only the picture shows."""
     rng = np.random.default_rng(0)
     for number in range(90):
         folder = project / "many" / "abcd"[number % 4]
@@ -85,7 +85,7 @@ def many(project: Path) -> Path:
 
 
 def learned_by_heart(model: str, pictures: Path, folder: Path, accelerator: str) -> float:
-    """The accuracy on 64 pictures after a training on them alone."""
+    """The accuracy on 64 pictures after a training on only these."""
     settings = [
         "trainer.overfit_batches=2",
         "augmentation=none",

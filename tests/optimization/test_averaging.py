@@ -127,7 +127,7 @@ def test_an_interrupted_training_continues_exactly(images, tmp_path, kind, block
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_finished_training_continues(images, tmp_path, kind):
-    """A mean over the last part of the training starts again where that part begins later now."""
+    """A mean over the last epochs starts again when a longer training moves their start."""
     data = images()
     settings = {"model": CNN_SMALL, "optimizer": partial(Adam, lr=0.01), "averaging": KINDS[kind]}
     fit(network(data, max_epochs=2, **settings), data, tmp_path / "first")
@@ -139,8 +139,8 @@ def test_a_finished_training_continues(images, tmp_path, kind):
     assert same(averaged(tmp_path / "further"), averaged(tmp_path / "whole"))
     plain = {**settings, "averaging": None}
     fit(network(data, max_epochs=2, **plain), data, tmp_path / "plain")
-    fit(network(data, max_epochs=4, **settings), data, tmp_path / "late", resume=tmp_path / "plain" / "last.ckpt")
-    assert same(end(tmp_path / "late")["state_dict"], end(tmp_path / "whole")["state_dict"])
+    fit(network(data, max_epochs=4, **settings), data, tmp_path / "resumed", resume=tmp_path / "plain" / "last.ckpt")
+    assert same(end(tmp_path / "resumed")["state_dict"], end(tmp_path / "whole")["state_dict"])
 
 
 class Normalising(nn.Module):

@@ -1,4 +1,4 @@
-"""Noise that depends on an example and on nothing else."""
+"""Noise that depends only on an example."""
 
 import pytest
 import torch

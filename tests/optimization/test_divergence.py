@@ -105,7 +105,7 @@ def test_too_many_skipped_updates_in_a_row_end_the_run(images, tmp_path):
 
 
 class Doubted(Classification):
-    """Its second validation is not a number, once. It records the network's mode in each training step."""
+    """The first loss in its second validation is not a number. It records the network's mode in each training step."""
 
     def __init__(self, **common: Any):
         super().__init__(**common)
@@ -130,7 +130,7 @@ def test_the_network_trains_again_after_a_validation_that_diverged(images, tmp_p
 
 
 class Fragile(nn.Module):
-    """A net whose output is not a number once its weights have grown too far."""
+    """A net whose output is not a number after its weights have grown too far."""
 
     def __init__(self, limit: float):
         super().__init__()

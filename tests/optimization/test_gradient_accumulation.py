@@ -68,13 +68,13 @@ def test_a_step_that_ran_out_of_memory_is_repeated_from_its_beginning(images, tm
     data = images()
     common = {"augmentation": everything(), "optimizer": partial(Adam, lr=0.01), "auto_micro_batch": True}
     greedy = partial(Greedy, CNN_SMALL, limit=8)
-    fit(network(data, model=greedy, **common), data, tmp_path / "found")
+    fit(network(data, model=greedy, **common), data, tmp_path / "reduced")
     assert capsys.readouterr().err.count("memory: too short for a batch at once; 8 examples at a time from here on.") == 1
     known = network(data, model=greedy, **common)
     known.task._micro_batch_size = 8
     fit(known, data, tmp_path / "known")
-    assert same(end(tmp_path / "found"), end(tmp_path / "known"))
-    actual = points(tmp_path / "found")
+    assert same(end(tmp_path / "reduced"), end(tmp_path / "known"))
+    actual = points(tmp_path / "reduced")
     assert actual.pop(("train/micro_batch", 0)) == (1, 8)
     assert actual == points(tmp_path / "known")
 

@@ -19,8 +19,8 @@ def row(tmp_path: Path, monkeypatch) -> Row:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setattr(subprocess, "Popen", forkserver.Popen)  # the commands of rows start in a moment
-    place = [f"paths.runs={tmp_path}/runs", f"paths.prepared={tmp_path}/data", "tracking.uri=http://127.0.0.1:9"]
-    return Row("constant", ["+experiment=most_frequent", *place], [0, 1], published="0.1", folder=tmp_path)
+    paths = [f"paths.runs={tmp_path}/runs", f"paths.prepared={tmp_path}/data", "tracking.uri=http://127.0.0.1:9"]
+    return Row("constant", ["+experiment=most_frequent", *paths], [0, 1], published="0.1", folder=tmp_path)
 
 
 def test_the_page_shows_what_the_committed_rows_say():
@@ -66,8 +66,8 @@ def test_a_row_keeps_the_metrics_of_a_class_that_it_or_the_headline_shows(row: R
 
 def test_uncommitted_rows_do_not_make_a_run_dirty(tmp_path: Path):
     assert not rows.is_dirty(tmp_path)
-    rows_alone = "diff --git a/pipelines/gallery/rows/fnn.json b/pipelines/gallery/rows/fnn.json\n"
-    for text, dirty in (("", False), (rows_alone, False), (f"{rows_alone}diff --git a/src/train.py b/src/train.py\n", True)):
+    rows_only = "diff --git a/pipelines/gallery/rows/fnn.json b/pipelines/gallery/rows/fnn.json\n"
+    for text, dirty in (("", False), (rows_only, False), (f"{rows_only}diff --git a/src/train.py b/src/train.py\n", True)):
         (tmp_path / "uncommitted.diff").write_text(text)
         assert rows.is_dirty(tmp_path) is dirty
 

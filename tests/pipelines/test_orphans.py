@@ -1,4 +1,4 @@
-"""A `dvc repro` that is killed in the middle of a training, and called again at once."""
+"""A `dvc repro` that is killed in the middle of a training, and started again immediately."""
 
 import os
 import signal
@@ -36,28 +36,28 @@ def project(tmp_path: Path) -> Path:
 
 def stages(folder: Path) -> list[psutil.Process]:
     """The living stages of a folder's pipelines."""
-    found = []
+    processes = []
     for process in psutil.process_iter():
         try:
             if process.cwd() == str(folder) and "pipelines.stage" in process.cmdline():
-                found.append(process)
+                processes.append(process)
         except psutil.Error:
             continue
-    return found
+    return processes
 
 
 def test_a_pipeline_that_is_killed_leaves_no_training_beside_the_next_one(project, tmp_path):
     staying = tmp_path / "staying"  # a shell that lives as long as its command, between dvc and the stage
     staying.write_text('#!/bin/sh\nshift $(($# - 1))\n/bin/sh -c "$1"\nexit $?\n')
     staying.chmod(0o755)
-    whole, alone = ["dvc", "repro", "train@small"], ["dvc", "repro", "--single-item", "--force", "train@small"]
+    whole, single = ["dvc", "repro", "train@small"], ["dvc", "repro", "--single-item", "--force", "train@small"]
     outcomes = []
-    for shell, command in (("/bin/sh", whole), (str(staying), alone)):
+    for shell, command in (("/bin/sh", whole), (str(staying), single)):
         first = subprocess.Popen(command, cwd=project, env=environment(SHELL=shell), stdout=subprocess.DEVNULL)
         while not list(project.glob("runs/*/last.ckpt")):
             assert first.poll() is None
             time.sleep(0.02)
-        (orphan,) = [found for found in stages(project) if "train" in found.cmdline()]
+        (orphan,) = [stage for stage in stages(project) if "train" in stage.cmdline()]
         os.kill(first.pid, signal.SIGKILL)
         first.wait()
         run(project, *command, SHELL=shell)
@@ -66,5 +66,5 @@ def test_a_pipeline_that_is_killed_leaves_no_training_beside_the_next_one(projec
         outcomes.append(chaos.outcome_of_training(chaos.run(project)))
         chaos.check_store(project)
         (project / "runs").rename(tmp_path / f"killed-{len(outcomes)}")
-    run(project, *alone)
+    run(project, *single)
     assert outcomes == 2 * [chaos.outcome_of_training(chaos.run(project))]

@@ -33,11 +33,11 @@ def rows(text: str) -> list[str]:
     return re.findall(r"^\| \[(\w+)\]", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize(("mode", "order"), [("max", ["b", "c", "a"]), ("min", ["a", "c", "b"])])
-def test_experiments_are_ranked_by_their_objective(mode, order):
+@pytest.mark.parametrize(("mode", "ranking"), [("max", ["b", "c", "a"]), ("min", ["a", "c", "b"])])
+def test_experiments_are_ranked_by_their_objective(mode, ranking):
     for name, value in (("a", 0.1), ("b", 0.9), ("c", 0.5)):
         results(name, {"grip": value}, mode=mode)
-    assert rows(leaderboard()) == order
+    assert rows(leaderboard()) == ranking
 
 
 def test_an_experiment_without_the_objective_comes_last():
@@ -246,9 +246,9 @@ def test_a_store_that_is_away_does_not_fail_the_report(capsys):
     results("a", {"grip": 0.9})
     upload("a", "http://127.0.0.1:9", status="RUNNING")
     assert "make ui" not in index()
-    said = capsys.readouterr()
-    assert "runs/a-1 is not in the store: http://127.0.0.1:9 does not answer" in said.err
-    assert said.out == "report: reports/index.html\n"
+    output = capsys.readouterr()
+    assert "runs/a-1 is not in the store: http://127.0.0.1:9 does not answer" in output.err
+    assert output.out == "report: reports/index.html\n"
 
 
 def test_what_the_training_drew_is_shown_in_its_order():

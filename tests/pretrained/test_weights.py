@@ -63,9 +63,9 @@ def test_the_digest_is_of_every_name_type_shape_and_value():
     assert weights.digest({"a": images}) == weights.digest({"a": images.to(memory_format=torch.channels_last)})
 
 
-def refused(place, folder) -> str:
+def refused(source, folder) -> str:
     with pytest.raises(InputError) as caught:
-        weights.read(str(place), runs=folder / "runs")
+        weights.read(str(source), runs=folder / "runs")
     return str(caught.value)
 
 
@@ -88,9 +88,9 @@ def test_a_damaged_checkpoint_is_refused(run, tmp_path):
     content = bytearray(run.best.read_bytes())
     content[len(content) // 2] ^= 1
     run.best.write_bytes(content)
-    for place in (run.best, run.folder):
+    for source in (run.best, run.folder):
         with pytest.raises(RunFailed, match=r"best\.ckpt: expected a whole checkpoint"):
-            weights.read(str(place), runs=tmp_path)
+            weights.read(str(source), runs=tmp_path)
 
 
 def test_a_classical_estimator_has_no_weights(images, tmp_path):
@@ -101,15 +101,15 @@ def test_a_classical_estimator_has_no_weights(images, tmp_path):
     learner.fit(data, folder=finished.folder, sink=NullSink())
     write_json(finished.metrics, {"epochs": 1})
     learner.export(tmp_path / "exported")
-    for place in (finished.folder, tmp_path / "exported"):
-        message = refused(place, tmp_path)
+    for source in (finished.folder, tmp_path / "exported"):
+        message = refused(source, tmp_path)
         assert "the run of a classical estimator, which has no weights" in message
         assert "Remove" not in message
 
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """The folder in which torchvision looks for what it would download, and a network where nothing answers."""
+    """The folder of torchvision's downloads, without access to the network."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")

@@ -59,7 +59,7 @@ def test_the_closure_of_a_module_outside_src(tmp_path, monkeypatch, text, expect
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
-    packages = {"mine", "src", "src.models"}  # a package that is named counts, though nothing stands in it
+    packages = {"mine", "src", "src.models"}  # a package that is named counts, even if it is empty
     assert closure.closure(["mine.net.Net"]) - packages == {"mine.net"} | expected
 
 

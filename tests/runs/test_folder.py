@@ -89,11 +89,11 @@ def test_a_folder_without_content_does_not_outlive_a_refusal(tmp_path):
 def test_a_folder_with_content_outlives_a_failure(tmp_path):
     run = Run(tmp_path / "cnn-1")
     with pytest.raises(InputError):
-        fail_late(run)
+        save_and_fail(run)
     assert run.last.read_bytes() == b"a checkpoint"
 
 
-def fail_late(run: Run) -> None:
+def save_and_fail(run: Run) -> None:
     with run.lock():
         run.last.write_bytes(b"a checkpoint")
         raise InputError("later")
@@ -118,7 +118,7 @@ def test_a_forced_run_that_was_interrupted_is_continued(tmp_path, content):
     finish(tmp_path / "cnn-1a2b")
     interrupted = Run(tmp_path / "cnn-1a2b.2")
     interrupted.folder.mkdir()
-    if content:  # trained, but not evaluated on the test part
+    if content:  # trained, but not evaluated on the test split
         interrupted.metrics.write_text(content)
     assert choose(tmp_path, "cnn", "1a2b", force=True).folder == interrupted.folder
 

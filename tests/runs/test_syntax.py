@@ -1,4 +1,4 @@
-"""What of a module's text counts: all that it does, and nothing that it only tells."""
+"""Which text of a module counts: all code, but no comments, docstrings or messages."""
 
 import pytest
 

@@ -47,10 +47,10 @@ def test_mixtures_can_be_mixed_again(smoothing):
     again, share = torch.tensor([1, 0, 3, 2, 5, 4]), torch.tensor([0.5, 1.0, 0.3, 0.6, 0.0, 0.2])
     mixed = task(smoothing).mix(task(smoothing).mix(TARGET, Mix(PARTNER, SHARE)), Mix(again, share))
     one_hot = torch.eye(4)[TARGET]
-    once = SHARE[:, None] * one_hot + (1 - SHARE[:, None]) * one_hot[PARTNER]
-    twice = share[:, None] * once + (1 - share[:, None]) * once[again]
-    assert torch.allclose(mixed.spread(4), twice)
-    assert loss(smoothing, mixed) == pytest.approx(float(cross_entropy(LOGITS, twice, label_smoothing=smoothing)), rel=1e-6)
+    first = SHARE[:, None] * one_hot + (1 - SHARE[:, None]) * one_hot[PARTNER]
+    second = share[:, None] * first + (1 - share[:, None]) * first[again]
+    assert torch.allclose(mixed.spread(4), second)
+    assert loss(smoothing, mixed) == pytest.approx(float(cross_entropy(LOGITS, second, label_smoothing=smoothing)), rel=1e-6)
 
 
 def test_a_mixture_of_one_is_the_class():

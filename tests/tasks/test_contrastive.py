@@ -86,10 +86,10 @@ def test_a_validation_sees_the_same_views_each_time_and_a_training_others():
     contrastive = task()
     torch.manual_seed(7)
     before = random_state()
-    once, again = contrastive.validated(stored()).input, contrastive.validated(stored()).input
-    assert torch.equal(once, again)
+    first, second = contrastive.validated(stored()).input, contrastive.validated(stored()).input
+    assert torch.equal(first, second)
     assert same(random_state(), before)
-    assert not torch.equal(once[:, 0], once[:, 1])
+    assert not torch.equal(first[:, 0], first[:, 1])
     assert not torch.equal(contrastive.augmented(stored()).input, contrastive.augmented(stored()).input)
 
 

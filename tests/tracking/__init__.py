@@ -12,14 +12,14 @@ from src.runs.files import write_json
 POINTS = 2500
 
 
-def record(place: Path, **more: Any) -> dict[str, Any]:
+def record(project: Path, **more: Any) -> dict[str, Any]:
     """The content of record.json of a run that has ended.
 
     Args:
-        place: the folder of the tracking store.
+        project: the folder of the tracking store.
     """
     return {
-        "uri": f"sqlite:///{place}/mlflow.db",
+        "uri": f"sqlite:///{project}/mlflow.db",
         "experiment": "made up",
         "name": "cnn-1",
         "key": "k",
@@ -35,14 +35,14 @@ def record(place: Path, **more: Any) -> dict[str, Any]:
     }
 
 
-def run_folder(place: Path, name: str = "cnn-1", **more: Any) -> Path:
+def run_folder(project: Path, name: str = "cnn-1", **more: Any) -> Path:
     """The folder of a run that has ended, with a long journal and an artifact."""
-    folder = place / "runs" / name
+    folder = project / "runs" / name
     points = [{"name": "val/loss", "step": n, "epoch": 1, "time": 10**12 + n, "value": n / 3} for n in range(POINTS)]
     folder.mkdir(parents=True)
     (folder / "metrics.jsonl").write_text("".join(json.dumps(point) + "\n" for point in points))
     (folder / "note.txt").write_text("an artifact")
-    write_json(folder / "record.json", record(place, **{"name": name, **more}))
+    write_json(folder / "record.json", record(project, **{"name": name, **more}))
     return folder
 
 
@@ -61,25 +61,25 @@ def package(folder: Path) -> dict[str, Any]:
     }
 
 
-def client(place: Path) -> mlflow.MlflowClient:
+def client(project: Path) -> mlflow.MlflowClient:
     """A client of the store, as another process would open it: of whatever database lies there now."""
-    return mlflow.MlflowClient(f"sqlite:///{place}/mlflow.db")
+    return mlflow.MlflowClient(f"sqlite:///{project}/mlflow.db")
 
 
-def stored(place: Path, name: str = "cnn-1") -> mlflow.entities.Run:
+def stored(project: Path, name: str = "cnn-1") -> mlflow.entities.Run:
     """The one run of this name in the store."""
-    experiment = client(place).get_experiment_by_name("made up")
-    (found,) = client(place).search_runs([experiment.experiment_id], f"attributes.run_name = '{name}'")
-    return found
+    experiment = client(project).get_experiment_by_name("made up")
+    (run,) = client(project).search_runs([experiment.experiment_id], f"attributes.run_name = '{name}'")
+    return run
 
 
-def check(place: Path, name: str = "cnn-1", **tags: str) -> None:
-    """The store holds all of a run, and nothing of it twice."""
-    found = stored(place, name)
-    assert found.info.status == "FINISHED"
-    assert found.data.params == {"lr": "0.1"}
-    assert {"host": "this one", **tags}.items() <= found.data.tags.items()
-    assert len(found.inputs.dataset_inputs) == 1
-    history = client(place).get_metric_history(found.info.run_id, "val/loss")
+def check(project: Path, name: str = "cnn-1", **tags: str) -> None:
+    """Checks that the store holds all of a run, each value exactly once."""
+    run = stored(project, name)
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"lr": "0.1"}
+    assert {"host": "this one", **tags}.items() <= run.data.tags.items()
+    assert len(run.inputs.dataset_inputs) == 1
+    history = client(project).get_metric_history(run.info.run_id, "val/loss")
     assert sorted((point.step, point.value) for point in history) == [(step, step / 3) for step in range(POINTS)]
-    assert {"note.txt"} == {artifact.path for artifact in client(place).list_artifacts(found.info.run_id)}
+    assert {"note.txt"} == {artifact.path for artifact in client(project).list_artifacts(run.info.run_id)}

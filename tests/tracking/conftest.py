@@ -1,4 +1,4 @@
-"""A tracking store that is there at once, and the uploader's loop in the test's own process."""
+"""A tracking store that is ready without delay, and the uploader's loop in the test's own process."""
 
 import shutil
 import sys
@@ -31,7 +31,7 @@ def database(fresh, project) -> Path:
 
 @pytest.fixture
 def serve(monkeypatch) -> Callable[[Queue], Uploader]:
-    """Serves a queue until nothing is left in it."""
+    """Serves a queue until it is empty."""
     monkeypatch.setattr(uploader, "IDLE", 0.0)
     monkeypatch.setattr(uploader, "LOOK", 0.01)
     monkeypatch.setattr(uploader, "AGAIN", 0.05)

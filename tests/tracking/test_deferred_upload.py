@@ -53,9 +53,9 @@ def test_an_upload_that_ends_after_any_step_is_completed_by_the_next_one(tmp_pat
         steps.close()
         assert upload(folder)
         check(tmp_path, name, record=name)
-        found = stored(tmp_path, name)
-        (output,) = found.outputs.model_outputs
-        models = client(tmp_path).search_logged_models([found.info.experiment_id], f"source_run_id = '{found.info.run_id}'")
+        run = stored(tmp_path, name)
+        (output,) = run.outputs.model_outputs
+        models = client(tmp_path).search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
         assert [(model.model_id, model.status.name) for model in models] == [(output.model_id, "READY")]
         step += 1
     assert step > 8
@@ -72,8 +72,8 @@ def test_a_run_that_the_store_knows_already_is_found_again(folder, tmp_path):
 def test_what_a_record_says_no_more_goes_from_the_store(folder, tmp_path):
     write_json(folder / "record.json", record(tmp_path, status="FAILED", tags={"host": "this one", "failure": "a full disk"}))
     assert upload(folder)
-    found = stored(tmp_path)
-    assert (found.info.status, found.data.tags["failure"]) == ("FAILED", "a full disk")
+    run = stored(tmp_path)
+    assert (run.info.status, run.data.tags["failure"]) == ("FAILED", "a full disk")
     write_json(folder / "record.json", record(tmp_path))
     assert upload(folder)
     assert "failure" not in stored(tmp_path).data.tags
@@ -83,6 +83,6 @@ def test_what_a_record_says_no_more_goes_from_the_store(folder, tmp_path):
 def test_a_run_without_an_end_is_closed_as_a_death(folder, tmp_path):
     write_json(folder / "record.json", record(tmp_path, status="RUNNING", ended=None))
     assert upload(folder)
-    found = json.loads((folder / "record.json").read_text())
-    assert (found["status"], found["ended"], found["tags"]["end"]) == ("KILLED", 10**12 + 2499, "DIED")
+    entry = json.loads((folder / "record.json").read_text())
+    assert (entry["status"], entry["ended"], entry["tags"]["end"]) == ("KILLED", 10**12 + 2499, "DIED")
     assert json.loads((folder / upload_state.STATE).read_text())["status"] == "KILLED"

@@ -57,7 +57,7 @@ def test_a_torn_last_line_is_mended(path, cut):
     write(path, ({"a": 1.0}, 1, 1), ({"a": 2.0}, 2, 1))
     data = path.read_bytes()
     path.write_bytes(data[:-cut])
-    assert points(path) == [("a", 1, 1, 1.0)]  # a reader leaves the torn line alone
+    assert points(path) == [("a", 1, 1, 1.0)]  # a reader does not change the incomplete line
     assert path.read_bytes() == data[:-cut]
     write(path, ({"a": 2.0}, 2, 1), ({"a": 3.0}, 3, 1))
     assert [value for *_, value in points(path)] == [1.0, 2.0, 3.0]
@@ -77,9 +77,9 @@ def test_mending_leaves_whole_lines_alone(path):
 
 def test_values_that_are_no_numbers_come_back_as_they_are(path):
     write(path, ({"nan": math.nan, "inf": math.inf, "less": -math.inf}, 1, 1))
-    found = {name: value for name, _, _, value in points(path)}
-    assert math.isnan(found["nan"])
-    assert (found["inf"], found["less"]) == (math.inf, -math.inf)
+    values = {name: value for name, _, _, value in points(path)}
+    assert math.isnan(values["nan"])
+    assert (values["inf"], values["less"]) == (math.inf, -math.inf)
 
 
 @pytest.mark.parametrize("value", [torch.tensor(0.5), torch.tensor([0.5]), torch.tensor(0.5, dtype=torch.bfloat16)])

@@ -38,7 +38,7 @@ def until(condition, seconds: float = 60) -> None:
 
 @pytest.fixture
 def leaving(monkeypatch, project) -> Iterator[None]:
-    """The uploaders of the working folder leave at once where nothing is left, and have left at the end."""
+    """The uploaders of the working folder exit when the queue is empty, and have exited at the end of the test."""
     monkeypatch.setenv("UPLOADER_IDLE", "0")
     yield
     until(lambda: not uploaders(project))
@@ -53,9 +53,9 @@ def test_an_entry_names_its_folder(project, name, inner):
     queue.put(folder)
     queue.put(Path(name, inner))
     queue.put(project / name / "another-1")
-    found = queue.entries()
-    assert {folder: 2, project / name / "another-1": 1} == {path: len(entries) for path, entries in found.items()}
-    queue.remove(found[folder])
+    by_folder = queue.entries()
+    assert {folder: 2, project / name / "another-1": 1} == {path: len(entries) for path, entries in by_folder.items()}
+    queue.remove(by_folder[folder])
     assert [*queue.entries()] == [project / name / "another-1"]
 
 

@@ -31,9 +31,9 @@ def test_a_run_is_recorded_by_a_server(database, tmp_path):
     with mlflow_server(tmp_path / "server", database) as (address, _):
         run(tmp_path, "python", "-m", "src.train", "+experiment=most_frequent", f"tracking.uri={address}", PYTHONPATH=str(ROOT))
         client = whole_store(tmp_path, address)
-        (found,) = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
-        assert found.info.status == "FINISHED"
-        assert "predictions.parquet" in {artifact.path for artifact in client.list_artifacts(found.info.run_id)}
+        (stored,) = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
+        assert stored.info.status == "FINISHED"
+        assert "predictions.parquet" in {artifact.path for artifact in client.list_artifacts(stored.info.run_id)}
         assert not (tmp_path / "mlflow.db").exists()
 
 
@@ -70,7 +70,7 @@ def test_a_deleted_database_is_filled_again_from_the_journals(tmp_path):
     printed = run(tmp_path, "python", "-m", "pipelines.sync", PYTHONPATH=str(ROOT)).stdout
     assert "1 records are whole" in printed
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    (found,) = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
-    assert found.info.status == "FINISHED"
-    assert len(client.get_metric_history(found.info.run_id, "test/accuracy")) == 1
-    assert json.loads((folder / "metrics.json").read_text())["test/accuracy"] == found.data.metrics["test/accuracy"]
+    (stored,) = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
+    assert stored.info.status == "FINISHED"
+    assert len(client.get_metric_history(stored.info.run_id, "test/accuracy")) == 1
+    assert json.loads((folder / "metrics.json").read_text())["test/accuracy"] == stored.data.metrics["test/accuracy"]

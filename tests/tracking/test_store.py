@@ -94,9 +94,9 @@ def test_looking_at_a_database_does_not_change_it(database):
 
 @pytest.mark.parametrize("scheme", ["http", "postgresql", "postgresql+psycopg", "https"])
 def test_a_server_that_does_not_answer_gives_a_reason(scheme):
-    with socket.socket() as taken:  # a port that is bound, but that nothing listens to
-        taken.bind(("127.0.0.1", 0))
-        uri = f"{scheme}://127.0.0.1:{taken.getsockname()[1]}"
+    with socket.socket() as bound:  # a port that is bound, but that nothing listens to
+        bound.bind(("127.0.0.1", 0))
+        uri = f"{scheme}://127.0.0.1:{bound.getsockname()[1]}"
         reason = store.check(uri)
     assert reason is not None
     assert f"{uri} does not answer" in reason

@@ -21,8 +21,8 @@ def test_a_study_is_closed_only_when_its_search_on_another_machine_is_silent(tmp
     assert json.loads((folder / "record.json").read_text())["status"] == "RUNNING"
     os.utime(searching, (time.time() - 2 * locks.DEAD_AFTER,) * 2)
     assert upload(folder)
-    found = json.loads((folder / "record.json").read_text())
-    assert (found["status"], found["tags"]["end"]) == ("KILLED", "DIED")
+    entry = json.loads((folder / "record.json").read_text())
+    assert (entry["status"], entry["tags"]["end"]) == ("KILLED", "DIED")
     assert json.loads((folder / upload_state.STATE).read_text())["status"] == "KILLED"
 
 

@@ -17,7 +17,7 @@ from tests.tracking import client, record, run_folder, stored
 
 
 def test_a_machine_beside_the_first_samples_until_its_process_is_gone(tmp_path, monkeypatch):
-    """And once more in the next attempt: a step is there once."""
+    """It samples again in the next attempt, and each step is in the file exactly once."""
     monkeypatch.setattr(system_metrics, "SAMPLING", 0.05)
     monkeypatch.setenv("SLURMD_NODENAME", "node2")
     monkeypatch.setattr(system_metrics.os, "nice", lambda _: 0)  # it is the test's own process
@@ -30,26 +30,26 @@ def test_a_machine_beside_the_first_samples_until_its_process_is_gone(tmp_path, 
             monkeypatch.setattr(sys, "stdin", standard_input)
             system_metrics.main(tmp_path)
         parent.join()
-        steps = taken(path)
+        steps = sampled_steps(path)
         assert steps == list(range(len(steps)))
         assert len(steps) >= before + 2
 
 
-def taken(path: Path) -> list[int]:
+def sampled_steps(path: Path) -> list[int]:
     return [point["step"] for point in read(path) if point["name"] == "system/node2/cpu_utilization_percentage"]
 
 
 def leave(path: Path, count: int, pipe: int) -> None:
-    """Closes a pipe once so many samples have been taken."""
-    while len(taken(path)) < count:
+    """Closes a pipe when so many samples are in the file."""
+    while len(sampled_steps(path)) < count:
         time.sleep(0.01)
     os.close(pipe)
 
 
 def test_it_is_a_program(tmp_path):
     command = [sys.executable, "-m", "src.tracking.system_metrics", str(tmp_path)]
-    place = environment(PYTHONPATH=str(ROOT), SLURMD_NODENAME="node2")
-    subprocess.run(command, stdin=subprocess.DEVNULL, env=place, cwd=tmp_path, check=True)
+    variables = environment(PYTHONPATH=str(ROOT), SLURMD_NODENAME="node2")
+    subprocess.run(command, stdin=subprocess.DEVNULL, env=variables, cwd=tmp_path, check=True)
     assert system_metrics.file(tmp_path, "node2").is_file()
 
 
@@ -67,6 +67,6 @@ def test_what_they_sampled_is_uploaded_under_their_names(tmp_path, monkeypatch, 
     for _ in range(2):
         queue.put(folder)
         serve(queue)
-    found = stored(tmp_path)
-    assert len(client(tmp_path).get_metric_history(found.info.run_id, "system/node2/cpu")) == 1200
-    assert any(name.startswith(own) for name in found.data.metrics)
+    run = stored(tmp_path)
+    assert len(client(tmp_path).get_metric_history(run.info.run_id, "system/node2/cpu")) == 1200
+    assert any(name.startswith(own) for name in run.data.metrics)

@@ -32,9 +32,9 @@ def recorded(name: str) -> Iterator[Record]:
         yield record
 
 
-def running(place: Path, name: str, **more) -> Path:
-    """The folder of a run that goes on, as long as somebody holds its lock."""
-    return run_folder(place, name, key=name, status="RUNNING", ended=None, **more)
+def running(project: Path, name: str, **more) -> Path:
+    """The folder of a run that counts as running while a process holds its lock."""
+    return run_folder(project, name, key=name, status="RUNNING", ended=None, **more)
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def loop(queue: Queue) -> Iterator[Uploader]:
 
 
 def steps(loop: Uploader) -> int:
-    """Takes the steps that may be taken now; how many there were."""
+    """Runs all steps that are due now. Returns their number."""
     loop.look()
     count = 0
     while loop.step():
@@ -55,14 +55,14 @@ def steps(loop: Uploader) -> int:
 
 def test_eight_runs_have_one_uploader_which_leaves_when_it_is_idle(project, database, monkeypatch):
     monkeypatch.setenv("UPLOADER_IDLE", "1")
-    found = set()
+    pids = set()
     for number in range(8):
         with recorded(f"cnn-{number}") as record:
             record.log({"val/loss": number}, 1, 1)
-        found |= {process.pid for process in uploaders(project)}
+        pids |= {process.pid for process in uploaders(project)}
         time.sleep(0.1)
     until(lambda: not uploaders(project))
-    assert len(found) == 1
+    assert len(pids) == 1
     runs = client(project).search_runs([client(project).get_experiment_by_name("made up").experiment_id])
     assert {run.info.run_name: run.data.metrics["val/loss"] for run in runs} == {f"cnn-{number}": number for number in range(8)}
     assert {run.info.status for run in runs} == {"FINISHED"}
@@ -166,9 +166,9 @@ def test_a_run_that_was_killed_is_closed(project, database, serve):
     queue.put(folder)
     serve(queue)
     assert json.loads((folder / "record.json").read_text())["tags"]["end"] == "DIED"
-    found = stored(project)
-    assert (found.info.status, found.data.tags["end"]) == ("KILLED", "DIED")
-    assert len(client(project).get_metric_history(found.info.run_id, "val/loss")) == POINTS
+    run = stored(project)
+    assert (run.info.status, run.data.tags["end"]) == ("KILLED", "DIED")
+    assert len(client(project).get_metric_history(run.info.run_id, "val/loss")) == POINTS
 
 
 def test_a_run_that_goes_on_is_the_same_run(project, database, serve):

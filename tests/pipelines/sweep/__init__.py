@@ -48,10 +48,10 @@ def trials(folder: Path, url: str | None, name: str = "fnn") -> list[optuna.tria
 
 def epochs(folder: Path, name: str = "fnn") -> dict[int, list[int]]:
     """The epochs that each trial trained, in order, repeated ones included."""
-    found = {}
+    trained = {}
     for log in sorted((folder / "runs/sweeps" / name).glob("trial-*/log.txt")):
-        found[int(log.parent.name.rpartition("-")[2])] = [int(n) for n in re.findall(r"^epoch (\d+):", log.read_text(), re.M)]
-    return found
+        trained[int(log.parent.name.rpartition("-")[2])] = [int(n) for n in re.findall(r"^epoch (\d+):", log.read_text(), re.M)]
+    return trained
 
 
 def records(folder: Path, name: str = "fnn") -> dict[str, dict[str, Any]]:
@@ -63,10 +63,10 @@ def tree(folder: Path, name: str = "fnn") -> dict[str, str]:
     """The nested runs by name, with the state that they are tagged with."""
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     client = whole_store(folder)
-    found = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
-    (parent,) = (one for one in found if one.info.run_name == name)
+    runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    (parent,) = (one for one in runs if one.info.run_name == name)
     assert parent.info.status == "FINISHED"
-    children = [one for one in found if one.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    children = [one for one in runs if one.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     assert len({child.info.run_name for child in children}) == len(children)
     assert all(child.info.status == "FINISHED" for child in children)
     return {child.info.run_name: child.data.tags["trial.state"] for child in children}

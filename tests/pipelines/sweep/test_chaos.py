@@ -10,7 +10,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.pipelines.sweep import epochs, kill, records, start, tree
-from tests.pipelines.sweep import trials as found_trials
+from tests.pipelines.sweep import trials as recorded_trials
 from tests.servers import postgres
 
 KILLS = 3
@@ -48,7 +48,7 @@ def test_exactly_the_budget_is_trained_whatever_is_killed(tmp_path, server, tria
         for process in (patient, victim):
             _, error = process.communicate(timeout=2400)
             assert process.returncode == 0, error
-        _check(tmp_path, found_trials(tmp_path, url), trials, length)
+        _check(tmp_path, recorded_trials(tmp_path, url), trials, length)
 
 
 def _wait(folder: Any, url: str | None, victim: int, *, at_least: int) -> bool:
@@ -56,11 +56,11 @@ def _wait(folder: Any, url: str | None, victim: int, *, at_least: int) -> bool:
     while True:
         time.sleep(0.1)
         try:
-            found = found_trials(folder, url)
+            trials = recorded_trials(folder, url)
         except (KeyError, FileNotFoundError):
             continue
-        done = sum(trial.state in FINISHED for trial in found)
-        running = [trial for trial in found if trial.state == TrialState.RUNNING]
+        done = sum(trial.state in FINISHED for trial in trials)
+        running = [trial for trial in trials if trial.state == TrialState.RUNNING]
         own = [trial for trial in running if f":{victim}:" in trial.user_attrs.get("owner", "")]
         if done >= at_least and any(len(trial.intermediate_values) >= 2 for trial in own):
             return True
@@ -78,7 +78,7 @@ def _check(folder: Any, trials: list[Any], budget: int, length: int) -> None:
         assert told == list(range(1, len(told) + 1))
         assert set(trained[trial.number]) == set(told)
         assert len(told) == length or trial.state == TrialState.PRUNED
-    repeated = {number: len(found) - len(set(found)) for number, found in trained.items()}
+    repeated = {number: len(numbers) - len(set(numbers)) for number, numbers in trained.items()}
     # One checkpoint interval, which is an epoch, for each kill: so no trial began again from its start.
     assert sum(repeated.values()) <= KILLS, repeated
     assert tree(folder) == {f"trial-{trial.number:04d}": trial.state.name for trial in trials}

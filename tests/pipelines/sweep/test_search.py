@@ -1,4 +1,4 @@
-"""Searches in the process of the tests: what they choose, what they come to, and what they refuse."""
+"""Searches in the process of the tests: what they choose, what they return, and what they refuse."""
 
 import itertools
 import json
@@ -20,7 +20,7 @@ HERE = ("trainer.progress_bar=false", "tracking.uri=http://127.0.0.1:9")  # no s
 
 @pytest.fixture(autouse=True)
 def _path(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fork server of multiprocessing, which the first search starts, finds its modules by the environment alone."""
+    """The fork server of multiprocessing, which the first search starts, finds its modules only by the environment."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
@@ -46,19 +46,19 @@ def test_several_objectives_are_optimized_together(project, capsys):
     search("sweep.n_trials=6", "trainer.max_epochs=1", "sweep/sampler=random", "sweep.keep=0", both)
     printed = capsys.readouterr()
     assert "so no trial is pruned" in printed.err
-    found = study(project)
-    assert [trial.state for trial in found.trials] == [TrialState.COMPLETE] * 6
-    for trial in found.trials:
+    finished = study(project)
+    assert [trial.state for trial in finished.trials] == [TrialState.COMPLETE] * 6
+    for trial in finished.trials:
         folder = project / f"runs/sweeps/fnn/trial-{trial.number:04d}"
         accuracy, parameters = trial.values
         points = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
         assert accuracy == max(point["value"] for point in points if point["name"] == "val/accuracy")
         sizes = [64, *json.loads(trial.params["model.hidden"]), 10]
         assert parameters == sum((one + 1) * other for one, other in itertools.pairwise(sizes))
-    front = {trial.number for trial in found.best_trials}
+    front = {trial.number for trial in finished.best_trials}
     assert {int(number) for number in re.findall(r"^  trial (\d+) ", printed.out, re.MULTILINE)} == front
     tuned = yaml.safe_load((project / "tuned/fnn.yaml").read_text())
-    assert tuned["val/accuracy"] == max(trial.values[0] for trial in found.trials)
+    assert tuned["val/accuracy"] == max(trial.values[0] for trial in finished.trials)
     assert tuned["trial"] in front
     pictures = {path.name for path in (project / "runs/sweeps/fnn/figures").glob("*.png")}
     assert {"front.png", "history-val-accuracy.png", "history-parameters.png"} <= pictures

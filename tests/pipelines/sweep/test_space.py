@@ -21,22 +21,22 @@ SPACE = {
 def suggested(count: int = 60) -> list[tuple[dict, optuna.trial.FrozenTrial]]:
     study = optuna.create_study(sampler=RandomSampler(seed=0))
     space = Space(SPACE)
-    found = []
+    suggestions = []
     for _ in range(count):
         trial = study.ask()
-        found.append(space.suggest(trial))
+        suggestions.append(space.suggest(trial))
         study.tell(trial, 0.0)
-    return list(zip(found, study.trials, strict=True))
+    return list(zip(suggestions, study.trials, strict=True))
 
 
 def test_each_kind_of_sweep_gives_its_values():
-    found = [values for values, _ in suggested()]
-    rates = [values["optimizer.lr"] for values in found]
+    suggestions = [values for values, _ in suggested()]
+    rates = [values["optimizer.lr"] for values in suggestions]
     assert all(1e-4 <= rate <= 1e-1 for rate in rates)
     assert sum(rate < 10**-2.5 for rate in rates) > 15  # half of them, on a logarithmic scale
-    assert {values.get("model.width") for values in found} == {None, 8, 16, 24, 32}
-    assert {json.dumps(values.get("model.hidden")) for values in found} == {"null", "[64]", "[128, 64]"}
-    steps = {values["trainer.accumulate_grad_batches"] for values in found}
+    assert {values.get("model.width") for values in suggestions} == {None, 8, 16, 24, 32}
+    assert {json.dumps(values.get("model.hidden")) for values in suggestions} == {"null", "[64]", "[128, 64]"}
+    steps = {values["trainer.accumulate_grad_batches"] for values in suggestions}
     assert steps <= set(range(1, 9))
     assert all(isinstance(step, int) for step in steps)
 

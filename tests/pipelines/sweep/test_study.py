@@ -49,12 +49,12 @@ def test_a_trial_that_was_taken_over_is_left_to_the_other_worker(worker):
     other.claim()
     one.heartbeat()
     assert other.claim() is NoTrial.WAIT  # it sees this heartbeat for the first time
-    taken = other.claim()  # and no other since
-    assert taken.number == trial.number
+    reclaimed = other.claim()  # and no other since
+    assert reclaimed.number == trial.number
     assert not one.owns(trial)
     one.release(trial)
     one.tell(trial, [0.5], TrialState.COMPLETE)
-    assert other.owns(taken)
-    other.tell(taken, [0.25], TrialState.COMPLETE)
+    assert other.owns(reclaimed)
+    other.tell(reclaimed, [0.25], TrialState.COMPLETE)
     assert one.trial(trial.number).values == [0.25]
-    assert not other.owns(taken)
+    assert not other.owns(reclaimed)

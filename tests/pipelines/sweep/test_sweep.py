@@ -83,9 +83,9 @@ def test_only_the_best_checkpoints_are_kept(searched):
 def test_the_record_is_a_tree(searched):
     folder, _ = searched
     client = whole_store(folder)
-    found = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
-    (parent,) = (one for one in found if one.info.run_name == "fnn")
-    children = {one.info.run_name: one for one in found if one.data.tags.get("mlflow.parentRunId") == parent.info.run_id}
+    runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    (parent,) = (one for one in runs if one.info.run_name == "fnn")
+    children = {one.info.run_name: one for one in runs if one.data.tags.get("mlflow.parentRunId") == parent.info.run_id}
     trials = {f"trial-{trial.number:04d}": trial for trial in study(folder).trials}
     assert children.keys() == trials.keys()
     for name, child in children.items():
@@ -107,11 +107,11 @@ def test_optuna_dashboard_opens_the_journal(searched):
     server = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until(lambda: _answers(f"http://127.0.0.1:{port}/dashboard"))
-        with urlopen(f"http://127.0.0.1:{port}/api/studies") as answer:
-            (found,) = json.load(answer)["study_summaries"]
-        assert found["study_name"] == "fnn"
-        with urlopen(f"http://127.0.0.1:{port}/api/studies/{found['study_id']}?after=0") as answer:
-            assert len(json.load(answer)["trials"]) == len(study(folder).trials)
+        with urlopen(f"http://127.0.0.1:{port}/api/studies") as response:
+            (summary,) = json.load(response)["study_summaries"]
+        assert summary["study_name"] == "fnn"
+        with urlopen(f"http://127.0.0.1:{port}/api/studies/{summary['study_id']}?after=0") as response:
+            assert len(json.load(response)["trials"]) == len(study(folder).trials)
     finally:
         server.terminate()
         server.wait()
@@ -119,8 +119,8 @@ def test_optuna_dashboard_opens_the_journal(searched):
 
 def _answers(address: str) -> bool:
     try:
-        with urlopen(address, timeout=5) as answer:
-            return answer.status == 200
+        with urlopen(address, timeout=5) as response:
+            return response.status == 200
     except OSError:
         return False
 

@@ -56,7 +56,7 @@ CYCLE = {
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory) -> dict[str, Any]:
-    """What a training without an interruption comes to, run once."""
+    """The results of uninterrupted trainings by name, each computed once."""
     return {}
 
 
@@ -151,7 +151,7 @@ class Signalling(Interrupting):
         ("on_train_batch_end", 8, 22),
         ("on_validation_batch_end", 1, 8),
         ("on_train_epoch_end", 2, 16),
-        ("on_train_epoch_end", 3, 24),  # nothing is left to be trained
+        ("on_train_epoch_end", 3, 24),  # the training is complete
         ("on_train_end", 1, 24),
     ],
 )

@@ -1,0 +1,48 @@
+"""Scores of masks, of classes that are missing from the truth or from the prediction."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from src.data.masks import Masks
+from src.evaluation.segmentation import Segmentation
+from src.protocols import Outcome
+from src.tasks import segmentation
+
+
+def named_classes(*classes: str) -> Masks:
+    """Masks without a store; scores need only their classes."""
+    data = object.__new__(Masks)
+    data.classes = [*classes]
+    return data
+
+
+def test_a_class_that_is_predicted_but_not_true_counts_as_in_training():
+    evaluation = Segmentation(data=named_classes("ground", "disc", "square"), headline={"dice_macro": "max"})
+    truth = np.array([[[0, 0], [1, 1]]], dtype=np.uint8)
+    logits = torch.eye(3)[torch.tensor([[[0, 2], [1, 1]]])].permute(0, 3, 1, 2)
+    table = pd.DataFrame({"index": [0], **evaluation.columns({"probability": logits.numpy()}, truth)})
+    values, _ = evaluation.scores(table)
+    (numerator, denominator) = segmentation.Segmentation.measure(
+        SimpleNamespace(), Outcome(torch.tensor(0.0), logits, torch.from_numpy(truth))
+    )["dice_macro"]
+    assert (
+        values["dice_macro"] == pytest.approx(float((numerator / denominator).nanmean())) == pytest.approx((2 / 3 + 1 + 0) / 3)
+    )
+
+
+def test_a_class_that_is_neither_true_nor_predicted_has_no_score():
+    evaluation = Segmentation(data=named_classes("a", "b", "c"), headline={})
+    truth = np.zeros((1, 4, 4), dtype=np.uint8)
+    truth[:, 1:] = 1
+    probability = np.zeros((1, 3, 4, 4), dtype=np.float32)
+    probability[:, 1] = 1
+    table = pd.DataFrame(evaluation.columns({"probability": probability}, truth)).assign(index=[0])
+    values, intervals = evaluation.scores(table)
+    assert values["dice/a"] == 0
+    assert all(np.isnan(values[f"{kind}/c"]) for kind in ("dice", "iou", "precision", "recall"))
+    assert np.isnan(intervals["iou/c"]).all()
+    assert values["dice_macro"] == pytest.approx(values["dice/b"] / 2)
