@@ -132,5 +132,5 @@ def _wait(process: subprocess.Popen[str], folder: Path, phase: int, *, other: bo
 if __name__ == "__main__":
     count, overrides = int(sys.argv[1]), sys.argv[2:]
     with tempfile.TemporaryDirectory() as name:
-        found = kills(Path(name), count, arguments=[*chaos.NET, *overrides], store=chaos.NOWHERE not in overrides)
-        sys.exit(report(found))
+        results = kills(Path(name), count, arguments=[*chaos.NET, *overrides], store=chaos.NOWHERE not in overrides)
+        sys.exit(report(results))
