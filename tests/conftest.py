@@ -25,6 +25,7 @@ from src.config import assembly, composition
 from src.data import store
 from src.data.images import Images
 from src.data.store import Prepared
+from src.tracking import queue
 from tests import forkserver
 from tests.pictures import Arrays, noise
 from tests.repository import ROOT, UPLOADER
@@ -99,6 +100,32 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_uploaders() -> Iterator[None]:
+    """The uploaders that a test's own process starts are forked, as those of commands are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(queue, "Popen", forkserver.Popen)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def remembered_compositions() -> Iterator[None]:
+    """Hydra composes the same overrides of this repository's own conf/ once, which takes longer than most tests."""
+    hydra_compose, known = composition.hydra_compose, {}
+
+    def compose(name: str, overrides: list[str], *, return_hydra_config: bool) -> DictConfig:
+        if any(override.startswith("hydra.") for override in overrides):  # another search path
+            return hydra_compose(name, overrides, return_hydra_config=return_hydra_config)
+        key = (composition.CONF, name, return_hydra_config, *overrides)
+        if key not in known:
+            known[key] = hydra_compose(name, overrides, return_hydra_config=return_hydra_config)
+        return known[key].copy()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(composition, "hydra_compose", compose)
+        yield
 
 
 @pytest.fixture

@@ -2,13 +2,15 @@
 
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.functional import batch_norm
+from torch.overrides import TorchFunctionMode
 from torchvision.models.googlenet import InceptionAux
 
 from src.layers.pooling import AveragePooling
@@ -58,7 +60,8 @@ class AdaptedClassifier(nn.Module):
         state = chain(self.network.named_parameters(), self.network.named_buffers())
         shapes = {name: torch.empty_like(tensor, device="meta") for name, tensor in state}
         try:
-            functional_call(self.network, shapes, torch.empty(2, channels, height, width, device="meta"))
+            with _WithoutBatchNorms():
+                functional_call(self.network, shapes, torch.empty(2, channels, height, width, device="meta"))
         except (RuntimeError, ValueError):
             return False
         return True
@@ -82,6 +85,15 @@ class AdaptedClassifier(nn.Module):
             f"{type(self.network).__name__}: expected images of at least {smallest}x{smallest} pixels; received "
             f"{height}x{width}. Choose {', '.join(remedies[:-1])} or {remedies[-1]}."
         )
+
+
+class _WithoutBatchNorms(TorchFunctionMode):
+    """Batch normalisation changes no shape, and takes most of the time where torch computes nothing but shapes."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        return args[0] if func is batch_norm else func(*args, **(kwargs or {}))
 
 
 def _first(network: nn.Module, kind: type[Layer]) -> tuple[str, Layer]:

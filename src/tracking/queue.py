@@ -10,13 +10,13 @@ import fcntl
 import hashlib
 import os
 import socket
-import subprocess
 import sys
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL, Popen
 from typing import TextIO
 from urllib.parse import quote, unquote
 
@@ -117,9 +117,9 @@ class Queue:
             if not try_lock(lock):
                 return
             command = [sys.executable, "-m", MODULE, str(self.runs), str(self.folder), str(lock.fileno())]
-            uploader = subprocess.Popen(
+            uploader = Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=_environment(),

@@ -10,9 +10,9 @@ pytestmark = pytest.mark.timeout(900)
 
 
 def test_killed_runs_end_as_whole_ones(tmp_path):
-    results = kills(tmp_path, 4, arguments=chaos.NET, store=False)
+    results = kills(tmp_path, 2, arguments=chaos.NET, store=False)
     assert results.different == [], results
-    assert results.hit.total() == 4
+    assert results.hit.total() == 2
 
 
 @pytest.mark.long

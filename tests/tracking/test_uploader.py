@@ -141,7 +141,7 @@ def test_a_store_that_was_away_gets_what_was_given_up(project, database, serve, 
 
 def test_it_rests_while_a_run_trains_and_uploads_its_values_all_the_same(project, database, monkeypatch):
     monkeypatch.setattr(uploader, "COLD", 0.3)
-    monkeypatch.setattr(uploader, "REST", 5.0)
+    monkeypatch.setattr(uploader, "REST", 1.0)
     folder, over = running(project, "cnn-1"), run_folder(project, "cnn-2")
     queue = Queue.of(folder, record(project)["uri"])
     queue.put(folder)
