@@ -124,6 +124,7 @@ def test_another_checkout_is_imported_afresh(tmp_path, by):
     assert run(folder, *PROBE, PYTHONPATH=path).stdout == "another\n"
 
 
+@pytest.mark.cluster
 def test_a_server_that_has_died_is_replaced(tmp_path):
     before = report(tmp_path)
     killed = forkserver.started()
@@ -132,6 +133,7 @@ def test_a_server_that_has_died_is_replaced(tmp_path):
     assert not psutil.pid_exists(killed)
 
 
+@pytest.mark.cluster
 def test_commands_and_their_server_end_with_whoever_has_started_them(tmp_path):
     code = f"""
 import sys

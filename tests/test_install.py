@@ -68,6 +68,7 @@ def small_project(tmp_path: Path) -> Path:
     return small_project
 
 
+@pytest.mark.cluster
 def test_without_uv_pip_installs_by_the_hashes_and_mends_what_was_half_made(small_project: Path):
     first = _install(small_project)
     assert first.returncode == 0, first.stderr

@@ -21,6 +21,7 @@ transfer.Study([*before, *sys.argv[1:]], [*after, *sys.argv[1:]], ways=ways).mea
 """
 
 
+@pytest.mark.cluster
 def test_each_way_is_trained_for_each_seed_and_compared_with_training_from_scratch(digits, project):
     arguments = [*SIZES, *SHORT, AWAY, f"paths.prepared={digits[1].folder.parent}"]
 

@@ -43,6 +43,7 @@ def record(folder: Path) -> dict:
     return json.loads((chaos.run(folder) / "record.json").read_text())
 
 
+@pytest.mark.cluster
 def test_a_run_that_is_preempted_again_and_again_ends_as_if_it_had_not_been(tmp_path):
     expected = chaos.outcome(chaos.train(tmp_path / "whole", *LONG, chaos.NOWHERE))
     folder = tmp_path / "preempted"
