@@ -11,10 +11,10 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from src.config.sources import CONF, source
 from src.errors import InputError
 from src.runs.identity import flat
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 ADDED = ("experiment", "debug")  # groups that the defaults list leaves out, so that `+experiment=` works
 EXTRA = ("sweep", "finder")  # ... and those whose keys are their own
 
@@ -48,6 +48,7 @@ def check_left_over(
     """
     added = tuple(override.get_key_element().lstrip("+~") for override in overrides if override.is_add())
     known = dict(leaves(plain))
+    files = source({group: choices.get(group) for group in (*ADDED, "local")}, extra)
     for key, _ in leaves(config):
         group = key.partition(".")[0]
         if key in known or group not in choices or any(key == new or key.startswith(f"{new}.") for new in added):
@@ -56,12 +57,11 @@ def check_left_over(
         parents = [key[:i] for i, char in enumerate(key) if char == "."]
         if inside or any(parent in known for parent in parents):
             continue  # a whole node replaced by another, as in model.hidden=[]
-        source = _source(key, choices, extra)
-        if source is None:
+        if (file := files(key)) is None:
             continue
         inner = [name for name in known if name.startswith(f"{group}.")]
         raise InputError(
-            f"{source} sets {key}, which {group}={choices[group]} does not have ({nearest(key, inner)}). "
+            f"{file} sets {key}, which {group}={choices[group]} does not have ({nearest(key, inner)}). "
             f"Give that key its own file in conf/{group}, or choose the {group} that the file was written for."
         )
 
@@ -127,17 +127,6 @@ def _inner(config: DictConfig, prefix: str = "") -> list[str]:
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
             keys += [f"{prefix}{key}", *_inner(node, f"{prefix}{key}.")]
     return keys
-
-
-def _source(key: str, choices: Mapping[str, Any], extra: Sequence[Path]) -> str | None:
-    """The file among the chosen experiments and debug settings that sets the key."""
-    for group in ADDED:
-        for option in str(choices.get(group) or "").strip("[]").split(","):
-            for folder in (CONF, *extra):
-                path = folder / group / f"{option.strip()}.yaml"
-                if path.is_file() and OmegaConf.select(OmegaConf.load(path), key, default=...) is not ...:
-                    return str(path.relative_to(CONF.parent) if folder == CONF else path)
-    return None
 
 
 def _resolved(config: DictConfig, key: str) -> Any:

@@ -73,12 +73,13 @@ def test_a_value_of_another_type_is_refused(override, expected, received):
 @pytest.mark.parametrize(
     ("override", "value"),
     [
-        ("seed=0.5", 0.5),  # an integer may become a float
+        ("data.labelled=0.5", 0.5),
         ("optimizer.lr=1", 1),
         ("trainer.max_epochs=null", None),  # anything may become null
         ("trainer.progress_bar=false", False),  # null takes anything
         ("trainer.limit_batches=3", 3),
-        ("trainer.limit_batches=[1,2]", [1, 2]),
+        ("task.class_weights=[1,2]", [1, 2]),
+        ("optimizer.weight_decay=1", 1),  # a number may be whole
         ("scheduler={_target_:a.b}", {"_target_": "a.b"}),
         ("model.hidden=[]", []),
         ("model.hidden=[64,32]", [64, 32]),
