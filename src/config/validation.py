@@ -107,10 +107,10 @@ def _check_object(node: object, group: str, source: Source) -> None:
         return
     if not isinstance(node, DictConfig):
         raise InputError(
-            f"{_where(group, source)}: expected null, or a group of keys with a _target_; received {node}. Correct it."
+            f"{_where(group, source)}: expected null, or a group of keys with a _target_; received {_shown(node)}. Correct it."
         )
     if "_target_" not in node:
-        key = f"{group}.{next(iter(node))}"
+        key = f"{group}.{next(iter(node))!s}"
         raise InputError(
             f"{_where(key, source)}: expected {group} with a _target_, whose setting this would be; {group} has none. "
             f"Choose one, or leave the key out."
@@ -139,6 +139,6 @@ def _where(key: str, source: Source) -> str:
     return f"{file} sets {key}" if file else key
 
 
-def _shown(value: object) -> str:
+def _shown(value: Any) -> str:
     text = "null" if value is None else str(value)
     return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"

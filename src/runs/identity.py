@@ -44,6 +44,7 @@ PRESENTATION = (
 # Modules whose text never counts: they speak to the user or keep processes apart, and compute nothing.
 SPEAKING = (
     "src.errors",  # kinds of refusals and their exit codes
+    "src.value_types",  # what refuses a setting
     "src.signals",  # when a run leaves; it continues as if it had not
     "src.runs.locks",
     "src.training.callbacks.progress",
