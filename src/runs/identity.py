@@ -45,6 +45,7 @@ PRESENTATION = (
 SPEAKING = (
     "src.errors",  # kinds of refusals and their exit codes
     "src.value_types",  # what refuses a setting
+    "src.data.seal",  # what refuses changed data
     "src.signals",  # when a run leaves; it continues as if it had not
     "src.runs.locks",
     "src.training.callbacks.progress",
