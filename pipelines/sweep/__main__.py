@@ -58,10 +58,10 @@ def sweep(arguments: Sequence[str], *, train: bool = True) -> Path:
 
 
 def main(arguments: Sequence[str]) -> int:
-    command_line.environment()
     flags = [argument for argument in arguments if argument.startswith("-") and not argument.startswith("--config-dir")]
 
     def work() -> None:
+        command_line.environment()
         if flags:
             raise InputError(f"expected overrides key=value; received {flags[0]}. `python -m src.train --help` lists the keys.")
         sweep(arguments)

@@ -62,9 +62,6 @@ class Setup:
             )
         node = OmegaConf.create({key: base[key] for key in ("sweep", "seed", "name", "trainer")})
         sweep: Any = OmegaConf.to_container(node.sweep, resolve=True)
-        for key in ("n_trials", "workers", "seeds", "trials_per_gpu"):
-            if (key, sweep[key]) != ("workers", None) and (not isinstance(sweep[key], int) or sweep[key] < 1):
-                raise InputError(f"sweep.{key}: expected a number of at least 1; received {sweep[key]}.")
         space = Space(sweep["space"])
         _check_keys(base, space)
         setup = cls(tuple(arguments), base, sweep, space, assembly.prepare(base))

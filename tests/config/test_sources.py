@@ -2,7 +2,7 @@
 
 import pytest
 
-from src.config import sources
+from src.config import command_line, sources
 from src.config.composition import compose
 from src.errors import InputError
 
@@ -53,3 +53,25 @@ def test_a_file_that_is_read_alone(tmp_path):
         sources.load(path)
     path.write_text("a: 1\n")
     assert sources.load(path).a == 1
+
+
+def test_an_environment_file_that_is_no_utf_8(project, capsys):
+    (project / ".env").write_bytes(b"A=1\nNAME=L\xe9on\n")
+    with pytest.raises(SystemExit) as ended:
+        command_line.main(lambda config: None, ["seed=1"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        "error: .env, line 2: expected text in UTF-8; the byte 0xe9 is none. Save the file in UTF-8.\n"
+    )
+
+
+@pytest.mark.parametrize("flag", ["--cfg=job", "-m"])
+def test_hydras_own_flags_check_the_configuration_first(tmp_path, capsys, flag):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/mine.yaml").write_text(f"{HEAD}seed: [1\n")
+    for override, message in (("+experiment=mine", "mine.yaml, line"), ("optimizer.lrr=1,2", "nearest: optimizer.lr")):
+        with pytest.raises(SystemExit) as ended:
+            command_line.main(lambda config: None, [flag, f"--config-dir={tmp_path}", override])
+        assert ended.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert message in line
