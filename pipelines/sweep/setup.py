@@ -133,11 +133,15 @@ class Setup:
         nodes = [OmegaConf.to_container(self.composed(overrides)) for overrides in ({}, *options)]
         return sorted({target.rpartition(".")[0] for node in nodes for target in identity.targets(node)} - {""})
 
-    def worker(self) -> Worker:
-        """This command's part in the study, which is created if it does not exist."""
+    def worker(self, instead: Path | None = None) -> Worker:
+        """This command's part in the study, which is created if it does not exist.
+
+        Args:
+            instead: a folder with a journal, in place of the study's own folder and storage.
+        """
         worker = Worker(
-            storage=self.sweep["storage"],
-            folder=self.folder,
+            storage=None if instead else self.sweep["storage"],
+            folder=instead or self.folder,
             name=self.sweep["study"],
             objectives=self.objectives,
             sampler=lambda seed: samplers.sampler(self.sweep["sampler"], self.space, seed=seed),

@@ -1,6 +1,7 @@
 """Checks of a composed configuration, with messages that name the remedy: types, spelling, left-over keys."""
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from src.errors import InputError
 from src.runs.identity import flat
 
 ADDED = ("experiment", "debug")  # groups that the defaults list leaves out, so that `+experiment=` works
+DECIMAL = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?")  # a decimal comma
 EXTRA = ("sweep", "finder")  # ... and those whose keys are their own
 
 
@@ -33,6 +35,22 @@ def check_types(plain: DictConfig, config: DictConfig, overrides: Sequence[Overr
             continue
         expected = f"{_kind(was)}, as in {key}={was}"
         raise InputError(f"{key}: expected {expected}; received {now!r}, {_kind(now)}.")
+
+
+def check_single(overrides: Sequence[Override]) -> None:
+    """Refuses several values for one key, which only a grid takes, and a group without the name of an option."""
+    for override in overrides:
+        line, key = str(override.input_line), override.get_key_element().lstrip("+~")
+        if override.is_sweep_override():
+            value = line.partition("=")[2]
+            decimal = f"a decimal point ({value.replace(',', '.')}), " if DECIMAL.fullmatch(value) else ""
+            raise InputError(
+                f"{line}: expected one value; received several, which only a grid takes. Write {decimal}a list in brackets "
+                f"([{value}]), text in quotes (\"{key}='{value}'\"), or start a grid with -m."
+            )
+        if (CONF / key).is_dir() and "=" in line and not isinstance(override.value(), str | list | Mapping):
+            names = ", ".join(options(key))
+            raise InputError(f"{line}: expected the name of an option; received {line.partition('=')[2]}. One of: {names}.")
 
 
 def check_left_over(
@@ -77,9 +95,17 @@ def unknown(error: ConfigCompositionException, parsed: Sequence[Override]) -> st
     names = list(dict.fromkeys([key for key, _ in leaves(plain)] + _inner(plain) + groups))
     for override in parsed:
         key = override.get_key_element().lstrip("+~")
+        plain_line = str(override.input_line).lstrip("+~")
+        if str(override.input_line).startswith("++") and key in groups:
+            known = key not in (*ADDED, *EXTRA)
+            return (
+                f"{key} is a group of conf/: write {'' if known else '+'}{plain_line}, {'without' if known else 'with one'} +."
+            )
         if override.is_add() and f"Multiple values for {key}." in str(error):
-            return f"{key} is chosen already: write {str(override.input_line).lstrip('+')}, without the +."
+            return f"{key} is chosen already: write {plain_line}, without the +."
         if f"'{key}'" in str(error) or f"'{override.input_line}'" in str(error) or str(override.input_line) in str(error):
+            if key in (*ADDED, *EXTRA) and override.is_delete():
+                return f"{key} is not chosen here, so that nothing can be removed. Leave {override.input_line} out."
             if key in (*ADDED, *EXTRA) and not override.is_add():
                 return f"{key} is not among the defaults: write +{override.input_line}."
             if new := _new(plain, key, override.value()):

@@ -140,7 +140,11 @@ def _split(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     extra, overrides, rest = [], [], iter(arguments)
     for argument in rest:
         if argument.startswith("--config-dir"):
-            extra.append(Path(argument.partition("=")[2] or next(rest, "")))
+            if not (value := argument.partition("=")[2] or next(rest, "")):
+                raise InputError(
+                    "--config-dir: expected a folder of configuration groups; received none. Write --config-dir=DIR."
+                )
+            extra.append(Path(value))
         else:
             overrides.append(argument)
     missing = [str(path) for path in extra if not path.is_dir()]

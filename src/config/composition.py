@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.config import schema, sources, validation
-from src.config.checks import ADDED, CONF, EXTRA, check_left_over, check_types, leaves, nearest, options, unknown
+from src.config.checks import ADDED, CONF, EXTRA, check_left_over, check_single, check_types, leaves, nearest, options, unknown
 from src.errors import InputError
 
 
@@ -29,6 +29,7 @@ def compose(overrides: Sequence[str], *, extra: Sequence[Path] = ()) -> DictConf
     """
     search = _searchpath(extra)
     parsed = parse(overrides)
+    check_single(parsed)
     with _own_hydra():
         config = _compose([*search, *overrides], parsed, extra)
         choices = dict(config.hydra.runtime.choices)
@@ -80,8 +81,10 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     try:
         return list(OverridesParser.create().parse_overrides(list(overrides)))
     except OverrideParseException as error:
-        hint = "Overrides read key=value, +key=value to add, ~key to remove; quote values with special characters."
-        raise InputError(f"expected overrides; received {error.override!r}, which is none. {hint}") from error
+        hint = "Overrides read key=value, +key=value to add, ~key to remove; quote values with special characters"
+        key, _, value = str(error.override).partition("=")
+        quoted = f""", in a shell "{key}='{value}'\"""" if key and value and not set("'\"[]{}()$") & {*value} else ""
+        raise InputError(f"expected overrides; received {error.override!r}, which is none. {hint}{quoted}.") from error
 
 
 def resolve(config: DictConfig, *, facts: Mapping[str, Any] | None = None) -> DictConfig:
@@ -139,6 +142,10 @@ def _compose(overrides: Sequence[str], parsed: Sequence[Override], extra: Sequen
     except MissingConfigException as error:
         group, _, option = str(error.missing_cfg_file or "").rpartition("/")
         names = list(error.options or []) or options(group)
+        several = next((one for one in parsed if one.get_key_element() == group and isinstance(one.value(), list)), None)
+        if several is not None:
+            shown = f"{several.input_line}: expected a list of options; there is no {option} among them"
+            raise InputError(f"{shown}. One of: {', '.join(sorted(names))}.") from error
         raise InputError(f"{group}={option}: there is no such option; {nearest(option, names)}.") from error
     except ConfigCompositionException as error:
         raise InputError(sources.refusal(error, extra) or unknown(error, parsed)) from error

@@ -141,6 +141,7 @@ BY_TARGET: Mapping[str, Table] = {
         "accelerator": Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"],
         "devices": Count,
         "num_nodes": Count,
+        "oversubscribe": bool,
         "strategy": Any,
         "precision": PRECISIONS,
         "compile": Literal["default", "reduce-overhead", "max-autotune"] | None,
@@ -176,6 +177,9 @@ BY_TARGET: Mapping[str, Table] = {
     "torch.optim.lr_scheduler.OneCycleLR": {"max_lr": Positive | Sequence[Positive]},
 }
 CLOSED = ("src.training.learner.NetworkLearner.from_settings",)  # these settings and no others
+
+# Top-level keys that every training needs.
+NEEDED = ("name", "seed", "resume", "force", "data", "model", "task", "evaluation", "trainer", "callbacks")
 
 # Top-level keys that are groups of keys.
 GROUPS = {name.partition(".")[0] for name in (*PLAIN, *OBJECTS, *NAMED_OBJECTS)}

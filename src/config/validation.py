@@ -75,6 +75,9 @@ def _settings(node: object) -> Mapping[str, Any]:
 
 def _check_top(config: DictConfig, groups: Collection[str], source: Source) -> None:
     known = {*schema.TOP, *schema.GROUPS, *(set(groups) - {*PACKAGED})}
+    for key in schema.NEEDED:
+        if key not in config:
+            raise InputError(f"{key}: expected this key in every configuration; it is missing. Leave it in.")
     unknown = [str(key) for key in config if str(key) not in known]
     if not unknown:
         return

@@ -34,6 +34,7 @@ PRESENTATION = (
     "data.root",
     "pretrained.weights",  # their content counts instead
     "trainer.in_memory_gib",
+    "trainer.oversubscribe",
     "trainer.progress_bar",
     "trainer.log_every_n_steps",
     "trainer.profiler",

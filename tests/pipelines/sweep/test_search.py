@@ -129,6 +129,7 @@ def test_a_dry_run_prints_what_trials_take_and_searches_nothing(project, capsys)
     assert "parameters" in capsys.readouterr().out
     assert not list(project.glob("runs/sweeps/*/trial-*"))
     assert not list(project.glob("tuned/*"))
+    assert not (project / "runs/sweeps/fnn").exists()  # a search with another space may have this name
 
 
 def test_a_study_with_other_content_is_refused_and_can_be_continued_all_the_same(project):
