@@ -4,11 +4,13 @@ A file is written only if its text changes. The file of an experiment that is no
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from pipelines.params import Params
 from pipelines.results import RESULTS
 from src.config import checks, command_line, composition
 from src.errors import InputError
@@ -20,12 +22,12 @@ SWEEP = Path(__file__).with_name("sweep")
 
 
 def main() -> None:
-    params: Any = OmegaConf.to_container(OmegaConf.load("params.yaml"))
-    names, sweeps = params.get("experiments") or [], params.get("sweeps") or {}
+    params = Params.read()
+    names, sweeps = params.experiments, params.sweeps
     unknown = sorted({*names, *sweeps} - {*checks.options("experiment")})
-    if unknown or not names:
+    if unknown:
         hints = "; ".join(f"{name}: {checks.nearest(name, checks.options('experiment'))}" for name in unknown)
-        raise InputError(f"params.yaml: expected experiments and sweeps of conf/experiment; received {hints or 'none'}.")
+        raise InputError(f"params.yaml: expected experiments and sweeps of conf/experiment; received {hints}.")
     texts = {name: OmegaConf.to_yaml(composed(name, sweeps.get(name))) for name in names}
     for name in {*sweeps} - {*names}:  # its sweep stage exists, and does nothing: dvc makes a stage of each entry
         print(f"params.yaml: the sweep of {name} is ignored, because experiments does not list {name}.")
@@ -45,7 +47,7 @@ def main() -> None:
     Path("data/raw").mkdir(parents=True, exist_ok=True)  # where a user's own data lies; prepare depends on it
 
 
-def composed(name: str, sweep: list[str] | None) -> DictConfig:
+def composed(name: str, sweep: Sequence[str] | None) -> DictConfig:
     """The configuration of an experiment, resolved but for the facts of the prepared data, with `sweep` and `code`.
 
     Args:

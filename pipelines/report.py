@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import jinja2
 from omegaconf import OmegaConf
 from PIL import Image
 
 from pipelines.formatting import brief, number, words
+from pipelines.params import Params
 from pipelines.results import Entry, Estimate, read
 from src.config import command_line
 from src.runs.files import write_atomic
@@ -87,9 +87,8 @@ Settings = frozenset[tuple[str, str]]  # by dotted key
 
 
 def main() -> None:
-    params: Any = OmegaConf.to_container(OmegaConf.load("params.yaml"))
     groups: dict[str, dict[Settings, list[Entry]]] = {}
-    for entry in map(read, params["experiments"]):
+    for entry in map(read, Params.read().experiments):
         groups.setdefault(entry.card["content"], {}).setdefault(_shared_settings(entry), []).append(entry)
     data_sets = [
         [compare(entries, distinction=_distinction(settings, group)) for settings, entries in group.items()]

@@ -17,6 +17,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from pipelines import watchdog
+from pipelines.params import Params
 from pipelines.results import RESULTS
 from src.config import command_line, composition
 from src.errors import InputError
@@ -50,8 +51,7 @@ def sweep(name: str) -> None:
 
     from pipelines.sweep.__main__ import sweep as search
 
-    params: Any = OmegaConf.to_container(OmegaConf.load("params.yaml"))
-    overrides = [f"+experiment={name}", *params["sweeps"][name], "sweep.study=auto", "tracking.wait=0.0"]
+    overrides = [f"+experiment={name}", *Params.read().sweeps[name], "sweep.study=auto", "tracking.wait=0.0"]
     study = search(overrides, train=False)
     shutil.copytree(study / "figures", folder / "figures", ignore=shutil.ignore_patterns("timeline.png"))
     shutil.copy(Path("tuned") / f"{name}.yaml", tuned)
@@ -73,7 +73,7 @@ def train(name: str) -> None:
     config = load(name)
     if _build(name).code.sweep is not None:
         config = composition.tune(config, path=_inputs(name) / "tuned.yaml")
-    chosen = OmegaConf.select(OmegaConf.load("params.yaml"), "cluster") or "none"
+    chosen = Params.read().cluster or "none"
     if (cluster := composition.compose([f"cluster={chosen}"]).cluster) is not None:
         config.cluster = {**cluster, "wait": True}
     run = launch(config, test=False, timeout=math.inf)

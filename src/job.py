@@ -24,11 +24,11 @@ def main(folder: Path) -> int:
         return worker.main()
 
     def work() -> None:
+        command_line.environment()
         config, test, code = Submission(Run(folder)).load()
         config.tracking.wait = max(config.tracking.wait, WAIT)
         train(config, test=test, code=code)
 
-    command_line.environment()
     with rendezvous.dismissing():
         sys.exit(command_line.guard(work))
 

@@ -60,6 +60,7 @@ def train(config: DictConfig, *, test: bool = True, timeout: float = locks.TIMEO
     plan = Plan.of(config)
     run, trainer = plan.run, plan.config.trainer
     processes.check(trainer.get("devices", 1), trainer.get("num_nodes", 1))
+    processes.check_processors(trainer.get("devices", 1), oversubscribe=trainer.get("oversubscribe", False))
     with run.lock(timeout=timeout):
         if plan.finished(test=test):
             return run

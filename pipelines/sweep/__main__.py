@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import optuna
 from optuna.pruners import NopPruner
@@ -32,13 +33,13 @@ def sweep(arguments: Sequence[str], *, train: bool = True) -> Path:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     setup = Setup.of(arguments)
     pool = TrialPool.of(setup)
+    if setup.sweep["dry_run"]:
+        return _try(setup, pool)
     worker = setup.worker()
     if worker.multi_objective and not isinstance(worker.study.pruner, NopPruner):
         print("sweep: several objectives are optimized together, so no trial is pruned.", file=sys.stderr)
-    if setup.sweep["dry_run"] or all(trial.datetime_start is None for trial in worker.trials()):
+    if all(trial.datetime_start is None for trial in worker.trials()):
         check.extremes(setup, pool)
-    if setup.sweep["dry_run"]:
-        return setup.folder
     checkpoints = best.BestCheckpoints(setup, worker)
     with locks.shared(setup.folder / SEARCHING), setup.record() as record:
         record.begin(device=f"{pool.slots} slots of {pool.threads} threads")
@@ -57,11 +58,21 @@ def sweep(arguments: Sequence[str], *, train: bool = True) -> Path:
     return setup.folder
 
 
+def _try(setup: Setup, pool: TrialPool) -> Path:
+    """Checks the space and prints what trials take. No study has its content by it, and nothing stays."""
+    with TemporaryDirectory() as nowhere:
+        setup.worker(Path(nowhere))
+    check.extremes(setup, pool)
+    if setup.folder.is_dir() and not any(setup.folder.iterdir()):
+        setup.folder.rmdir()
+    return setup.folder
+
+
 def main(arguments: Sequence[str]) -> int:
-    command_line.environment()
     flags = [argument for argument in arguments if argument.startswith("-") and not argument.startswith("--config-dir")]
 
     def work() -> None:
+        command_line.environment()
         if flags:
             raise InputError(f"expected overrides key=value; received {flags[0]}. `python -m src.train --help` lists the keys.")
         sweep(arguments)

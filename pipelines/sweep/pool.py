@@ -92,6 +92,7 @@ class TrialPool:
         trainer, sweep = setup.base.trainer, setup.sweep
         gpus = _gpus() if trainer.get("accelerator", "cpu") in ("auto", "gpu", "cuda") else []
         devices = processes.wanted(trainer.get("devices", 1), 1)
+        processes.check_processors(devices, oversubscribe=trainer.get("oversubscribe", False))
         environments = slot_environments(sweep["workers"], gpus=gpus, devices=devices, per_gpu=sweep["trials_per_gpu"])
         return cls(environments, processes=devices, modules=setup.modules())
 

@@ -62,9 +62,6 @@ class Setup:
             )
         node = OmegaConf.create({key: base[key] for key in ("sweep", "seed", "name", "trainer")})
         sweep: Any = OmegaConf.to_container(node.sweep, resolve=True)
-        for key in ("n_trials", "workers", "seeds", "trials_per_gpu"):
-            if (key, sweep[key]) != ("workers", None) and (not isinstance(sweep[key], int) or sweep[key] < 1):
-                raise InputError(f"sweep.{key}: expected a number of at least 1; received {sweep[key]}.")
         space = Space(sweep["space"])
         _check_keys(base, space)
         setup = cls(tuple(arguments), base, sweep, space, assembly.prepare(base))
@@ -136,11 +133,15 @@ class Setup:
         nodes = [OmegaConf.to_container(self.composed(overrides)) for overrides in ({}, *options)]
         return sorted({target.rpartition(".")[0] for node in nodes for target in identity.targets(node)} - {""})
 
-    def worker(self) -> Worker:
-        """This command's part in the study, which is created if it does not exist."""
+    def worker(self, instead: Path | None = None) -> Worker:
+        """This command's part in the study, which is created if it does not exist.
+
+        Args:
+            instead: a folder with a journal, in place of the study's own folder and storage.
+        """
         worker = Worker(
-            storage=self.sweep["storage"],
-            folder=self.folder,
+            storage=None if instead else self.sweep["storage"],
+            folder=instead or self.folder,
             name=self.sweep["study"],
             objectives=self.objectives,
             sampler=lambda seed: samplers.sampler(self.sweep["sampler"], self.space, seed=seed),

@@ -1,6 +1,7 @@
 """Checks of a composed configuration, with messages that name the remedy: types, spelling, left-over keys."""
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from src.config.sources import CONF, source
 from src.errors import InputError
 from src.runs.identity import flat
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 ADDED = ("experiment", "debug")  # groups that the defaults list leaves out, so that `+experiment=` works
+DECIMAL = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?")  # a decimal comma
 EXTRA = ("sweep", "finder")  # ... and those whose keys are their own
 
 
@@ -35,6 +37,22 @@ def check_types(plain: DictConfig, config: DictConfig, overrides: Sequence[Overr
         raise InputError(f"{key}: expected {expected}; received {now!r}, {_kind(now)}.")
 
 
+def check_single(overrides: Sequence[Override]) -> None:
+    """Refuses several values for one key, which only a grid takes, and a group without the name of an option."""
+    for override in overrides:
+        line, key = str(override.input_line), override.get_key_element().lstrip("+~")
+        if override.is_sweep_override():
+            value = line.partition("=")[2]
+            decimal = f"a decimal point ({value.replace(',', '.')}), " if DECIMAL.fullmatch(value) else ""
+            raise InputError(
+                f"{line}: expected one value; received several, which only a grid takes. Write {decimal}a list in brackets "
+                f"([{value}]), text in quotes (\"{key}='{value}'\"), or start a grid with -m."
+            )
+        if (CONF / key).is_dir() and "=" in line and not isinstance(override.value(), str | list | Mapping):
+            names = ", ".join(options(key))
+            raise InputError(f"{line}: expected the name of an option; received {line.partition('=')[2]}. One of: {names}.")
+
+
 def check_left_over(
     plain: DictConfig,
     config: DictConfig,
@@ -48,6 +66,7 @@ def check_left_over(
     """
     added = tuple(override.get_key_element().lstrip("+~") for override in overrides if override.is_add())
     known = dict(leaves(plain))
+    files = source({group: choices.get(group) for group in (*ADDED, "local")}, extra)
     for key, _ in leaves(config):
         group = key.partition(".")[0]
         if key in known or group not in choices or any(key == new or key.startswith(f"{new}.") for new in added):
@@ -56,12 +75,11 @@ def check_left_over(
         parents = [key[:i] for i, char in enumerate(key) if char == "."]
         if inside or any(parent in known for parent in parents):
             continue  # a whole node replaced by another, as in model.hidden=[]
-        source = _source(key, choices, extra)
-        if source is None:
+        if (file := files(key)) is None:
             continue
         inner = [name for name in known if name.startswith(f"{group}.")]
         raise InputError(
-            f"{source} sets {key}, which {group}={choices[group]} does not have ({nearest(key, inner)}). "
+            f"{file} sets {key}, which {group}={choices[group]} does not have ({nearest(key, inner)}). "
             f"Give that key its own file in conf/{group}, or choose the {group} that the file was written for."
         )
 
@@ -77,9 +95,17 @@ def unknown(error: ConfigCompositionException, parsed: Sequence[Override]) -> st
     names = list(dict.fromkeys([key for key, _ in leaves(plain)] + _inner(plain) + groups))
     for override in parsed:
         key = override.get_key_element().lstrip("+~")
+        plain_line = str(override.input_line).lstrip("+~")
+        if str(override.input_line).startswith("++") and key in groups:
+            known = key not in (*ADDED, *EXTRA)
+            return (
+                f"{key} is a group of conf/: write {'' if known else '+'}{plain_line}, {'without' if known else 'with one'} +."
+            )
         if override.is_add() and f"Multiple values for {key}." in str(error):
-            return f"{key} is chosen already: write {str(override.input_line).lstrip('+')}, without the +."
+            return f"{key} is chosen already: write {plain_line}, without the +."
         if f"'{key}'" in str(error) or f"'{override.input_line}'" in str(error) or str(override.input_line) in str(error):
+            if key in (*ADDED, *EXTRA) and override.is_delete():
+                return f"{key} is not chosen here, so that nothing can be removed. Leave {override.input_line} out."
             if key in (*ADDED, *EXTRA) and not override.is_add():
                 return f"{key} is not among the defaults: write +{override.input_line}."
             if new := _new(plain, key, override.value()):
@@ -127,17 +153,6 @@ def _inner(config: DictConfig, prefix: str = "") -> list[str]:
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
             keys += [f"{prefix}{key}", *_inner(node, f"{prefix}{key}.")]
     return keys
-
-
-def _source(key: str, choices: Mapping[str, Any], extra: Sequence[Path]) -> str | None:
-    """The file among the chosen experiments and debug settings that sets the key."""
-    for group in ADDED:
-        for option in str(choices.get(group) or "").strip("[]").split(","):
-            for folder in (CONF, *extra):
-                path = folder / group / f"{option.strip()}.yaml"
-                if path.is_file() and OmegaConf.select(OmegaConf.load(path), key, default=...) is not ...:
-                    return str(path.relative_to(CONF.parent) if folder == CONF else path)
-    return None
 
 
 def _resolved(config: DictConfig, key: str) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from src import signals
-from src.config import checks, composition, resuming
+from src.config import checks, composition, resuming, sources
 from src.config.defects import origin
 from src.errors import InputError, Stop
 
@@ -27,10 +27,15 @@ FULL = {errno.ENOSPC: "is full", errno.EDQUOT: "has no quota left", errno.EROFS:
 def main(verb: Callable[[DictConfig], object], arguments: Sequence[str] | None = None) -> None:
     """Composes the configuration from the command line, calls the verb, and exits with its code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    environment()
-    if any(argument.startswith("-") and not argument.startswith("--config-dir") for argument in arguments):
-        sys.exit(guard(lambda: _by_hydra(verb, arguments)))
-    sys.exit(guard(lambda: verb(configure(arguments))))
+
+    def work() -> None:
+        environment()
+        if any(argument.startswith("-") and not argument.startswith("--config-dir") for argument in arguments):
+            _by_hydra(verb, arguments)
+        else:
+            verb(configure(arguments))
+
+    sys.exit(guard(work))
 
 
 def guard(work: Callable[[], object]) -> int:
@@ -114,13 +119,20 @@ def table(rows: Mapping[str, object], title: str = "") -> str:
 
 
 def environment() -> None:
-    """Reads .env, and keeps every tool from phoning home."""
+    """Reads .env, and keeps every tool from phoning home.
+
+    Raises:
+        InputError: .env is no text in UTF-8.
+    """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     if Path(".env").is_file():
         from dotenv import load_dotenv
 
-        load_dotenv(".env")
+        try:
+            load_dotenv(".env")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{sources.defect(error, Path('.env'))} Save the file in UTF-8.") from error
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
@@ -128,7 +140,11 @@ def _split(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     extra, overrides, rest = [], [], iter(arguments)
     for argument in rest:
         if argument.startswith("--config-dir"):
-            extra.append(Path(argument.partition("=")[2] or next(rest, "")))
+            if not (value := argument.partition("=")[2] or next(rest, "")):
+                raise InputError(
+                    "--config-dir: expected a folder of configuration groups; received none. Write --config-dir=DIR."
+                )
+            extra.append(Path(value))
         else:
             overrides.append(argument)
     missing = [str(path) for path in extra if not path.is_dir()]
@@ -144,9 +160,12 @@ def _by_hydra(verb: Callable[[DictConfig], object], arguments: Sequence[str]) ->
     if "install=bash" in arguments:
         print((Path(__file__).parent / "completion.bash").read_text())
         return
-    grid = "-m" in arguments or "--multirun" in arguments
-    if grid:
-        _check_grid([argument for argument in arguments if not argument.startswith("-")])
+    extra, rest = _split(arguments)
+    overrides = [argument for argument in rest if argument.startswith("~") or ("=" in argument and argument[0] != "-")]
+    if {"-m", "--multirun"} & {*arguments}:
+        _check_grid(overrides, extra)
+    elif {"-c", "--cfg"} & {argument.partition("=")[0] for argument in arguments}:
+        composition.compose(overrides, extra=extra)  # Hydra composes it again, with messages of its own
 
     def job(config: DictConfig) -> None:
         from hydra.core.hydra_config import HydraConfig
@@ -159,9 +178,12 @@ def _by_hydra(verb: Callable[[DictConfig], object], arguments: Sequence[str]) ->
     hydra.main(version_base="1.3", config_path=str(checks.CONF), config_name="train")(job)()
 
 
-def _check_grid(overrides: Sequence[str]) -> None:
-    fixed = [override for override in composition.parse(overrides) if not override.is_sweep_override()]
-    config = composition.compose([str(override.input_line) for override in fixed])
+def _check_grid(overrides: Sequence[str], extra: Sequence[Path]) -> None:
+    """Checks the first job of a grid, before Hydra composes it; each job is checked when it starts."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    jobs = BasicSweeper.split_arguments(composition.parse(overrides), max_batch_size=None)
+    config = composition.compose(jobs[0][0], extra=extra)
     if config.trainer.get("devices", 1) not in (1, "auto") or config.trainer.get("num_nodes", 1) != 1:
         raise InputError(
             "-m: expected trainer.devices=1, because each job of a grid is one process. Start trainings on several processes "

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -14,7 +15,8 @@ from hydra.errors import ConfigCompositionException, MissingConfigException, Ove
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.config.checks import ADDED, CONF, EXTRA, check_left_over, check_types, leaves, nearest, unknown
+from src.config import schema, sources, validation
+from src.config.checks import ADDED, CONF, EXTRA, check_left_over, check_single, check_types, leaves, nearest, options, unknown
 from src.errors import InputError
 
 
@@ -27,14 +29,18 @@ def compose(overrides: Sequence[str], *, extra: Sequence[Path] = ()) -> DictConf
     """
     search = _searchpath(extra)
     parsed = parse(overrides)
+    check_single(parsed)
     with _own_hydra():
-        config = _compose([*search, *overrides], parsed)
+        config = _compose([*search, *overrides], parsed, extra)
         choices = dict(config.hydra.runtime.choices)
-        plain = _compose([*search, *_selections(choices)], parsed)
+        plain = _compose([*search, *_selections(choices)], parsed, extra)
     del config.hydra, plain.hydra
+    OmegaConf.set_struct(config, False)
+    stated = [key for override in parsed if (key := override.get_key_element().lstrip("+~")) not in choices]
+    sources.check_files(choices, extra)
     check_types(plain, config, parsed)
     check_left_over(plain, config, parsed, choices, extra)
-    OmegaConf.set_struct(config, False)
+    validation.check(config, groups=choices, source=sources.source(choices, extra, stated))
     return config
 
 
@@ -51,18 +57,23 @@ def tune(config: DictConfig, keys: Sequence[str] = (), *, path: Path | None = No
             f"tuned=true: expected {path}; there is none. `python -m pipelines.sweep +experiment={config.name} +sweep=...` "
             "writes it."
         )
-    nodes: Any = OmegaConf.to_container(OmegaConf.load(path)).get("nodes", {})  # type: ignore[union-attr]
+    again = f"Delete it; `python -m pipelines.sweep +experiment={config.name} +sweep=...` writes it again."
+    nodes: Any = OmegaConf.to_container(sources.load(path, remedy=again)).get("nodes")  # type: ignore[union-attr]
+    if not isinstance(nodes, dict):
+        raise InputError(f"{path}: expected a group of keys, nodes; received {nodes or 'none'}. {again}")
     config = config.copy()
     for key, value in nodes.items():
         if key not in keys:
             OmegaConf.update(config, key, value, merge=False, force_add=True)
+    tuned = [str(key) for key in nodes if key not in keys]
+    validation.check(config, source=lambda key: str(path) if sources.related(key, tuned) else None)
     return config
 
 
 def choices(overrides: Sequence[str], *, extra: Sequence[Path] = ()) -> dict[str, Any]:
     """The option of each group that the overrides choose, the experiment among them included."""
     with _own_hydra():
-        return dict(_compose([*_searchpath(extra), *overrides], parse(overrides)).hydra.runtime.choices)
+        return dict(_compose([*_searchpath(extra), *overrides], parse(overrides), extra).hydra.runtime.choices)
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:
@@ -70,8 +81,10 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     try:
         return list(OverridesParser.create().parse_overrides(list(overrides)))
     except OverrideParseException as error:
-        hint = "Overrides read key=value, +key=value to add, ~key to remove; quote values with special characters."
-        raise InputError(f"expected overrides; received {error.override!r}, which is none. {hint}") from error
+        hint = "Overrides read key=value, +key=value to add, ~key to remove; quote values with special characters"
+        key, _, value = str(error.override).partition("=")
+        quoted = f""", in a shell "{key}='{value}'\"""" if key and value and not set("'\"[]{}()$") & {*value} else ""
+        raise InputError(f"expected overrides; received {error.override!r}, which is none. {hint}{quoted}.") from error
 
 
 def resolve(config: DictConfig, *, facts: Mapping[str, Any] | None = None) -> DictConfig:
@@ -123,16 +136,24 @@ def container(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
-def _compose(overrides: Sequence[str], parsed: Sequence[Override]) -> DictConfig:
+def _compose(overrides: Sequence[str], parsed: Sequence[Override], extra: Sequence[Path] = ()) -> DictConfig:
     try:
         return hydra_compose("train", overrides=list(overrides), return_hydra_config=True)
     except MissingConfigException as error:
         group, _, option = str(error.missing_cfg_file or "").rpartition("/")
-        names = list(error.options or [])
+        names = list(error.options or []) or options(group)
+        several = next((one for one in parsed if one.get_key_element() == group and isinstance(one.value(), list)), None)
+        if several is not None:
+            shown = f"{several.input_line}: expected a list of options; there is no {option} among them"
+            raise InputError(f"{shown}. One of: {', '.join(sorted(names))}.") from error
         raise InputError(f"{group}={option}: there is no such option; {nearest(option, names)}.") from error
     except ConfigCompositionException as error:
-        raise InputError(unknown(error, parsed)) from error
-    except (OmegaConfBaseException, ValueError) as error:  # the latter for a group that is set to a number
+        raise InputError(sources.refusal(error, extra) or unknown(error, parsed)) from error
+    except (yaml.YAMLError, OmegaConfBaseException, OSError, ValueError) as error:  # the latter for a group set to a number
+        if (message := sources.refusal(error, extra)) is not None:
+            raise InputError(message) from error
+        if isinstance(error, OSError):
+            raise
         raise InputError(f"expected overrides that compose; received {' '.join(overrides)}: {error}") from error
 
 
@@ -156,4 +177,5 @@ def _selections(choices: Mapping[str, Any]) -> list[str]:
     """The overrides that choose the same groups, without the experiment and without any value."""
     chosen = {group: option for group, option in choices.items() if not group.startswith("hydra/")}
     kept = [(group, option) for group, option in chosen.items() if group not in (*ADDED, "local") and option is not None]
-    return [f"{'+' if group in EXTRA else ''}{group}={option}" for group, option in kept]
+    added = {group for group, _ in kept if group in EXTRA or ("/" not in group and group not in schema.GROUPS)}
+    return [f"{'+' if group in added else ''}{group}={option}" for group, option in kept]

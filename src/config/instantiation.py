@@ -15,9 +15,10 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from src.config.checks import nearest
+from src.config.schema import HYDRA
 from src.errors import InputError, Stop
+from src.value_types import mismatch
 
-HYDRA = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")  # Hydra's own keys in a node
 KEYWORD = re.compile(r"unexpected keyword argument '(\w+)'")
 
 
@@ -67,9 +68,10 @@ def _nodes(node: object, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _check(node: Mapping[str, Any], where: str, live: Mapping[str, object]) -> None:
-    """Refuses a class that does not exist, and settings that do not fit its signature."""
+    """Refuses a class that does not exist, and settings that do not fit its signature, or our own annotations."""
     target = node["_target_"]
-    parameters = _parameters(_located(target, where))
+    located = _located(target, where)
+    parameters = _parameters(located)
     if parameters is None:
         return
     names = [name for name, one in parameters.items() if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
@@ -77,6 +79,12 @@ def _check(node: Mapping[str, Any], where: str, live: Mapping[str, object]) -> N
         for name in (*node, *live):
             if name not in names and name not in HYDRA:
                 raise InputError(_unknown_setting(target, f"{where}.{name}", names))
+    if target.startswith("src."):
+        for name, hint in _annotations(located).items():
+            value = node.get(name, ...)
+            if name in node and not _describes(value) and (expected := mismatch(value, hint)) is not None:
+                shown = "null" if value is None else value
+                raise InputError(f"{where}.{name}: expected {expected}; received {shown}. Correct it.")
     needed = [name for name in names if parameters[name].default is inspect.Parameter.empty]
     missing = [name for name in needed if name not in node and name not in live]
     if missing and not node.get("_partial_") and "_args_" not in node:
@@ -112,6 +120,27 @@ def _parameters(target: Callable[..., object]) -> Mapping[str, inspect.Parameter
         return inspect.signature(target).parameters
     except (TypeError, ValueError):
         return None
+
+
+def _annotations(target: Callable[..., object]) -> Mapping[str, Any]:
+    """The types of a callable's arguments, less those that cannot be evaluated, as names that only a type checker imports."""
+    function = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
+    function = inspect.unwrap(getattr(function, "__func__", function))
+    names = getattr(function, "__globals__", {})
+    types = {}
+    for name, hint in getattr(function, "__annotations__", {}).items():
+        try:
+            types[name] = eval(hint, names) if isinstance(hint, str) else hint
+        except NameError:
+            continue
+    return types
+
+
+def _describes(value: object) -> bool:
+    """Whether a value is the description of an object, or a list of some, which are checked by themselves."""
+    if isinstance(value, list | tuple):
+        return any(_describes(one) for one in value)
+    return isinstance(value, Mapping) and "_target_" in value
 
 
 def _located(target: str, where: str) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import composition
+from src.config import composition, validation
 from src.config.checks import CONF, check_types, leaves, nearest
 from src.errors import InputError
 
@@ -56,6 +56,7 @@ def resumed(folder: Path, overrides: Sequence[str]) -> DictConfig:
         else:
             OmegaConf.update(config, key, override.value(), force_add=True)
     check_types(plain, config, parsed)
+    validation.check_values(config)
     config.resume = str(folder)
     return config
 

@@ -7,6 +7,7 @@ import numpy as np
 from src.data.pictures import Pictures
 from src.data.splitting import SPLITS
 from src.data.store import Prepared
+from src.value_types import Seed
 
 
 class Images(Pictures):
@@ -31,7 +32,7 @@ class Images(Pictures):
         batch_size: int,
         keep: Mapping[str, Sequence[int]] | None = None,
         labelled: float | None = None,
-        seed: int = 0,
+        seed: Seed = 0,
     ):
         super().__init__(prepared=prepared, shape=shape, num_classes=num_classes, batch_size=batch_size)
         self._labelled: np.ndarray | None = None

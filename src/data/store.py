@@ -1,13 +1,15 @@
 """A prepared data set on disk: arrays that can be memory-mapped, the rows of each split, and card.json.
 
-A prepared folder is written under a temporary name, renamed, and never changed afterwards.
+A prepared folder is written under a temporary name, renamed, and never changed afterwards. Its seal shows a change.
 """
 
 import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from src.data import duplicates, splitting
+from src.data import duplicates, seal, splitting
 from src.data.raw import Raw, Source, check, select_classes
 from src.data.splitting import SPLITS
 from src.errors import InputError
@@ -57,7 +59,7 @@ def prepare(
     max_duplicates: float,
     classes: Sequence[int] | None = None,
 ) -> Prepared:
-    """Reads the source into a prepared folder, or opens the one that exists.
+    """Reads the source into a prepared folder, or opens the one that exists. A folder that lacks a file is prepared anew.
 
     Args:
         split: `val` and `test`, an integer number of examples or a share of all examples, and `seed`. The draw is
@@ -67,10 +69,14 @@ def prepare(
         classes: numbers of the only classes to keep, renumbered from 0 in this order; None keeps all.
 
     Raises:
-        InputError: too few examples for the split, a label outside the classes, or too many duplicates.
+        InputError: too few examples for the split, a label outside the classes, too many duplicates, or a folder that was
+            changed after it was prepared.
     """
-    if (folder / "card.json").is_file():
-        return Prepared(folder)
+    if folder.is_dir():
+        if (lacking := seal.missing(folder)) is None:
+            seal.check(folder)
+            return Prepared(folder)
+        print(f"data: {folder} lacks {lacking}; it is prepared anew.", file=sys.stderr)
     raw = source.read()
     check(raw, name)
     if classes is not None:
@@ -109,13 +115,29 @@ def _write(folder: Path, raw: Raw, rows: Mapping[str, np.ndarray], card: Mapping
         for split in SPLITS:
             np.save(temporary / f"{split}.index.npy", rows[split])
         (temporary / "card.json").write_text(json.dumps(card, indent=2) + "\n")
-        try:
-            os.replace(temporary, folder)
-        except OSError:
-            if not (folder / "card.json").is_file():  # else another process was faster
-                raise
+        seal.write(temporary)
+        _move(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _move(temporary: Path, folder: Path) -> None:
+    """Renames a complete folder, and removes the incomplete one that has its name. A complete one of another process stays."""
+    remnant = temporary.with_name(f"{temporary.name}.remnant")
+    try:
+        while True:
+            try:
+                os.replace(temporary, folder)
+                return
+            except OSError:
+                if folder.is_dir() and seal.missing(folder) is None:
+                    return
+                if not folder.is_dir():
+                    raise
+            with suppress(FileNotFoundError):  # another process may have moved it
+                os.rename(folder, remnant)
+    finally:
+        shutil.rmtree(remnant, ignore_errors=True)
 
 
 def _content(raw: Raw, rows: Mapping[str, np.ndarray]) -> str:

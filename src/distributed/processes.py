@@ -49,6 +49,20 @@ def check(devices: object, num_nodes: object) -> None:
         )
 
 
+def check_processors(devices: int, *, oversubscribe: bool) -> None:
+    """Refuses more processes than this machine has processors, where this command would start them.
+
+    Args:
+        oversubscribe: whether several processes may share a processor.
+    """
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if world_size() == 1 and devices > processors and not oversubscribe:
+        raise InputError(
+            f"trainer.devices={devices}: expected at most {processors}, a process for each processor that it may use. "
+            "Choose fewer, or let processes share a processor: trainer.oversubscribe=true."
+        )
+
+
 @contextmanager
 def together(devices: int, num_nodes: int, message: Mapping[str, object]) -> Iterator[None]:
     """Holds the processes of a fit together: the first one starts the others where nobody else has, and tells them what to fit.

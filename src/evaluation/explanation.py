@@ -18,6 +18,7 @@ from src.evaluation.grid import Cell, Row, SignedMap, grid, stretched
 from src.evaluation.layers import Rows, View
 from src.evaluation.randomisation import randomised, rank_correlation
 from src.experiment import Analysis, Experiment, Findings, Result
+from src.value_types import Seed, Whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +40,7 @@ class Explanation(Analysis):
         methods: attributions and views of layers, by name.
     """
 
-    def __init__(self, *, mistakes: int = 5, right: int = 3, seed: int = 1_000_003, **methods: object):
+    def __init__(self, *, mistakes: Whole = 5, right: Whole = 3, seed: Seed = 1_000_003, **methods: object):
         if min(mistakes, right) < 0 or mistakes + right < 1:
             raise ValueError(f"expected at least one example; received mistakes={mistakes} and right={right}.")
         for name, method in methods.items():

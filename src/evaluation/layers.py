@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from src.evaluation.attention import UnsupportedNetwork, attention, on_image, removing
+from src.value_types import Count
 
 COLUMNS = 8  # maps in a row
 
@@ -47,7 +48,7 @@ class Filters(View):
 
     title, of_image = "Filters of the first layer", False
 
-    def __init__(self, *, count: int = 32):
+    def __init__(self, *, count: Count = 32):
         self._count = count
 
     def view(self, network: nn.Module, image: Tensor) -> Rows:
@@ -76,7 +77,7 @@ class Activations(View):
 
     title, of_image = "Feature maps of convolutions, those with the widest range", True
 
-    def __init__(self, *, layers: int = 4):
+    def __init__(self, *, layers: Count = 4):
         self._layers = layers
 
     def view(self, network: nn.Module, image: Tensor) -> Rows:
@@ -97,7 +98,7 @@ class Attention(View):
 
     title, of_image = "Attention of the heads", True
 
-    def __init__(self, *, layers: int = 4):
+    def __init__(self, *, layers: Count = 4):
         self._layers = layers
 
     def view(self, network: nn.Module, image: Tensor) -> Rows:

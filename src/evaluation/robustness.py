@@ -18,6 +18,7 @@ from src.evaluation.plotting import ACCENT, GREY, new_figure
 from src.evaluation.predictions import predictions
 from src.evaluation.substitute import Substitute
 from src.experiment import Analysis, Experiment, Findings, Result
+from src.value_types import Count, Seed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +34,7 @@ class Robustness(Analysis):
         corruptions: by name.
     """
 
-    def __init__(self, *, examples: int = 2000, seed: int = 0, **corruptions: object):
+    def __init__(self, *, examples: Count = 2000, seed: Seed = 0, **corruptions: object):
         if examples < 1:
             raise ValueError(f"expected at least one of the examples; received examples={examples}.")
         self._examples, self._seed = examples, seed

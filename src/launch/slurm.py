@@ -19,6 +19,7 @@ from src.launch.cluster import Cluster
 from src.launch.submission import Submission
 from src.runs import locks
 from src.runs.folder import Run
+from src.value_types import Count, Whole
 
 BODY = Path(__file__).with_name("job.sh")
 RESERVED = (  # options that the script sets, from the configuration or so that the run can continue
@@ -33,26 +34,19 @@ VARIABLES = {"RANK": "SLURM_PROCID", "LOCAL_RANK": "SLURM_LOCALID", "NODE_RANK":
 class Slurm(Cluster):
     """Submits runs as jobs. Its arguments are the keys of conf/cluster/slurm.yaml, which explains them."""
 
-    nodes: int
-    processes_per_node: int
-    cpus_per_process: int | None = None
-    gpus_per_node: int | None = None
+    nodes: Count
+    processes_per_node: Count
+    cpus_per_process: Count | None = None
+    gpus_per_node: Whole | None = None
     memory: str | None = None
     partition: str | None = None
     time: str | int | None = None
-    warning: int = 120
-    max_requeues: int = 20
+    warning: Count = 120
+    max_requeues: Whole = 20
     wait: bool = False
     options: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("nodes", 1), ("processes_per_node", 1), ("cpus_per_process", 1), ("gpus_per_node", 0)):
-            value = getattr(self, name)
-            if value is not None and (type(value) is not int or value < least):
-                raise ValueError(f"{name}: expected a number from {least}; received {value}.")
-        for name, least in (("warning", 1), ("max_requeues", 0)):
-            if type(value := getattr(self, name)) is not int or value < least:
-                raise ValueError(f"{name}: expected a number from {least}; received {value}.")
         for name in self.options or ():
             if name in RESERVED or name.startswith("-"):
                 raise ValueError(

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from src.value_types import Count
+
 MARGIN = 1e-6  # between a probability and 0 or 1, where the normal quantile is infinite
 
 
@@ -54,7 +56,7 @@ class Mixture(Prior):
         components: distributions in the mixture.
     """
 
-    def __init__(self, *, latent_size: int, components: int):
+    def __init__(self, *, latent_size: int, components: Count):
         super().__init__()
         if components < 1:
             raise ValueError(f"model.prior.components: expected 1 or more; received {components}.")

@@ -15,6 +15,7 @@ from torchvision.models.googlenet import InceptionAux
 
 from src.layers.pooling import AveragePooling
 from src.protocols import Heads
+from src.value_types import Count, NonNegative
 
 LARGEST = 1024  # pixels; no larger images are tried for the smallest size that a network accepts
 
@@ -33,7 +34,9 @@ class AdaptedClassifier(nn.Module):
         auxiliary: the weight of the loss of each auxiliary head.
     """
 
-    def __init__(self, network: nn.Module, *, input_shape: Sequence[int], small_images: bool = False, auxiliary: float = 0.0):
+    def __init__(
+        self, network: nn.Module, *, input_shape: Sequence[Count], small_images: bool = False, auxiliary: NonNegative = 0.0
+    ):
         super().__init__()
         self.network = network
         self._auxiliary = auxiliary

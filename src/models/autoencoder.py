@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from src.layers.encoder_decoder import decoder, encoder
 from src.protocols import Reconstruction
+from src.value_types import Count
 
 
 class Autoencoder(nn.Module):
@@ -18,7 +19,9 @@ class Autoencoder(nn.Module):
         hidden: units of the hidden linear layers.
     """
 
-    def __init__(self, *, input_shape: Sequence[int], hidden: Sequence[int], latent_size: int, channels: Sequence[int] = ()):
+    def __init__(
+        self, *, input_shape: Sequence[Count], hidden: Sequence[Count], latent_size: Count, channels: Sequence[Count] = ()
+    ):
         super().__init__()
         self.encoder = encoder(input_shape, channels=channels, hidden=hidden, latent_size=latent_size)
         self.decoder = decoder(input_shape, channels=channels, hidden=hidden, latent_size=latent_size)

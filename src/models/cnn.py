@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from src.value_types import Count, ShareBelowOne
+
 
 class CNN(nn.Module):
     """Two 3x3 convolutions with batch normalisation and pooling, then two fully connected layers.
@@ -16,7 +18,7 @@ class CNN(nn.Module):
         dropout: probability before each fully connected layer.
     """
 
-    def __init__(self, *, input_shape: Sequence[int], width: int, num_outputs: int, dropout: float = 0.25):
+    def __init__(self, *, input_shape: Sequence[Count], width: Count, num_outputs: Count, dropout: ShareBelowOne = 0.25):
         super().__init__()
         channels, height, rows = input_shape
         if min(height, rows) < 4:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from torch import nn
 from torch.nn.utils import parametrizations
 
+from src.value_types import Count
+
 
 class DCGAN(nn.Module):
     """A generator and a discriminator with two strided convolutions each. A task calls the two separately.
@@ -22,7 +24,7 @@ class DCGAN(nn.Module):
     generator: nn.Module
     discriminator: nn.Module
 
-    def __init__(self, *, input_shape: Sequence[int], latent_size: int, width: int, spectral_norm: bool = False):
+    def __init__(self, *, input_shape: Sequence[Count], latent_size: Count, width: Count, spectral_norm: bool = False):
         super().__init__()
         channels, height, rows = input_shape
         if min(height, rows) < 4:

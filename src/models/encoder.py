@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from src.layers.encoder_decoder import encoder
+from src.value_types import Count
 
 
 class EncoderWithHead(nn.Module):
@@ -19,11 +20,11 @@ class EncoderWithHead(nn.Module):
     def __init__(
         self,
         *,
-        input_shape: Sequence[int],
-        hidden: Sequence[int],
-        latent_size: int,
-        num_outputs: int,
-        channels: Sequence[int] = (),
+        input_shape: Sequence[Count],
+        hidden: Sequence[Count],
+        latent_size: Count,
+        num_outputs: Count,
+        channels: Sequence[Count] = (),
     ):
         super().__init__()
         self.encoder = encoder(input_shape, channels=channels, hidden=hidden, latent_size=latent_size)

@@ -5,6 +5,8 @@ from math import prod
 
 from torch import Tensor, nn
 
+from src.value_types import Count, ShareBelowOne
+
 
 class FNN(nn.Module):
     """Flattens its input and applies fully connected layers.
@@ -21,11 +23,11 @@ class FNN(nn.Module):
     def __init__(
         self,
         *,
-        input_shape: Sequence[int],
-        hidden: Sequence[int],
-        num_outputs: int,
+        input_shape: Sequence[Count],
+        hidden: Sequence[Count],
+        num_outputs: Count,
         activation: Callable[[], nn.Module] = nn.ReLU,
-        dropout: float = 0.0,
+        dropout: ShareBelowOne = 0.0,
         batch_norm: bool = False,
     ):
         super().__init__()

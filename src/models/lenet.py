@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from src.value_types import Count
+
 
 class LeNet(nn.Module):
     """Two 5x5 convolutions with average pooling, then three fully connected layers, with tanh between them.
@@ -14,7 +16,7 @@ class LeNet(nn.Module):
     Shapes: (batch, channels, height, width) to (batch, num_outputs).
     """
 
-    def __init__(self, *, input_shape: Sequence[int], num_outputs: int):
+    def __init__(self, *, input_shape: Sequence[Count], num_outputs: Count):
         super().__init__()
         channels, height, width = input_shape
         rows, columns = ((size // 2 - 4) // 2 for size in (height, width))

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu
 
+from src.value_types import Count
+
 
 class ResNet(nn.Module):
     """A convolution, stages of residual blocks, global average pooling, and one linear layer.
@@ -18,7 +20,7 @@ class ResNet(nn.Module):
         blocks: of each stage.
     """
 
-    def __init__(self, *, input_shape: Sequence[int], widths: Sequence[int], blocks: int, num_outputs: int):
+    def __init__(self, *, input_shape: Sequence[Count], widths: Sequence[Count], blocks: Count, num_outputs: Count):
         super().__init__()
         if not widths or blocks < 1:
             raise ValueError(f"ResNet: expected at least one width and one block; received {list(widths)} and {blocks}.")

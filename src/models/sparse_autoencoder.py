@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from src.layers.encoder_decoder import decoder, encoder
 from src.protocols import Reconstruction
+from src.value_types import Count
 
 
 class SparseAutoencoder(nn.Module):
@@ -14,7 +15,7 @@ class SparseAutoencoder(nn.Module):
     Shapes: (batch, *input_shape) to outputs of the same shape and non-negative latents (batch, latent_size).
     """
 
-    def __init__(self, *, input_shape: Sequence[int], hidden: Sequence[int], latent_size: int):
+    def __init__(self, *, input_shape: Sequence[Count], hidden: Sequence[Count], latent_size: Count):
         super().__init__()
         self.encoder = encoder(input_shape, channels=(), hidden=hidden, latent_size=latent_size).append(nn.ReLU())
         self.decoder = decoder(input_shape, channels=(), hidden=hidden, latent_size=latent_size)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from src.value_types import Count
+
 
 class UNet(nn.Module):
     """An encoder that halves the picture and doubles the channels, and a decoder with skip connections at each size.
@@ -19,7 +21,7 @@ class UNet(nn.Module):
         depth: number of halvings; 4 in the paper.
     """
 
-    def __init__(self, *, input_shape: Sequence[int], width: int, depth: int, num_outputs: int):
+    def __init__(self, *, input_shape: Sequence[Count], width: Count, depth: Count, num_outputs: Count):
         super().__init__()
         channels, height, columns = input_shape
         step = 2**depth

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from src.layers.encoder_decoder import decoder, encoder
 from src.layers.priors import Normal, Prior
 from src.protocols import Reconstruction
+from src.value_types import Count
 
 
 class VAE(nn.Module):
@@ -24,10 +25,10 @@ class VAE(nn.Module):
     def __init__(
         self,
         *,
-        input_shape: Sequence[int],
-        channels: Sequence[int],
-        hidden: Sequence[int],
-        latent_size: int,
+        input_shape: Sequence[Count],
+        channels: Sequence[Count],
+        hidden: Sequence[Count],
+        latent_size: Count,
         prior: Callable[..., Prior] = Normal,
     ):
         super().__init__()

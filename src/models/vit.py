@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from torchvision.models import VisionTransformer
 
+from src.value_types import Count, ShareBelowOne
+
 
 class ViT(nn.Module):
     """Patches as tokens, a class token, learned position embeddings, and encoder blocks.
@@ -25,14 +27,14 @@ class ViT(nn.Module):
     def __init__(
         self,
         *,
-        input_shape: Sequence[int],
-        patch: int,
-        depth: int,
-        width: int,
-        heads: int,
-        hidden: int,
-        num_outputs: int,
-        dropout: float = 0.0,
+        input_shape: Sequence[Count],
+        patch: Count,
+        depth: Count,
+        width: Count,
+        heads: Count,
+        hidden: Count,
+        num_outputs: Count,
+        dropout: ShareBelowOne = 0.0,
     ):
         super().__init__()
         channels, height, rows = input_shape

@@ -34,6 +34,7 @@ PRESENTATION = (
     "data.root",
     "pretrained.weights",  # their content counts instead
     "trainer.in_memory_gib",
+    "trainer.oversubscribe",
     "trainer.progress_bar",
     "trainer.log_every_n_steps",
     "trainer.profiler",
@@ -44,6 +45,8 @@ PRESENTATION = (
 # Modules whose text never counts: they speak to the user or keep processes apart, and compute nothing.
 SPEAKING = (
     "src.errors",  # kinds of refusals and their exit codes
+    "src.value_types",  # what refuses a setting
+    "src.data.seal",  # what refuses changed data
     "src.signals",  # when a run leaves; it continues as if it had not
     "src.runs.locks",
     "src.training.callbacks.progress",

@@ -10,6 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from src.optimization import deterministic_noise
 from src.protocols import Batch, Mix, Outcome
 from src.tasks.base import Task, TaskArguments
+from src.value_types import Whole
 
 
 class Variational(Task):
@@ -29,7 +30,7 @@ class Variational(Task):
     model: Any  # its output is a Reconstruction
     preprocess: Any
 
-    def __init__(self, *, beta: float = 1.0, warm_up: int = 0, **common: Unpack[TaskArguments]):
+    def __init__(self, *, beta: float = 1.0, warm_up: Whole = 0, **common: Unpack[TaskArguments]):
         if beta < 0 or warm_up < 0:
             raise ValueError(f"task: expected beta and warm_up of at least 0; received {beta} and {warm_up}.")
         super().__init__(**common)

@@ -68,6 +68,7 @@ class TrainerSettings:
     Args:
         max_epochs, max_steps: the length of the training, of which the shorter one counts; None and -1 for no limit.
         devices, num_nodes: processes on a node, and nodes; each process computes on a device of its own.
+        oversubscribe: whether several processes may share a processor, which `processes.check_processors` refuses otherwise.
         strategy: makes Lightning's strategy for several processes; None for Lightning's choice.
         compile: the mode of torch.compile for the network while it is fitted; None for eager.
         profiler: simple, advanced or pytorch; its profile is written into the run folder.
@@ -79,6 +80,7 @@ class TrainerSettings:
     max_steps: int = -1
     devices: int = 1
     num_nodes: int = 1
+    oversubscribe: bool = False
     strategy: Callable[[], Strategy] | None = None
     compile: str | None = None
     profiler: str | None = None

@@ -87,7 +87,7 @@ def test_images_with_more_channels_than_a_model_takes(refusal):
 def test_an_optimizer_of_torch_by_its_name(refusal, assembled):
     chosen = "optimizer._target_=torch.optim.NAdam"
     assert "Leave it out: ~optimizer.fused." in refusal(*FNN, chosen)
-    assert "Invalid learning rate: -1" in refusal(*FNN, "optimizer.lr=-1")
+    assert "Invalid alpha value: -1" in refusal(*FNN, "optimizer=rmsprop", "optimizer.alpha=-1")
     assembled(*FNN, chosen, "~optimizer.fused")
 
 

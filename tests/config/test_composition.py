@@ -38,6 +38,20 @@ def refused(*overrides: str, **options) -> str:
         ("+model=lenet", ["model is chosen already", "write model=lenet, without the +"]),
         ("~trainr", ["trainr: there is no such option", "nearest: trainer"]),
         ("model@other=cnn", ["model@other: there is no such option"]),
+        ("++experiment=cnn", ["write +experiment=cnn, with one +"]),
+        ("++model=cnn", ["write model=cnn, without +"]),
+        ("~experiment", ["experiment is not chosen here"]),
+        (
+            "augmentation=[light,nope]",
+            ["augmentation=[light,nope]: ", "there is no nope among them", "One of: cutmix, elastic"],
+        ),
+        ("optimizer.lr=0,01", ["optimizer.lr=0,01: expected one value", "a decimal point (0.01)", "a grid with -m"]),
+        ("model=cnn,fnn", ["model=cnn,fnn: expected one value", "list in brackets ([cnn,fnn])", "a grid with -m"]),
+        ("name=a,b", ["text in quotes (\"name='a,b'\")"]),
+        ("paths.runs=runs/a=b", ["in a shell \"paths.runs='runs/a=b'\""]),
+        ("callbacks=null", ["callbacks=null: expected the name of an option; received null. One of: default, early_stopping"]),
+        ("optimizer=5", ["expected the name of an option; received 5. One of: adagrad"]),
+        ("~model", ["model: expected this key in every configuration; it is missing"]),
     ],
 )
 def test_a_mistyped_name_gets_the_nearest_ones(override, expected):
@@ -73,12 +87,13 @@ def test_a_value_of_another_type_is_refused(override, expected, received):
 @pytest.mark.parametrize(
     ("override", "value"),
     [
-        ("seed=0.5", 0.5),  # an integer may become a float
+        ("data.labelled=0.5", 0.5),
         ("optimizer.lr=1", 1),
         ("trainer.max_epochs=null", None),  # anything may become null
         ("trainer.progress_bar=false", False),  # null takes anything
         ("trainer.limit_batches=3", 3),
-        ("trainer.limit_batches=[1,2]", [1, 2]),
+        ("task.class_weights=[1,2]", [1, 2]),
+        ("optimizer.weight_decay=1", 1),  # a number may be whole
         ("scheduler={_target_:a.b}", {"_target_": "a.b"}),
         ("model.hidden=[]", []),
         ("model.hidden=[64,32]", [64, 32]),
@@ -141,6 +156,12 @@ def test_a_folder_of_own_groups_is_searched(tmp_path):
 def test_a_missing_folder_of_own_groups_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"--config-dir: expected a folder.*nowhere"):
         command_line.configure([f"--config-dir={tmp_path / 'nowhere'}"])
+
+
+@pytest.mark.parametrize("arguments", [["--config-dir"], ["--config-dir="], ["seed=1", "--config-dir"]])
+def test_a_folder_of_own_groups_without_its_name_is_refused(arguments):
+    with pytest.raises(InputError, match=r"--config-dir: expected a folder of configuration groups; received none"):
+        command_line.configure(arguments)
 
 
 def test_facts_fill_what_is_null():

@@ -1,8 +1,11 @@
 """Which errors of the configuration's classes are the user's, and which are defects of their code."""
 
 import pytest
+from omegaconf import OmegaConf
 
+from src.config import sources
 from src.config.instantiation import make
+from src.config.sources import CONF
 from src.errors import InputError
 
 SIZES = {"input_shape": [1, 8, 8], "num_outputs": 10}
@@ -77,3 +80,32 @@ def test_a_defect_of_a_constructor_passes_through(nested):
 def test_a_module_that_cannot_be_imported_is_a_defect():
     with pytest.raises(ModuleNotFoundError, match="a_package_that_nobody_has"):
         make({"_target_": "tests.config.broken.Net"}, "model")
+
+
+def test_a_setting_outside_the_range_that_an_annotation_states():
+    node = {"_target_": "src.models.fnn.FNN", **SIZES, "hidden": [8]}
+    for hidden in ([0], [-4], [2.5], [8, 0], 8, None, ["8"]):
+        message = refusal({**node, "hidden": hidden})
+        assert message.startswith("model.hidden: expected a list, each a whole number from 1; received ")
+    assert "model.dropout: expected a number from 0 up to but not including 1; received 1" in refusal({**node, "dropout": 1})
+    assert "model.batch_norm: expected true or false; received 1" in refusal({**node, "batch_norm": 1})
+    inner = {"_target_": "src.layers.priors.Mixture", "latent_size": 2, "components": 0}
+    assert "model.prior.components: expected a whole number from 1" in refusal(
+        {"_target_": "collections.Counter", "prior": inner}
+    )
+    assert make({**node, "hidden": []}, "model") is not None
+
+
+OURS = {path.stem: node for path in sorted((CONF / "model").glob("*.yaml")) if "src." in (node := sources.load(path))._target_}
+
+
+def test_every_size_of_every_model_of_ours_has_a_range():
+    assert len(OURS) > 10
+    for content in OURS.values():
+        node = {**OmegaConf.to_container(content), "input_shape": [1, 8, 8]}
+        node |= {"num_outputs": 10} if "num_outputs" in node else {}
+        for key in (key for key, value in node.items() if isinstance(value, int | float | list)):
+            for bad in (-4, float("nan"), "text"):
+                changed = {**node, key: [bad] if isinstance(node[key], list) else bad}
+                with pytest.raises(InputError, match=rf"^model\.{key}: expected "):
+                    make(changed, "model")

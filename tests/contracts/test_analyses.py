@@ -67,7 +67,7 @@ def test_its_code_has_a_fingerprint(group, name):
     [
         (["robustness=default", "robustness.noise.strengths=[0.3,0.1]"], r"robustness\.noise: .* rising order; received \[0.3"),
         (["explanation=default", "explanation.occlusion.window=2.0"], r"explanation\.occlusion: .* up to 1; received 2"),
-        (["explanation=default", "explanation.mistakes=-1"], r"explanation: .* received mistakes=-1"),
+        (["explanation=default", "explanation.mistakes=-1"], r"explanation\.mistakes: .* received -1"),
         (["robustness=default", "robustness._target_=builtins.dict"], r"robustness\._target_: .*Analysis; dict does not"),
         (["evaluation._target_=builtins.dict"], r"evaluation\._target_: .*Evaluation; dict does not"),
     ],

@@ -1,5 +1,6 @@
 """A folder of images by class: what is read, and what is refused."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +154,11 @@ def test_the_state_of_a_folder_changes_with_its_pictures(root):
 def test_the_state_of_a_folder_does_not_depend_on_where_it_lies(root, tmp_path):
     before = Folder(root=str(root), size=10, channels=3).state()
     assert Folder(root=str(root.rename(tmp_path / "moved")), size=10, channels=3).state() == before
+
+
+def test_a_pipe_or_a_device_is_no_picture(root):
+    os.mkfifo(root / "dark Äpfel" / "pipe.png")
+    (root / "dark Äpfel" / "device.png").symlink_to("/dev/zero")
+    with pytest.raises(InputError, match=r"2 of 10 files cannot be read") as caught:
+        Folder(root=str(root), size=10, channels=1).read()
+    assert str(caught.value).count("expected a file; received a folder, a pipe or a device") == 2

@@ -55,6 +55,17 @@ def test_the_number_of_processes_is_stated(value):
         processes.wanted(1, value)
 
 
+def test_more_processes_than_processors_are_forced(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 5}, raising=False)
+    processes.check_processors(2, oversubscribe=False)
+    processes.check_processors(99, oversubscribe=True)
+    with pytest.raises(InputError, match=r"trainer\.devices=99: expected at most 2, .*trainer\.oversubscribe=true"):
+        processes.check_processors(99, oversubscribe=False)
+    monkeypatch.setenv("WORLD_SIZE", "99")  # torchrun or a cluster has started them
+    processes.check_processors(99, oversubscribe=False)
+
+
 def test_one_process_needs_no_others(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     before = dict(os.environ)

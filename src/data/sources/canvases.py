@@ -5,6 +5,7 @@ import numpy as np
 from src.data.raw import Raw
 from src.data.sources.digits import Digits
 from src.errors import InputError
+from src.value_types import Count, Seed
 
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 CELL, CELLS = 10, 2  # a digit of 8x8 pixels lies anywhere in a cell; a canvas has CELLS x CELLS cells
@@ -19,7 +20,7 @@ class Canvases:
         count: of all canvases; 70 % are for training and 10 % for validation.
     """
 
-    def __init__(self, *, count: int, seed: int):
+    def __init__(self, *, count: Count, seed: Seed):
         if count < 100:
             raise InputError(f"data.count: expected at least 100 canvases; received {count}.")
         self._count, self._seed = count, seed

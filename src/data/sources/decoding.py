@@ -49,8 +49,10 @@ def decode(file: Path | bytes, *, channels: int) -> Image:
     """An upright image of 1 or 3 channels with 8 bits each.
 
     Raises:
-        ValueError: the file is no complete image.
+        ValueError: the file is no complete image, or no regular file, from which reading may never end.
     """
+    if isinstance(file, Path) and file.exists() and not file.is_file():
+        raise ValueError("expected a file; received a folder, a pipe or a device")
     from PIL import ImageOps, UnidentifiedImageError  # only where images are decoded
     from PIL.Image import open
 

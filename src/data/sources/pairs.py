@@ -44,7 +44,7 @@ class Pairs:
         tile: int,
         stride: int,
         channels: int,
-        labels: Mapping[int, str] | None = None,
+        labels: Mapping[int, str | int] | None = None,
         splits: Mapping[str, Sequence[str | int]] | None = None,
     ):
         check_channels(channels)
