@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from src.config import command_line, composition
+from src.config import command_line, composition, trust
 from src.errors import InputError
 from src.runs import identity
 
@@ -52,7 +52,8 @@ def main(arguments: Sequence[str]) -> int:
     def work() -> None:
         settings = [argument for argument in arguments if argument.startswith("evaluation.")]
         rest = [argument for argument in arguments if argument not in settings]
-        values = command_line.keywords(rest, run=None, split="test", **dict.fromkeys(identity.ANALYSES, ""))
+        values = command_line.keywords(rest, run=None, split="test", trust="false", **dict.fromkeys(identity.ANALYSES, ""))
+        trust.grant(values["trust"])
         analyses = {group: values[group] for group in identity.ANALYSES if values[group]}
         evaluate(Path(values["run"]), values["split"], analyses, settings)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import composition
+from src.config import composition, trust
 from src.config.instantiation import make
 from src.data import store
 from src.data.base import Data
@@ -102,8 +102,7 @@ def restore(folder: Path, *, overrides: Mapping[str, Any] | None = None) -> Expe
         raise InputError(
             f"{folder}: expected the folder of a run, with a config.yaml; there is none. `ls runs` shows the runs."
         )
-    config = OmegaConf.load(path)
-    assert isinstance(config, DictConfig)
+    config: Any = trust.load(path)
     overrides = overrides or {}
     replaced = {key: None for key, node in overrides.items() if isinstance(node, Mapping) and "_target_" in node}
     config = OmegaConf.merge(config, replaced, overrides)

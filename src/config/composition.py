@@ -14,8 +14,12 @@ from hydra.errors import ConfigCompositionException, MissingConfigException, Ove
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from src.config import trust
 from src.config.checks import ADDED, CONF, EXTRA, check_left_over, check_types, leaves, nearest, unknown
 from src.errors import InputError
+from src.runs.identity import EVALUATION, TRAINING
+
+SEARCHED = (*TRAINING, *EVALUATION)  # keys that a search may set
 
 
 def compose(overrides: Sequence[str], *, extra: Sequence[Path] = ()) -> DictConfig:
@@ -31,7 +35,7 @@ def compose(overrides: Sequence[str], *, extra: Sequence[Path] = ()) -> DictConf
         config = _compose([*search, *overrides], parsed)
         choices = dict(config.hydra.runtime.choices)
         plain = _compose([*search, *_selections(choices)], parsed)
-    del config.hydra, plain.hydra
+    del config.hydra, plain.hydra, config.trust, plain.trust  # the last concerns a command alone
     check_types(plain, config, parsed)
     check_left_over(plain, config, parsed, choices, extra)
     OmegaConf.set_struct(config, False)
@@ -51,11 +55,18 @@ def tune(config: DictConfig, keys: Sequence[str] = (), *, path: Path | None = No
             f"tuned=true: expected {path}; there is none. `python -m pipelines.sweep +experiment={config.name} +sweep=...` "
             "writes it."
         )
-    nodes: Any = OmegaConf.to_container(OmegaConf.load(path)).get("nodes", {})  # type: ignore[union-attr]
+    nodes: Any = OmegaConf.to_container(trust.load(path)).get("nodes", {})  # type: ignore[union-attr]
+    own = [name for _, name in trust.imported(OmegaConf.to_container(config))]
     config = config.copy()
     for key, value in nodes.items():
+        if key.partition(".")[0] not in SEARCHED:
+            raise InputError(
+                f"{path}: expected keys that decide what a training yields ({', '.join(SEARCHED)}); received {key}. "
+                "Leave it out."
+            )
         if key not in keys:
             OmegaConf.update(config, key, value, merge=False, force_add=True)
+    trust.check(OmegaConf.to_container(config), path, own)  # a dotted key may have set a part of a node
     return config
 
 

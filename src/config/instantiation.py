@@ -69,7 +69,7 @@ def _nodes(node: object, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _check(node: Mapping[str, Any], where: str, live: Mapping[str, object]) -> None:
     """Refuses a class that does not exist, and settings that do not fit its signature."""
     target = node["_target_"]
-    parameters = _parameters(_located(target, where))
+    parameters = _parameters(located(target, where))
     if parameters is None:
         return
     names = [name for name, one in parameters.items() if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
@@ -95,7 +95,7 @@ def _refusal(node: Mapping[str, Any], where: str, error: BaseException) -> str |
     keyword = KEYWORD.search(str(error)) if isinstance(error, TypeError) else None
     if keyword is not None:  # a function that passes further settings on, to another one that does not take them
         for key, inner in _nodes(node, where):
-            if keyword[1] in inner and keyword[1] not in (_parameters(_located(inner["_target_"], key)) or ()):
+            if keyword[1] in inner and keyword[1] not in (_parameters(located(inner["_target_"], key)) or ()):
                 return _unknown_setting(inner["_target_"], f"{key}.{keyword[1]}", [])
     return None
 
@@ -114,7 +114,7 @@ def _parameters(target: Callable[..., object]) -> Mapping[str, inspect.Parameter
         return None
 
 
-def _located(target: str, where: str) -> Any:
+def located(target: str, where: str) -> Any:
     """The class or function of a dotted path.
 
     Raises:
