@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from src.errors import InputError
+from src.pretrained import exported_program
 from src.runs import checkpoints
 from src.runs.folder import Run
 from src.tracking import store
@@ -30,8 +31,8 @@ def read(name: str, *, runs: Path, tracking: str | None = None) -> dict[str, Ten
 
     Args:
         name: the folder of a finished run, or the name of that folder in the folder of runs; a folder that a train stage
-            exported; a file of safetensors or torch.save; `models:/NAME/VERSION` or `runs:/ID/PATH` of MLflow; or weights
-            that torchvision publishes, such as `torchvision:ResNet18_Weights.IMAGENET1K_V1`.
+            exported; a file of safetensors, torch.save or torch.export; `models:/NAME/VERSION` or `runs:/ID/PATH` of MLflow;
+            or weights that torchvision publishes, such as `torchvision:ResNet18_Weights.IMAGENET1K_V1`.
         runs: the folder of runs.
         tracking: the URI of MLflow's store; None for the default store of the runs.
 
@@ -100,7 +101,7 @@ def _from_file(path: Path) -> Mapping[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         if path.suffix == ".pt2":
-            return torch.export.load(path).state_dict
+            return exported_program.read(path)
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise InputError(
