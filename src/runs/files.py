@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from src.errors import InputError
+
 
 def read_json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.is_file() else {}
@@ -14,6 +16,20 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_atomic(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def confined(folder: Path, name: str) -> Path:
+    """A file of a folder, by a name that may come from someone else.
+
+    Raises:
+        InputError: it lies outside the folder, or is a link that leads there.
+    """
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise InputError(
+            f"{folder}: expected files of this folder; received {name}, which lies outside. Remove its name there."
+        )
+    return path
 
 
 @contextmanager

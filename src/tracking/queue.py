@@ -132,7 +132,9 @@ class Queue:
         entries: dict[Path, list[Path]] = {}
         with suppress(FileNotFoundError):
             for entry in sorted((self.folder / name).iterdir()):
-                entries.setdefault(self.runs / unquote(entry.name.rpartition("@")[0]), []).append(entry)
+                path = unquote(entry.name.rpartition("@")[0])
+                if ".." not in Path(path).parts and not Path(path).is_absolute():
+                    entries.setdefault(self.runs / path, []).append(entry)
         return entries
 
 
