@@ -115,7 +115,7 @@ def restore(folder: Path, *, overrides: Mapping[str, Any] | None = None) -> Expe
 
 def weights(folder: Path) -> Path:
     """The file with the best weights of a finished run, or with those that a train stage exported."""
-    for name in ("best.ckpt", "weights.safetensors", "weights.joblib"):
+    for name in ("best.ckpt", "weights.safetensors", "weights.skops"):
         if (folder / name).is_file():
             return folder / name
     raise InputError(f"{folder}: expected a finished run with best.ckpt; there is none. Train it to its end first.")

@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import os
 import sys
+import zipfile
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -23,7 +24,7 @@ from src.runs.folder import Run
 from src.tracking import store
 
 MODEL = "model."  # the attribute of a task that holds its network
-PICKLE = b"\x80"  # the first byte of a pickle (pickletools: PROTO)
+SCHEMA = "schema.json"  # a file in the archive of an estimator, and not in that of tensors
 
 
 def read(name: str, *, runs: Path, tracking: str | None = None) -> dict[str, Tensor]:
@@ -71,7 +72,7 @@ def _tensors(name: str, runs: Path, tracking: str | None) -> Mapping[str, Tensor
 
 def _from_folder(folder: Path) -> Mapping[str, Tensor]:
     run, exported = Run(folder), folder / "weights.safetensors"
-    if (folder / "weights.joblib").is_file() or _is_pickle(run.best):
+    if (folder / "weights.skops").is_file() or _is_estimator(run.best):
         raise InputError(
             f"pretrained.weights={folder}: expected a run of a network; this is the run of a classical estimator, which has no "
             "weights. Name a run of a network."
@@ -86,12 +87,12 @@ def _from_folder(folder: Path) -> Mapping[str, Tensor]:
     )
 
 
-def _is_pickle(path: Path) -> bool:
-    """Whether best.ckpt is the pickle of an estimator. That of a network is an archive, damaged or not."""
-    if not path.is_file():
+def _is_estimator(path: Path) -> bool:
+    """Whether best.ckpt is the file of an estimator. That of a network is an archive too."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
         return False
-    with open(path, "rb") as file:
-        return file.read(1) == PICKLE
+    with zipfile.ZipFile(path) as archive:
+        return SCHEMA in archive.namelist()
 
 
 def _from_file(path: Path) -> Mapping[str, Tensor]:

@@ -64,14 +64,15 @@ def write_model(target: Path, folder: Path, package: Mapping[str, Any], *, model
         described.add_flavor("python_function", loader_module="mlflow.pytorch", **options, **anywhere)
         described.add_flavor("pytorch", model_data="data", pytorch_version=versions["torch"], code=None)
     else:
-        shutil.copyfile(confined(folder, package["file"]), target / "model.pkl")
-        options = {"model_path": "model.pkl", "predict_fn": package["method"]}
+        shutil.copyfile(confined(folder, package["file"]), target / "model.skops")
+        options = {"model_path": "model.skops", "predict_fn": package["method"]}
         described.add_flavor("python_function", loader_module="mlflow.sklearn", **options, **anywhere)
         described.add_flavor(
             "sklearn",
-            pickled_model="model.pkl",
+            pickled_model="model.skops",
             sklearn_version=versions["scikit-learn"],
-            serialization_format="pickle",
+            serialization_format="skops",
+            skops_trusted_types=package["trusted"],
             code=None,
         )
     described.model_size_bytes = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())

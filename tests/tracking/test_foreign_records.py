@@ -68,7 +68,7 @@ def test_a_file_outside_the_run_is_not_uploaded(foreign, project, name):
     assert "secret" not in uploaded_files(project)
 
 
-@pytest.mark.parametrize("link", ["model", "model/model.pkl", "metrics.jsonl"])
+@pytest.mark.parametrize("link", ["model", "model/model.skops", "metrics.jsonl"])
 def test_a_link_out_of_the_run_is_not_followed(foreign, project, link):
     state(foreign, model=package(foreign))
     path, outside = foreign / link, project / "outside"
@@ -76,7 +76,7 @@ def test_a_link_out_of_the_run_is_not_followed(foreign, project, link):
     path.symlink_to(outside)
     with pytest.raises(RunFailed, match="which lies outside"):
         sync.main([])
-    assert "model.pkl" not in uploaded_files(project)
+    assert "model.skops" not in uploaded_files(project)
 
 
 @pytest.mark.parametrize("key", ["file", "example"])
