@@ -23,6 +23,7 @@ from src.protocols import Objective
 from src.runs import identity
 from src.runs.folder import Run
 from src.runs.identity import flat
+from src.runs.names import check as check_name
 from src.tracking.code import Code
 from src.tracking.record import Record
 
@@ -65,6 +66,7 @@ class Setup:
         for key in ("n_trials", "workers", "seeds", "trials_per_gpu"):
             if (key, sweep[key]) != ("workers", None) and (not isinstance(sweep[key], int) or sweep[key] < 1):
                 raise InputError(f"sweep.{key}: expected a number of at least 1; received {sweep[key]}.")
+        check_name("sweep.study", sweep["study"])
         space = Space(sweep["space"])
         _check_keys(base, space)
         setup = cls(tuple(arguments), base, sweep, space, assembly.prepare(base))

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import composition, trust
+from src.config import composition, machine, trust
 from src.config.instantiation import make
 from src.data import store
 from src.data.base import Data
@@ -16,21 +16,32 @@ from src.errors import InputError
 from src.experiment import Analysis, Evaluation, Experiment
 from src.learner import Learner
 from src.protocols import Objective
-from src.runs import identity
+from src.runs import identity, names
 
 # keys of data that only its preparation reads
 PREPARING = ("dataset", "root", "size", "channels", "tile", "stride", "labels", "splits", "count")
 
 
-def prepare(config: DictConfig) -> Prepared:
-    """The prepared data set of a configuration. It is prepared first where it does not exist yet."""
+def prepare(config: DictConfig, *, file: Path | None = None) -> Prepared:
+    """The prepared data set of a configuration. It is prepared first where it does not exist yet.
+
+    Args:
+        file: that the configuration was read from. Data that do not exist yet are then prepared and downloaded into folders of
+            the user's own, wherever the file says.
+    """
+    names.check("name", plain(config, "name"))
+    for key in config.get("paths") or ():
+        names.check_folder(f"paths.{key}", plain(config, f"paths.{key}"))
     dataset = plain(config, "data.dataset")
+    name = names.check("data.dataset.name", dataset["name"])
     source = make(dataset["source"], "data.dataset.source")
     code = identity.code([*identity.targets(dataset["source"]), "src.data.store.prepare"])
     key = identity.digest({"dataset": dataset, "state": source.state(), "code": code})[:8]
-    folder = Path(plain(config, "paths.prepared")) / f"{dataset['name']}-{key}"
-    rest = {key: value for key, value in dataset.items() if key != "source"}
-    return store.prepare(folder, source, **rest)
+    folder = Path(plain(config, "paths.prepared")) / f"{name}-{key}"
+    if file is not None and not (folder / "card.json").is_file():
+        return prepare(machine.localised(config, file))
+    rest = {key: value for key, value in dataset.items() if key not in ("source", "name")}
+    return store.prepare(folder, source, name=name, **rest)
 
 
 def complete(config: DictConfig, prepared: Prepared) -> DictConfig:
@@ -108,7 +119,7 @@ def restore(folder: Path, *, overrides: Mapping[str, Any] | None = None) -> Expe
     config = OmegaConf.merge(config, replaced, overrides)
     assert isinstance(config, DictConfig)
     OmegaConf.resolve(config)
-    experiment = build(config, prepare(config), begin=False)
+    experiment = build(config, prepare(config, file=path), begin=False)
     experiment.learner.load(weights(folder))
     return experiment
 

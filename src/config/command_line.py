@@ -64,6 +64,11 @@ def guard(work: Callable[[], object]) -> int:
 
 def configure(arguments: Sequence[str]) -> DictConfig:
     """The configuration for a command line of overrides, or of a run to be trained further and overrides."""
+    with trust.command(new=False):
+        return _configure(arguments)
+
+
+def _configure(arguments: Sequence[str]) -> DictConfig:
     extra, overrides = _split(arguments)
     trust.add(extra)
     for override in overrides:

@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from src.config import trust
 from src.config.checks import ADDED, CONF, EXTRA, check_left_over, check_types, leaves, nearest, unknown
 from src.errors import InputError
+from src.runs import names
 from src.runs.identity import EVALUATION, TRAINING
 
 SEARCHED = (*TRAINING, *EVALUATION)  # keys that a search may set
@@ -49,7 +50,7 @@ def tune(config: DictConfig, keys: Sequence[str] = (), *, path: Path | None = No
         keys: stated by the command line; they keep their values.
         path: the file that the search wrote; tuned/NAME.yaml if none is stated.
     """
-    path = path or Path("tuned") / f"{config.name}.yaml"
+    path = path or Path("tuned") / f"{names.check('name', config.name)}.yaml"
     if not path.is_file():
         raise InputError(
             f"tuned=true: expected {path}; there is none. `python -m pipelines.sweep +experiment={config.name} +sweep=...` "

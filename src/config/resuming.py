@@ -6,7 +6,7 @@ from pathlib import Path
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import composition, trust
+from src.config import composition, machine, trust
 from src.config.checks import CONF, check_types, leaves, nearest
 from src.errors import InputError
 
@@ -29,7 +29,8 @@ def resumed(folder: Path, overrides: Sequence[str]) -> DictConfig:
     plain = trust.load(folder / "config.yaml")
     for key in ("cluster", "trust"):  # no run of ours states one
         plain.pop(key, None)
-    config = plain.copy()
+    config = machine.localised(plain, folder / "config.yaml")
+    plain = config.copy()
     parsed = composition.parse(overrides)
     names = [key for key, _ in leaves(plain)]
     for override in parsed:

@@ -46,13 +46,17 @@ class Command:
     folders: list[Path] = field(default_factory=list)
 
 
-_command: ContextVar[Command] = ContextVar("command", default=Command())  # noqa: B039 - nothing changes the default
+_command: ContextVar[Command | None] = ContextVar("command", default=None)
 
 
 @contextmanager
-def command() -> Iterator[None]:
-    """Within the block `grant` and `add` hold."""
-    token = _command.set(Command())
+def command(*, new: bool = True) -> Iterator[None]:
+    """What `grant` and `add` say holds to the end of the block.
+
+    Args:
+        new: whether the block begins with nothing, within another one too.
+    """
+    token = _command.set(Command() if new or _command.get() is None else _command.get())
     try:
         yield
     finally:
@@ -60,19 +64,24 @@ def command() -> Iterator[None]:
 
 
 def grant(value: str) -> None:
-    """Trusts stored files for the rest of the command, where its `trust=` says so.
+    """Trusts stored files for the rest of the block of `command`, where `trust=` says so.
 
     Raises:
         InputError: it is neither true nor false.
     """
     if value.lower() not in ("true", "false"):
         raise InputError(f"trust={value}: expected true or false.")
-    _command.set(Command(value.lower() == "true", _command.get().folders))
+    _running().all = value.lower() == "true"
+
+
+def granted() -> bool:
+    """Whether the command trusts stored files."""
+    return (_command.get() or Command()).all
 
 
 def add(folders: Sequence[Path]) -> None:
     """Counts further folders of configuration groups as the user's own."""
-    _command.set(Command(_command.get().all, [*_command.get().folders, *folders]))
+    _running().folders += folders
 
 
 def load(path: Path) -> DictConfig:
@@ -113,13 +122,19 @@ def check(node: object, path: Path, own: Sequence[str] = ()) -> None:
     if not foreign:
         return
     listed = ", ".join(f"{name} ({key})" for name, key in foreign.items())
-    if _command.get().all:
+    if granted():
         print(f"trust=true: {path} names {listed}. Their code runs, because you trust this file.", file=sys.stderr)
         return
     raise InputError(
         f"{path}: expected classes of this repository, of torch, or that conf/ names; received {listed}. Their code would run "
         f"here. If you trust this file: trust=true. If you trust the name, always: add a line with it to conf/{LIST}."
     )
+
+
+def _running() -> Command:
+    running = _command.get()
+    assert running is not None, "a block of trust.command is open"
+    return running
 
 
 def imported(node: object, where: str = "") -> Iterator[tuple[str, str]]:
@@ -148,7 +163,7 @@ def _check_references(node: object, path: Path, where: str = "") -> None:
     if isinstance(node, str):
         if "${" not in SELECT.sub("", REFERENCE.sub("x", node)):
             return
-        if _command.get().all:
+        if granted():
             print(f"trust=true: {path} computes {where}={node}, because you trust this file.", file=sys.stderr)
             return
         raise InputError(
@@ -166,7 +181,7 @@ def _check_references(node: object, path: Path, where: str = "") -> None:
 def _trusted() -> set[str]:
     """The names that conf/ and the user's other folders of configuration groups state, and those that the user has listed."""
     names = set()
-    for folder in (checks.CONF, *_command.get().folders):
+    for folder in (checks.CONF, *(_command.get() or Command()).folders):
         for path in sorted(folder.rglob("*.yaml")):
             text = path.read_text()
             if "_target_" in text:

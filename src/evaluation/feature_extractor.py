@@ -44,7 +44,7 @@ class FeatureExtractor:
             raise InputError(
                 f"evaluation.classifier={folder}: expected a classifier; this run has no test/accuracy. Name another run."
             )
-        learned, own = assembly.prepare(trust.load(self._run.config)), data.prepared
+        learned, own = assembly.prepare(trust.load(self._run.config), file=self._run.config), data.prepared
         if learned.card["content"] != own.card["content"]:
             raise InputError(
                 f"evaluation.classifier={folder}: expected a classifier of {own.folder.name}; this one learned "

@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, JSON among them."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,16 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_atomic(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def no_link(path: str, flags: int) -> int:
+    """An opener for files that are written in place: a link, which may come from someone else, is not followed."""
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise InputError(f"{path}: expected a file; received a link, which would change another file. Remove it.") from error
 
 
 def confined(folder: Path, name: str) -> Path:

@@ -276,3 +276,16 @@ def test_a_run_of_someone_else_submits_no_job(project):
     content: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
     OmegaConf.save({**content, "cluster": {"_target_": "src.launch.slurm.Slurm"}}, folder / "config.yaml")
     assert command_line.configure([f"resume={folder}"]).get("cluster") is None
+
+
+def test_trust_ends_with_its_command(marker):
+    folder = run_folder(PAYLOADS["joblib.load"])
+    command_line.configure([f"resume={folder}", "trust=true"])
+    with pytest.raises(InputError):
+        trust.load(folder / "config.yaml")
+    with trust.command():
+        trust.grant("true")
+        trust.load(folder / "config.yaml")
+        assert by_resume(folder) == 2  # another command within it begins anew
+        assert trust.granted()
+    assert not trust.granted()
