@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from omegaconf import OmegaConf
 
+from src.config import composition
 from src.errors import InputError
 from src.runs.files import read_json
 from src.tracking import deferred_upload, store, upload_state
@@ -112,6 +113,11 @@ def read(name: str) -> Entry:
     )
 
 
+def own_store() -> str:
+    """The address of the user's own tracking store. A record that came from someone else may name another one."""
+    return store.address(composition.compose([]).tracking.uri)
+
+
 def _search(results: Path) -> Search | None:
     """The search before a training; None where there was none."""
     tuned, folder = results / "inputs" / "tuned.yaml", results / "search"
@@ -122,7 +128,7 @@ def _search(results: Path) -> Search | None:
     trials = csv.DictReader((folder / "trials.csv").read_text().splitlines())
     study = Path(read_json(folder / "run.json")["folder"])
     if study.is_dir():
-        deferred_upload.settle(study, seconds=PATIENCE)
+        deferred_upload.settle(study, seconds=PATIENCE, uri=own_store())
     return Search(
         best={**{key: value for key, value in best.items() if key not in NOT_VALUES}, **confirmed, **best["overrides"]},
         states=Counter(row["state"].lower() for row in trials),
@@ -143,11 +149,11 @@ def _uploaded(folder: Path) -> dict[str, Any]:
     record = read_json(folder / "record.json")
     if record and not upload_state.uploaded(folder):
         try:
-            away = store.check(record["uri"])
-            if away:
+            own = own_store()
+            if store.same(record["uri"], own) and (away := store.check(own)):
                 raise ConnectionError(away)
-            if not deferred_upload.settle(folder, seconds=PATIENCE):
-                deferred_upload.upload(folder)
+            if not deferred_upload.settle(folder, seconds=PATIENCE, uri=own):
+                deferred_upload.upload(folder, own)
         except Exception as error:  # whatever keeps a record here does not hold up the report
             print(f"report: {folder} is not in the store: {error}. `python -m pipelines.sync` uploads it.", file=sys.stderr)
     return read_json(folder / upload_state.STATE)

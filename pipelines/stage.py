@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from pipelines import watchdog
 from pipelines.params import Params
 from pipelines.results import RESULTS
-from src.config import command_line, composition
+from src.config import command_line, composition, trust
 from src.errors import InputError
 from src.experiment import Experiment
 from src.runs import identity
@@ -124,9 +124,7 @@ def _build(name: str) -> DictConfig:
     path = Path("build") / f"{name}.yaml"
     if not path.is_file():
         raise InputError(f"{path}: expected the file that `dvc repro compose` writes; there is none.")
-    config = OmegaConf.load(path)
-    assert isinstance(config, DictConfig)
-    return config
+    return trust.load(path)
 
 
 def _local_settings(name: str) -> dict[str, Any]:
@@ -146,7 +144,7 @@ def _model(name: str) -> Path:
 
 def _run(name: str) -> Run:
     """The run whose model the train stage wrote."""
-    config: Any = OmegaConf.to_container(OmegaConf.load(_model(name) / "config.yaml"))
+    config: Any = OmegaConf.to_container(trust.load(_model(name) / "config.yaml"))
     content = read_json(_inputs(name) / "card.json")["content"]
     return choose(Path(load(name).paths.runs), config["name"], identity.of(config, content).digest, force=False)
 

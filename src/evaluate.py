@@ -9,9 +9,10 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from src.config import command_line, composition
+from src.config import command_line, composition, trust
 from src.errors import InputError
 from src.runs import identity
+from src.runs.folder import Run
 
 
 def evaluate(run: Path, split: str, analyses: Mapping[str, str], settings: Sequence[str] = ()) -> None:
@@ -27,6 +28,7 @@ def evaluate(run: Path, split: str, analyses: Mapping[str, str], settings: Seque
         raise InputError(f"split={split}: expected train, val or test.")
     if not run.is_dir():
         raise InputError(f"run={run}: expected the folder of a run; there is none. `ls runs` shows the runs.")
+    Run(run).check_links()
     chosen = composition.compose([f"{key}={option}" for key, option in analyses.items()])
     nodes = OmegaConf.merge(OmegaConf.masked_copy(chosen, [*analyses]), OmegaConf.from_dotlist([*settings]))
     overrides = OmegaConf.to_container(nodes)  # its interpolations resolve in the run's configuration
@@ -52,7 +54,8 @@ def main(arguments: Sequence[str]) -> int:
     def work() -> None:
         settings = [argument for argument in arguments if argument.startswith("evaluation.")]
         rest = [argument for argument in arguments if argument not in settings]
-        values = command_line.keywords(rest, run=None, split="test", **dict.fromkeys(identity.ANALYSES, ""))
+        values = command_line.keywords(rest, run=None, split="test", trust="false", **dict.fromkeys(identity.ANALYSES, ""))
+        trust.grant(values["trust"])
         analyses = {group: values[group] for group in identity.ANALYSES if values[group]}
         evaluate(Path(values["run"]), values["split"], analyses, settings)
 

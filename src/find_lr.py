@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from src.config import command_line, composition
 from src.distributed import processes
 from src.errors import InputError
-from src.runs import identity
+from src.runs import identity, names
 
 GROUP = "+finder=default"
 
@@ -30,7 +30,7 @@ def find(config: DictConfig) -> None:
     from src.runs.files import write_atomic
 
     settings = composition.container(config.pop("finder"))
-    root = Path(settings.pop("folder"))
+    root = names.check_folder("finder.folder", settings.pop("folder"))
     search = rates.Search(**settings)
     prepared = assembly.prepare(config)
     config = assembly.complete(config, prepared)

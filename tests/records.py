@@ -21,7 +21,7 @@ def whole_store(folder: Path, uri: str | None = None) -> mlflow.MlflowClient:
     until = time.monotonic() + PATIENCE
     while any(entries(folder)) and uploaders(folder) and time.monotonic() < until:
         time.sleep(0.05)
-    run(folder, "python", "-m", "pipelines.sync", PYTHONPATH=str(ROOT))
+    run(folder, "python", "-m", "pipelines.sync", *([f"uri={uri}"] if uri else []), PYTHONPATH=str(ROOT))
     return mlflow.MlflowClient(uri or f"sqlite:///{folder / 'mlflow.db'}")
 
 

@@ -59,7 +59,7 @@ def test_a_tracking_store_that_cannot_be_reached(tmp_path):
     assert "pipelines.sync" in done.stderr
     (folder,) = runs(tmp_path)
     assert json.loads((folder / "record.json").read_text())["status"] == "FINISHED"
-    again = run(tmp_path, "python", "-m", "pipelines.sync", code=1, PYTHONPATH=str(ROOT))
+    again = run(tmp_path, "python", "-m", "pipelines.sync", "uri=http://127.0.0.1:9", code=1, PYTHONPATH=str(ROOT))
     assert "Nothing is lost" in again.stderr
     moved = run(tmp_path, "python", "-m", "pipelines.sync", f"uri=sqlite:///{tmp_path}/mlflow.db", PYTHONPATH=str(ROOT))
     assert "1 records are whole" in moved.stdout
@@ -93,7 +93,7 @@ def test_a_killed_run_does_not_stay_running(tmp_path):
     (folder,) = runs(tmp_path)
     assert json.loads((folder / "record.json").read_text())["status"] == "RUNNING"
     run(tmp_path, "python", "-m", "src.train", "+experiment=most_frequent", PYTHONPATH=str(ROOT))
-    assert deferred_upload.settle(folder, seconds=PATIENCE)
+    assert deferred_upload.settle(folder, seconds=PATIENCE, uri=f"sqlite:///{tmp_path}/mlflow.db")
     assert json.loads((folder / ".uploaded.json").read_text())["status"] == "KILLED"
     assert json.loads((folder / "record.json").read_text())["tags"]["end"] == "DIED"
     with open(folder / ".lock") as file:

@@ -23,6 +23,7 @@ from src.protocols import Objective
 from src.runs import identity
 from src.runs.folder import Run
 from src.runs.identity import flat
+from src.runs.names import check as check_name
 from src.tracking.code import Code
 from src.tracking.record import Record
 
@@ -62,6 +63,7 @@ class Setup:
             )
         node = OmegaConf.create({key: base[key] for key in ("sweep", "seed", "name", "trainer")})
         sweep: Any = OmegaConf.to_container(node.sweep, resolve=True)
+        check_name("sweep.study", sweep["study"])
         space = Space(sweep["space"])
         _check_keys(base, space)
         setup = cls(tuple(arguments), base, sweep, space, assembly.prepare(base))

@@ -14,6 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock, get_lock_file
 
 from src.errors import InputError
+from src.runs.files import no_link
 from src.runs.locks import mutex
 from src.tracking.journal import mend
 
@@ -84,7 +85,7 @@ class JournalLock(BaseJournalFileLock):
         self._path = path
 
     def acquire(self) -> bool:
-        self._file = open(f"{self._path}.lock", "w")  # noqa: SIM115 - it lives until the release
+        self._file = open(f"{self._path}.lock", "a", opener=no_link)  # noqa: SIM115 - it lives until the release
         fcntl.flock(self._file, fcntl.LOCK_EX)
         mend(self._path)
         return True

@@ -31,7 +31,7 @@ from src.errors import InputError, InUse, ProcessLost, RunFailed, Stop
 from src.evaluation.latency import latency
 from src.experiment import Experiment
 from src.protocols import Cost, Sink
-from src.runs.files import read_json, write_atomic, write_json
+from src.runs.files import no_link, read_json, write_atomic, write_json
 from src.runs.folder import Run
 from src.tracking.journal import read
 from src.tracking.record import Record
@@ -113,7 +113,7 @@ def main(pipe: Connection, spec: TrialSpec) -> None:
     os.environ.update(spec.environment, OMP_NUM_THREADS=str(spec.threads))  # for further processes of the trial
     torch.set_num_threads(spec.threads)
     spec.folder.mkdir(parents=True, exist_ok=True)
-    log = open(spec.folder / "log.txt", "a", buffering=1)  # noqa: SIM115 - it lives as long as the process
+    log = open(spec.folder / "log.txt", "a", buffering=1, opener=no_link)  # noqa: SIM115 - it lives as long as the process
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
     pipe.send(_result(pipe, spec))

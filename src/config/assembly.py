@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import composition
+from src.config import composition, machine, trust
 from src.config.instantiation import make
 from src.data import store
 from src.data.base import Data
@@ -16,21 +16,32 @@ from src.errors import InputError
 from src.experiment import Analysis, Evaluation, Experiment
 from src.learner import Learner
 from src.protocols import Objective
-from src.runs import identity
+from src.runs import identity, names
 
 # keys of data that only its preparation reads
 PREPARING = ("dataset", "root", "size", "channels", "tile", "stride", "labels", "splits", "count")
 
 
-def prepare(config: DictConfig) -> Prepared:
-    """The prepared data set of a configuration. It is prepared first where it does not exist yet."""
+def prepare(config: DictConfig, *, file: Path | None = None) -> Prepared:
+    """The prepared data set of a configuration. It is prepared first where it does not exist yet.
+
+    Args:
+        file: that the configuration was read from. Data that do not exist yet are then prepared and downloaded into folders of
+            the user's own, wherever the file says.
+    """
+    names.check("name", plain(config, "name"))
+    for key in config.get("paths") or ():
+        names.check_folder(f"paths.{key}", plain(config, f"paths.{key}"))
     dataset = plain(config, "data.dataset")
+    name = names.check("data.dataset.name", dataset["name"])
     source = make(dataset["source"], "data.dataset.source")
     code = identity.code([*identity.targets(dataset["source"]), "src.data.store.prepare"])
     key = identity.digest({"dataset": dataset, "state": source.state(), "code": code})[:8]
-    folder = Path(plain(config, "paths.prepared")) / f"{dataset['name']}-{key}"
-    rest = {key: value for key, value in dataset.items() if key != "source"}
-    return store.prepare(folder, source, **rest)
+    folder = Path(plain(config, "paths.prepared")) / f"{name}-{key}"
+    if file is not None and not (folder / "card.json").is_file():
+        return prepare(machine.localised(config, file))
+    rest = {key: value for key, value in dataset.items() if key not in ("source", "name")}
+    return store.prepare(folder, source, name=name, **rest)
 
 
 def complete(config: DictConfig, prepared: Prepared) -> DictConfig:
@@ -102,21 +113,20 @@ def restore(folder: Path, *, overrides: Mapping[str, Any] | None = None) -> Expe
         raise InputError(
             f"{folder}: expected the folder of a run, with a config.yaml; there is none. `ls runs` shows the runs."
         )
-    config = OmegaConf.load(path)
-    assert isinstance(config, DictConfig)
+    config: Any = trust.load(path)
     overrides = overrides or {}
     replaced = {key: None for key, node in overrides.items() if isinstance(node, Mapping) and "_target_" in node}
     config = OmegaConf.merge(config, replaced, overrides)
     assert isinstance(config, DictConfig)
     OmegaConf.resolve(config)
-    experiment = build(config, prepare(config), begin=False)
+    experiment = build(config, prepare(config, file=path), begin=False)
     experiment.learner.load(weights(folder))
     return experiment
 
 
 def weights(folder: Path) -> Path:
     """The file with the best weights of a finished run, or with those that a train stage exported."""
-    for name in ("best.ckpt", "weights.safetensors", "weights.joblib"):
+    for name in ("best.ckpt", "weights.safetensors", "weights.skops"):
         if (folder / name).is_file():
             return folder / name
     raise InputError(f"{folder}: expected a finished run with best.ckpt; there is none. Train it to its end first.")

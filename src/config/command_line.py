@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from src import signals
-from src.config import checks, composition, resuming, sources
+from src.config import checks, composition, resuming, sources, trust
 from src.config.defects import origin
 from src.errors import InputError, Stop
 
@@ -41,7 +41,7 @@ def main(verb: Callable[[DictConfig], object], arguments: Sequence[str] | None =
 def guard(work: Callable[[], object]) -> int:
     """Runs the work, prints the message for its user where it ends early, and gives the exit code."""
     try:
-        with signals.interrupting():
+        with signals.interrupting(), trust.command():
             work()
     except Stop as stop:
         print(f"error: {stop}", file=sys.stderr)
@@ -69,7 +69,17 @@ def guard(work: Callable[[], object]) -> int:
 
 def configure(arguments: Sequence[str]) -> DictConfig:
     """The configuration for a command line of overrides, or of a run to be trained further and overrides."""
+    with trust.command(new=False):
+        return _configure(arguments)
+
+
+def _configure(arguments: Sequence[str]) -> DictConfig:
     extra, overrides = _split(arguments)
+    trust.add(extra)
+    for override in overrides:
+        if override.startswith("trust="):
+            trust.grant(override.partition("=")[2])
+    overrides = [override for override in overrides if not override.startswith("trust=")]
     folders = [override.partition("=")[2].strip("'\"") for override in overrides if override.startswith("resume=")]
     if folders and folders[-1] not in ("", "null"):
         cluster = [override for override in overrides if override.lstrip("+~").startswith(("cluster=", "cluster."))]

@@ -15,9 +15,13 @@ from hydra.errors import ConfigCompositionException, MissingConfigException, Ove
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.config import schema, sources, validation
+from src.config import schema, sources, trust, validation
 from src.config.checks import ADDED, CONF, EXTRA, check_left_over, check_single, check_types, leaves, nearest, options, unknown
 from src.errors import InputError
+from src.runs import names
+from src.runs.identity import EVALUATION, TRAINING
+
+SEARCHED = (*TRAINING, *EVALUATION)  # keys that a search may set
 
 
 def compose(overrides: Sequence[str], *, extra: Sequence[Path] = ()) -> DictConfig:
@@ -34,7 +38,7 @@ def compose(overrides: Sequence[str], *, extra: Sequence[Path] = ()) -> DictConf
         config = _compose([*search, *overrides], parsed, extra)
         choices = dict(config.hydra.runtime.choices)
         plain = _compose([*search, *_selections(choices)], parsed, extra)
-    del config.hydra, plain.hydra
+    del config.hydra, plain.hydra, config.trust, plain.trust  # the last concerns a command alone
     OmegaConf.set_struct(config, False)
     stated = [key for override in parsed if (key := override.get_key_element().lstrip("+~")) not in choices]
     sources.check_files(choices, extra)
@@ -51,22 +55,29 @@ def tune(config: DictConfig, keys: Sequence[str] = (), *, path: Path | None = No
         keys: stated by the command line; they keep their values.
         path: the file that the search wrote; tuned/NAME.yaml if none is stated.
     """
-    path = path or Path("tuned") / f"{config.name}.yaml"
+    path = path or Path("tuned") / f"{names.check('name', config.name)}.yaml"
     if not path.is_file():
         raise InputError(
             f"tuned=true: expected {path}; there is none. `python -m pipelines.sweep +experiment={config.name} +sweep=...` "
             "writes it."
         )
     again = f"Delete it; `python -m pipelines.sweep +experiment={config.name} +sweep=...` writes it again."
-    nodes: Any = OmegaConf.to_container(sources.load(path, remedy=again)).get("nodes")  # type: ignore[union-attr]
+    nodes: Any = OmegaConf.to_container(trust.load(path, remedy=again)).get("nodes")  # type: ignore[union-attr]
     if not isinstance(nodes, dict):
         raise InputError(f"{path}: expected a group of keys, nodes; received {nodes or 'none'}. {again}")
+    own = [name for _, name in trust.imported(OmegaConf.to_container(config))]
     config = config.copy()
     for key, value in nodes.items():
+        if key.partition(".")[0] not in SEARCHED:
+            raise InputError(
+                f"{path}: expected keys that decide what a training yields ({', '.join(SEARCHED)}); received {key}. "
+                "Leave it out."
+            )
         if key not in keys:
             OmegaConf.update(config, key, value, merge=False, force_add=True)
     tuned = [str(key) for key in nodes if key not in keys]
     validation.check(config, source=lambda key: str(path) if sources.related(key, tuned) else None)
+    trust.check(OmegaConf.to_container(config), path, own)  # a dotted key may have set a part of a node
     return config
 
 

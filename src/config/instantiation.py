@@ -70,8 +70,8 @@ def _nodes(node: object, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _check(node: Mapping[str, Any], where: str, live: Mapping[str, object]) -> None:
     """Refuses a class that does not exist, and settings that do not fit its signature, or our own annotations."""
     target = node["_target_"]
-    located = _located(target, where)
-    parameters = _parameters(located)
+    constructor = located(target, where)
+    parameters = _parameters(constructor)
     if parameters is None:
         return
     names = [name for name, one in parameters.items() if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
@@ -80,7 +80,7 @@ def _check(node: Mapping[str, Any], where: str, live: Mapping[str, object]) -> N
             if name not in names and name not in HYDRA:
                 raise InputError(_unknown_setting(target, f"{where}.{name}", names))
     if target.startswith("src."):
-        for name, hint in _annotations(located).items():
+        for name, hint in _annotations(constructor).items():
             value = node.get(name, ...)
             if name in node and not _describes(value) and (expected := mismatch(value, hint)) is not None:
                 shown = "null" if value is None else value
@@ -103,7 +103,7 @@ def _refusal(node: Mapping[str, Any], where: str, error: BaseException) -> str |
     keyword = KEYWORD.search(str(error)) if isinstance(error, TypeError) else None
     if keyword is not None:  # a function that passes further settings on, to another one that does not take them
         for key, inner in _nodes(node, where):
-            if keyword[1] in inner and keyword[1] not in (_parameters(_located(inner["_target_"], key)) or ()):
+            if keyword[1] in inner and keyword[1] not in (_parameters(located(inner["_target_"], key)) or ()):
                 return _unknown_setting(inner["_target_"], f"{key}.{keyword[1]}", [])
     return None
 
@@ -143,7 +143,7 @@ def _describes(value: object) -> bool:
     return isinstance(value, Mapping) and "_target_" in value
 
 
-def _located(target: str, where: str) -> Any:
+def located(target: str, where: str) -> Any:
     """The class or function of a dotted path.
 
     Raises:

@@ -81,7 +81,7 @@ class Plan:
         print(f"This run exists; nothing is trained. force=true trains it again beside it.\n{summary(self.run)}")
         from src.tracking import deferred_upload
 
-        deferred_upload.resume(self.run)
+        deferred_upload.resume(self.run, self.content["tracking"]["uri"])
         return True
 
     def begin(self) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import composition, validation
+from src.config import composition, machine, trust, validation
 from src.config.checks import CONF, check_types, leaves, nearest
 from src.errors import InputError
 
@@ -26,10 +26,11 @@ def resumed(folder: Path, overrides: Sequence[str]) -> DictConfig:
         raise InputError(
             f"resume={folder}: expected the folder of a run; there is no config.yaml in it. `ls runs` shows the runs."
         )
-    plain = OmegaConf.load(folder / "config.yaml")
-    config = plain.copy()
-    assert isinstance(plain, DictConfig)
-    assert isinstance(config, DictConfig)
+    plain = trust.load(folder / "config.yaml")
+    for key in ("cluster", "trust"):  # no run of ours states one
+        plain.pop(key, None)
+    config = machine.localised(plain, folder / "config.yaml")
+    plain = config.copy()
     parsed = composition.parse(overrides)
     names = [key for key, _ in leaves(plain)]
     for override in parsed:

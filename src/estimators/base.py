@@ -1,16 +1,13 @@
 """A classical estimator as a learner: with the same data, files and record as a network."""
 
-import pickle
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
-from io import BytesIO
 from math import prod
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import make_pipeline
@@ -19,6 +16,7 @@ from threadpoolctl import ThreadpoolController
 
 from src.data.base import Data
 from src.errors import InputError
+from src.estimators import skops_file
 from src.learner import Learner
 from src.protocols import Cost, Fit, Sink
 from src.runs.files import write_atomic
@@ -55,6 +53,7 @@ class Estimator(Learner):
                     "Choose a network."
                 )
         self.estimator = model()
+        self._kind = type(self.estimator)
         self._scaler = _scaler(data)
         self._shape = tuple(data.shape)
         self._thread_pools = ThreadpoolController()
@@ -95,16 +94,16 @@ class Estimator(Learner):
         outputs = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
         sink.log({f"val/{name}": value for name, value in self.measure(outputs, data.targets(val)).items()}, 1, 1)
         sink.flush()
-        write_atomic(folder / "best.ckpt", _bytes(self.estimator))
+        write_atomic(folder / "best.ckpt", skops_file.dump(self.estimator))
         return Fit(epochs=1, best_epoch=1, steps=1, examples=len(rows), seconds=seconds)
 
     def load(self, path: Path) -> None:
-        """Loads the estimator. Unlike the checkpoint of a network, the file is a pickle: load only files of your own."""
-        self.estimator = joblib.load(path)
+        """Loads the estimator: one of its own class, from a file that makes nothing but trusted types."""
+        self.estimator = skops_file.load(path, self._kind)
 
     def export(self, folder: Path) -> Path:
-        write_atomic(folder / "weights.joblib", _bytes(self.estimator))
-        return folder / "weights.joblib"
+        write_atomic(folder / "weights.skops", skops_file.dump(self.estimator))
+        return folder / "weights.skops"
 
     def predict(self, data: Data, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
         for chunk in np.array_split(rows, max(1, len(rows) // 1024)):
@@ -114,16 +113,18 @@ class Estimator(Learner):
 
     def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
         pipeline, features = make_pipeline(self._scaler, self.predictor()), example.reshape(len(example), -1)
-        write_atomic(folder / "model.pkl", pickle.dumps(pipeline))
+        content = skops_file.dump(pipeline)
+        write_atomic(folder / "model.skops", content)
         np.save(folder / "example.npy", features)
         outputs = getattr(pipeline, self.method)(features)
         return {
             "flavour": "sklearn",
-            "file": "model.pkl",
+            "file": "model.skops",
+            "trusted": skops_file.types(content),
             "example": "example.npy",
             "method": self.method,
             "output": {"dtype": str(outputs.dtype), "shape": [-1, *outputs.shape[1:]]},
-            "requirements": {name: version(name) for name in ("scikit-learn", "numpy")},
+            "requirements": {name: version(name) for name in ("scikit-learn", "skops", "numpy")},
         }
 
     def _features(self, data: Data, rows: np.ndarray) -> np.ndarray:
@@ -142,9 +143,3 @@ def _scaler(data: Data) -> StandardScaler:
     scaler.scale_ = np.repeat(255 * data.std, pixels).astype(np.float64)
     scaler.n_features_in_ = len(scaler.mean_)
     return scaler
-
-
-def _bytes(estimator: BaseEstimator) -> bytes:
-    buffer = BytesIO()
-    joblib.dump(estimator, buffer)
-    return buffer.getvalue()

@@ -1,14 +1,12 @@
 """Comparison of generated images with real ones, by the features of a classifier that was trained here."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from omegaconf import OmegaConf
 
 from src import metrics
-from src.config import assembly
+from src.config import assembly, trust
 from src.data.base import Data
 from src.errors import InputError
 from src.evaluation import generation
@@ -46,8 +44,7 @@ class FeatureExtractor:
             raise InputError(
                 f"evaluation.classifier={folder}: expected a classifier; this run has no test/accuracy. Name another run."
             )
-        config: Any = OmegaConf.load(self._run.config)
-        learned, own = assembly.prepare(config), data.prepared
+        learned, own = assembly.prepare(trust.load(self._run.config), file=self._run.config), data.prepared
         if learned.card["content"] != own.card["content"]:
             raise InputError(
                 f"evaluation.classifier={folder}: expected a classifier of {own.folder.name}; this one learned "

@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import os
 import sys
+import zipfile
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -17,12 +18,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from src.errors import InputError
+from src.pretrained import exported_program
 from src.runs import checkpoints
 from src.runs.folder import Run
 from src.tracking import store
 
 MODEL = "model."  # the attribute of a task that holds its network
-PICKLE = b"\x80"  # the first byte of a pickle (pickletools: PROTO)
+SCHEMA = "schema.json"  # a file in the archive of an estimator, and not in that of tensors
 
 
 def read(name: str, *, runs: Path, tracking: str | None = None) -> dict[str, Tensor]:
@@ -30,8 +32,8 @@ def read(name: str, *, runs: Path, tracking: str | None = None) -> dict[str, Ten
 
     Args:
         name: the folder of a finished run, or the name of that folder in the folder of runs; a folder that a train stage
-            exported; a file of safetensors or torch.save; `models:/NAME/VERSION` or `runs:/ID/PATH` of MLflow; or weights
-            that torchvision publishes, such as `torchvision:ResNet18_Weights.IMAGENET1K_V1`.
+            exported; a file of safetensors, torch.save or torch.export; `models:/NAME/VERSION` or `runs:/ID/PATH` of MLflow;
+            or weights that torchvision publishes, such as `torchvision:ResNet18_Weights.IMAGENET1K_V1`.
         runs: the folder of runs.
         tracking: the URI of MLflow's store; None for the default store of the runs.
 
@@ -70,7 +72,7 @@ def _tensors(name: str, runs: Path, tracking: str | None) -> Mapping[str, Tensor
 
 def _from_folder(folder: Path) -> Mapping[str, Tensor]:
     run, exported = Run(folder), folder / "weights.safetensors"
-    if (folder / "weights.joblib").is_file() or _is_pickle(run.best):
+    if (folder / "weights.skops").is_file() or _is_estimator(run.best):
         raise InputError(
             f"pretrained.weights={folder}: expected a run of a network; this is the run of a classical estimator, which has no "
             "weights. Name a run of a network."
@@ -85,12 +87,12 @@ def _from_folder(folder: Path) -> Mapping[str, Tensor]:
     )
 
 
-def _is_pickle(path: Path) -> bool:
-    """Whether best.ckpt is the pickle of an estimator. That of a network is an archive, damaged or not."""
-    if not path.is_file():
+def _is_estimator(path: Path) -> bool:
+    """Whether best.ckpt is the file of an estimator. That of a network is an archive too."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
         return False
-    with open(path, "rb") as file:
-        return file.read(1) == PICKLE
+    with zipfile.ZipFile(path) as archive:
+        return SCHEMA in archive.namelist()
 
 
 def _from_file(path: Path) -> Mapping[str, Tensor]:
@@ -100,7 +102,7 @@ def _from_file(path: Path) -> Mapping[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         if path.suffix == ".pt2":
-            return torch.export.load(path).state_dict
+            return exported_program.read(path)
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise InputError(

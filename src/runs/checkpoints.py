@@ -6,12 +6,13 @@ import logging
 import os
 from contextlib import suppress
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 
-from src.errors import RunFailed
+from src.errors import InputError, RunFailed
 from src.runs.files import atomic
 
 MARK = b"sha256:"  # then 32 bytes; torch's own reader does not mind what follows the archive
@@ -46,6 +47,7 @@ def read(path: Path, *, exact: bool = False) -> dict[str, Any]:
 
     Raises:
         RunFailed: neither is whole.
+        InputError: it holds other objects, which would run code.
     """
     content, before = _whole(path), path.with_name(f"{path.name}.prev")
     if content is None and not exact:
@@ -94,6 +96,11 @@ def _whole(path: Path) -> dict[str, Any] | None:
     data = path.read_bytes()
     body, trailer = data[:-TRAILER], data[-TRAILER:]
     if trailer == MARK + hashlib.sha256(body).digest():
-        return torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+        try:
+            return torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+        except UnpicklingError as error:  # it is whole, and was not written by `write`
+            raise InputError(
+                f"{path}: expected tensors and plain containers; received other objects, which would run code: {error}"
+            ) from error
     log.warning("%s is damaged: its checksum does not fit its %d bytes.", path, len(data))
     return None

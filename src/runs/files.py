@@ -1,11 +1,14 @@
 """Files that are written whole or not at all, JSON among them."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from src.errors import InputError
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -14,6 +17,30 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_atomic(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def no_link(path: str, flags: int) -> int:
+    """An opener for files that are written in place: a link, which may come from someone else, is not followed."""
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise InputError(f"{path}: expected a file; received a link, which would change another file. Remove it.") from error
+
+
+def confined(folder: Path, name: str) -> Path:
+    """A file of a folder, by a name that may come from someone else.
+
+    Raises:
+        InputError: it lies outside the folder, or is a link that leads there.
+    """
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise InputError(
+            f"{folder}: expected files of this folder; received {name}, which lies outside. Remove its name there."
+        )
+    return path
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.errors import InputError
-from src.runs import locks
+from src.runs import locks, names
 from src.runs.files import read_json, write_json
 
 DIGITS = 8  # of the digest of a run's identity, in the name of its folder
@@ -112,10 +112,24 @@ class Run:
         """
         with locks.exclusive(self.folder / ".lock", timeout=timeout):
             try:
+                self.check_links()
                 yield
             finally:
                 if [path.name for path in self.folder.iterdir()] == [".lock"]:  # refused before anything was written
                     shutil.rmtree(self.folder)
+
+    def check_links(self) -> None:
+        """Refuses a folder in which a link would lead what is written to another place.
+
+        Raises:
+            InputError: there is one.
+        """
+        links = sorted(path.name for path in self.folder.iterdir() if path.is_symlink())
+        if links:
+            raise InputError(
+                f"{self.folder}: expected files and folders of its own; {', '.join(links)} would lead to another place. Remove "
+                "the links."
+            )
 
     def locked(self) -> bool:
         """Whether a living process holds the folder."""
@@ -133,7 +147,7 @@ def choose(root: Path, name: str, digest: str, *, force: bool) -> Run:
     Raises:
         InputError: the folder is of another identity, whose digest begins alike.
     """
-    base = f"{name}-{digest[:DIGITS]}"
+    base = f"{names.check('name', name)}-{digest[:DIGITS]}"
     run = Run(root / base)
     suffix = 2
     while force and run.evaluated and run.recorded:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from src.errors import InUse
+from src.runs.files import no_link
 
 TIMEOUT = 3.0  # seconds that a process which was just killed may need to let go
 HEARTBEAT = 5.0  # seconds between the heartbeats of a holder
@@ -74,7 +75,7 @@ def _is_locked(path: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        with open(path, "a+") as file:
+        with open(path, "a+", opener=no_link) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -84,7 +85,7 @@ def _is_locked(path: Path) -> bool:
 @contextmanager
 def _flock(path: Path, mode: int) -> Iterator[TextIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+") as file:  # for a shared lock NFS wants a file that can be read
+    with open(path, "a+", opener=no_link) as file:  # for a shared lock NFS wants a file that can be read
         fcntl.flock(file, mode)
         yield file
 
@@ -109,7 +110,7 @@ def _acquired(path: Path, timeout: float) -> TextIO:
     began, heartbeat, announced = time.monotonic(), None, False
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a+")  # noqa: SIM115 - the caller closes it
+        file = open(path, "a+", opener=no_link)  # noqa: SIM115 - the caller closes it
         file.seek(0)
         holder = file.read() or "another process"
         try:

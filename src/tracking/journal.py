@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from src.protocols import Sink
+from src.runs.files import no_link
 
 BUFFERED = 1000  # points held before they are written
 SECONDS = 1.0  # ... or so long
@@ -26,7 +27,7 @@ class Journal(Sink):
         mend(path)
         self._seen = {(point["name"], point["step"]): point["value"] for point in read(path)}
         self._reopened: tuple[str, ...] = ()
-        self._file = open(path, "a")  # noqa: SIM115 - it lives as long as the journal
+        self._file = open(path, "a", opener=no_link)  # noqa: SIM115 - it lives as long as the journal
         self._buffer: list[tuple[Mapping[str, Any], int, int, int]] = []
         self._written = time.monotonic()
 
@@ -81,7 +82,7 @@ def mend(path: Path) -> None:
     """Cuts off a last line that a killed process left torn."""
     if not path.is_file() or not path.stat().st_size:
         return
-    with open(path, "rb+") as file:
+    with open(path, "rb+", opener=no_link) as file:
         file.seek(-1, os.SEEK_END)
         if file.read(1) != b"\n":
             file.seek(0)

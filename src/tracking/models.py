@@ -24,6 +24,7 @@ from mlflow.types import Schema, TensorSpec
 from mlflow.utils.environment import _mlflow_conda_env, _PythonEnv
 
 from src.errors import InputError
+from src.runs.files import confined
 
 NAME = "model"
 
@@ -49,7 +50,7 @@ def log_model(client: MlflowClient, run: str, folder: Path, package: Mapping[str
 def write_model(target: Path, folder: Path, package: Mapping[str, Any], *, model: LoggedModel, run: str) -> None:
     """Writes the folder of an MLflow model: the predictor, MLmodel, an example and what must be installed."""
     described = Model(artifact_path=model.artifact_location, model_uuid=model.model_id, run_id=run, model_id=model.model_id)
-    example, output = np.load(folder / package["example"]), package["output"]
+    example, output = np.load(confined(folder, package["example"])), package["output"]
     _save_example(described, example, str(target))
     output_spec = TensorSpec(np.dtype(output["dtype"]), tuple(output["shape"]))
     described.signature = ModelSignature(infer_signature(example).inputs, Schema([output_spec]))
@@ -57,20 +58,21 @@ def write_model(target: Path, folder: Path, package: Mapping[str, Any], *, model
     versions = package["requirements"]
     if package["flavour"] == "pytorch":
         (target / "data").mkdir()
-        shutil.copyfile(folder / package["file"], target / "data" / "model.pt2")
+        shutil.copyfile(confined(folder, package["file"]), target / "data" / "model.pt2")
         pickle = "mlflow.pytorch.pickle_module"
         options = {"data": "data", "pickle_module_name": pickle, "config": {"device": None}}
         described.add_flavor("python_function", loader_module="mlflow.pytorch", **options, **anywhere)
         described.add_flavor("pytorch", model_data="data", pytorch_version=versions["torch"], code=None)
     else:
-        shutil.copyfile(folder / package["file"], target / "model.pkl")
-        options = {"model_path": "model.pkl", "predict_fn": package["method"]}
+        shutil.copyfile(confined(folder, package["file"]), target / "model.skops")
+        options = {"model_path": "model.skops", "predict_fn": package["method"]}
         described.add_flavor("python_function", loader_module="mlflow.sklearn", **options, **anywhere)
         described.add_flavor(
             "sklearn",
-            pickled_model="model.pkl",
+            pickled_model="model.skops",
             sklearn_version=versions["scikit-learn"],
-            serialization_format="pickle",
+            serialization_format="skops",
+            skops_trusted_types=package["trusted"],
             code=None,
         )
     described.model_size_bytes = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())

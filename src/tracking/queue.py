@@ -20,6 +20,7 @@ from subprocess import DEVNULL, Popen
 from typing import TextIO
 from urllib.parse import quote, unquote
 
+from src.runs.files import no_link
 from src.tracking import store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,7 +114,7 @@ class Queue:
         served. Nothing may take the lock only to look whether it is held, for a command would then start none.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.lock, "a+") as lock, open(self.log, "a") as log:
+        with open(self.lock, "a+", opener=no_link) as lock, open(self.log, "a", opener=no_link) as log:
             if not try_lock(lock):
                 return
             command = [sys.executable, "-m", MODULE, str(self.runs), str(self.folder), str(lock.fileno())]
@@ -132,7 +133,9 @@ class Queue:
         entries: dict[Path, list[Path]] = {}
         with suppress(FileNotFoundError):
             for entry in sorted((self.folder / name).iterdir()):
-                entries.setdefault(self.runs / unquote(entry.name.rpartition("@")[0]), []).append(entry)
+                path = unquote(entry.name.rpartition("@")[0])
+                if ".." not in Path(path).parts and not Path(path).is_absolute():
+                    entries.setdefault(self.runs / path, []).append(entry)
         return entries
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
-from src.runs.files import read_json, write_json
+from src.runs.files import confined, read_json, write_json
 from src.tracking import system_metrics
 from src.tracking.journal import read
 from src.tracking.mlflow_store import Store
@@ -59,7 +59,7 @@ class RunUpload:
         self._tags()
         yield
         for entry in self.record["artifacts"]:
-            path = self.folder / entry["file"]
+            path = confined(self.folder, entry["file"])
             stamp = path.stat().st_mtime_ns if path.is_file() else None
             if stamp and self.state["artifacts"].get(entry["file"]) != stamp:
                 self._client.log_artifact(self.state["run"], str(path), entry["folder"] or None)
@@ -68,7 +68,7 @@ class RunUpload:
                 yield
         if self.record["model"] and not self.state["model"]:
             params = {name: value[:LONGEST] for name, value in self.record["params"].items()}
-            log_model(self._client, self.state["run"], self.folder / "model", self.record["model"], params)
+            log_model(self._client, self.state["run"], confined(self.folder, "model"), self.record["model"], params)
             self.state["model"] = True
             self._save()
             yield
@@ -131,7 +131,7 @@ class RunUpload:
         """What the journal has gained since the last time, and the load of the machines."""
         batch: list[Metric] = []
         end = self.state["offset"]
-        for point in read(self.folder / "metrics.jsonl", end):
+        for point in read(confined(self.folder, "metrics.jsonl"), end):
             batch.append(_metric(point))
             end = point["end"]
             if len(batch) == BATCH:
@@ -156,7 +156,7 @@ class RunUpload:
         """The load of the further machines that train the run, which each of them has sampled itself."""
         ends = self.state.setdefault("loads", {})
         for path in self.folder.glob(system_metrics.file(Path(), "*").name):
-            points = list(read(path, ends.get(path.name, 0)))
+            points = list(read(confined(self.folder, path.name), ends.get(path.name, 0)))
             for first in range(0, len(points), BATCH):
                 some = points[first : first + BATCH]
                 self._client.log_batch(self.state["run"], metrics=[_metric(point) for point in some])

@@ -52,6 +52,11 @@ def location(uri: str) -> str:
     return str(path.resolve()) if path else uri
 
 
+def same(one: str, other: str) -> bool:
+    """Whether two URIs are those of one store."""
+    return location(one) == location(other)
+
+
 def lock(path: Path) -> Path:
     """The lock file that an uploader holds while it opens a local database, whose tables it may have to create."""
     return path.with_name(f"{path.name}.lock")

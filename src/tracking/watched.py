@@ -53,7 +53,8 @@ class Watched:
 
     def settled(self, queue: Queue) -> bool:
         """Whether nothing is left to do: it is whole in its store, or belongs to another queue by now, or never began."""
+        if self.record and Queue.of(self.folder, self.record["uri"]) != queue:  # of another store, living or not
+            return True
         if self.training or upload_state.living(self.folder):
             return False
-        moved = bool(self.record) and Queue.of(self.folder, self.record["uri"]) != queue
-        return not self.record or moved or upload_state.uploaded(self.folder)
+        return not self.record or upload_state.uploaded(self.folder)

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import pytest
+import skops.io
 from hydra.utils import instantiate
 
 from src.data import store
@@ -83,7 +83,7 @@ def test_a_classical_package_answers_for_stored_examples(fitted, name):
     learner, data, folder = fitted(name)
     stored = data.inputs(data.rows("test")).astype(np.float32)
     package = learner.package(folder / "model", stored[:4])
-    predictor = joblib.load(folder / "model" / package["file"])
+    predictor = skops.io.load(folder / "model" / package["file"], trusted=package["trusted"])
     outputs = predictor.predict_proba(stored.reshape(len(stored), -1))
     assert np.allclose(outputs, probabilities(learner, data), atol=1e-5)
     assert np.load(folder / "model" / package["example"]).shape == (4, stored[0].size)

@@ -1,8 +1,8 @@
 """Classical methods that encode and decode examples."""
 
-import joblib
 import numpy as np
 import pytest
+import skops.io
 from sklearn.decomposition import PCA, FastICA
 from sklearn.linear_model import LogisticRegression
 
@@ -27,7 +27,7 @@ def test_its_package_reconstructs_as_it_does(images, tmp_path, model):
     pixels = data.inputs(rows) / 255 + (outputs["reconstruction"] - original) * data.std.reshape(1, -1, 1, 1)
     assert np.allclose(learner.generate(outputs["latent"]), pixels.clip(0, 1), atol=1e-4)
     package = learner.package(tmp_path / "model", data.inputs(rows).astype(np.float32))
-    predictor = joblib.load(tmp_path / "model" / package["file"])
+    predictor = skops.io.load(tmp_path / "model" / package["file"], trusted=package["trusted"])
     reconstruction = getattr(predictor, package["method"])(np.load(tmp_path / "model" / package["example"]))
     assert np.allclose(reconstruction, outputs["reconstruction"].reshape(len(rows), -1), atol=1e-5)
 

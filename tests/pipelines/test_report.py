@@ -242,7 +242,8 @@ def test_it_waits_for_an_uploader_that_is_busy():
         thread.join()
 
 
-def test_a_store_that_is_away_does_not_fail_the_report(capsys):
+def test_a_store_that_is_away_does_not_fail_the_report(capsys, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     results("a", {"grip": 0.9})
     upload("a", "http://127.0.0.1:9", status="RUNNING")
     assert "make ui" not in index()

@@ -49,13 +49,14 @@ def run_folder(project: Path, name: str = "cnn-1", **more: Any) -> Path:
 def package(folder: Path) -> dict[str, Any]:
     """What a learner returns that has packaged its predictor in a run folder."""
     (folder / "model").mkdir()
-    (folder / "model" / "model.pkl").write_bytes(b"a predictor")
+    (folder / "model" / "model.skops").write_bytes(b"a predictor")
     np.save(folder / "model" / "example.npy", np.zeros((4, 64), np.float32))
     return {
         "flavour": "sklearn",
-        "file": "model.pkl",
+        "file": "model.skops",
         "example": "example.npy",
         "method": "predict",
+        "trusted": [],
         "output": {"dtype": "float32", "shape": [-1, 3]},
         "requirements": {"scikit-learn": "1.9.1"},
     }

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from src.errors import InputError
+from src.runs import names
 
 
 class Files(ABC):
@@ -62,6 +63,10 @@ class Published(Files):
     """
 
     def __init__(self, *, name: str, folder: str, mirrors: Sequence[str], files: Mapping[str, str]):
+        names.check("name", name)
+        outside = [file for file in files if any(part.startswith(".") or not part for part in file.split("/"))]
+        if outside:
+            raise ValueError(f"files: expected names of files below one folder; received {outside[0]!r}.")
         super().__init__(origin=mirrors[0])
         self.name = name
         self.folder = Path(folder) / name
