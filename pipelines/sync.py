@@ -19,6 +19,7 @@ from src.tracking import deferred_upload, store, upload_state
 
 
 def main(arguments: Sequence[str]) -> None:
+    command_line.environment()
     options = command_line.keywords(arguments, runs="runs", uri="")
     root = Path(options["runs"])
     folders = sorted(path.parent for path in root.glob("*/record.json"))
@@ -53,5 +54,4 @@ def _move(folder: Path, uri: str) -> None:
 
 
 if __name__ == "__main__":
-    command_line.environment()
     sys.exit(command_line.guard(lambda: main(sys.argv[1:])))

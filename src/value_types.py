@@ -4,6 +4,7 @@ The annotation of a constructor's argument and the table of the configuration's 
 """
 
 import math
+import re
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,25 @@ class Range:
         return f"{low} up to {'but not including ' if self.open_high else ''}{_plain(self.high)}"
 
 
+@dataclass(frozen=True)
+class Pattern:
+    """The form of a text.
+
+    Args:
+        regex: of the whole text.
+        description: what messages say of it.
+    """
+
+    regex: str
+    description: str
+
+    def __contains__(self, text: str) -> bool:
+        return re.fullmatch(self.regex, text) is not None
+
+    def __str__(self) -> str:
+        return self.description
+
+
 Whole = Annotated[int, Range(0)]
 Count = Annotated[int, Range(1)]
 Seed = Annotated[int, Range(0, 2**32 - 1)]
@@ -42,7 +62,10 @@ Positive = Annotated[float, Range(0, open_low=True)]
 Share = Annotated[float, Range(0, 1)]
 ShareBelowOne = Annotated[float, Range(0, 1, open_high=True)]
 Text = Annotated[str, Range(1)]
-Name = Annotated[str, Range(1, 100)]
+# Of a folder or a file: it leads nowhere else. A run's folder adds some characters, and file systems take 255.
+Name = Annotated[
+    str, Pattern(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", "a name of 1 to 100 letters, digits and ._- without a dot in front")
+]
 
 NUMBERS = {int: "a whole number", float: "a number"}
 
@@ -58,9 +81,7 @@ def mismatch(value: object, hint: Any) -> str | None:
 def _fits(value: object, hint: Any) -> bool:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        limits = [limit for limit in arguments[1:] if isinstance(limit, Range)]
-        measure: Any = len(value) if isinstance(value, str) else value
-        return _fits(value, arguments[0]) and all(measure in limit for limit in limits)
+        return _fits(value, arguments[0]) and all(_within(value, limit) for limit in arguments[1:])
     if origin in (Union, types.UnionType):
         return any(_fits(value, one) for one in arguments)
     if origin is Literal:
@@ -82,9 +103,17 @@ def _fits(value: object, hint: Any) -> bool:
     return True
 
 
+def _within(value: Any, limit: object) -> bool:
+    if isinstance(limit, Range):
+        return (len(value) if isinstance(value, str) else value) in limit
+    return not isinstance(limit, Pattern) or value in limit
+
+
 def _expected(hint: Any) -> str:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
+        if patterns := [str(limit) for limit in arguments[1:] if isinstance(limit, Pattern)]:
+            return " and ".join(patterns)
         limits = " and ".join(str(limit) for limit in arguments[1:] if isinstance(limit, Range) and str(limit))
         if arguments[0] is str:
             return (

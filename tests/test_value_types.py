@@ -48,7 +48,7 @@ def test_what_fits(value, hint):
         ({"a": 0}, Mapping[str, Positive], "a group of keys, each a number above 0"),
         (1, Literal[True], "true"),
         ("up", Literal["min", "max"], "one of min, max"),
-        ("", Name, "text of 1 to 100 characters"),
+        ("", Name, "a name of 1 to 100 letters, digits and ._- without a dot in front"),
         (None, Mapping[str, Any], "a group of keys"),
     ],
 )

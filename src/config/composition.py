@@ -68,15 +68,15 @@ def tune(config: DictConfig, keys: Sequence[str] = (), *, path: Path | None = No
     own = [name for _, name in trust.imported(OmegaConf.to_container(config))]
     config = config.copy()
     for key, value in nodes.items():
-        if key.partition(".")[0] not in SEARCHED:
-            raise InputError(
-                f"{path}: expected keys that decide what a training yields ({', '.join(SEARCHED)}); received {key}. "
-                "Leave it out."
-            )
         if key not in keys:
             OmegaConf.update(config, key, value, merge=False, force_add=True)
     tuned = [str(key) for key in nodes if key not in keys]
     validation.check(config, source=lambda key: str(path) if sources.related(key, tuned) else None)
+    if others := [key for key in tuned if key.partition(".")[0] not in SEARCHED]:
+        raise InputError(
+            f"{path}: expected keys that decide what a training yields ({', '.join(SEARCHED)}); received {', '.join(others)}. "
+            "Leave them out."
+        )
     trust.check(OmegaConf.to_container(config), path, own)  # a dotted key may have set a part of a node
     return config
 

@@ -4,23 +4,19 @@ import re
 from pathlib import Path
 
 from src.errors import InputError
+from src.value_types import Name, mismatch
 
-LONGEST = 100  # characters; a run's folder adds some, and file systems take 255
-NAME = re.compile(rf"[A-Za-z0-9_-][A-Za-z0-9._-]{{0,{LONGEST - 1}}}")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def check(key: str, value: object) -> str:
-    """A name, as text.
+    """A name, also one that a stored file states.
 
     Raises:
         InputError: it is none, or could lead out of the folder that it is for.
     """
-    if isinstance(value, bool) or not isinstance(value, str | int | float) or not NAME.fullmatch(str(value)):
-        raise InputError(
-            f"{key}: expected a name of at most {LONGEST} letters, digits and ._- without a dot in front; received {value!r}. "
-            "It names a folder or a file."
-        )
+    if (expected := mismatch(value, Name)) is not None:
+        raise InputError(f"{key}: expected {expected}; received {value!r}. It names a folder or a file.")
     return str(value)
 
 

@@ -22,7 +22,7 @@ WRONG = ["", ".", "..", ".hidden", "a/b", "../a", "/a", "a\nb", "a b", "a\x00", 
 
 @pytest.mark.parametrize("value", WRONG)
 def test_a_name_that_leads_elsewhere_is_refused(value):
-    with pytest.raises(InputError, match=r"data\.dataset\.name: expected a name of at most 100 letters, digits"):
+    with pytest.raises(InputError, match=r"data\.dataset\.name: expected a name of 1 to 100 letters, digits"):
         names.check("data.dataset.name", value)
 
 
