@@ -16,6 +16,7 @@ from src.config import checks, command_line, composition
 from src.errors import InputError
 from src.runs import identity
 from src.runs.files import write_atomic, write_json
+from src.runs.masking import mask
 
 BUILD = Path("build")
 SWEEP = Path(__file__).with_name("sweep")
@@ -28,7 +29,7 @@ def main() -> None:
     if unknown:
         hints = "; ".join(f"{name}: {checks.nearest(name, checks.options('experiment'))}" for name in unknown)
         raise InputError(f"params.yaml: expected experiments and sweeps of conf/experiment; received {hints}.")
-    texts = {name: OmegaConf.to_yaml(composed(name, sweeps.get(name))) for name in names}
+    texts = {name: mask(OmegaConf.to_yaml(composed(name, sweeps.get(name)))) for name in names}
     for name in {*sweeps} - {*names}:  # its sweep stage exists, and does nothing: dvc makes a stage of each entry
         print(f"params.yaml: the sweep of {name} is ignored, because experiments does not list {name}.")
         texts[name] = OmegaConf.to_yaml({"code": {"sweep": None}})

@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from src.config import composition
 from src.errors import InputError
 from src.runs.files import read_json
+from src.runs.masking import mask
 from src.tracking import deferred_upload, store, upload_state
 
 RESULTS = Path("results")
@@ -155,7 +156,10 @@ def _uploaded(folder: Path) -> dict[str, Any]:
             if not deferred_upload.settle(folder, seconds=PATIENCE, uri=own):
                 deferred_upload.upload(folder, own)
         except Exception as error:  # whatever keeps a record here does not hold up the report
-            print(f"report: {folder} is not in the store: {error}. `python -m pipelines.sync` uploads it.", file=sys.stderr)
+            print(
+                f"report: {folder} is not in the store: {mask(str(error))}. `python -m pipelines.sync` uploads it.",
+                file=sys.stderr,
+            )
     return read_json(folder / upload_state.STATE)
 
 

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from pipelines import watchdog
 from pipelines.params import Params
 from pipelines.results import RESULTS
-from src.config import command_line, composition, trust
+from src.config import command_line, composition, machine, trust
 from src.errors import InputError
 from src.experiment import Experiment
 from src.runs import identity
@@ -116,6 +116,7 @@ def load(name: str) -> DictConfig:
     """The resolved file of an experiment, without what belongs to the pipeline alone."""
     config = _build(name)
     del config.code, config.sweep
+    config = machine.localised(config, Path("build") / f"{name}.yaml")
     config.tracking.wait = 0.0  # the upload continues beside the next stage; the report waits for it
     return config
 

@@ -15,6 +15,7 @@ from pipelines.results import own_store
 from src.config import command_line
 from src.errors import InputError, RunFailed
 from src.runs.files import read_json, write_json
+from src.runs.masking import mask
 from src.tracking import deferred_upload, store, upload_state
 
 
@@ -49,8 +50,8 @@ def main(arguments: Sequence[str]) -> None:
 def _move(folder: Path, uri: str) -> None:
     """Has a record name this store."""
     record = read_json(folder / "record.json")
-    if record and record["uri"] != uri:
-        write_json(folder / "record.json", {**record, "uri": uri})
+    if record and record["uri"] != mask(uri):
+        write_json(folder / "record.json", {**record, "uri": mask(uri)})
 
 
 if __name__ == "__main__":

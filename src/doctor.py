@@ -5,6 +5,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.config import command_line, composition
 from src.errors import RunFailed
 from src.launch import diagnosis
+from src.runs.masking import mask
 
 
 def doctor(config: DictConfig) -> None:
@@ -17,7 +18,7 @@ def doctor(config: DictConfig) -> None:
     findings = []
     for finding in diagnosis.findings(composition.container(needed)):
         findings.append(finding)
-        print(f"{finding.state:<8} {finding.subject:<16} {finding.text}", flush=True)
+        print(f"{finding.state:<8} {finding.subject:<16} {mask(finding.text)}", flush=True)
     errors = [finding.subject for finding in findings if finding.state == "error"]
     if errors:
         raise RunFailed(f"expected no error; {len(errors)} of {len(findings)} checks found one: {', '.join(errors)}.")

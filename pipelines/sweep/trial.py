@@ -33,6 +33,7 @@ from src.experiment import Experiment
 from src.protocols import Cost, Sink
 from src.runs.files import no_link, read_json, write_atomic, write_json
 from src.runs.folder import Run
+from src.runs.masking import mask
 from src.tracking.journal import read
 from src.tracking.record import Record
 
@@ -173,7 +174,7 @@ def _train(pipe: Connection, spec: TrialSpec, training: Training, finished: Sequ
         Record.of(run, training.config, prepared.card, upload=False, tags=training.tags, code=spec.code) as record,
     ):
         experiment = assembly.build(OmegaConf.create(training.config), prepared)
-        write_atomic(run.config, OmegaConf.to_yaml(training.config).encode())
+        write_atomic(run.config, mask(OmegaConf.to_yaml(training.config)).encode())
         cost = experiment.learner.check(experiment.data)
         record.begin(device=experiment.learner.device)
         sink = TrialSink(record, pipe, objective=spec.metrics[0], finished=finished)

@@ -19,6 +19,7 @@ from src import signals
 from src.config import checks, composition, resuming, sources, trust
 from src.config.defects import origin
 from src.errors import InputError, Stop
+from src.runs.masking import mask
 
 PREEMPTED = 75
 FULL = {errno.ENOSPC: "is full", errno.EDQUOT: "has no quota left", errno.EROFS: "is read-only"}
@@ -44,7 +45,7 @@ def guard(work: Callable[[], object]) -> int:
         with signals.interrupting(), trust.command():
             work()
     except Stop as stop:
-        print(f"error: {stop}", file=sys.stderr)
+        print(f"error: {mask(str(stop))}", file=sys.stderr)
         return stop.code
     except signals.Preempted as preempted:
         print(f"preempted by {preempted}; the same command continues.", file=sys.stderr)
@@ -62,7 +63,7 @@ def guard(work: Callable[[], object]) -> int:
         return 1
     except Exception as defect:
         print(origin(defect), file=sys.stderr)
-        traceback.print_exc()
+        print(mask(traceback.format_exc()), end="", file=sys.stderr)
         return 1
     return 0
 

@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import composition, trust
+from src.runs.masking import mask
 
 SOURCES = "src.data.sources."  # their `folder` is where downloads go
 
@@ -26,14 +27,15 @@ def localised(config: DictConfig, file: Path) -> DictConfig:
     values["tracking.uri"] = own.tracking.uri
     for key, value in values.items():
         stored = OmegaConf.select(config, key)
-        if stored in (None, value) or (key == "paths.runs" and Path(stored).resolve() == file.resolve().parent.parent):
+        if stored is None or (key == "paths.runs" and Path(stored).resolve() == file.resolve().parent.parent):
             continue
         OmegaConf.update(config, key, value)
-        print(
-            f"{key}: that of {file} is left out, because it may be another machine's; {value or 'the default'} is used. For "
-            f"another one: {key}=..., here or in conf/local.",
-            file=sys.stderr,
-        )
+        if stored != mask(str(value)):
+            print(
+                f"{key}: that of {file} is left out, because it may be another machine's; {mask(str(value or 'the default'))} "
+                f"is used. For another one: {key}=..., here or in conf/local.",
+                file=sys.stderr,
+            )
     _set_downloads(OmegaConf.select(config, "data.dataset.source"), own.paths.downloads)
     return config
 

@@ -13,6 +13,7 @@ from src.runs import changes, identity
 from src.runs.files import read_json, write_atomic, write_json
 from src.runs.folder import Run, choose
 from src.runs.identity import Identity
+from src.runs.masking import mask
 
 if TYPE_CHECKING:  # assembly is imported only for a configuration that composes
     from src.data.store import Prepared
@@ -90,6 +91,6 @@ class Plan:
             line = changes.since_latest(self.run, self.content["name"], self.identity)
             if line:
                 print(line)
-        write_atomic(self.run.config, OmegaConf.to_yaml(self.config).encode())
+        write_atomic(self.run.config, mask(OmegaConf.to_yaml(self.config)).encode())
         if not self.run.identity.is_file():
             write_json(self.run.identity, changes.content(self.identity))

@@ -212,8 +212,8 @@ def _computes(name: str, where: str) -> bool:
     package = next((package for package in PACKAGES if name.startswith(package)), None)
     if package is None:
         return False
-    found = located(name, where)
-    if not isinstance(found, type) or not f"{found.__module__}.".startswith(package):
+    target = located(name, where)
+    if not isinstance(target, type) or not f"{target.__module__}.".startswith(package):
         return False
-    bases = {f"{base.__module__}.{base.__qualname__}" for base in found.__mro__[1:]}
+    bases = {f"{base.__module__}.{base.__qualname__}" for base in target.__mro__[1:]}
     return bool(bases & {*BASES}) or (package.startswith("src.") and any(base.startswith("src.") for base in bases))

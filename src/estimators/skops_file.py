@@ -102,13 +102,13 @@ def _skops() -> ModuleType:
 
 def _estimators() -> list[str]:
     """The estimators of scikit-learn that are imported: the class of a file has imported what it consists of."""
-    kinds, found = [BaseEstimator], set()
+    kinds, names = [BaseEstimator], set()
     while kinds:
         kind = kinds.pop()
         kinds += kind.__subclasses__()
         if kind.__module__.startswith("sklearn."):
-            found.add(_name(kind))
-    return sorted(found)
+            names.add(_name(kind))
+    return sorted(names)
 
 
 def _name(kind: type) -> str:

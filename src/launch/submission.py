@@ -71,7 +71,7 @@ class Submission:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
         state = Code.now()
-        write_atomic(self.folder / "config.yaml", OmegaConf.to_yaml(config).encode())
+        write_atomic(self.folder / "config.yaml", OmegaConf.to_yaml(config).encode(), private=True)  # a password may be in it
         write_atomic(self.folder / "uncommitted.diff", state.diff)
         write_json(self.folder / "settings.json", {"test": test, "commit": state.commit, "branch": state.branch})
 

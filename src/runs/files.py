@@ -57,7 +57,14 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Writes the whole file or, when the disk is full or the process killed, nothing."""
+def write_atomic(path: Path, content: bytes, *, private: bool = False) -> None:
+    """Writes the whole file or, when the disk is full or the process killed, nothing.
+
+    Args:
+        private: whether only its owner may read it.
+    """
     with atomic(path) as temporary:
+        if private:
+            temporary.unlink(missing_ok=True)
+            temporary.touch(mode=0o600)
         temporary.write_bytes(content)

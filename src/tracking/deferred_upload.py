@@ -23,7 +23,7 @@ def resume(run: Run, uri: str | None) -> None:
         return
     try:
         check_store(run.folder, uri)
-        unreachable = store.check(record["uri"])
+        unreachable = store.check(store.address(uri))
     except InputError as error:
         unreachable = str(error)
     if unreachable:
@@ -31,7 +31,7 @@ def resume(run: Run, uri: str | None) -> None:
         return
     queue = Queue.of(run.folder, record["uri"])
     queue.put(run.folder)
-    queue.start_uploader()
+    queue.start_uploader(store.address(uri))
 
 
 def settle(folder: Path, *, seconds: float, uri: str | None = None) -> bool:
@@ -45,7 +45,7 @@ def settle(folder: Path, *, seconds: float, uri: str | None = None) -> bool:
         return False
     queue, until = Queue.of(folder, record["uri"]), time.monotonic() + seconds
     if folder.absolute() in queue.entries() and store.same(record["uri"], store.address(uri)):
-        queue.start_uploader()
+        queue.start_uploader(store.address(uri))
     while folder.absolute() in queue.entries() and not upload_state.uploaded(folder) and time.monotonic() < until:
         time.sleep(0.05)
     return upload_state.uploaded(folder)
@@ -74,7 +74,7 @@ def upload(folder: Path, uri: str | None = None) -> bool:
     from src.tracking.mlflow_store import Store
 
     with mutex(folder / upload_state.LOCK):
-        for _ in mlflow_upload.of(Store(record["uri"]), folder).finish():
+        for _ in mlflow_upload.of(Store(store.address(uri)), folder).finish():
             pass
     return True
 

@@ -21,6 +21,7 @@ from typing import TextIO
 from urllib.parse import quote, unquote
 
 from src.runs.files import no_link
+from src.runs.masking import mask
 from src.tracking import store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,7 +95,7 @@ class Queue:
             with suppress(FileNotFoundError):
                 entry.replace(failed)
                 with suppress(OSError):  # a full disk keeps the reason away, and not the entry
-                    failed.write_text(reason)
+                    failed.write_text(mask(reason))
 
     def try_again(self) -> None:
         """Puts back what an earlier uploader gave up."""
@@ -106,8 +107,8 @@ class Queue:
         failed = self._in("failed").get(folder.absolute())
         return failed[-1].read_text() if failed else None
 
-    def start_uploader(self) -> None:
-        """Starts the uploader unless one lives.
+    def start_uploader(self, uri: str) -> None:
+        """Starts the uploader for the store of this URI, which its environment alone holds, unless one lives.
 
         Whoever gets the lock hands it to the new process, so that two commands at one moment start one uploader. The
         uploader looks at the queue once more after it has let go of the lock: an entry that was put before this call is
@@ -123,7 +124,7 @@ class Queue:
                 stdin=DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_environment(),
+                env=_environment(uri),
                 pass_fds=[lock.fileno()],
                 start_new_session=True,  # no Ctrl-C and no closing of a terminal is for it
             )
@@ -150,11 +151,11 @@ def try_lock(file: TextIO) -> bool:
 
 def inform(text: str) -> None:
     """Tells the user where a record stands."""
-    print(f"record: {text}", file=sys.stderr)
+    print(f"record: {mask(text)}", file=sys.stderr)
 
 
-def _environment() -> dict[str, str]:
-    environment = {**os.environ, **store.ENVIRONMENT, "OMP_NUM_THREADS": "1"}
+def _environment(uri: str) -> dict[str, str]:
+    environment = {**os.environ, **store.ENVIRONMENT, "OMP_NUM_THREADS": "1", "MLFLOW_TRACKING_URI": uri}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
         environment.pop(name, None)  # they would send the runs into another one

@@ -16,6 +16,7 @@ from src.protocols import Sink
 from src.runs.files import read_json, write_atomic, write_json
 from src.runs.folder import Run
 from src.runs.identity import flat
+from src.runs.masking import mask
 from src.tracking import deferred_upload, store
 from src.tracking.code import Code
 from src.tracking.journal import Journal
@@ -58,11 +59,11 @@ class Record(Sink):
         self._journal: Journal | None = None
         before = read_json(self._path)
         self._content: dict[str, Any] = {
-            "uri": self._uri,
+            "uri": mask(self._uri),  # the secret stays in the environment or in conf/local
             "experiment": tracking["experiment"],
             "name": run.folder.name,
             "key": before.get("key", uuid.uuid4().hex),
-            "params": {name: str(value) for name, value in params.items()},
+            "params": {name: mask(str(value)) for name, value in params.items()},
             "dataset": dict(dataset),
             "tags": {**_machine(), **tags},
             "started": before.get("started", time.time_ns() // 1_000_000),
@@ -165,10 +166,10 @@ class Record(Sink):
             if isinstance(error, KeyboardInterrupt):
                 self._content["tags"] |= {"end": "PREEMPTED", "end.reason": signals.name(error)}
             elif error is not None:
-                text = "".join(traceback.format_exception(error))
+                text = mask("".join(traceback.format_exception(error)))
                 write_atomic(self.run.folder / "traceback.txt", text.encode())
                 self.artifact(self.run.folder / "traceback.txt")
-                self._content["tags"]["failure"] = str(error)[:5000]
+                self._content["tags"]["failure"] = mask(str(error))[:5000]
             self._journal.close()
             self._write("FINISHED" if error is None else "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         except OSError as full:  # the disk that stopped the run may have no room for its epitaph either
@@ -191,7 +192,7 @@ class Record(Sink):
         if self._queue is None or self._unreachable:
             return
         try:
-            self._queue.start_uploader()
+            self._queue.start_uploader(self._uri)
         except OSError as error:
             inform(f"the uploader does not start: {error}. `python -m pipelines.sync` uploads {self.run.folder}.")
 

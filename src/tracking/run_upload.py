@@ -13,6 +13,7 @@ from typing import Any
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
 from src.runs.files import confined, read_json, write_json
+from src.runs.masking import mask
 from src.tracking import system_metrics
 from src.tracking.journal import read
 from src.tracking.mlflow_store import Store
@@ -78,9 +79,9 @@ class RunUpload:
 
     def _begin(self) -> Iterator[None]:
         experiment = self._store.experiment(self.record["experiment"])
-        if self.state.get("uri") != self._store.uri or not self._store.alive(self.state["run"]):
+        if self.state.get("uri") != mask(self._store.uri) or not self._store.alive(self.state["run"]):
             self.state = {
-                "uri": self._store.uri,
+                "uri": mask(self._store.uri),
                 "experiment": experiment,
                 "run": self._run(experiment),
                 "offset": 0,

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from src.errors import InputError
+from src.runs.masking import mask
 
 ENVIRONMENT = {  # set before mlflow is imported
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -47,14 +48,20 @@ def database(uri: str) -> Path | None:
 
 
 def location(uri: str) -> str:
-    """What tells two stores apart: the URI, or the absolute path of a local database."""
+    """What tells two stores apart: the URI without a password, or the absolute path of a local database."""
     path = database(uri)
-    return str(path.resolve()) if path else uri
+    return str(path.resolve()) if path else mask(uri)
 
 
 def same(one: str, other: str) -> bool:
     """Whether two URIs are those of one store."""
     return location(one) == location(other)
+
+
+def with_password(uri: str) -> str:
+    """The URI of a record, whose password is masked, as it is configured where it is that of the configured store."""
+    own = address(None)
+    return own if same(uri, own) else uri
 
 
 def lock(path: Path) -> Path:

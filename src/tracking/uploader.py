@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from src.runs.locks import mutex
+from src.runs.masking import mask
 from src.tracking import store, upload_state
 from src.tracking.queue import Queue, try_lock
 from src.tracking.system_metrics import SAMPLING, Monitor, name
@@ -77,7 +78,7 @@ class Uploader:
     def log(self, text: str) -> None:
         """Writes to the log, but not the same text twice in a row."""
         if text != self._last_logged:
-            print(time.strftime("%Y-%m-%d %H:%M:%S"), text, flush=True)
+            print(time.strftime("%Y-%m-%d %H:%M:%S"), mask(text), flush=True)
             self._last_logged = text
 
     def _stands(self) -> bool:
@@ -160,9 +161,10 @@ class Uploader:
         from src.tracking import mlflow_upload  # imports mlflow
         from src.tracking.mlflow_store import Store
 
-        if (one.failing or self._store is None) and (away := store.check(one.record["uri"])):
+        uri = store.with_password(one.record["uri"])
+        if (one.failing or self._store is None) and (away := store.check(uri)):
             raise ConnectionError(away)
-        self._store = self._store or Store(one.record["uri"])
+        self._store = self._store or Store(uri)
         if self._store.replaced:
             self.outdated = True
             return

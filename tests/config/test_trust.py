@@ -56,7 +56,7 @@ PAYLOADS: dict[str, Any] = {
     "os.rmdir": {"_target_": "functools.partial", "_args_": [{"_target_": "hydra.utils.get_class", "path": "os.rmdir"}]},
     "${name}": {"_target_": "${name}", "command": "mkdir marker"},
 }
-PLACES: dict[str, Callable[[Any], Any]] = {
+DEPTHS: dict[str, Callable[[Any], Any]] = {
     "alone": lambda node: node,
     "in lists": lambda node: [[1, {"steps": [node]}]],
     "as an argument": lambda node: {"_target_": "torch.nn.Sequential", "_args_": [node]},
@@ -76,9 +76,9 @@ def run_folder(node: Any, key: str = "model.activation") -> Path:
 
 
 @pytest.mark.parametrize("name", PAYLOADS)
-@pytest.mark.parametrize("place", PLACES)
-def test_a_payload_is_refused_by_its_name(marker, name, place):
-    folder = run_folder(PLACES[place](PAYLOADS[name]))
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_a_payload_is_refused_by_its_name(marker, name, depth):
+    folder = run_folder(DEPTHS[depth](PAYLOADS[name]))
     with pytest.raises(InputError) as caught:
         trust.load(folder / "config.yaml")
     assert f"received {name} (model.activation" in str(caught.value)

@@ -31,7 +31,7 @@ def test_an_uploader_that_is_killed_again_and_again_leaves_one_whole_run(tmp_pat
     queue = Queue.of(folder, f"sqlite:///{tmp_path}/mlflow.db")
     queue.put(folder)
     while not upload_state.uploaded(folder):
-        queue.start_uploader()
+        queue.start_uploader(f"sqlite:///{tmp_path}/mlflow.db")
         time.sleep(life * generator.random())
         for uploader in uploaders(tmp_path):
             uploader.kill()

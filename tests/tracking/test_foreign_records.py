@@ -129,7 +129,7 @@ def test_neither_a_finished_run_nor_the_report_asks_a_foreign_store(foreign, mon
     from src.runs.folder import Run
 
     monkeypatch.setattr(store, "check", lambda uri: pytest.fail(f"it asked {uri}") if uri == ELSEWHERE else None)
-    monkeypatch.setattr(Queue, "start_uploader", lambda queue: pytest.fail("it starts an uploader"))
+    monkeypatch.setattr(Queue, "start_uploader", lambda queue, uri: pytest.fail("it starts an uploader"))
     state(foreign, uri=ELSEWHERE)
     Queue.of(foreign, ELSEWHERE).put(foreign)
     deferred_upload.resume(Run(foreign), None)

@@ -25,7 +25,7 @@ folder = Path("runs/cnn-1")
 queue = Queue.of(folder, "sqlite:///mlflow.db")
 queue.put(folder)
 time.sleep(max(0.0, float(sys.argv[1]) - time.time()))
-queue.start_uploader()
+queue.start_uploader("sqlite:///mlflow.db")
 """
 
 
@@ -107,7 +107,7 @@ def test_an_entry_that_comes_while_the_uploader_leaves_is_served(project, leavin
     queue, pause, begun = Queue.of(folder, URI), 0.02, 0
     for _ in range(25):
         queue.put(folder)
-        queue.start_uploader()
+        queue.start_uploader(URI)
         until(lambda: not queue.entries(), seconds=60)
         before, begun = begun, queue.log.read_text().count("begins")
         pause *= 0.8 if begun > before else 1.25
@@ -120,14 +120,14 @@ def test_an_uploader_whose_folder_was_deleted_leaves_the_next_one_its_work(proje
     folder = project / "runs/cnn-1"
     queue = Queue.of(folder, URI)
     queue.put(folder)
-    queue.start_uploader()
+    queue.start_uploader(URI)
     until(lambda: not queue.entries())
     (first,) = uploaders(project)
     subprocess.run(["rm", "-r", "runs"], check=True)
     until(lambda: not first.is_running() or first.status() == "zombie")
     monkeypatch.setenv("UPLOADER_IDLE", "0")
     queue.put(folder)
-    queue.start_uploader()
+    queue.start_uploader(URI)
     until(lambda: not queue.entries())
     assert queue.log.read_text().count("begins") == 1
 
