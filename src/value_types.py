@@ -47,8 +47,8 @@ class Pattern:
     regex: str
     description: str
 
-    def __contains__(self, text: str) -> bool:
-        return re.fullmatch(self.regex, text) is not None
+    def __contains__(self, text: object) -> bool:
+        return re.fullmatch(self.regex, str(text)) is not None
 
     def __str__(self) -> str:
         return self.description
@@ -64,7 +64,8 @@ ShareBelowOne = Annotated[float, Range(0, 1, open_high=True)]
 Text = Annotated[str, Range(1)]
 # Of a folder or a file: it leads nowhere else. A run's folder adds some characters, and file systems take 255.
 Name = Annotated[
-    str, Pattern(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", "a name of 1 to 100 letters, digits and ._- without a dot in front")
+    str | int,
+    Pattern(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", "a name of 1 to 100 letters, digits and ._- without a dot in front"),
 ]
 
 NUMBERS = {int: "a whole number", float: "a number"}

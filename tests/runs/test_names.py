@@ -26,7 +26,7 @@ def test_a_name_that_leads_elsewhere_is_refused(value):
         names.check("data.dataset.name", value)
 
 
-@pytest.mark.parametrize("value", ["cnn", "CNN_2.1-b", "a" * 100, 2024, 0.5])
+@pytest.mark.parametrize("value", ["cnn", "CNN_2.1-b", "a" * 100, 2024])
 def test_a_name_is_letters_and_digits(value):
     assert names.check("name", value) == str(value)
 
