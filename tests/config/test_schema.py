@@ -202,7 +202,8 @@ def test_the_command_line_is_checked(override):
 
 def test_values_of_a_run_that_is_trained_further_are_checked(tmp_path):
     (tmp_path / "config.yaml").write_text(
-        "seed: 0\nolder: 3\ntrainer: {max_epochs: 3, _target_: src.training.learner.NetworkLearner.from_settings}\nobjective: {mode: max}\n"
+        "seed: 0\nolder: 3\nobjective: {mode: max}\n"
+        "trainer: {max_epochs: 3, _target_: src.training.learner.NetworkLearner.from_settings}\n"
     )
     assert resuming.resumed(tmp_path, ["trainer.max_epochs=5"]).older == 3  # a key of another version stays
     with pytest.raises(InputError, match=r"objective\.mode: expected one of min, max; received up"):

@@ -59,7 +59,7 @@ def test_a_search_and_a_search_for_rates_refuse_it(project):
     for study in ("../elsewhere", "null", "a/b"):
         with pytest.raises(InputError, match=r"sweep\.study: expected a name"):
             Setup.of(["+experiment=fnn", "+sweep=fnn", f"sweep.study={study}"])
-    with pytest.raises(InputError, match=r"finder\.folder: expected the name of a folder"):
+    with pytest.raises(InputError, match=r"finder\.folder: expected text that is not empty"):
         find_lr.find(command_line.configure(["+finder=default", "finder.folder=''"]))
     with pytest.raises(InputError, match="name: expected a name"):
         command_line.configure(["tuned=true", "name=../elsewhere"])

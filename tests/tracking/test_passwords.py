@@ -1,7 +1,6 @@
 """A password in an address stays where the user keeps it: no file and no message holds it."""
 
 import stat
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from src.runs.files import read_json, write_json
 from src.runs.folder import Run
 from src.runs.masking import mask
 from src.tracking import deferred_upload, mlflow_store, store
+from src.tracking import queue as queues
 from src.tracking.queue import Queue
 from src.tracking.record import Record
 from src.train import train
@@ -84,7 +84,7 @@ def test_the_uploader_has_it_in_its_environment_alone(project, monkeypatch):
         def __init__(self, command: list[str], env: dict[str, str], **others: object):
             started.append((command, env["MLFLOW_TRACKING_URI"]))
 
-    monkeypatch.setattr(subprocess, "Popen", Popen)
+    monkeypatch.setattr(queues, "Popen", Popen)
     queue = Queue.of(project / "runs/cnn-1", URI)
     queue.start_uploader(URI)
     ((command, uri),) = started
