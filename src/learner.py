@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # a classical baseline runs without importing torch
     import numpy as np
@@ -68,11 +68,14 @@ class Learner(ABC):
         """Outputs by name, batch by batch, in the order of the rows of the store."""
 
     @abstractmethod
-    def package(self, folder: Path, example: np.ndarray) -> Mapping[str, str]:
-        """Writes the whole predictor, preprocessing included, and gives the names of its files.
+    def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
+        """Writes the whole predictor, preprocessing included.
 
         Args:
             example: a few stored inputs, as float32.
+
+        Returns:
+            What the record states of it: the names of the files in the folder, the form of the outputs, what must be installed.
         """
 
     def preprocess(self, inputs: np.ndarray) -> Tensor:

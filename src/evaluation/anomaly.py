@@ -63,8 +63,8 @@ class Anomaly(Evaluation):
     def ask(self, experiment: Experiment, table: pd.DataFrame) -> Mapping[str, float]:
         error, anomalous = _arrays(table)
         threshold = self._threshold(experiment)
-        values = {"threshold": threshold, "false_alarms": float((error[~anomalous] > threshold).mean())}
-        return {**values, "found": float((error[anomalous] > threshold).mean())} if anomalous.any() else values
+        values = {"threshold": threshold, "false_positive_rate": float((error[~anomalous] > threshold).mean())}
+        return {**values, "recall": float((error[anomalous] > threshold).mean())} if anomalous.any() else values
 
     def figures(self, experiment: Experiment, table: pd.DataFrame) -> Mapping[str, Figure]:
         threshold = self._threshold(experiment)
@@ -96,13 +96,13 @@ class Anomaly(Evaluation):
         from sklearn.metrics import roc_auc_score, roc_curve
 
         error, anomalous = _arrays(table)
-        false_alarms, detected, _ = roc_curve(anomalous, error)
+        false_positive_rate, recall, _ = roc_curve(anomalous, error)
         figure, ax = axes(width=4.5, height=4)
         ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="by chance")
-        ax.plot(false_alarms, detected, color=ACCENT, label=f"this model: area {roc_auc_score(anomalous, error):.3f}")
+        ax.plot(false_positive_rate, recall, color=ACCENT, label=f"this model: area {roc_auc_score(anomalous, error):.3f}")
         here = (error[~anomalous] > threshold).mean(), (error[anomalous] > threshold).mean()
         ax.plot(*here, color=SECOND, marker="o", linestyle="none", label="at the threshold")
-        ax.set(xlabel="false alarms, share of normal examples", ylabel="detected anomalies, share", title="ROC curve")
+        ax.set(xlabel="false positive rate", ylabel="recall", title="ROC curve")
         ax.legend(frameon=False, loc="lower right", fontsize=8)
         return figure
 

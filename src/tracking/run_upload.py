@@ -5,7 +5,6 @@ is one point there, and what an upload that was killed has created is found agai
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from src.runs.files import confined, read_json, write_json
 from src.runs.masking import mask
 from src.tracking import system_metrics
 from src.tracking.journal import read
+from src.tracking.keys import mlflow_key
 from src.tracking.mlflow_store import Store
 from src.tracking.models import log_model
 from src.tracking.system_metrics import Sample
@@ -24,7 +24,6 @@ from src.tracking.upload_state import STATE
 BATCH = 1000  # points in one request, the limit of MLflow's REST interface
 LONGEST = 6000  # characters of a parameter's value
 KEY = "record"  # the tag by which a record finds its run again
-FOREIGN = re.compile(r"[^\w\-. :/]")  # what MLflow refuses in the name of a metric, and a class's name may hold
 
 
 class RunUpload:
@@ -68,7 +67,7 @@ class RunUpload:
                 self._save()
                 yield
         if self.record["model"] and not self.state["model"]:
-            params = {name: value[:LONGEST] for name, value in self.record["params"].items()}
+            params = {mlflow_key(name): value[:LONGEST] for name, value in self.record["params"].items()}
             log_model(self._client, self.state["run"], confined(self.folder, "model"), self.record["model"], params)
             self.state["model"] = True
             self._save()
@@ -111,7 +110,7 @@ class RunUpload:
 
     def _describe(self) -> Iterator[None]:
         """Uploads what does not change in a run. Doing it again changes nothing."""
-        params = [Param(name, value[:LONGEST]) for name, value in self.record["params"].items()]
+        params = [Param(mlflow_key(name), value[:LONGEST]) for name, value in self.record["params"].items()]
         for first in range(0, len(params), 100):
             self._client.log_batch(self.state["run"], params=params[first : first + 100])
             yield
@@ -182,4 +181,4 @@ class RunUpload:
 
 
 def _metric(point: Mapping[str, Any]) -> Metric:
-    return Metric(FOREIGN.sub("_", point["name"]), point["value"], point["time"], point["step"])
+    return Metric(mlflow_key(point["name"]), point["value"], point["time"], point["step"])

@@ -6,6 +6,7 @@ import pytest
 from src.data.raw import Raw, check, select_classes
 from src.errors import InputError
 from tests.pictures import noise
+from tests.repository import ROOT, run
 
 IMAGE, TARGET = noise(30)
 FLAGS = np.eye(3, dtype=np.uint8)[TARGET]
@@ -53,3 +54,8 @@ def test_classes_that_do_not_exist_are_refused(classes):
 def test_classes_are_not_selected_among_several_labels():
     with pytest.raises(InputError, match="those of noise have none or several"):
         select_classes(raw(target=FLAGS), [0, 1], "noise")
+
+
+def test_git_takes_what_dvc_adds_and_not_the_data():
+    run(ROOT, "git", "check-ignore", "-q", "data/raw/flowers.dvc", code=1)
+    run(ROOT, "git", "check-ignore", "-q", "data/raw/flowers/a.png")

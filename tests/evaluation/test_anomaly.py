@@ -75,10 +75,10 @@ def test_the_threshold_is_a_quantile_of_validation(experiment, tmp_path):
     val, test = (scoring.evaluate(experiment, split) for split in ("val", "test"))
     threshold = np.quantile(val.table["prediction"], 0.9)
     assert val.metrics["val/threshold"] == test.metrics["test/threshold"] == pytest.approx(threshold)
-    assert 0 < val.metrics["val/false_alarms"] <= 0.2
-    assert "val/found" not in val.metrics
+    assert 0 < val.metrics["val/false_positive_rate"] <= 0.2
+    assert "val/recall" not in val.metrics
     anomalies = test.table[test.table["anomalous"]]
-    assert test.metrics["test/found"] == pytest.approx((anomalies["prediction"] > threshold).mean())
+    assert test.metrics["test/recall"] == pytest.approx((anomalies["prediction"] > threshold).mean())
     assert test.metrics["test/auroc"] > 0.8
     assert set(test.table["target"]) == {0, 1, 2}
     figures = {one.split: {path.stem for path in scoring.save(experiment, one, tmp_path / one.split)} for one in (val, test)}
