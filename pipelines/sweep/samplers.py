@@ -13,7 +13,7 @@ from pipelines.sweep.space import Space
 from src.config.instantiation import make
 from src.errors import InputError
 
-FIXED_ORDER = ("GridSampler", "BruteForceSampler", "QMCSampler")  # their seed fixes the parameters of all trials
+FIXED_ORDER = ("Grid", "BruteForceSampler", "QMCSampler")  # their seed fixes the parameters of all trials
 
 
 def sampler(node: Mapping[str, Any], space: Space, *, seed: int) -> BaseSampler:
@@ -31,7 +31,7 @@ def sampler(node: Mapping[str, Any], space: Space, *, seed: int) -> BaseSampler:
         settings["seed"] = seed % 2**31
     if name == "CmaEsSampler" and find_spec("cmaes") is None:
         raise InputError("sweep/sampler=cmaes: expected the package cmaes, which is not installed: pip install cmaes")
-    if name == "GridSampler":
+    if name == "Grid":
         settings["search_space"] = space.grid()
     return make(settings, "sweep.sampler", BaseSampler)
 
