@@ -8,6 +8,7 @@ from pathlib import Path
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from src.errors import InputError
 from src.runs.locks import mutex
 from src.tracking import store
 
@@ -28,10 +29,18 @@ class Store:
         return self._identity() != self._file
 
     def experiment(self, name: str) -> str:
-        """The experiment's id; it is created where the store lacks it."""
+        """The experiment's id; it is created where the store lacks it.
+
+        Raises:
+            InputError: it was deleted there.
+        """
         with _opening(self.uri):
             experiment = self.client.get_experiment_by_name(name)
-            return experiment.experiment_id if experiment else self.client.create_experiment(name, store.artifacts(self.uri))
+            if experiment is None:
+                return self.client.create_experiment(name, store.artifacts(self.uri))
+            if experiment.lifecycle_stage != "active":
+                raise InputError(store.deleted(name, experiment.experiment_id))
+            return experiment.experiment_id
 
     def alive(self, run: str) -> bool:
         """Whether the store has a run of this id; a store that was deleted and filled anew does not."""

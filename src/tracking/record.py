@@ -56,6 +56,8 @@ class Record(Sink):
         self._uri = store.address(tracking["uri"])
         self._queue = Queue.of(run.folder, self._uri) if upload else None
         self._unreachable = store.check(self._uri) if upload else None
+        if upload:
+            store.check_experiment(self._uri, tracking["experiment"])
         self._journal: Journal | None = None
         before = read_json(self._path)
         self._content: dict[str, Any] = {

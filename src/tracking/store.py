@@ -5,7 +5,7 @@ import os
 import re
 import socket
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -109,6 +109,36 @@ def check(uri: str) -> str | None:
     except OSError as error:
         return f"{uri} does not answer ({error})"
     return None
+
+
+def check_experiment(uri: str, name: str) -> None:
+    """Looks in a local database whether an experiment can take runs; a server's answer comes with the upload.
+
+    Raises:
+        InputError: the experiment was deleted.
+    """
+    path = database(uri)
+    if path is None or not path.is_file() or not path.stat().st_size:
+        return
+    with (
+        suppress(sqlite3.OperationalError),
+        closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as tables,
+    ):
+        query = "select experiment_id from experiments where name = ? and lifecycle_stage = 'deleted'"
+        for (number,) in tables.execute(query, [name]).fetchall():
+            raise InputError(deleted(name, number))
+
+
+def deleted(name: str, number: str | int) -> str:
+    """The message for an experiment of the store that was deleted, and so takes no runs.
+
+    Args:
+        number: its id.
+    """
+    return (
+        f"tracking.experiment={name}: expected an experiment that takes runs; it was deleted in the store. Restore it "
+        f"(mlflow experiments restore --experiment-id {number}), or name another one: tracking.experiment=..."
+    )
 
 
 def _check_schema(path: Path, uri: str) -> None:

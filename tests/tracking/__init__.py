@@ -10,6 +10,8 @@ import numpy as np
 from src.runs.files import write_json
 
 POINTS = 2500
+TRACKING = {"uri": None, "experiment": "made up", "wait": 0.0}
+DATA = {"name": "noise", "content": "c" * 64, "source": "here", "counts": {"train": 3}}
 
 
 def record(project: Path, **more: Any) -> dict[str, Any]:

@@ -12,8 +12,12 @@ from pathlib import Path
 import pytest
 
 from src.errors import InputError
+from src.runs.folder import Run
 from src.tracking import store
+from src.tracking.mlflow_store import Store
+from src.tracking.record import Record
 from tests.repository import ROOT
+from tests.tracking import DATA, TRACKING
 
 
 def set_revision(path: Path, revision: str | None) -> None:
@@ -155,3 +159,21 @@ def test_a_check_does_not_import_mlflow(database):
     done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=True)
     assert "src.tracking.store" in done.stdout.split()
     assert "mlflow" not in done.stdout.split()
+
+
+def test_an_experiment_that_was_deleted_is_refused_before_the_training_and_by_the_upload(project, database):
+    uri = f"sqlite:///{database}"
+    client = Store(uri).client
+    store.check_experiment(uri, "images")
+    number = client.create_experiment("images")
+    store.check_experiment(uri, "images")
+    client.delete_experiment(number)
+    message = rf"tracking.experiment=images: .*mlflow experiments restore --experiment-id {number}\)"
+    with pytest.raises(InputError, match=message):
+        store.check_experiment(uri, "images")
+    with pytest.raises(InputError, match=message):
+        Record(Run(project / "runs/cnn-1"), tracking={**TRACKING, "experiment": "images"}, params={}, dataset=DATA, tags={})
+    with pytest.raises(InputError, match=message):
+        Store(uri).experiment("images")
+    client.restore_experiment(number)
+    assert Store(uri).experiment("images") == number

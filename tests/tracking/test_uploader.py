@@ -16,11 +16,8 @@ from src.tracking.queue import Queue, try_lock
 from src.tracking.record import Record
 from src.tracking.uploader import Uploader
 from tests.records import uploaders
-from tests.tracking import POINTS, check, client, record, run_folder, stored
+from tests.tracking import DATA, POINTS, TRACKING, check, client, record, run_folder, stored
 from tests.tracking.test_queue import until
-
-TRACKING = {"uri": None, "experiment": "made up", "wait": 0.0}
-DATA = {"name": "noise", "content": "c" * 64, "source": "here", "counts": {"train": 3}}
 
 
 @contextmanager
