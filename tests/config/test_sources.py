@@ -69,7 +69,7 @@ def test_an_environment_file_that_is_no_utf_8(project, capsys):
 def test_hydras_own_flags_check_the_configuration_first(tmp_path, capsys, flag):
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment/mine.yaml").write_text(f"{HEAD}seed: [1\n")
-    for override, message in (("+experiment=mine", "mine.yaml, line"), ("optimizer.lrr=1,2", "nearest: optimizer.lr")):
+    for override, message in (("+experiment=mine", "mine.yaml, line"), ("optimizer.lrr=1", "nearest: optimizer.lr")):
         with pytest.raises(SystemExit) as ended:
             command_line.main(lambda config: None, [flag, f"--config-dir={tmp_path}", override])
         assert ended.value.code == 2

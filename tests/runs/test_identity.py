@@ -156,7 +156,7 @@ def test_what_does_not_run_does_not_change_the_code(copy, file, old, new):
     assert identity.code([CNN]) == before
 
 
-@pytest.mark.parametrize(("old", "new"), [("3, padding=1", "5, padding=2"), ("dropout: float = 0.25", "dropout: float = 0.5")])
+@pytest.mark.parametrize(("old", "new"), [("3, padding=1", "5, padding=2"), ("ShareBelowOne = 0.25", "ShareBelowOne = 0.5")])
 def test_what_runs_changes_the_code(copy, old, new):
     before = identity.code([CNN])
     edit(copy / "src/models/cnn.py", old, new)
