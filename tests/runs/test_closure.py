@@ -11,7 +11,6 @@ from src.runs import closure
 from tests.repository import ROOT
 from tests.runs import forget
 
-
 CHECKS = {"src.value_types"}  # of settings, which every model imports
 
 
