@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 
-from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
 from pipelines.sweep.parameters import EXAMPLE, Parameter, Stored, parse, text
@@ -81,6 +82,9 @@ class Space:
                 values[parameter.name] = list(parameter.choices)
             elif isinstance(distribution, IntDistribution) and not distribution.log:
                 values[parameter.name] = list(range(distribution.low, distribution.high + 1, distribution.step))
+            elif isinstance(distribution, FloatDistribution) and distribution.step is not None:
+                low, high, step = (Decimal(str(number)) for number in (distribution.low, distribution.high, distribution.step))
+                values[parameter.name] = [float(low + number * step) for number in range(int((high - low) / step) + 1)]
             else:
                 raise InputError(f"sweep.space: {parameter.name}: expected choice or range for a grid; received an interval.")
         return values

@@ -95,7 +95,11 @@ def parse(overrides: Sequence[str]) -> list[Override]:
         hint = "Overrides read key=value, +key=value to add, ~key to remove; quote values with special characters"
         key, _, value = str(error.override).partition("=")
         quoted = f""", in a shell "{key}='{value}'\"""" if key and value and not set("'\"[]{}()$") & {*value} else ""
-        raise InputError(f"expected overrides; received {error.override!r}, which is none. {hint}{quoted}.") from error
+        lines = [line for line in str(error).splitlines() if not line.startswith(("Error parsing override", "See https://"))]
+        reason = " ".join(lines)
+        raise InputError(
+            f"expected overrides; received {error.override!r}, which is none ({reason}). {hint}{quoted}."
+        ) from error
 
 
 def resolve(config: DictConfig, *, facts: Mapping[str, Any] | None = None) -> DictConfig:

@@ -91,6 +91,7 @@ def test_equal_spaces_have_equal_texts_through_json():
         ({"model.width": "range(8, 8)"}, "start below stop"),
         ({"model.width": "range(8, 16, -1)"}, "a step above 0"),
         ({"model.width": "choice(1"}, "expected overrides; received"),
+        ({"model.dropout": "choice(null, 0.5)"}, r"received .*, which is none \(TypeError while evaluating .* NoneType"),
         ({"model=cnn": {"model.width": "choice(1, 2)"}}, "model=cnn has parameters of its own, but is no choice"),
         ({"model": "choice(a, b)", "model=a": {"x=1": {"y": "choice(1, 2)"}}}, "one choice cannot depend on another"),
     ],
@@ -103,5 +104,6 @@ def test_a_space_that_is_none_is_refused(space, message):
 def test_a_grid_is_every_value():
     grid = Space({"model.width": "range(8, 33, 8)", "model.hidden": "choice([64], [32])"}).grid()
     assert grid == {"model.width": [8, 16, 24, 32], "model.hidden": ["[64]", "[32]"]}
+    assert Space({"model.dropout": "range(0.1, 0.5, 0.1)"}).grid() == {"model.dropout": [0.1, 0.2, 0.3, 0.4]}
     with pytest.raises(InputError, match="received an interval"):
         Space({"optimizer.lr": "interval(0.1, 1)"}).grid()
