@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.repository import clone, commit, repro, run
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
 EXPERIMENTS = ["dense", "pictures", "most_frequent"]
 
