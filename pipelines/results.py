@@ -128,7 +128,7 @@ def _search(results: Path) -> Search | None:
     confirmed = {"with fresh seeds": best["confirmed"]["mean"]} if "confirmed" in best else {}
     trials = csv.DictReader((folder / "trials.csv").read_text().splitlines())
     study = Path(read_json(folder / "run.json")["folder"])
-    if study.is_dir():
+    if study.is_dir() and not upload_state.uploaded(study):  # else no store has to be known, which takes a composition
         deferred_upload.settle(study, seconds=PATIENCE, uri=own_store())
     return Search(
         best={**{key: value for key, value in best.items() if key not in NOT_VALUES}, **confirmed, **best["overrides"]},

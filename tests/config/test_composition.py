@@ -10,15 +10,8 @@ from omegaconf import OmegaConf
 from src.config import command_line, composition
 from src.config.composition import compose, resolve
 from src.errors import InputError
+from tests.config.refusals import refused
 from tests.repository import ROOT, run
-
-
-def refused(*overrides: str, **options) -> str:
-    with pytest.raises(InputError) as caught:
-        compose(overrides, **options)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 @pytest.mark.parametrize(

@@ -13,17 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 from src.config import checks, command_line, composition, resuming, schema, validation
 from src.config.composition import compose, resolve
 from src.errors import InputError
+from tests.config.refusals import refused
 from tests.repository import ROOT, run
 
 HEAD = "# @package _global_\n"
-
-
-def refused(*overrides: str, **options) -> str:
-    with pytest.raises(InputError) as caught:
-        compose(overrides, **options)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 def write(folder: Path, name: str, text: str) -> Path:

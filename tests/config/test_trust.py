@@ -222,7 +222,7 @@ def test_what_conf_names_lets_no_other_name_through(project, monkeypatch):
 )
 def test_layers_optimizers_and_classes_of_the_seams_need_no_trust(target, project):
     OmegaConf.save({"a": [{"_target_": target, "_partial_": True}]}, "own.yaml")
-    trust.load(Path("own.yaml"))
+    assert trust.load(Path("own.yaml")).a[0]._target_ == target
 
 
 @pytest.mark.parametrize(
@@ -244,8 +244,8 @@ def test_a_stored_value_computes_nothing(value, project):
 
 
 def test_a_stored_value_may_refer_to_another_key(project):
-    OmegaConf.save({"a": "${oc.select:num_outputs,${data.num_classes}}", "b": "${a}/x"}, "own.yaml")
-    trust.load(Path("own.yaml"))
+    OmegaConf.save({"a": "${oc.select:num_outputs,${data.num_classes}}", "b": "${c}/x", "c": "y"}, "own.yaml")
+    assert trust.load(Path("own.yaml")).b == "y/x"
 
 
 @pytest.mark.parametrize("nodes", [{"model.activation._target_": "os.system"}, {"model.activation": {"_target_": "os.system"}}])

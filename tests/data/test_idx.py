@@ -60,7 +60,7 @@ def source(project: Path, *mirrors: str, **hashes: str) -> IDX:
     )
 
 
-def check(raw: Raw) -> None:
+def assert_small(raw: Raw) -> None:
     train, train_labels, test, test_labels = small().values()
     assert np.array_equal(raw.arrays["image"], np.concatenate([train, test])[:, None])
     assert np.array_equal(raw.arrays["target"], np.concatenate([train_labels, test_labels]))
@@ -71,14 +71,14 @@ def check(raw: Raw) -> None:
 
 
 def test_four_files_are_a_data_set(project, folder):
-    check(source(project).read())
+    assert_small(source(project).read())
 
 
 def test_plain_files_are_read_too(project, folder):
     contents = {name: idx_bytes(array) for name, array in small().items()}
     for name, content in contents.items():
         (folder / name).write_bytes(content)
-    check(source(project, **{name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}).read())
+    assert_small(source(project, **{name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}).read())
 
 
 def test_the_state_is_that_of_the_hashes(project):

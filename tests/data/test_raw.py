@@ -34,7 +34,9 @@ def test_data_that_does_not_fit_is_refused(data, message):
 
 
 def test_one_label_may_be_a_flag():
-    check(raw(target=FLAGS[:, :1], classes=1), "noise")
+    one = raw(target=FLAGS[:, :1], classes=1)
+    check(one, "noise")
+    assert one.arrays["target"].shape == (30, 1)
 
 
 def test_selected_classes_are_renumbered():
@@ -57,5 +59,5 @@ def test_classes_are_not_selected_among_several_labels():
 
 
 def test_git_takes_what_dvc_adds_and_not_the_data():
-    run(ROOT, "git", "check-ignore", "-q", "data/raw/flowers.dvc", code=1)
-    run(ROOT, "git", "check-ignore", "-q", "data/raw/flowers/a.png")
+    assert run(ROOT, "git", "check-ignore", "data/raw/flowers.dvc", code=1).stdout == ""
+    assert run(ROOT, "git", "check-ignore", "data/raw/flowers/a.png").stdout == "data/raw/flowers/a.png\n"
