@@ -122,7 +122,7 @@ def _without_padding(content: bytes) -> bytes:
     array = np.load(io.BytesIO(content), allow_pickle=False)
     if array.dtype.names is None:
         return content
-    plain, buffer = np.zeros_like(array), io.BytesIO()
+    plain, buffer = np.zeros(array.shape, array.dtype), io.BytesIO()  # zeros_like leaves the padding as it finds it
     for name in array.dtype.names:
         plain[name] = array[name]
     np.save(buffer, plain)

@@ -1,5 +1,6 @@
 """The file of an estimator gives back the same one, and makes nothing else."""
 
+import io
 import os
 import pickle
 import subprocess
@@ -102,3 +103,17 @@ def test_no_walk_through_scikit_learn_imports_torch():
     code = "import sys; from src.estimators import skops_file as s; from sklearn.dummy import DummyClassifier as D; "
     code += "s.dump(D()); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(ROOT), check=False).returncode == 0
+
+
+def test_what_lies_between_the_fields_of_records_is_left_out():
+    """The nodes of a tree are such records. Memory that was used before is no reason for other bytes."""
+    kind = np.dtype({"names": ["feature", "left"], "formats": ["<i8", "u1"], "itemsize": 16})
+    contents = set()
+    for byte in range(8):
+        array = np.full(16 * 5, byte, np.uint8).view(kind)
+        array["feature"], array["left"] = 3, 1
+        buffer = io.BytesIO()
+        np.save(buffer, array)
+        np.full(16 * 5, byte, np.uint8)  # the next array of this size takes its memory
+        contents.add(skops_file._without_padding(buffer.getvalue()))
+    assert len(contents) == 1
