@@ -134,7 +134,7 @@ def leaves_no_process() -> Iterator[None]:
     own = psutil.Process()
     before = set(own.children(recursive=True))
     yield
-    assert {child for child in own.children(recursive=True) if child.pid != forkserver.started()} <= before
+    assert {child for child in own.children(recursive=True) if child.pid not in forkserver.started()} <= before
 
 
 @pytest.fixture

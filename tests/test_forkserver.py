@@ -124,13 +124,28 @@ def test_another_checkout_is_imported_afresh(tmp_path, by):
     assert run(folder, *PROBE, PYTHONPATH=path).stdout == "another\n"
 
 
+def test_a_copy_of_the_repository_imports_its_own_code_and_has_the_libraries(tmp_path):
+    for name in ("__init__.py", "probe.py"):
+        (tmp_path / "tests").mkdir(exist_ok=True)
+        (tmp_path / "tests" / name).write_bytes((ROOT / "tests" / name).read_bytes())
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "__init__.py").write_text("print('a copy of src')")
+    with (tmp_path / "tests" / "probe.py").open("a") as file:
+        file.write("    print([name for name in sys.modules if name.startswith(('src', 'pipelines', 'tests'))])\n")
+    first, found, modules = run(tmp_path, *PROBE).stdout.splitlines()
+    assert first == "a copy of src"
+    assert json.loads(found)["torch"]
+    assert modules == "['src', 'tests']"
+
+
 @pytest.mark.cluster
 def test_a_server_that_has_died_is_replaced(tmp_path):
     before = report(tmp_path)
     killed = forkserver.started()
-    os.kill(killed, signal.SIGKILL)
+    for server in killed:
+        os.kill(server, signal.SIGKILL)
     assert report(tmp_path)["parent"] == before["parent"]
-    assert not psutil.pid_exists(killed)
+    assert {*killed} & {*forkserver.started()} == {*killed[1:]}  # the one that was asked
 
 
 @pytest.mark.cluster

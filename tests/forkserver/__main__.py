@@ -1,5 +1,6 @@
 """The process that commands are forked from."""
 
+import ast
 import atexit
 import ctypes
 import gc
@@ -23,7 +24,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from tests import forkserver
-from tests.forkserver import ROOT, TORCHRUN, Request
+from tests.forkserver import CHECKOUT, PACKAGES, ROOT, TORCHRUN, Request
 
 LAZILY_IMPORTED = (  # functions import them
     *("captum.attr", "kornia.augmentation", "matplotlib.pyplot", "mlflow.models", TORCHRUN),
@@ -32,9 +33,10 @@ LAZILY_IMPORTED = (  # functions import them
 LEAVING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 LIMIT, MOST_FILES = 200_000, 32  # bytes of a request, and the files that come with it
 PR_SET_PDEATHSIG = 1
+OWN: list[ModuleType] = []  # modules of this checkout that help the libraries, kept from the garbage collector
 
 
-def main(control: socket.socket) -> None:
+def main(kind: str, control: socket.socket) -> None:
     """Serves requests in a process, and runs the command in each that is forked from it."""
     subprocess.Popen = forkserver.Popen  # before a library imports it
     multiprocessing.util.spawnv_passfds = forkserver.spawn
@@ -43,7 +45,10 @@ def main(control: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the processes between a server and its commands
     _show_as([sys.executable, "-m", "tests.forkserver"], {name: value for name, value in os.environ.items() if name != "ROOM"})
     before = dict(os.environ)
-    _import()
+    _import_checkout() if kind == CHECKOUT else _import_libraries()
+    assert threading.active_count() == 1, f"imports have started threads, of which a fork has none: {threading.enumerate()}"
+    gc.collect()
+    gc.freeze()  # else each command's collections would copy the memory that it shares with its server
     changed = {name: value for name, value in os.environ.items() if before.get(name) != value}
     while True:
         request, files, caller = _next(control)
@@ -56,7 +61,7 @@ def main(control: socket.socket) -> None:
             os.close(file)
         control = theirs  # this is the command's own server
     theirs.close()
-    forkserver.become_command(ours)
+    forkserver.become_command(kind, ours)
     _become(request, files, changed)
     caller.send(b"begun")
     caller.close()
@@ -109,7 +114,7 @@ def _become(request: Request, files: Sequence[int], changed: Mapping[str, str]) 
     os.environ.update({name: value for name, value in changed.items() if name not in request.environment})
     sys.path[:] = [*request.path, *(entry for entry in sys.path if entry != str(ROOT))]
     importlib.invalidate_caches()
-    sys.argv = [request.words[1], *request.words[3:]]
+    sys.argv = request.arguments
     sys.orig_argv = list(request.words)
     if not hasattr(sys.modules.get(request.module), "__path__"):
         sys.modules.pop(request.module, None)  # it is run, not imported
@@ -146,16 +151,27 @@ def _end(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _import() -> None:
-    for package in ("src", "pipelines"):
-        for module in pkgutil.walk_packages([str(ROOT / package)], f"{package}."):
-            if not module.name.endswith(".__main__"):
-                importlib.import_module(module.name)
-    for name in LAZILY_IMPORTED:
+def _import_checkout() -> None:
+    for name in (*_modules(), *LAZILY_IMPORTED):
         importlib.import_module(name)
-    assert threading.active_count() == 1, f"imports have started threads, of which a fork has none: {threading.enumerate()}"
-    gc.collect()
-    gc.freeze()  # else each command's collections would copy the memory that it shares with its server
+
+
+def _import_libraries() -> None:
+    """What the modules of this checkout import, and none of them."""
+    trees = [ast.parse(Path(importlib.util.find_spec(name).origin).read_text()) for name in _modules()]
+    lines = [line for tree in trees for line in tree.body]
+    names = {alias.name for line in lines if isinstance(line, ast.Import) for alias in line.names}
+    names |= {line.module for line in lines if isinstance(line, ast.ImportFrom) and line.module}
+    for name in sorted({*names, *LAZILY_IMPORTED, "dvc.cli", "dvc.commands.repro"}):
+        if name.partition(".")[0] not in PACKAGES:
+            importlib.import_module(name)
+    OWN.extend(sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] in PACKAGES)
+
+
+def _modules() -> list[str]:
+    """The modules of this checkout, but for those that run when they are imported."""
+    found = (pkgutil.walk_packages([str(ROOT / package)], f"{package}.") for package in ("src", "pipelines"))
+    return [module.name for modules in found for module in modules if not module.name.endswith(".__main__")]
 
 
 def _show_as(words: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -171,4 +187,4 @@ def _show_as(words: Sequence[str], environment: Mapping[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    main(socket.socket(fileno=int(sys.argv[1])))
+    main(sys.argv[1], socket.socket(fileno=int(sys.argv[2])))
