@@ -26,7 +26,7 @@ from src.data import store
 from src.data.images import Images
 from src.data.store import Prepared
 from src.tracking import queue
-from tests import forkserver
+from tests import compositions, forkserver
 from tests.pictures import Arrays, noise
 from tests.repository import ROOT, UPLOADER
 
@@ -112,19 +112,9 @@ def forked_uploaders() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def remembered_compositions() -> Iterator[None]:
-    """Hydra composes the same overrides of this repository's own conf/ once, which takes longer than most tests."""
-    hydra_compose, known = composition.hydra_compose, {}
-
-    def compose(name: str, overrides: list[str], *, return_hydra_config: bool) -> DictConfig:
-        if any(override.startswith("hydra.") for override in overrides):  # another search path
-            return hydra_compose(name, overrides, return_hydra_config=return_hydra_config)
-        key = (composition.CONF, name, return_hydra_config, *overrides)
-        if key not in known:
-            known[key] = hydra_compose(name, overrides, return_hydra_config=return_hydra_config)
-        return known[key].copy()
-
+    """What Hydra composes from this repository's own conf/ is composed once for each choice of groups and files."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(composition, "hydra_compose", compose)
+        compositions.remember(patch)
         yield
 
 
