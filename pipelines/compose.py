@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipelines.params import Params
 from pipelines.results import RESULTS
-from src.config import checks, command_line, composition
+from src.config import checks, command_line, composition, pairing
 from src.errors import InputError
 from src.runs import closure, identity, modules
 from src.runs.files import write_atomic, write_json
@@ -57,6 +57,7 @@ def composed(name: str, sweep: Sequence[str] | None) -> DictConfig:
         sweep: the arguments of its search; None where there is none.
     """
     config = composition.resolve_without_facts(composition.compose([f"+experiment={name}", *(sweep or [])]))
+    pairing.check(config)
     if sweep is None:
         config.sweep = None
     content: Any = OmegaConf.to_container(config)

@@ -33,6 +33,8 @@ EVALUATION = ("evaluation", *ANALYSES)
 PRESENTATION = (
     "data.dataset",  # the content of the prepared data counts instead
     "data.root",
+    "data.gives",
+    "task.takes",
     "pretrained.weights",  # their content counts instead
     "trainer.in_memory_gib",
     "trainer.oversubscribe",

@@ -113,4 +113,4 @@ def test_what_a_callback_logs_stands_at_optimizer_steps(images, tmp_path):
     for name, step in points(tmp_path / "run"):
         steps.setdefault(name, set()).add(step)
     assert steps["mine/epoch"] == steps["mine/validation"] == steps["val/loss"] == {5, 10}
-    assert steps["lr-Adam"] <= {*range(11)}
+    assert steps["lr-SGD"] <= {*range(11)}
