@@ -56,7 +56,7 @@ def modules(name: str) -> list[Module]:
 
 
 def module(name: str) -> Module:
-    """A module of this repository, which exists."""
+    """A module that exists, and whose code counts by its content."""
     return modules(name)[-1]
 
 

@@ -33,7 +33,7 @@ def test_each_shipped_task_and_data_set_says_what_it_takes_and_has():
             r"task=segmentation, or data=.*digits\|.*photographs",
         ),
         (["data.gives=number"], r"digits has a number for each example\. Choose another task, or data="),
-        (["data.gives=numbers"], r"data\.gives: expected class, labels, mask, number or nothing; received numbers"),
+        (["data.gives=numbers"], r"data\.gives: expected one of class, labels, mask, number, nothing; received numbers"),
     ],
 )
 def test_a_wrong_pair_is_refused_before_anything_is_prepared(project, overrides, message):
