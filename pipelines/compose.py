@@ -80,8 +80,8 @@ def composed(name: str, sweep: Sequence[str] | None) -> DictConfig:
 
 def _check_dependencies(name: str, targets: Sequence[str]) -> None:
     """Refuses code outside src that dvc.yaml does not list for this stage, because dvc would not notice an edit of it."""
-    outside = [modules.module(module).path for module in sorted(closure.closure(targets))]
-    outside = [path for path in outside if path is not None and not path.is_relative_to(modules.ROOT / "src")]
+    files = [modules.module(module).path for module in sorted(closure.closure(targets))]
+    outside = [path for path in files if path is not None and not path.is_relative_to(modules.ROOT / "src")]
     if not outside:
         return
     stages: Any = yaml.safe_load(DVC.read_text())["stages"]

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from src.config import command_line, composition, run_folders, trust
 from src.errors import InputError
@@ -32,6 +32,7 @@ def evaluate(run: str | Path, split: str, analyses: Mapping[str, str], settings:
     run = finding.folder("run", str(run), runs=Path(chosen.paths.runs))
     Run(run).check_links()
     nodes = OmegaConf.merge(OmegaConf.masked_copy(chosen, [*analyses]), OmegaConf.from_dotlist([*settings]))
+    assert isinstance(nodes, DictConfig)
     run_folders.resolved(nodes, runs=Path(chosen.paths.runs))
     overrides = OmegaConf.to_container(nodes)  # its interpolations resolve in the run's configuration
     assert isinstance(overrides, dict)
