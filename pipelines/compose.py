@@ -8,17 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from pipelines.params import Params
 from pipelines.results import RESULTS
-from src.config import checks, command_line, composition
+from src.config import checks, command_line, composition, pairing
 from src.errors import InputError
-from src.runs import identity
+from src.runs import closure, identity, modules
 from src.runs.files import write_atomic, write_json
 from src.runs.masking import mask
 
 BUILD = Path("build")
+DVC = Path("dvc.yaml")
 SWEEP = Path(__file__).with_name("sweep")
 
 
@@ -55,23 +57,43 @@ def composed(name: str, sweep: Sequence[str] | None) -> DictConfig:
         sweep: the arguments of its search; None where there is none.
     """
     config = composition.resolve_without_facts(composition.compose([f"+experiment={name}", *(sweep or [])]))
+    pairing.check(config)
     if sweep is None:
         config.sweep = None
     content: Any = OmegaConf.to_container(config)
-    source = content["data"]["dataset"]["source"]["_target_"]
+    source = identity.targets(content["data"]["dataset"]["source"])
     training = identity.targets(identity.training_part(content))
     evaluation = identity.targets([content[key] for key in identity.EVALUATION])
+    _check_dependencies(name, [*source, *training, *evaluation])
     stage = identity.tree("pipelines.stage")
     code = identity.code(training, verb="train")
     searched = {"sweep": content.get("sweep"), "config": identity.training_part(content), "code": code, "search": _search()}
     evaluated = identity.code([*training, *evaluation, "src.evaluation.final.evaluate_test"])
     config.code = {
-        "prepare": identity.code([source, "src.data.store.prepare"])[:16],
+        "prepare": identity.code([*source, "src.data.store.prepare"])[:16],
         "sweep": identity.digest(searched)[:16] if sweep else None,
         "train": identity.digest([stage, code])[:16],
         "evaluate": identity.digest([stage, evaluated])[:16],
     }
     return config
+
+
+def _check_dependencies(name: str, targets: Sequence[str]) -> None:
+    """Refuses code outside src that dvc.yaml does not list for this stage, because dvc would not notice an edit of it."""
+    files = [modules.module(module).path for module in sorted(closure.closure(targets))]
+    outside = [path for path in files if path is not None and not path.is_relative_to(modules.ROOT / "src")]
+    if not outside:
+        return
+    stages: Any = yaml.safe_load(DVC.read_text())["stages"]
+    listed = [path for entry in stages["compose"]["deps"] for path in ([entry] if isinstance(entry, str) else entry)]
+    folders = [Path(path).resolve() for path in listed]
+    for path in outside:
+        if not any(path.resolve().is_relative_to(folder) for folder in folders):
+            shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+            raise InputError(
+                f"{name}: expected code of src, or of a folder that dvc.yaml lists under deps of its stage compose; received "
+                f"{shown}, an edit of which dvc would not notice. Add the line there: - {shown.parent}"
+            )
 
 
 def _search() -> list[str]:

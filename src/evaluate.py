@@ -1,36 +1,39 @@
-"""Evaluates a run again, on any split: `python -m src.evaluate run=runs/cnn-1a2b3c4d split=test explanation=default`.
+"""Evaluates a run again, on any split: `python -m src.evaluate run=cnn-1a2b3c4d split=test explanation=default`.
 
-Settings of the evaluation can differ from the run's own: `evaluation.top_k=5`.
+A run is named by its folder, by the name of that folder, or by `runs:/ID` of MLflow. Settings of the evaluation can differ
+from the run's own: `evaluation.top_k=5`.
 """
 
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from src.config import command_line, composition, trust
+from src.config import command_line, composition, run_folders, trust
 from src.errors import InputError
-from src.runs import identity
+from src.runs import finding, identity
 from src.runs.folder import Run
 
 
-def evaluate(run: Path, split: str, analyses: Mapping[str, str], settings: Sequence[str] = ()) -> None:
+def evaluate(run: str | Path, split: str, analyses: Mapping[str, str], settings: Sequence[str] = ()) -> None:
     """Evaluates a split with the run's best weights; writes predictions, figures and numbers, and prints the numbers.
 
     The files of the test split are the run's own; those of another split go into a folder of its name.
 
     Args:
+        run: its folder, or another name of it, as `src.runs.finding` takes it.
         analyses: options of conf by their group, in place of the run's own.
         settings: `evaluation.KEY=VALUE` each, in place of the run's own.
     """
     if split not in ("train", "val", "test"):
         raise InputError(f"split={split}: expected train, val or test.")
-    if not run.is_dir():
-        raise InputError(f"run={run}: expected the folder of a run; there is none. `ls runs` shows the runs.")
-    Run(run).check_links()
     chosen = composition.compose([f"{key}={option}" for key, option in analyses.items()])
+    run = finding.folder("run", str(run), runs=Path(chosen.paths.runs))
+    Run(run).check_links()
     nodes = OmegaConf.merge(OmegaConf.masked_copy(chosen, [*analyses]), OmegaConf.from_dotlist([*settings]))
+    assert isinstance(nodes, DictConfig)
+    run_folders.resolved(nodes, runs=Path(chosen.paths.runs))
     overrides = OmegaConf.to_container(nodes)  # its interpolations resolve in the run's configuration
     assert isinstance(overrides, dict)
     from src.config import assembly
@@ -57,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         values = command_line.keywords(rest, run=None, split="test", trust="false", **dict.fromkeys(identity.ANALYSES, ""))
         trust.grant(values["trust"])
         analyses = {group: values[group] for group in identity.ANALYSES if values[group]}
-        evaluate(Path(values["run"]), values["split"], analyses, settings)
+        evaluate(values["run"], values["split"], analyses, settings)
 
     return command_line.guard(work)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from src.config import command_line, composition
+from src.config import command_line, composition, pairing
 from src.distributed import processes
 from src.errors import InputError
 from src.runs import identity, names
@@ -24,6 +24,7 @@ GROUP = "+finder=default"
 def find(config: DictConfig) -> None:
     """Tries the rates of the configuration's `finder`; prints the proposals and the folder of the figure."""
     _check(config)
+    pairing.check(config)
     from src.config import assembly
     from src.evaluation import rates
     from src.evaluation.plotting import write

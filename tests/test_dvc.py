@@ -1,6 +1,7 @@
 """The pipeline under real `dvc repro`: which edit runs which stages, and a round trip through a remote."""
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -179,11 +180,22 @@ def test_what_dvc_shows(project: Path) -> None:
 
 
 def test_an_experiment_of_dvc(project: Path) -> None:
-    done = run(project, "dvc", "exp", "run", "-S", "experiments=[dense]")
-    assert "report" in done.stdout
+    """Of one experiment, while params.yaml has the search of another one: beside the folder, queued, and in it."""
+    select(project, EXPERIMENTS, dense=SEARCH)
+    commit(project)
+    params, one = (project / "params.yaml").read_text(), ("-S", "experiments=[most_frequent]")
+    beside = run(project, "dvc", "exp", "run", *one, "--temp").stdout
+    assert "the sweep of dense is ignored" in beside
+    run(project, "dvc", "exp", "run", *one, "--queue")
+    run(project, "dvc", "queue", "start")
+    while "Queued" in (status := run(project, "dvc", "queue", "status").stdout) or "Running" in status:
+        time.sleep(0.5)
+    assert "Success" in status
+    assert (project / "params.yaml").read_text() == params
+    assert "Ran experiment" in run(project, "dvc", "exp", "run", *one).stdout
     page = (project / "reports/index.html").read_text()
-    assert "dense" in page
-    assert "most_frequent" not in page
+    assert "most_frequent" in page
+    assert "dense" not in page
     select(project, EXPERIMENTS)
 
 

@@ -10,6 +10,7 @@ import re
 import pandas as pd
 import pytest
 
+from tests.contracts.shipped import shipped
 from tests.records import whole_store
 from tests.repository import ROOT, clone, repro, run
 
@@ -28,10 +29,14 @@ def test_a_toy_task_and_a_baseline_go_all_the_way(tmp_path):
     (folder / "conf/experiment/toy.yaml").write_text(
         "# @package _global_\n# How bright is a digit?\n"
         "defaults:\n  - override /task: brightness\n"
-        "name: toy\nmodel: {num_outputs: 1}\ntrainer: {max_epochs: 3}\n"
+        "name: toy\nnum_outputs: 1\ntrainer: {max_epochs: 3}\n"
     )
     # The sweep of an experiment that is not listed is ignored.
     (folder / "params.yaml").write_text(f"experiments: [{', '.join(EXPERIMENTS)}]\nsweeps: {{fnn: [+sweep=fnn]}}\n")
+    refused = run(folder, "python", "-m", "pipelines.compose", code=2).stderr
+    assert "received tests/__init__.py, an edit of which dvc would not notice. Add the line there: - tests\n" in refused
+    pipeline = folder / "dvc.yaml"
+    pipeline.write_text(pipeline.read_text().replace("      - conf\n", "      - conf\n      - tests\n", 1))
     stages = {f"{stage}@{name}" for stage in ("prepare", "train", "evaluate") for name in EXPERIMENTS}
     assert repro(folder) == {"compose", "sweep@fnn", *stages, "report"}
     assert repro(folder) == set()
@@ -53,7 +58,8 @@ def test_a_toy_task_and_a_baseline_go_all_the_way(tmp_path):
 
 
 def test_nothing_that_runs_knows_a_task_a_model_or_data_by_name():
-    names = {path.stem for group in ("task", "model", "data", "experiment") for path in (ROOT / "conf" / group).glob("*.yaml")}
+    tasks = {path.stem for path in (ROOT / "conf/task").glob("*.yaml")}
+    names = tasks.union(*map(shipped, ("model", "data", "experiment")))
     verbs = [ROOT / "src" / f"{verb}.py" for verb in ("prepare", "train", "evaluate")]
     paths = [*ROOT.glob("pipelines/**/*.py"), *verbs, *ROOT.glob("src/config/*.py"), *ROOT.glob("src/tracking/*.py")]
     assert len(names) > 40

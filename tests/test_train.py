@@ -1,6 +1,7 @@
 """One run from the command line: its folder, its files, its record, and running it again."""
 
 import json
+import re
 from pathlib import Path
 
 import mlflow
@@ -216,6 +217,9 @@ def test_weights_that_mlflow_holds(finished):
 
 def test_a_grid(tmp_path):
     printed = command(tmp_path, "-m", "+experiment=most_frequent", "seed=0,1", "tracking.wait=0")
+    assert re.search(
+        r"^grid: 2 of 2 runs are finished\n.*test/accuracy.*\n  all seeds  2 .* 0\.1000 ± 0\.0000 ", printed, re.MULTILINE
+    )
     assert printed.count("\nrun: runs/most_frequent-") == 2
     assert "new run: seed 0 -> 1 since most_frequent-" in printed
     assert len(list((tmp_path / "runs").glob("most_frequent-*"))) == 2

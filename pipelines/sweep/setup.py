@@ -16,7 +16,7 @@ from pipelines.sweep.objectives import objectives
 from pipelines.sweep.parameters import Stored
 from pipelines.sweep.space import Space
 from pipelines.sweep.study import Worker
-from src.config import assembly, checks, command_line
+from src.config import assembly, checks, command_line, pairing
 from src.data.store import Prepared
 from src.errors import InputError
 from src.protocols import Objective
@@ -61,6 +61,7 @@ class Setup:
                 "cluster: expected a search without one, because its trials are processes of this machine. Leave it out, and "
                 "start the search within a job; several jobs share one study by sweep.storage."
             )
+        pairing.check(base)
         node = OmegaConf.create({key: base[key] for key in ("sweep", "seed", "name", "trainer")})
         sweep: Any = OmegaConf.to_container(node.sweep, resolve=True)
         check_name("sweep.study", sweep["study"])

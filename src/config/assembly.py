@@ -18,8 +18,8 @@ from src.learner import Learner
 from src.protocols import Objective
 from src.runs import identity, names
 
-# keys of data that only its preparation reads
-PREPARING = ("dataset", "root", "size", "channels", "tile", "stride", "labels", "splits", "count")
+# keys of data that its class does not take: only its preparation reads them, or the check of the pair of data and task
+PREPARING = ("dataset", "root", "size", "channels", "tile", "stride", "labels", "splits", "count", "gives")
 
 
 def prepare(config: DictConfig, *, file: Path | None = None) -> Prepared:
@@ -190,7 +190,8 @@ def _augmentation(content: Mapping[str, Any]) -> Any:
 
 
 def _task(content: Mapping[str, Any], **parts: Any) -> Any:
-    settings = {key: value for key, value in content["task"].items() if key != "rates"}  # they are the optimization's
+    others = ("rates", "takes")  # the optimization's, and those of the check of the pair of data and task
+    settings = {key: value for key, value in content["task"].items() if key not in others}
     return make(settings, "task", **parts)
 
 

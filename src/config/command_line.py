@@ -16,9 +16,10 @@ from typing import Any
 from omegaconf import DictConfig
 
 from src import signals
-from src.config import checks, composition, resuming, sources, trust
+from src.config import checks, composition, grid, resuming, run_folders, sources, trust
 from src.config.defects import origin
 from src.errors import InputError, Stop
+from src.runs.folder import Run
 from src.runs.masking import mask
 
 PREEMPTED = 75
@@ -84,11 +85,12 @@ def _configure(arguments: Sequence[str]) -> DictConfig:
     folders = [override.partition("=")[2].strip("'\"") for override in overrides if override.startswith("resume=")]
     if folders and folders[-1] not in ("", "null"):
         cluster = [override for override in overrides if override.lstrip("+~").startswith(("cluster=", "cluster."))]
-        config = resuming.resumed(Path(folders[-1]), [override for override in overrides if override not in cluster])
+        run = run_folders.resumed(folders[-1], overrides, extra=extra)
+        config = resuming.resumed(run, [override for override in overrides if override not in cluster])
         if cluster:  # no run's configuration states one
             config.cluster = composition.compose(cluster, extra=extra).cluster
-        return config
-    config = composition.compose(overrides, extra=extra)
+        return run_folders.resolved(config)
+    config = run_folders.resolved(composition.compose(overrides, extra=extra))
     if not config.get("tuned"):
         return config
     return composition.tune(config, [override.get_key_element().lstrip("+~") for override in composition.parse(overrides)])
@@ -178,15 +180,29 @@ def _by_hydra(verb: Callable[[DictConfig], object], arguments: Sequence[str]) ->
     elif {"-c", "--cfg"} & {argument.partition("=")[0] for argument in arguments}:
         composition.compose(overrides, extra=extra)  # Hydra composes it again, with messages of its own
 
+    jobs: list[grid.Job] = []
+
     def job(config: DictConfig) -> None:
         from hydra.core.hydra_config import HydraConfig
 
-        code = guard(lambda: verb(configure(list(HydraConfig.get().overrides.task))))
+        task = list(HydraConfig.get().overrides.task)
+
+        jobs.append(grid.Job(task, None))
+
+        def work() -> None:
+            run = verb(configure(task))
+            jobs[-1] = grid.Job(task, run if isinstance(run, Run) else None)
+
+        code = guard(work)
         if code:
             sys.exit(code)
 
     sys.argv[1:] = arguments
-    hydra.main(version_base="1.3", config_path=str(checks.CONF), config_name="train")(job)()
+    try:
+        hydra.main(version_base="1.3", config_path=str(checks.CONF), config_name="train")(job)()
+    finally:  # also where a job has failed, which ends the grid
+        if any(one.run for one in jobs):
+            print(grid.table(jobs))
 
 
 def _check_grid(overrides: Sequence[str], extra: Sequence[Path]) -> None:

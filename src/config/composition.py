@@ -19,7 +19,7 @@ from src.config import schema, sources, trust, validation
 from src.config.checks import ADDED, CONF, EXTRA, check_left_over, check_single, check_types, leaves, nearest, options, unknown
 from src.errors import InputError
 from src.runs import names
-from src.runs.identity import EVALUATION, TRAINING
+from src.runs.identity import EVALUATION, TRAINING, imported
 
 SEARCHED = (*TRAINING, *EVALUATION)  # keys that a search may set
 
@@ -65,7 +65,7 @@ def tune(config: DictConfig, keys: Sequence[str] = (), *, path: Path | None = No
     nodes: Any = OmegaConf.to_container(trust.load(path, remedy=again)).get("nodes")  # type: ignore[union-attr]
     if not isinstance(nodes, dict):
         raise InputError(f"{path}: expected a group of keys, nodes; received {nodes or 'none'}. {again}")
-    own = [name for _, name in trust.imported(OmegaConf.to_container(config))]
+    own = [name for _, name in imported(OmegaConf.to_container(config))]
     config = config.copy()
     for key, value in nodes.items():
         if key not in keys:

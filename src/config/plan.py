@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import composition
+from src.config import composition, pairing
 from src.config.summary import summary
 from src.errors import InputError
 from src.runs import changes, identity
@@ -44,6 +44,7 @@ class Plan:
         from src.config import assembly
 
         config = config.copy()
+        pairing.check(config)
         config.pop("cluster", None)  # where a run is trained does not belong to it
         prepared = assembly.prepare(config)
         config = assembly.complete(config, prepared)

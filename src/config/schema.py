@@ -14,6 +14,8 @@ from src.value_types import Count, Name, NonNegative, Positive, Seed, Share, Sha
 
 Table = Mapping[str, Any]
 
+Target = Literal["class", "labels", "mask", "number", "nothing"]  # what data have for each example
+
 HYDRA = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")  # Hydra's own keys in a node
 
 # Keys of the top level that are no group of keys.
@@ -70,12 +72,18 @@ OPTIONAL = ("data.dataset.classes", "data.dataset.split.val", "data.dataset.spli
 
 # Groups that describe an object by a `_target_`, or are null. The keys that stand here have the same type in every class.
 OBJECTS: Mapping[str, Table] = {
-    "data": {"batch_size": Count, "shape": Sequence[Count] | None, "num_classes": Count | None, "seed": Seed},
+    "data": {
+        "batch_size": Count,
+        "shape": Sequence[Count] | None,
+        "num_classes": Count | None,
+        "seed": Seed,
+        "gives": Target,
+    },
     "data.dataset.source": {},
     "augmentation": {},
     "model": {},
     "pretrained": {"weights": Text | None, "content": Text | None, "include": Sequence[Text], "reinitialize": Sequence[Text]},
-    "task": {"rates": Mapping[str, Positive] | None},
+    "task": {"rates": Mapping[str, Positive] | None, "takes": Sequence[Target]},
     "evaluation": {"headline": Mapping[str, Literal["min", "max"] | None]},
     "optimizer": {"lr": NonNegative, "weight_decay": NonNegative, "momentum": NonNegative, "betas": Sequence[ShareBelowOne]},
     "scheduler": {},

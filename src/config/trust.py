@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -21,10 +20,9 @@ from omegaconf import DictConfig, OmegaConf
 from src.config import checks, sources
 from src.config.instantiation import located
 from src.errors import InputError
+from src.runs.identity import imported
 
 LIST = "local/trusted.txt"  # in conf/: a dotted path on each line, `package.*` for all of a package
-GETTERS = tuple(f"hydra.utils.get_{kind}" for kind in ("class", "method", "static_method", "object"))  # they import `path`
-NEUTRAL = "functools.partial"  # it calls what its first argument is, which another node names
 SEAMS = ("models", "layers", "tasks", "data", "optimization", "training.callbacks", "estimators", "evaluation")  # of src
 PACKAGES = (*(f"src.{seam}." for seam in SEAMS), "torch.nn.", "torch.optim.", "kornia.augmentation.")
 BASES = ("torch.nn.modules.module.Module", "torch.optim.optimizer.Optimizer", "torch.optim.lr_scheduler.LRScheduler")
@@ -136,27 +134,6 @@ def _running() -> Command:
     running = _command.get()
     assert running is not None, "a block of trust.command is open"
     return running
-
-
-def imported(node: object, where: str = "") -> Iterator[tuple[str, str]]:
-    """What a configuration imports, at every depth: its key and its name."""
-    if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield from _imported(node, where)
-        for key, value in node.items():
-            yield from imported(value, f"{where}.{key}".lstrip("."))
-    elif isinstance(node, list | tuple):
-        for number, value in enumerate(node):
-            yield from imported(value, f"{where}.{number}")
-
-
-def _imported(node: Mapping[Any, Any], where: str) -> Iterator[tuple[str, str]]:
-    target = str(node["_target_"])
-    if target in GETTERS:
-        arguments = [*(node.get("_args_") or []), *([node["path"]] if "path" in node else [])]
-        yield from ((where, str(name)) for name in arguments)
-    elif target != NEUTRAL:
-        yield where, target
 
 
 def _check_references(node: object, path: Path, where: str = "") -> None:

@@ -57,6 +57,15 @@ class Data(ABC):
     def show(self, row: int) -> Shown:
         """How the input in a row of the store looks."""
 
+    def names(self, index: np.ndarray) -> list[str] | None:
+        """What the source calls the examples of a table of predictions, such as their files; None where they have no names.
+
+        Args:
+            index: of the examples, as `assemble` gives it.
+        """
+        names = self.prepared.names
+        return None if names is None else [names[number] for number in index.tolist()]
+
     def rows(self, split: str) -> np.ndarray:
         """The rows of a split, as integers in rising order.
 

@@ -20,8 +20,8 @@ class Masks(Pictures):
     """A prepared data set of images with masks."""
 
     @property
-    def names(self) -> list[str]:
-        """The names of the whole images."""
+    def image_names(self) -> list[str]:
+        """The names of the whole images, by their numbers."""
         return self.prepared.card["groups"]
 
     def assemble(

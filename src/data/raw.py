@@ -20,6 +20,8 @@ class Raw:
         origin: where the data comes from.
         groups: where a row is a piece of an example, the names of the examples. The array `group` has the number of each
             row's example, and a split has whole examples.
+        names: of the examples, one for each row, such as their files; None where they have none, or `groups` has them. They
+            decide nothing.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -27,6 +29,7 @@ class Raw:
     splits: Mapping[str, np.ndarray] = field(default_factory=dict)
     origin: str = ""
     groups: list[str] | None = None
+    names: list[str] | None = None
 
 
 class Source(Protocol):
@@ -49,6 +52,10 @@ def check(raw: Raw, name: str) -> None:
     lengths = {key: len(array) for key, array in raw.arrays.items()}
     if len(set(lengths.values())) != 1 or not min(lengths.values()):
         raise InputError(f"{name}: expected the same number of rows in each array, and at least one; received {lengths}.")
+    if raw.names is not None and len(raw.names) != min(lengths.values()):
+        raise InputError(
+            f"{name}: expected a name for each of {min(lengths.values())} rows; received {len(raw.names)}. Correct the source."
+        )
     if target is None or raw.classes is None:
         return
     if target.ndim == 2 and (target.shape[1] != len(raw.classes) or not np.isin(target, (0, 1)).all()):
@@ -85,4 +92,5 @@ def select_classes(raw: Raw, selected: Sequence[int], name: str) -> Raw:
     numbers[[*selected]] = np.arange(len(selected))
     arrays = {**{key: array[rows] for key, array in raw.arrays.items()}, "target": numbers[target[rows]]}
     splits = {split: np.flatnonzero(np.isin(rows, before)) for split, before in raw.splits.items()}
-    return replace(raw, arrays=arrays, classes=[raw.classes[number] for number in selected], splits=splits)
+    names = None if raw.names is None else [raw.names[row] for row in rows]
+    return replace(raw, arrays=arrays, classes=[raw.classes[number] for number in selected], splits=splits, names=names)

@@ -22,6 +22,8 @@ from src.data.raw import Raw, Source, check, select_classes
 from src.data.splitting import SPLITS
 from src.errors import InputError
 
+NAMES = "names.json"
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -32,6 +34,12 @@ class Prepared:
     @cached_property
     def card(self) -> dict[str, Any]:
         return json.loads((self.folder / "card.json").read_text())
+
+    @cached_property
+    def names(self) -> Sequence[str] | None:
+        """The names of the examples, one for each row, or for each number of the array `group`; None where they have none."""
+        path = self.folder / NAMES
+        return json.loads(path.read_text()) if path.is_file() else self.card["groups"]
 
     def array(self, name: str) -> np.ndarray:
         """One array, memory-mapped, with one row for each example."""
@@ -114,6 +122,8 @@ def _write(folder: Path, raw: Raw, rows: Mapping[str, np.ndarray], card: Mapping
             np.save(temporary / f"{key}.npy", array)
         for split in SPLITS:
             np.save(temporary / f"{split}.index.npy", rows[split])
+        if raw.names is not None:
+            (temporary / NAMES).write_text(json.dumps(raw.names))
         (temporary / "card.json").write_text(json.dumps(card, indent=2) + "\n")
         seal.write(temporary)
         _move(temporary, folder)

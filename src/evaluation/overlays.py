@@ -29,7 +29,7 @@ def images(data: Masks, masks: Mapping[int, np.ndarray], *, most: int = 4) -> Fi
     for number, mask in list(masks.items())[:most]:
         image, truth = data.whole(number)
         views = {
-            f"image {data.names[number]}": Picture(_bytes(_colours(image))),
+            f"image {data.image_names[number]}": Picture(_bytes(_colours(image))),
             "true": overlay(image, truth),
             "predicted": overlay(image, mask),
             f"errors: {(mask != truth).mean():.1%}": _errors(image, truth, mask),
@@ -50,7 +50,7 @@ def worst_tiles(data: Masks, masks: Mapping[int, np.ndarray], *, size: int, most
     for share, number, top, left in ranked[:most]:
         image, truth = data.whole(number)
         tile = (..., slice(top, top + size), slice(left, left + size))
-        caption = f"{data.names[number]} ({left}, {top})\n{share:.1%} wrong"
+        caption = f"{data.image_names[number]} ({left}, {top})\n{share:.1%} wrong"
         plain.append(Cell(Picture(_bytes(_colours(image[tile]))), caption))
         coloured.append(Cell(_errors(image[tile], truth[tile], masks[number][tile])))
     return grid([Row(plain), Row(coloured)], title=f"The tiles with most errors\n{_legend(data.classes)}", side=1.15)

@@ -17,6 +17,9 @@ PIECE = 16_384  # rows of the table that are written at once
 def predictions(experiment: Experiment, split: str, folder: Path | None = None) -> pd.DataFrame:
     """Predicts a split with the weights that the learner holds; one row an example.
 
+    Its `index` is the row of the store, or the number of a whole image. Its `example` is the name that the source gave it,
+    such as its file, where it gave one.
+
     Args:
         folder: gets predictions.parquet, which is written while the predictions are computed.
     """
@@ -34,7 +37,9 @@ def _tables(experiment: Experiment, rows: np.ndarray) -> Iterator[pa.Table]:
     chunks: list[pa.Table] = []
     batches = experiment.learner.predict(experiment.data, rows)
     for index, outputs, target in experiment.data.assemble(rows, batches):
-        chunks.append(pa.table({"index": index, **experiment.evaluation.columns(outputs, target)}))
+        names = experiment.data.names(index)
+        own = {"index": index} if names is None else {"index": index, "example": names}
+        chunks.append(pa.table({**own, **experiment.evaluation.columns(outputs, target)}))
         if sum(map(len, chunks)) >= PIECE:
             yield pa.concat_tables(chunks).combine_chunks()
             chunks.clear()

@@ -120,7 +120,7 @@ class Segmentation(Evaluation):
                 predicted = whole[top : top + size, left : left + size]
                 wrong = predicted != truth
                 most = int(np.bincount(predicted[wrong] if wrong.any() else predicted.ravel()).argmax())
-                caption = f"{self._data.names[number]} ({left}, {top})\n{wrong.mean():.1%} wrong\n{self.classes[most]}"
+                caption = f"{self._data.image_names[number]} ({left}, {top})\n{wrong.mean():.1%} wrong\n{self.classes[most]}"
                 yield Tile(float(wrong.mean()), number, top, left, row, most, caption)
 
     def _counts(self, table: pd.DataFrame) -> np.ndarray:
@@ -150,7 +150,7 @@ class Segmentation(Evaluation):
         for i, name in enumerate(self.classes):
             ax.plot(dice[shown, i], np.arange(len(shown)), "o", label=name, markersize=5)
         ax.set_yticks(
-            np.arange(len(shown)), [self._data.names[number] for number in table["index"].to_numpy()[shown]], fontsize=7
+            np.arange(len(shown)), [self._data.image_names[number] for number in table["index"].to_numpy()[shown]], fontsize=7
         )
         title = "Dice by image" + (f", the worst {most} of {len(table)}" if len(table) > most else "")
         ax.set(xlim=(-0.02, 1.02), xlabel="Dice coefficient", title=title)

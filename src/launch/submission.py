@@ -10,8 +10,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from src.errors import InputError
+from src.runs import closure, identity, modules
 from src.runs.files import read_json, write_atomic, write_json
 from src.runs.folder import Run
+from src.runs.modules import Module
 from src.tracking.code import Code
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,6 +72,11 @@ class Submission:
             target = self.code / path.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
+        for module in _outside(OmegaConf.to_container(config, resolve=False)):
+            target = self.code / module.file
+            if module.path is not None and not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(module.path, target)
         state = Code.now()
         write_atomic(self.folder / "config.yaml", OmegaConf.to_yaml(config).encode(), private=True)  # a password may be in it
         write_atomic(self.folder / "uncommitted.diff", state.diff)
@@ -86,6 +93,12 @@ class Submission:
         assert isinstance(config, DictConfig)
         diff = (self.folder / "uncommitted.diff").read_bytes()
         return config, settings["test"], Code(settings["commit"], settings["branch"], diff)
+
+
+def _outside(content: object) -> list[Module]:
+    """The modules outside this repository that the run is computed by, as its identity counts them."""
+    names = closure.closure(identity.targets(content))
+    return [modules.module(name) for name in sorted(names) if name.partition(".")[0] not in modules.OWN]
 
 
 def _files(root: Path, runs: Path) -> list[Path]:

@@ -78,6 +78,11 @@ class TrainingModule(LightningModule):
     def validated(self, batch: Batch) -> Batch:
         """A stored batch as it is validated: preprocessed."""
 
+    @property
+    def recorded_step(self) -> int:
+        """The optimizer step as the record counts it: steps before the training went back to a checkpoint count too."""
+        return self.global_step + self.divergence.step_offset
+
     def configure_optimizers(self) -> Any:
         groups = schedule.parameter_groups(self.named_parameters(), self._rates)
         return schedule.optimizer_and_schedule(groups, self.optimization)
@@ -210,8 +215,8 @@ class TrainingModule(LightningModule):
         self._log({"train/micro_batch": torch.tensor(size)}, callbacks=False)
 
     def _log(self, values: dict[str, Any], *, callbacks: bool = True) -> None:
-        """Logs values for callbacks, and for the logger under the optimizer's step. Lightning itself would count blocks."""
+        """Logs values for callbacks, and for the logger at once, under the step of this moment."""
         if callbacks:
             self.log_dict(dict(values), logger=False)
         assert self.logger is not None
-        self.logger.log_metrics(values, step=self.global_step + self.divergence.step_offset)
+        self.logger.log_metrics(values, step=self.recorded_step)

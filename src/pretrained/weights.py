@@ -19,7 +19,7 @@ from torch import Tensor
 
 from src.errors import InputError
 from src.pretrained import exported_program
-from src.runs import checkpoints
+from src.runs import checkpoints, finding
 from src.runs.folder import Run
 from src.tracking import store
 
@@ -31,9 +31,9 @@ def read(name: str, *, runs: Path, tracking: str | None = None) -> dict[str, Ten
     """The weights of a network, on the CPU, by their names in the network.
 
     Args:
-        name: the folder of a finished run, or the name of that folder in the folder of runs; a folder that a train stage
-            exported; a file of safetensors, torch.save or torch.export; `models:/NAME/VERSION` or `runs:/ID/PATH` of MLflow;
-            or weights that torchvision publishes, such as `torchvision:ResNet18_Weights.IMAGENET1K_V1`.
+        name: a finished run, as `src.runs.finding` takes it; a folder that a train stage exported; a file of safetensors,
+            torch.save or torch.export; `models:/NAME/VERSION` or `runs:/ID/PATH` of MLflow; or weights that torchvision
+            publishes, such as `torchvision:ResNet18_Weights.IMAGENET1K_V1`.
         runs: the folder of runs.
         tracking: the URI of MLflow's store; None for the default store of the runs.
 
@@ -59,15 +59,16 @@ def _tensors(name: str, runs: Path, tracking: str | None) -> Mapping[str, Tensor
     kind, _, rest = name.partition(":")
     if kind == "torchvision":
         return _from_torchvision(rest)
+    if (folder := finding.find(name, runs=runs)) is not None:
+        return _from_folder(folder)
     if kind in ("models", "runs") and rest.startswith("/"):
         return _from_mlflow(name, store.address(tracking))
-    path = next((path for path in (Path(name), runs / name) if path.exists()), None)
-    if path is None:
+    if not Path(name).exists():
         raise InputError(
             f"pretrained.weights={name}: expected a run, the name of one in {runs}, or a file of weights; there is none. "
             f"`ls {runs}` shows the runs."
         )
-    return _from_folder(path) if path.is_dir() else _from_file(path)
+    return _from_file(Path(name))
 
 
 def _from_folder(folder: Path) -> Mapping[str, Tensor]:

@@ -15,13 +15,14 @@ WIDTH = 40  # characters of a value
 
 
 def content(identity: Identity) -> dict[str, Any]:
-    """identity.json: the digests of configuration, data and code, of each file of the code, and the values."""
+    """identity.json: the digests of configuration, data and code, of each file of the code, the values, and versions."""
     values = dict(flat({**identity.config, "resume": identity.start}))
     return {
         "digest": identity.digest,
         "configuration": {"digest": digest(identity.config), "values": json.loads(json.dumps(values, default=str))},
         "data": {"digest": identity.data},
         "code": {"digest": digest(identity.code), "files": dict(identity.code)},
+        "packages": dict(identity.packages),
     }
 
 
@@ -54,6 +55,10 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str
     yield from settings
     if old["data"] != new["data"]:
         yield "the prepared data changed"
+    versions = old.get("packages", {})
+    for name, version in new["packages"].items():
+        if versions.get(name, version) != version:
+            yield f"{name} {versions[name]} -> {version}"
     before, now = old["code"]["files"], new["code"]["files"]
     for path in sorted({*before, *now}):
         if path in before and path in now:

@@ -1,38 +1,23 @@
-"""Which files of this repository a class or a function is computed by: its module and all that it imports here."""
+"""Which files a class or a function is computed by: its module and all that it imports, less what is installed."""
 
 import ast
 from collections.abc import Iterable, Iterator
 from functools import cache
+from importlib.machinery import SOURCE_SUFFIXES
 from importlib.util import resolve_name
-from pathlib import Path
 
 import grimp
 
-ROOT = Path(__file__).resolve().parents[2]
+from src.runs import modules
+from src.runs.modules import Module
 
 
 def closure(names: Iterable[str]) -> set[str]:
-    """The modules of this repository that dotted paths of classes or functions import, directly or not, and their own.
+    """The modules that dotted paths of classes or functions import, directly or not, and their own.
 
-    Installed libraries do not count; the record states their versions.
+    They are of this repository, or of a folder of the user's own. Installed libraries do not count.
     """
-    return {imported for name in names if (module := _module(name)) for imported in _closure(module)}
-
-
-def path(module: str) -> Path:
-    """The file of a module of this repository."""
-    base = ROOT.joinpath(*module.split("."))
-    return base / "__init__.py" if (base / "__init__.py").is_file() else base.with_suffix(".py")
-
-
-def _module(name: str) -> str | None:
-    """The module of this repository that holds a dotted path, None for a library's."""
-    parts = name.split(".")
-    for end in range(len(parts), 0, -1):
-        module = ".".join(parts[:end])
-        if path(module).is_file():
-            return module
-    return None
+    return {imported for name in names for module in modules.modules(name) for imported in _closure(module)}
 
 
 @cache
@@ -41,25 +26,28 @@ def _graph(package: str) -> grimp.ImportGraph:
 
 
 @cache
-def _closure(module: str) -> frozenset[str]:
-    modules: set[str] = set()
+def _closure(module: Module) -> frozenset[str]:
+    names: set[str] = set()
     waiting = [module]
     while waiting:
-        name = waiting.pop()
-        if name in modules:
+        one = waiting.pop()
+        if one.name in names:
             continue
-        modules.add(name)
-        if name.partition(".")[0] == "src":
-            modules |= _graph("src").find_upstream_modules(name)
-        else:  # outside src (a user's or a test's own module): its imports are read from its text
-            waiting += filter(None, map(_module, _imports(name)))
-    return frozenset(modules)
+        names.add(one.name)
+        if one.name.partition(".")[0] == "src":
+            names |= _graph("src").find_upstream_modules(one.name)
+        else:  # outside src (the user's own, or a test's): its imports are read from its text
+            waiting += [imported for name in _imports(one) for imported in modules.modules(name)]
+    return frozenset(names)
 
 
-def _imports(module: str) -> Iterator[str]:
-    """The dotted paths that a module's text imports."""
-    package = module if path(module).name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path(module).read_text())):
+def _imports(module: Module) -> Iterator[str]:
+    """The dotted paths that a module's text imports. An extension in machine code has no text."""
+    assert module.path is not None
+    if module.path.suffix not in SOURCE_SUFFIXES:
+        return
+    package = module.name if module.path.name == "__init__.py" else module.name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(module.path.read_bytes(), str(module.path))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

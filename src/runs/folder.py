@@ -11,6 +11,7 @@ from src.runs import locks, names
 from src.runs.files import read_json, write_json
 
 DIGITS = 8  # of the digest of a run's identity, in the name of its folder
+UPLOADED = ".uploaded.json"  # what the tracking store has confirmed, with its own id of the run
 EVALUATION_SETTINGS = "evaluation_settings.json"
 
 

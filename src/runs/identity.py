@@ -3,11 +3,12 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from importlib.machinery import SOURCE_SUFFIXES
 from typing import Any
 
-from src.runs import closure, syntax
+from src.runs import closure, modules, syntax
 from src.runs.folder import DIGITS
 
 # Keys of the resolved configuration that decide what training yields. All others are paths or presentation.
@@ -32,6 +33,8 @@ EVALUATION = ("evaluation", *ANALYSES)
 PRESENTATION = (
     "data.dataset",  # the content of the prepared data counts instead
     "data.root",
+    "data.gives",
+    "task.takes",
     "pretrained.weights",  # their content counts instead
     "trainer.in_memory_gib",
     "trainer.oversubscribe",
@@ -51,6 +54,8 @@ SPEAKING = (
     "src.runs.locks",
     "src.training.callbacks.progress",
 )
+GETTERS = tuple(f"hydra.utils.get_{kind}" for kind in ("class", "method", "static_method", "object"))  # they import `path`
+NEUTRAL = "functools.partial"  # it calls what its first argument is, which another node names
 ASSEMBLY = ("src.config.assembly", "src.config.instantiation")  # what makes the objects of a run
 
 
@@ -61,19 +66,22 @@ class Identity:
     Args:
         config: the training part of the resolved configuration.
         data: the content hash that the card of the prepared data states.
-        code: SHA-256 of the syntax tree of each file, by its path in this repository.
+        code: SHA-256 of the syntax tree of each file, by its path from the folder that it is imported from.
+        packages: the version of each installed package that the configuration names.
         start: the name of the run whose last checkpoint this one starts from.
     """
 
     config: Mapping[str, Any]
     data: str
     code: Mapping[str, str]
+    packages: Mapping[str, str] = field(default_factory=dict)
     start: str | None = None
 
     @property
     def digest(self) -> str:
         """SHA-256 of it all; its first digits are a part of the run's name."""
-        parts = {"config": digest(self.config), "data": self.data, "code": digest(self.code)}
+        code = {"files": digest(self.code), "packages": digest(self.packages)}
+        parts = {"config": digest(self.config), "data": self.data, **code}
         return digest({**parts, "start": self.start} if self.start else parts)
 
 
@@ -86,7 +94,8 @@ def of(config: Mapping[str, Any], data: str, *, start: str | None = None) -> Ide
         start: the name of the run whose last checkpoint this one starts from.
     """
     part = training_part(config)
-    return Identity(config=part, data=data, code=files(targets(part), verb="train"), start=start)
+    names = targets(part)
+    return Identity(config=part, data=data, code=files(names, verb="train"), packages=packages(names), start=start)
 
 
 def run_id(config: Mapping[str, Any], data: str, *, start: str | None = None) -> str:
@@ -114,36 +123,65 @@ def training_part(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def targets(node: object) -> list[str]:
-    """Every `_target_` in a configuration, sorted."""
+    """The dotted paths that a configuration imports, at every depth, sorted."""
+    return sorted({name for _, name in imported(node)})
+
+
+def imported(node: object, where: str = "") -> Iterator[tuple[str, str]]:
+    """What a configuration imports, at every depth: its key and its dotted path."""
     if isinstance(node, Mapping):
-        own = [node["_target_"]] if isinstance(node.get("_target_"), str) else []
-        return sorted({*own, *(target for value in node.values() for target in targets(value))})
-    if isinstance(node, list | tuple):
-        return sorted({target for value in node for target in targets(value)})
-    return []
+        if isinstance(node.get("_target_"), str):
+            yield from _imported(node, where)
+        for key, value in node.items():
+            yield from imported(value, f"{where}.{key}".lstrip("."))
+    elif isinstance(node, list | tuple):
+        for number, value in enumerate(node):
+            yield from imported(value, f"{where}.{number}")
+
+
+def _imported(node: Mapping[Any, Any], where: str) -> Iterator[tuple[str, str]]:
+    target = node["_target_"]
+    if target in GETTERS:
+        arguments = [*(node.get("_args_") or []), *([node["path"]] if "path" in node else [])]
+        yield from ((where, str(name)) for name in arguments)
+    elif target != NEUTRAL:
+        yield where, target
 
 
 def files(names: Iterable[str], *, verb: str | None = None) -> dict[str, str]:
     """SHA-256 of the syntax tree of each file that the targets are computed by, without what only speaks, by its path.
 
     Args:
-        names: dotted paths of classes or functions; those of installed libraries do not count.
+        names: dotted paths of classes or functions; those of installed packages have no files here.
         verb: a module of src whose own tree counts too, and assembly's with it, but not their imports.
     """
     own = {f"src.{verb}", *ASSEMBLY} if verb else set()
-    modules = (closure.closure(names) | own) - set(SPEAKING)
-    return {closure.path(module).relative_to(closure.ROOT).as_posix(): digest(tree(module)) for module in sorted(modules)}
+    counted = (closure.closure(names) | own) - set(SPEAKING)
+    return {modules.module(name).file: digest(tree(name)) for name in sorted(counted)}
+
+
+def packages(names: Iterable[str]) -> dict[str, str]:
+    """The version of each installed package that dotted paths lie in, by its name.
+
+    Raises:
+        InputError: there is a path whose module is neither installed nor elsewhere.
+    """
+    return dict(sorted({package for name in names for package in modules.package(name)}))
 
 
 def code(names: Iterable[str], *, verb: str | None = None) -> str:
-    """SHA-256 of those files together."""
-    return digest(files(names, verb=verb))
+    """SHA-256 of those files and packages together."""
+    names = [*names]
+    return digest({"files": files(names, verb=verb), "packages": packages(names)})
 
 
 @cache
 def tree(module: str) -> str:
-    """The syntax tree of a module of this repository, as text, without what only speaks."""
-    return syntax.tree(closure.path(module).read_text())
+    """The syntax tree of a module, as text, without what only speaks; the digest of one in machine code."""
+    path = modules.module(module).path
+    assert path is not None
+    content = path.read_bytes()
+    return syntax.tree(content, str(path)) if path.suffix in SOURCE_SUFFIXES else hashlib.sha256(content).hexdigest()
 
 
 def flat(node: object, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -10,14 +10,17 @@ PURE = {"bool", "dict", "float", "format", "int", "len", "list", "max", "min", "
         "tuple", "type"}  # fmt: skip
 
 
-def tree(text: str) -> str:
+def tree(text: str | bytes, file: str = "<unknown>") -> str:
     """The syntax tree of a module as text, which neither comments, docstrings nor the wording of messages change.
 
     Messages are the texts inside `raise`, `assert`, `print`, `warnings.warn` and the calls of the module's own loggers. What
     else happens there, such as a call that a message shows the result of, stays. A module that compares the text of an
     exception of its own would escape this rule: compare types.
+
+    Args:
+        file: its name, for the message about a text that is no Python.
     """
-    module = ast.parse(text)
+    module = ast.parse(text, file)
     return ast.dump(_Silenced(_loggers(module)).visit(module))
 
 

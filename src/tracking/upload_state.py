@@ -7,13 +7,13 @@ from typing import Any
 from src.errors import InUse
 from src.runs import locks
 from src.runs.files import read_json, write_json
-from src.runs.folder import Run
+from src.runs.folder import UPLOADED, Run
 from src.tracking.journal import read
 
 STUDIES = "sweeps"  # the folder of studies in a folder of runs
 SEARCHING = ".searching"  # the lock file that the workers of a study hold together
 LOCK = ".upload.lock"  # held by the one process that uploads the folder
-STATE = ".uploaded.json"  # what the store confirmed
+STATE = UPLOADED
 
 
 def is_study(folder: Path) -> bool:

@@ -170,7 +170,7 @@ class NetworkLearner(NetworkInference):
                 trainer = self._trainer.trainer(
                     folder,
                     callbacks=[checkpointing, *progress, *callbacks, SinkStopping(sink)],
-                    logger=RecordLogger(sink, lambda: self.task.current_epoch + 1),
+                    logger=RecordLogger(sink, step=lambda: self.task.recorded_step, epoch=lambda: self.task.current_epoch + 1),
                 )
                 end = fitting.fit(trainer, self.task, train, val, checkpoint=start)
                 if end is not fitting.End.ROLLED_BACK:
@@ -181,7 +181,7 @@ class NetworkLearner(NetworkInference):
         self.task.model._compiled_call_impl = None  # predictions and the export use the eager network
         if trainer.is_global_zero and checkpointing.best is not None:
             self.load(folder / "best.ckpt")
-        steps = trainer.global_step + self.task.divergence.step_offset
+        steps = self.task.recorded_step
         return Fit(
             epochs=trainer.current_epoch + (end is fitting.End.STOPPED),
             best_epoch=checkpointing.best_epoch,

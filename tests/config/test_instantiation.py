@@ -7,6 +7,7 @@ from src.config import sources
 from src.config.instantiation import make
 from src.config.sources import CONF
 from src.errors import InputError
+from tests.contracts.shipped import shipped
 
 SIZES = {"input_shape": [1, 8, 8], "num_outputs": 10}
 NET = {"_target_": "tests.config.mylab.Net", **SIZES}
@@ -96,7 +97,7 @@ def test_a_setting_outside_the_range_that_an_annotation_states():
     assert make({**node, "hidden": []}, "model") is not None
 
 
-OURS = {path.stem: node for path in sorted((CONF / "model").glob("*.yaml")) if "src." in (node := sources.load(path))._target_}
+OURS = {name: node for name in shipped("model") if "src." in (node := sources.load(CONF / "model" / f"{name}.yaml"))._target_}
 
 
 def test_every_size_of_every_model_of_ours_has_a_range():

@@ -10,8 +10,9 @@ from omegaconf import OmegaConf
 from src.config import assembly, checks, composition
 from src.protocols import Cost
 from src.runs import identity
+from tests.contracts.shipped import shipped
 
-EXPERIMENTS = checks.options("experiment")
+EXPERIMENTS, SHIPPED = checks.options("experiment"), shipped("experiment")
 
 
 def text(name: str) -> str:
@@ -39,6 +40,7 @@ def test_its_name_is_that_of_its_file(name, composed):
     assert composed[name].name == name
 
 
+@pytest.mark.parametrize("name", SHIPPED)
 def test_a_comment_says_what_it_shows_and_what_is_to_be_expected(name):
     first, second, *_ = text(name).splitlines()
     assert first == "# @package _global_"
@@ -49,6 +51,7 @@ def test_a_comment_says_what_it_shows_and_what_is_to_be_expected(name):
     assert "?" not in expected
 
 
+@pytest.mark.parametrize("name", SHIPPED)
 def test_it_states_no_key_of_one_model_alone(name):
     """So that another model can be chosen on top of it; sizes of one architecture make a file in conf/model."""
     assert "model" not in yaml.safe_load(text(name))
@@ -62,8 +65,8 @@ def test_every_group_that_it_chooses_exists(name, composed):
 
 def test_it_builds_on_its_data(name, composed, project, request):
     config = composed[name]
-    if config.data.dataset.name not in ("digits", "fashion_mnist", "isbi2012", "canvases"):
-        pytest.skip(f"{config.data.dataset.name} is not to be had offline")
+    if name not in SHIPPED or config.data.dataset.name not in ("digits", "fashion_mnist", "isbi2012", "canvases"):
+        pytest.skip(f"{config.data.dataset.name} is not to be had in every clone")
     _, prepared = request.getfixturevalue(config.data.dataset.name)
     if config.data.dataset.get("classes"):  # only these classes of that data set
         if config.data.dataset.name != "digits":
@@ -103,7 +106,7 @@ def test_different_architectures_have_different_fingerprints(composed):
 def test_every_experiment_is_a_run_of_its_own(composed, digits):
     _, prepared = digits
     ids = {}
-    for name, config in composed.items():
+    for name, config in ((name, composed[name]) for name in SHIPPED):
         if config.data.dataset.name == "digits":
             content: Any = OmegaConf.to_container(assembly.complete(config, prepared))
             ids[name] = identity.run_id(content, prepared.card["content"])

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 from src.protocols import Heads, Reconstruction
 from tests.contracts.models import CLASSICAL, MODELS, NETWORKS, PAIRS, PROJECTIONS, build, examples, large, outputs, small
+from tests.contracts.shipped import shipped
 
 LARGE = [pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -32,8 +33,20 @@ def loss(output: Any, x: Tensor, target: Tensor) -> Tensor:
     return mse_loss(output.output, x) + divergence
 
 
-@pytest.fixture(params=[pytest.param(name, marks=LARGE if large(name) else []) for name in NETWORKS])
+def parameters(names: list[str]) -> list[Any]:
+    return [pytest.param(name, marks=LARGE if large(name) else []) for name in names]
+
+
+@pytest.fixture(params=parameters(NETWORKS))
 def name(request) -> str:
+    return request.param
+
+
+@pytest.fixture(
+    params=[pytest.param(name, marks=LARGE if large(name) else []) for name in NETWORKS if name in shipped("model")]
+)
+def ours(request) -> str:
+    """A network of this repository, which keeps the repository's own rules."""
     return request.param
 
 
@@ -48,11 +61,11 @@ def test_every_model_is_of_a_kind_that_has_a_contract():
     assert sorted([*NETWORKS, *PAIRS, *CLASSICAL, *PROJECTIONS]) == sorted(MODELS)
 
 
-def test_a_network_lies_in_the_file_of_its_name(name):
+def test_a_network_lies_in_the_file_of_its_name(ours):
     """The rest of its name may state its size. A library's network is in the file that has the library's name."""
-    model = small(name)["model"]
+    model = small(ours)["model"]
     file, network = model["_target_"].removeprefix("src.models.").partition(".")[0], model.get("network", {})
-    assert name == file or name.startswith(f"{file}_") or network["_target_"] == f"torchvision.models.{name}"
+    assert ours == file or ours.startswith(f"{file}_") or network["_target_"] == f"torchvision.models.{ours}"
 
 
 def test_the_shape_of_the_answer(name):
@@ -151,7 +164,7 @@ def test_it_can_be_exported_for_any_number_of_examples(name):
             assert torch.allclose(one, other, atol=1e-6)
 
 
-def test_any_size_works_or_is_refused_with_one_that_does(name):
+def test_any_size_works_or_is_refused_with_one_that_does(ours):
     """A network needs a smallest size, all above which work, or a multiple of one, of which the message names the next."""
     refused, worked = {}, set()
 
@@ -159,7 +172,7 @@ def test_any_size_works_or_is_refused_with_one_that_does(name):
         channels = 1 + 2 * (size[0] % 2)  # one or three
         try:
             with torch.device("meta"):  # shapes are computed, and nothing else
-                model = build(name, [channels, *size]).eval()
+                model = build(ours, [channels, *size]).eval()
         except Exception as error:  # instantiate wraps what the constructor raised
             cause = error.__cause__
             assert isinstance(cause, ValueError), cause
@@ -168,7 +181,7 @@ def test_any_size_works_or_is_refused_with_one_that_does(name):
             return False
         return len(outputs(model(torch.zeros(2, channels, *size, device="meta")))[0]) == 2
 
-    usual = {tuple(small(name)["data"]["shape"][1:])} if large(name) else {(28, 28), (28, 32), (32, 32)}
+    usual = {tuple(small(ours)["data"]["shape"][1:])} if large(ours) else {(28, 28), (28, 32), (32, 32)}
     squares = [(size, size) for size in (*range(1, 17), 32)]
     sizes = [*usual, *squares, (3, 4), (4, 8), (7, 8), (8, 12), (11, 12), (15, 16), (16, 20), (28, 29), (32, 36)]
     worked.update(size for size in sizes if works(*size))

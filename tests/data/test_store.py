@@ -42,11 +42,24 @@ def test_some_classes_are_a_data_set_of_their_own(tmp_path):
     assert some.card["content"] != prepare(tmp_path / "whole").card["content"]
 
 
+def test_names_of_examples_are_kept_and_decide_nothing(tmp_path):
+    image, target = noise(120)
+    named = Arrays(image, target, names=[f"{number % 3}/{number}.png" for number in range(120)])
+    prepared = prepare(tmp_path / "d", named)
+    assert prepared.names[7] == "1/7.png"
+    assert prepare(tmp_path / "some", named, classes=[2, 0]).names[:3] == ["0/0.png", "2/2.png", "0/3.png"]
+    nameless = prepare(tmp_path / "nameless", Arrays(image, target))
+    assert nameless.names is None
+    assert nameless.card == prepared.card
+    with pytest.raises(InputError, match="expected a name for each of 120 rows; received 2"):
+        prepare(tmp_path / "wrong", Arrays(image, target, names=["a", "b"]))
+
+
 def test_pieces_of_an_example_stay_in_one_split(tmp_path):
     prepared = prepare(tmp_path / "d", pieces(), split={"val": 2, "test": 0.25, "seed": 0})
     assert prepared.card["counts"] == {"train": 35, "val": 10, "test": 15}
     assert len(set(prepared.array("group")[prepared.index("val")])) == 2
-    assert prepared.card["groups"][3] == "picture 3"
+    assert prepared.names[3] == "picture 3"
 
 
 def test_statistics_are_those_of_the_training_split(tmp_path):

@@ -54,6 +54,14 @@ def test_saved_files_can_be_read_and_do_not_change(experiment, tmp_path):
     assert before == {path.name: path.read_bytes() for path in (*written, tmp_path / "predictions.parquet")}
 
 
+def test_predictions_name_their_examples(experiment, monkeypatch):
+    assert "example" not in predictions.predictions(experiment, "test")
+    names = [f"label/{row}.png" for row in range(len(experiment.data))]
+    monkeypatch.setattr(experiment.data, "prepared", SimpleNamespace(index=experiment.prepared.index, names=names))
+    table = predictions.predictions(experiment, "test")
+    assert table["example"].tolist() == [f"label/{row}.png" for row in experiment.prepared.index("test")]
+
+
 @pytest.mark.parametrize("rows", [1, 5, 1000])
 def test_predictions_are_written_in_pieces(experiment, tmp_path, monkeypatch, rows):
     whole = scoring.evaluate(experiment, "train")

@@ -135,9 +135,14 @@ def test_code_without_a_repository_is_frozen_too(project, monkeypatch):
         (project / "code" / name).parent.mkdir(parents=True, exist_ok=True)
         (project / "code" / name).write_text(name)
     monkeypatch.setattr(submission, "ROOT", project / "code")
+    (project / "lab/mine_on_a_cluster").mkdir(parents=True)
+    (project / "lab/mine_on_a_cluster/nets.py").write_text("from mine_on_a_cluster import blocks\n")
+    (project / "lab/mine_on_a_cluster/blocks.py").write_text("")
+    monkeypatch.syspath_prepend(project / "lab")
     frozen_run = Submission(Run(project / "runs/cnn-1a2b3c4d"))
-    frozen_run.freeze(command_line.configure(SUBMITTED), test=False)
+    frozen_run.freeze(command_line.configure([*SUBMITTED, "model._target_=mine_on_a_cluster.nets.Net"]), test=False)
     frozen = {str(path.relative_to(frozen_run.code)) for path in frozen_run.code.rglob("*") if path.is_file()}
-    assert frozen == {"src/a.py", "conf/train.yaml"}
+    own = {"mine_on_a_cluster/nets.py", "mine_on_a_cluster/blocks.py"}  # what the user's network imports is frozen with it
+    assert frozen == {"src/a.py", "conf/train.yaml", *own}
     config, test, _ = frozen_run.load()
     assert (config.name, test) == ("cnn", False)

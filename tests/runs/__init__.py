@@ -1,9 +1,12 @@
 """What tests of identities share."""
 
-from src.runs import closure, identity
+import importlib
+
+from src.runs import closure, identity, modules
 
 
 def forget() -> None:
     """Lets identity read every file again."""
-    for remembered in (identity.tree, closure._closure, closure._graph):
+    for remembered in (identity.tree, closure._closure, closure._graph, modules._module):
         remembered.cache_clear()
+    importlib.invalidate_caches()

@@ -21,6 +21,7 @@ OLD = Identity(
     },
     data="da7a",
     code={"src/models/cnn.py": "c0de", "src/protocols.py": "5ea1"},
+    packages={"torch": "2.13.0"},
 )
 
 
@@ -46,6 +47,7 @@ def configured(**nodes: object) -> Identity:
         (replace(OLD, code={**OLD.code, "src/models/cnn.py": "other"}), "src/models/cnn.py changed"),
         (replace(OLD, code={**OLD.code, "src/losses.py": "1055"}), "src/losses.py is used"),
         (replace(OLD, code={"src/models/cnn.py": "c0de"}), "src/protocols.py is not used any more"),
+        (replace(OLD, packages={"torch": "2.14.0"}), "torch 2.13.0 -> 2.14.0"),
         (replace(OLD, data="other"), "the prepared data changed"),
         (replace(OLD, start="cnn-1a2b3c4d"), "resume null -> cnn-1a2b3c4d"),
         (configured(seed=1, data={"seed": 1}), "seed 0 -> 1"),

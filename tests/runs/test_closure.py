@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from src.runs import closure
+from src.runs import closure, modules
 from tests.repository import ROOT
 from tests.runs import forget
 
@@ -51,7 +51,9 @@ def test_a_library_has_no_module_here():
 )
 def test_the_closure_of_a_module_outside_src(tmp_path, monkeypatch, text, expected):
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(closure, "ROOT", tmp_path)
+    monkeypatch.setattr(modules, "ROOT", tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    forget()
     files = {
         "mine/__init__.py": "",
         "mine/net.py": text,
@@ -61,7 +63,7 @@ def test_the_closure_of_a_module_outside_src(tmp_path, monkeypatch, text, expect
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
-    packages = {"mine", "src", "src.models"}  # a package that is named counts, even if it is empty
+    packages = {"mine", "src", "src.models"}  # a package that is named counts, even if it computes nothing
     assert closure.closure(["mine.net.Net"]) - packages - CHECKS == {"mine.net"} | expected
 
 
@@ -75,7 +77,7 @@ def test_a_new_import_is_found_by_a_new_process(tmp_path):
 
 
 def ask(folder: Path) -> list[str]:
-    script = "from src.runs import closure; print(closure.ROOT, *sorted(closure.closure(['src.models.cnn.CNN'])))"
+    script = "from src.runs import closure, modules; print(modules.ROOT, *sorted(closure.closure(['src.models.cnn.CNN'])))"
     done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True)
     root, *names = done.stdout.split()
     assert Path(root) == folder

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from src.config import composition
-from src.runs import closure, identity
+from src.errors import InputError
+from src.runs import identity, modules
 from tests.repository import ROOT
 from tests.runs import forget
 
@@ -20,7 +21,8 @@ CNN = "src.models.cnn.CNN"
 def copy(tmp_path, monkeypatch) -> Path:
     """A copy of src whose text identity looks at; its imports must stay as they are."""
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(closure, "ROOT", tmp_path)
+    monkeypatch.setattr(modules, "ROOT", tmp_path)
+    forget()
     return tmp_path
 
 
@@ -202,12 +204,68 @@ def test_what_only_speaks_or_locks_changes_no_name(copy):
 
 
 def test_the_modules_that_only_speak_exist():
-    assert all(closure.path(module).is_file() for module in (*identity.SPEAKING, *identity.ASSEMBLY))
+    assert all(modules.module(module).name == module for module in (*identity.SPEAKING, *identity.ASSEMBLY))
 
 
 def test_the_code_of_several_targets_does_not_depend_on_their_order():
     names = [CNN, "src.tasks.classification.Classification", "torch.optim.Adam"]
     assert identity.code(names) == identity.code(reversed(names))
+
+
+@pytest.fixture
+def mylab(tmp_path, monkeypatch) -> Path:
+    """A package of the user's own in a folder on Python's path: a network, and a block that it imports."""
+    folder = tmp_path / "elsewhere" / "mylab_of_identity"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text('"""Mine."""\n')
+    (folder / "nets.py").write_text("from torch import nn\nfrom .blocks import block\nNet = lambda: nn.Sequential(block())\n")
+    (folder / "blocks.py").write_text("import yaml\nfrom torch import nn\nblock = lambda: nn.ReLU()\n")
+    (folder / "other.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(folder.parent)
+    forget()
+    return folder
+
+
+def test_code_in_a_folder_on_the_path_counts_with_what_it_imports_there(mylab):
+    config = changed("model", {"_target_": "mylab_of_identity.nets.Net"})
+    before = identity.of(config, "data")
+    own = {f"mylab_of_identity/{name}.py" for name in ("__init__", "nets", "blocks")}
+    assert {path for path in before.code if not path.startswith("src/")} == own
+    edit(mylab / "other.py", "1", "2")
+    edit(mylab / "blocks.py", "import yaml", "import yaml  # a comment")
+    assert identity.of(config, "data") == before
+    edit(mylab / "blocks.py", "nn.ReLU", "nn.GELU")
+    assert identity.run_id(config, "data") != before.digest[:8]
+    mylab.rename(mylab.with_name("gone"))
+    forget()
+    with pytest.raises(InputError, match=r"received mylab_of_identity\.nets\.Net, but there is no module mylab_of_identity\."):
+        identity.of(config, "data")
+
+
+def test_a_class_that_hydra_only_looks_up_counts(mylab):
+    settings = {"_target_": "hydra.utils.get_method", "path": "mylab_of_identity.nets.Net"}
+    before = identity.of(changed("task.activation", settings), "data")
+    assert "mylab_of_identity/nets.py" in before.code
+
+
+def test_an_installed_package_counts_by_its_version(monkeypatch):
+    config = resolved("+experiment=logistic_regression")
+    before = identity.of(config, "data")
+    assert list(before.packages) == ["scikit-learn"]
+    assert not any(path.startswith("sklearn") for path in before.code)
+    monkeypatch.setattr(modules, "_distributions", lambda top: (("scikit-learn", "9.9"),))
+    assert identity.of(config, "data").digest != before.digest
+
+
+def test_a_module_in_machine_code_counts_by_its_bytes(mylab):
+    path = mylab / "fast.so"
+    path.write_bytes(b"\x7fELF one")
+    targets = ["mylab_of_identity.fast.Net"]
+    before = identity.files(targets)
+    assert set(before) == {"mylab_of_identity/__init__.py", "mylab_of_identity/fast.so"}
+    path.write_bytes(b"\x7fELF two")
+    forget()
+    assert identity.files(targets) != before
 
 
 def edit(path: Path, old: str, new: str) -> None:

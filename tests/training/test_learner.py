@@ -4,6 +4,8 @@ from functools import partial
 
 import pytest
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor
 from torch.optim import Adam
 
 from tests.nets import FNN_SMALL, end, fit, network, points
@@ -90,3 +92,25 @@ def test_a_block_of_steps_is_bounded_in_bytes(images, monkeypatch, limit, accumu
     data = images(200)
     learner = network(data, accumulate_grad_batches=accumulate)
     assert learner._batches(data, "train", 5).block == expected
+
+
+class Watching(Callback):
+    """A callback of a user, who logs by Lightning's own means."""
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        pl_module.log("mine/epoch", 1.0)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        pl_module.log("mine/validation", 2.0)
+
+
+def test_what_a_callback_logs_stands_at_optimizer_steps(images, tmp_path):
+    """72 examples in five batches an epoch, which are one block."""
+    data = images(90)
+    learner = network(data, callbacks=lambda: [Watching(), LearningRateMonitor()], log_every_n_steps=1)
+    fit(learner, data, tmp_path / "run")
+    steps: dict[str, set[int]] = {}
+    for name, step in points(tmp_path / "run"):
+        steps.setdefault(name, set()).add(step)
+    assert steps["mine/epoch"] == steps["mine/validation"] == steps["val/loss"] == {5, 10}
+    assert steps["lr-SGD"] <= {*range(11)}

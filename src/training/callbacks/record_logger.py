@@ -12,12 +12,14 @@ class RecordLogger(Logger):
     """Hands metrics to the sink.
 
     Args:
+        step: gives the optimizer step. That which Lightning states counts blocks, for what a callback logs too.
         epoch: gives the epoch, counted from 1.
     """
 
-    def __init__(self, sink: Sink, epoch: Callable[[], int]):
+    def __init__(self, sink: Sink, *, step: Callable[[], int], epoch: Callable[[], int]):
         super().__init__()
         self._sink = sink
+        self._step = step
         self._epoch = epoch
 
     @property
@@ -33,5 +35,5 @@ class RecordLogger(Logger):
 
     def log_metrics(self, metrics: Mapping[str, float | Tensor], step: int | None = None) -> None:
         values = {name: value for name, value in metrics.items() if name != "epoch"}  # Lightning adds it to all
-        if values and step is not None:
-            self._sink.log(values, step, self._epoch())
+        if values:
+            self._sink.log(values, self._step(), self._epoch())

@@ -1,0 +1,60 @@
+"""The table at the end of a grid (-m): the scores of each choice, with mean and deviation over its seeds."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from omegaconf import OmegaConf
+
+from src.runs.files import read_json
+from src.runs.folder import Run
+
+
+class Job(NamedTuple):
+    """A run of a grid, and the overrides that it was started by; None where it failed."""
+
+    overrides: Sequence[str]
+    run: Run | None
+
+
+def table(jobs: Sequence[Job]) -> str:
+    """One line for each choice of overrides: those that differ between the runs, less the seed, and the headline's scores.
+
+    The deviation is that of a sample of seeds. A run that is not finished is left out.
+    """
+    chosen: dict[str, list[Mapping[str, float]]] = {}
+    for job, name in zip(jobs, _names(jobs), strict=True):
+        if job.run is not None and job.run.fitted:
+            chosen.setdefault(name, []).append(_scores(job.run))
+    metrics = list(dict.fromkeys(metric for runs in chosen.values() for scores in runs for metric in scores))
+    with_seeds = any(len(runs) > 1 for runs in chosen.values())
+    lines = [["", *(["seeds"] if with_seeds else []), *metrics]]
+    for name, runs in chosen.items():
+        seeds = [str(len(runs))] if with_seeds else []
+        lines.append([name, *seeds, *(_cell([scores[metric] for scores in runs if metric in scores]) for metric in metrics)])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join(
+        [f"grid: {sum(map(len, chosen.values()))} of {len(jobs)} runs are finished", *(f"  {row}" for row in rows)]
+    )
+
+
+def _names(jobs: Sequence[Job]) -> list[str]:
+    """What is different about each run: its overrides that not all runs have, less the seed."""
+    shared = set.intersection(*({*job.overrides} for job in jobs)) if jobs else set()
+    varied = [[one for one in job.overrides if one not in shared and not one.startswith("seed=")] for job in jobs]
+    return [" ".join(own) or "all seeds" for own in varied]
+
+
+def _scores(run: Run) -> dict[str, float]:
+    """The headline's metrics of a run, by split."""
+    metrics, headline = read_json(run.metrics), OmegaConf.load(run.config).evaluation.headline
+    names = (f"{split}/{name}" for split in ("val", "test") for name in headline)
+    return {name: metrics[name] for name in names if name in metrics}
+
+
+def _cell(values: Sequence[float]) -> str:
+    if not values:
+        return "-"
+    deviation = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.4f}{deviation}"

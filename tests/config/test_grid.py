@@ -1,0 +1,51 @@
+"""The table at the end of a grid: one line for each choice, with its mean and its deviation over the seeds."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from src.config.grid import Job, table
+from src.runs.files import write_json
+from src.runs.folder import Run
+
+
+def run(name: str, **metrics: float) -> Run:
+    """A finished run with a headline of two scores."""
+    one = Run(Path("runs") / name)
+    write_json(one.metrics, {"epochs": 1, **{f"{key.replace('_', '/')}": value for key, value in metrics.items()}})
+    one.config.write_text(OmegaConf.to_yaml({"evaluation": {"headline": {"accuracy": "max", "loss": "min"}}}))
+    return one
+
+
+def test_seeds_of_a_choice_are_one_line(project):
+    jobs = [
+        Job(
+            ["+experiment=cnn", f"model.width={width}", f"seed={seed}"],
+            run(f"{width}-{seed}", test_accuracy=score, val_loss=1.0),
+        )
+        for width, seed, score in ((16, 0, 0.8), (16, 1, 0.9), (32, 0, 0.7), (32, 1, 0.7))
+    ]
+    lines = [line.split("  ") for line in table(jobs).splitlines()]
+    assert lines[0] == ["grid: 4 of 4 runs are finished"]
+    cells = [[cell.strip() for cell in line if cell.strip()] for line in lines[1:]]
+    assert cells == [
+        ["seeds", "val/loss", "test/accuracy"],
+        ["model.width=16", "2", "1.0000 ± 0.0000", "0.8500 ± 0.0707"],
+        ["model.width=32", "2", "1.0000 ± 0.0000", "0.7000 ± 0.0000"],
+    ]
+
+
+def test_a_run_that_failed_is_counted_and_left_out(project):
+    jobs = [Job(["model.width=16"], run("16", val_loss=0.5)), Job(["model.width=32"], None)]
+    assert table(jobs).splitlines() == [
+        "grid: 1 of 2 runs are finished",
+        "                  val/loss",
+        "  model.width=16  0.5000",
+    ]
+
+
+@pytest.mark.parametrize("overrides", [[["a=1", "seed=0"], ["a=1", "seed=1"]], [["seed=3"], ["seed=4"]]])
+def test_a_grid_of_seeds_alone_is_one_line(project, overrides):
+    lines = table([Job(one, run(str(number), val_loss=0.5)) for number, one in enumerate(overrides)]).splitlines()
+    assert [line.split()[:3] for line in lines[2:]] == [["all", "seeds", "2"]]
