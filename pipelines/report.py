@@ -1,7 +1,7 @@
-"""The report stage: reports/index.html, leaderboard.md and a page for each experiment, from results/.
+"""The report stage: `python -m pipelines.report` writes index.html, leaderboard.md and a page for each experiment to reports/.
 
-It knows no task, model or data set by name. It compares experiments that share the data and the classes kept of them, the
-evaluation with its settings, and the objective.
+It reads results/, and knows no task, model or data set by name. It compares experiments that share the data and the classes
+kept of them, the evaluation with its settings, and the objective.
 """
 
 import json
@@ -86,7 +86,8 @@ class Comparison:
 Settings = frozenset[tuple[str, str]]  # by dotted key
 
 
-def main() -> None:
+def main(arguments: Sequence[str] = ()) -> None:
+    command_line.keywords(arguments)
     groups: dict[str, dict[Settings, list[Entry]]] = {}
     for entry in map(read, Params.read().experiments):
         groups.setdefault(entry.card["content"], {}).setdefault(_shared_settings(entry), []).append(entry)
@@ -201,4 +202,4 @@ def _templates() -> jinja2.Environment:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.guard(main))
+    sys.exit(command_line.call(main, sys.argv[1:]))

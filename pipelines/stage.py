@@ -1,7 +1,7 @@
 """One stage of one experiment, from its resolved file in build/: `python -m pipelines.stage train cnn`.
 
-A stage does what the verbs of src do, in the same run folder, and copies to results/ what the next stages and
-`dvc pull` need. Nothing there depends on this machine or on the time, except timings.json.
+The stages are prepare, sweep, train and evaluate. Each does what the verbs of src do, in the same run folder, and copies to
+results/ what the next stages and `dvc pull` need. Nothing there depends on this machine or on the time, except timings.json.
 
 A stage whose pipeline was killed ends as it does by SIGTERM. The stage of the next pipeline waits for it and continues.
 """
@@ -188,4 +188,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.guard(lambda: main(sys.argv[1:])))
+    sys.exit(command_line.call(main, sys.argv[1:]))

@@ -1,4 +1,10 @@
-"""One run: `python -m src.train +experiment=cnn`, with any Hydra override. Trains, evaluates and records it."""
+"""Trains, evaluates and records one run, with any Hydra override.
+
+python -m src.train +experiment=cnn optimizer.lr=3e-4 trainer.max_epochs=5
+python -m src.train +experiment=cnn --cfg job --resolve      the configuration of a run
+python -m src.train -m +experiment=cnn model.width=16,32     a grid, one run after another
+python -m src.train +experiment=cnn cluster=slurm            the same run as a job of a cluster
+"""
 
 import sys
 from pathlib import Path

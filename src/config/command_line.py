@@ -7,36 +7,50 @@ shell's 143 could also mean that a signal killed the process before it saved any
 
 import errno
 import os
+import select
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from src import signals
-from src.config import checks, composition, resuming, sources, trust
+from src.config import checks, composition, resuming, sources, trust, usage
 from src.config.defects import origin
 from src.errors import InputError, Stop
 from src.runs.masking import mask
 
 PREEMPTED = 75
+READER_LEFT = 128 + signal.SIGPIPE  # as a shell reports a program that a pipe without a reader ends, `| head`
 FULL = {errno.ENOSPC: "is full", errno.EDQUOT: "has no quota left", errno.EROFS: "is read-only"}
 
 
-def main(verb: Callable[[DictConfig], object], arguments: Sequence[str] | None = None) -> None:
-    """Composes the configuration from the command line, calls the verb, and exits with its code."""
+def main(verb: Callable[[DictConfig], object], arguments: Sequence[str] | None = None, *, group: str | None = None) -> None:
+    """Composes the configuration from the command line, calls the verb, and exits with its code.
+
+    Args:
+        group: whose keys are the verb's own.
+    """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
 
     def work() -> None:
         environment()
-        if any(argument.startswith("-") and not argument.startswith("--config-dir") for argument in arguments):
-            _by_hydra(verb, arguments)
+        if usage.flags(arguments):
+            by_flags(verb, arguments, group=group)
         else:
             verb(configure(arguments))
 
     sys.exit(guard(work))
+
+
+def call(verb: Callable[[Sequence[str]], object], arguments: Sequence[str]) -> int:
+    """Calls a verb that reads its own arguments; gives the exit code. --help prints what its module says of it."""
+    return guard(lambda: print(usage.of_module(verb)) if usage.wanted(arguments) else verb(arguments))
 
 
 def guard(work: Callable[[], object]) -> int:
@@ -44,6 +58,7 @@ def guard(work: Callable[[], object]) -> int:
     try:
         with signals.interrupting(), trust.command():
             work()
+            sys.stdout.flush()
     except Stop as stop:
         print(f"error: {mask(str(stop))}", file=sys.stderr)
         return stop.code
@@ -54,6 +69,8 @@ def guard(work: Callable[[], object]) -> int:
         print("interrupted; the same command continues.", file=sys.stderr)
         return 130
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _reader_left():
+            return READER_LEFT
         if error.errno not in FULL and not isinstance(error, PermissionError):
             raise
         reason = FULL.get(error.errno or 0, "cannot be written")
@@ -110,6 +127,8 @@ def keywords(arguments: Sequence[str], **defaults: str | None) -> dict[str, str]
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if not equals or key not in defaults:
+            if not defaults:
+                raise InputError(f"{argument}: expected no argument. Leave it out.")
             expected = ", ".join(f"{name}=..." for name in defaults)
             raise InputError(f"{argument}: expected {expected}; {checks.nearest(key, list(defaults))}.")
         values[key] = value
@@ -146,6 +165,48 @@ def environment() -> None:
             raise InputError(f"{sources.defect(error, Path('.env'))} Save the file in UTF-8.") from error
 
 
+def by_flags(verb: Callable[[DictConfig], object], arguments: Sequence[str], *, group: str | None = None) -> None:
+    """Help; by Hydra --cfg, shell completion and grids. Each job of a grid is checked like a single run.
+
+    Args:
+        group: whose keys are the verb's own.
+    """
+    if "install=bash" in arguments:
+        print((Path(__file__).parent / "completion.bash").read_text())
+        return
+    extra, rest = _split(arguments)
+    overrides = [argument for argument in rest if argument.startswith("~") or ("=" in argument and argument[0] != "-")]
+    if usage.wanted(arguments):
+        own = [f"+{group}=default"] if group and not any(one.startswith(f"+{group}=") for one in overrides) else []
+        print(usage.of_configuration(verb, composition.compose([*own, *overrides], extra=extra), group))
+        return
+    import hydra
+
+    if grid := not {*usage.GRID}.isdisjoint(arguments):
+        _check_grid(overrides, extra)
+    elif {"-c", "--cfg"} & {argument.partition("=")[0] for argument in arguments}:
+        composition.compose(overrides, extra=extra)  # Hydra composes it again, with messages of its own
+
+    def job(config: DictConfig) -> None:
+        from hydra.core.hydra_config import HydraConfig
+
+        code = guard(lambda: verb(configure(list(HydraConfig.get().overrides.task))))
+        if code:
+            sys.exit(code)
+
+    sys.argv[1:] = arguments
+    start = hydra.main(version_base="1.3", config_path=str(checks.CONF), config_name="train")(job)
+    if grid:
+        start()
+        return
+    shown = StringIO()
+    try:
+        with redirect_stdout(shown):  # Hydra would print a traceback where the reader leaves
+            start()
+    finally:
+        print(shown.getvalue(), end="")
+
+
 def _split(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     """Splits arguments into further folders of configuration groups, which must exist, and overrides."""
     extra, overrides, rest = [], [], iter(arguments)
@@ -164,29 +225,14 @@ def _split(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     return extra, overrides
 
 
-def _by_hydra(verb: Callable[[DictConfig], object], arguments: Sequence[str]) -> None:
-    """Help, --cfg, shell completion and grids are Hydra's own; each job of a grid is checked like a single run."""
-    import hydra
-
-    if "install=bash" in arguments:
-        print((Path(__file__).parent / "completion.bash").read_text())
-        return
-    extra, rest = _split(arguments)
-    overrides = [argument for argument in rest if argument.startswith("~") or ("=" in argument and argument[0] != "-")]
-    if {"-m", "--multirun"} & {*arguments}:
-        _check_grid(overrides, extra)
-    elif {"-c", "--cfg"} & {argument.partition("=")[0] for argument in arguments}:
-        composition.compose(overrides, extra=extra)  # Hydra composes it again, with messages of its own
-
-    def job(config: DictConfig) -> None:
-        from hydra.core.hydra_config import HydraConfig
-
-        code = guard(lambda: verb(configure(list(HydraConfig.get().overrides.task))))
-        if code:
-            sys.exit(code)
-
-    sys.argv[1:] = arguments
-    hydra.main(version_base="1.3", config_path=str(checks.CONF), config_name="train")(job)()
+def _reader_left() -> bool:
+    """Whether nobody reads the output any more. What is left of it then goes nowhere, so that Python ends in silence."""
+    output = select.poll()
+    output.register(sys.stdout, 0)
+    if not any(state & (select.POLLERR | select.POLLHUP) for _, state in output.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _check_grid(overrides: Sequence[str], extra: Sequence[Path]) -> None:
