@@ -101,6 +101,7 @@ def _fit(run: Run, experiment: Experiment, record: "Record", start: Path | None,
         sink=record,
         resume=start / "last.ckpt" if start else None,
     )
+    print("evaluating the val split, and packaging the model", file=sys.stderr)
     result = scoring.evaluate(experiment, "val")
     example = experiment.data.inputs(experiment.data.rows("train")[:4]).astype("float32")
     record.model(experiment.learner.package(run.folder / "model", example))

@@ -1,6 +1,7 @@
 """One run from the command line: its folder, its files, its record, and running it again."""
 
 import json
+import re
 from pathlib import Path
 
 import mlflow
@@ -15,6 +16,7 @@ from src.errors import InputError
 from src.pretrained import weights
 from src.runs import checkpoints
 from src.runs.folder import Run
+from src.tracking import journal
 from src.train import train
 from tests.conftest import AMBIENT
 from tests.records import whole_store
@@ -26,7 +28,7 @@ SMALL = ("+experiment=cnn", "model.width=8", "trainer.max_epochs=2")
 def command(folder: Path, *overrides: str, code: int = 0) -> str:
     """What the command prints, in a process of its own."""
     done = run(folder, "python", "-m", "src.train", *overrides, code=code, PYTHONPATH=str(ROOT))
-    return done.stdout + done.stderr
+    return done.stderr + done.stdout
 
 
 def trained(*overrides: str) -> Run:
@@ -56,6 +58,22 @@ def test_the_last_line_names_the_run_folder(finished):
     assert run_.folder.parent == folder / "runs"
     assert run_.folder.name.startswith("cnn-")
     assert all(name in printed for name in ("best epoch", "val/accuracy", "test/accuracy", "training seconds", "parameters"))
+
+
+def test_a_line_says_what_goes_on_after_the_training(finished):
+    lines = [line for line in finished[2].splitlines() if line.startswith(("evaluating", "analysing", "recording"))]
+    assert lines == [
+        "evaluating the val split, and packaging the model",
+        "evaluating the test split",
+        "analysing the test split: explanation",
+        "recording the run",
+    ]
+
+
+def test_overfitting_ends_with_the_training_loss(project, capsys):
+    run_ = trained("+experiment=fnn", "+debug=overfit", "trainer.max_epochs=2", "trainer.accelerator=cpu")
+    first, last = [point["value"] for point in journal.read(run_.journal) if point["name"] == "train/loss_epoch"]
+    assert re.search(rf"^  training loss +{last:.4g}  \(first epoch: {first:.4g}\)$", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_the_folder_holds_what_is_promised(finished):

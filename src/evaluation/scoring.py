@@ -1,5 +1,6 @@
 """A split of an experiment's data, evaluated, analysed and saved. It knows no task by name."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +42,8 @@ def score(experiment: Experiment, split: str, table: pd.DataFrame) -> Result:
 def analyse(experiment: Experiment, result: Result, folder: Path) -> Result:
     """Runs the experiment's analyses, writes their figures and tables, and adds their metrics to the result."""
     metrics = dict(result.metrics)
-    for analysis in experiment.analyses.values():
+    for group, analysis in experiment.analyses.items():
+        print(f"analysing the {result.split} split: {group}", file=sys.stderr)
         findings = analysis.analyse(experiment, result)
         for name, figure in findings.figures.items():
             write(figure, folder / "figures" / f"{name}.png")
