@@ -25,7 +25,7 @@ RESULTS = Path("results")
 NOT_VALUES = ("study", "trial", "confirmed", "overrides", "nodes")  # keys of tuned.yaml that name no objective
 FILES = (
     "inputs/card.json",
-    "metrics.json",
+    "evaluation/metrics.json",
     "evaluation/intervals.json",
     "evaluation/timings.json",
     "evaluation/evaluation_settings.json",

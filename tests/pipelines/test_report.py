@@ -103,7 +103,7 @@ def test_comparisons_with_equal_titles_name_the_settings_that_differ():
 
 
 def test_a_class_with_a_slash_in_its_name_has_its_row():
-    path = results("a", {"grip": 0.9}) / "metrics.json"
+    path = results("a", {"grip": 0.9}) / "evaluation/metrics.json"
     write(path, {**json.loads(path.read_text()), "test/grip/shell/left half": 0.125})
     report.main()
     page = Path("reports/experiments/a.html").read_text()
