@@ -25,6 +25,7 @@ from src.runs.files import write_atomic
 from src.runs.identity import flat
 
 REPORTS = Path("reports")
+WIDTH = 720  # pixels of a thumbnail, at most
 THUMBNAILS = 4_000_000  # characters of thumbnails in the index, which stays under 5 MB
 TITLE = ("evaluation._target_", "objective.metric")
 COSTS = {"parameters": "parameters", "FLOPs": "flops", "training, s": "fit_seconds", "one example, ms": "latency_one_ms"}
@@ -181,7 +182,7 @@ def _thumbnails(comparisons: Sequence[Comparison]) -> dict[Path, dict[str, str |
     thumbnails: dict[Path, dict[str, str | int]] = {}
     size = 0
     for path in (path for comparison in comparisons for entry in comparison.entries for path in entry.figures):
-        small = picture(path, width=480)
+        small = picture(path, width=WIDTH)
         size += len(str(small["src"]))
         if size > THUMBNAILS:
             break

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from pipelines import watchdog
+from pipelines import provenance, watchdog
 from pipelines.params import Params
 from pipelines.results import RESULTS
 from src.config import command_line, composition, machine, trust
@@ -105,12 +105,12 @@ def evaluate(name: str) -> None:
     for old in (folder, RESULTS / name / "figures"):
         shutil.rmtree(old, ignore_errors=True)
     folder.mkdir(parents=True)
-    for path in (run.predictions, run.metrics, run.intervals, run.timings, run.evaluation_settings):
+    for path in (run.predictions, run.metrics, run.intervals, run.timings, run.evaluation_settings, run.analyses):
         shutil.copy(path, folder)
     shutil.copytree(run.figures, RESULTS / name / "figures")
     if any(run.tables.glob("*.csv")):
         shutil.copytree(run.tables, folder / "tables")
-    write_json(folder / "run.json", {"folder": str(run.folder)})
+    write_json(folder / "run.json", {"folder": str(run.folder), **provenance.of_record(read_json(run.record))})
     metrics = read_json(run.metrics)
     if not (classes := per_class(metrics)).empty:
         write_atomic(folder / "per_class.csv", classes.to_csv().encode())

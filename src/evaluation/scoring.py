@@ -13,7 +13,7 @@ from src.evaluation.predictions import predictions
 from src.experiment import Experiment, Result
 from src.runs import identity
 from src.runs.files import read_json, write_atomic, write_json
-from src.runs.folder import EVALUATION_SETTINGS
+from src.runs.folder import ANALYSES, EVALUATION_SETTINGS
 
 
 def evaluate(experiment: Experiment, split: str, folder: Path | None = None) -> Result:
@@ -40,8 +40,12 @@ def score(experiment: Experiment, split: str, table: pd.DataFrame) -> Result:
 
 
 def analyse(experiment: Experiment, result: Result, folder: Path) -> Result:
-    """Runs the experiment's analyses, writes their figures and tables, and adds their metrics to the result."""
+    """Runs the experiment's analyses, writes their figures and tables, and adds their metrics to the result.
+
+    analyses.json says which metrics come from which analysis.
+    """
     metrics = dict(result.metrics)
+    names: dict[str, list[str]] = {}
     for group, analysis in experiment.analyses.items():
         print(f"analysing the {result.split} split: {group}", file=sys.stderr)
         findings = analysis.analyse(experiment, result)
@@ -50,6 +54,8 @@ def analyse(experiment: Experiment, result: Result, folder: Path) -> Result:
         for name, table in findings.tables.items():
             write_atomic(folder / "tables" / f"{name}.csv", table.to_csv(index=False).encode())
         metrics |= {f"{result.split}/{name}": float(value) for name, value in findings.metrics.items()}
+        names[group] = list(findings.metrics)
+    write_json(folder / ANALYSES, names)
     return replace(result, metrics=metrics)
 
 

@@ -20,6 +20,7 @@ SHOWN = {
     "pipelines.compose": ["The compose stage"],
     "pipelines.stage": ["One stage of one experiment", "prepare, sweep, train and evaluate"],
     "pipelines.report": ["The report stage"],
+    "pipelines.ui": ["The MLflow UI", "port=5000"],
     "pipelines.gallery": ["measure NAME"],
 }
 

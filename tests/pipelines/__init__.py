@@ -76,6 +76,7 @@ def results(
     write(folder / "evaluation" / "intervals.json", {key: [value - half, value + half] for key, value in scores.items()})
     write(folder / "evaluation" / "timings.json", {"fit_seconds": 2.5} if timings is None else timings)
     write(folder / "evaluation" / "evaluation_settings.json", {"evaluation": config["evaluation"]})
+    write(folder / "evaluation" / "analyses.json", {})
     write(folder / "evaluation" / "run.json", {"folder": f"runs/{name}-1"})
     (folder / "learning.csv").write_text("epoch,val/grip\n1,0.5\n2,0.75\n")
     (folder / "figures").mkdir()
