@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import mlflow
@@ -162,6 +163,25 @@ def test_the_record_in_mlflow(finished, monkeypatch, tmp_path):
     with torch.no_grad():
         predicted = mlflow.pytorch.load_model(model.model_uri)(torch.from_numpy(image[:7])).numpy()
     np.testing.assert_allclose(predicted, probability[:7], atol=1e-5)
+
+
+@pytest.mark.cluster
+def test_the_model_loads_in_a_process_that_imports_mlflow_alone(finished, tmp_path):
+    """Whatever build of torchvision is beside torch there: nothing imports it."""
+    folder, run_, _ = finished
+    client = whole_store(folder)
+    experiment = client.get_experiment_by_name("athanor").experiment_id
+    (recorded,) = [r for r in client.search_runs([experiment]) if r.info.run_name == run_.folder.name]
+    (model,) = client.search_logged_models([experiment], filter_string=f"source_run_id = '{recorded.info.run_id}'")
+    script = f"""
+import sys, mlflow, numpy as np
+mlflow.set_tracking_uri("sqlite:///{folder / "mlflow.db"}")
+loaded = mlflow.pyfunc.load_model("{model.model_uri}")
+answers = loaded.predict(np.load("{run_.folder / "model/example.npy"}"))
+assert answers.shape == (4, 10) and abs(answers.sum(1) - 1).max() < 1e-5, answers
+print(*sorted({{"torchvision", "lightning", "src"}} & set(sys.modules)))
+"""
+    assert run(tmp_path, sys.executable, "-c", script, fresh=True).stdout.strip() == ""
 
 
 def test_an_augmented_run_shows_what_it_was_trained_on(finished, inside):
