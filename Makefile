@@ -54,9 +54,7 @@ chaos: .venv/ready
 	@pytest -q -m 'not gpu' tests/chaos tests/pipelines/test_orphans.py $(addprefix --deselect tests/chaos/test_,kills.py commands.py)
 
 ui: .venv/ready
-	@port=$$(python -c 'import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); \
-	  exec("try: s.bind((\"127.0.0.1\", 5000))\nexcept OSError: s.bind((\"127.0.0.1\", 0))"); print(s.getsockname()[1])'); \
-	echo "MLflow UI: http://127.0.0.1:$$port"; mlflow ui --port $$port
+	@python -m pipelines.ui
 
 # From the index alone, without folders of wheels: the hashes are those of the wheels of every platform. What stands in
 # constraints.txt stays as long as it fits; for newer releases: make lock UPGRADE=--upgrade

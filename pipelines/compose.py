@@ -1,6 +1,7 @@
-"""The compose stage: one resolved file for each experiment in build/, with a fingerprint of the code of each stage.
+"""The compose stage: `python -m pipelines.compose` writes one resolved file for each experiment of params.yaml into build/.
 
-A file is written only if its text changes. The file of an experiment that is no longer listed is removed.
+Each file has a fingerprint of the code of each stage, and is written only if its text changes. The file of an experiment that
+is no longer listed is removed.
 """
 
 import sys
@@ -24,7 +25,8 @@ DVC = Path("dvc.yaml")
 SWEEP = Path(__file__).with_name("sweep")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] = ()) -> None:
+    command_line.keywords(arguments)
     params = Params.read()
     names, sweeps = params.experiments, params.sweeps
     unknown = sorted({*names, *sweeps} - {*checks.options("experiment")})
@@ -102,4 +104,4 @@ def _search() -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.guard(main))
+    sys.exit(command_line.call(main, sys.argv[1:]))

@@ -1,7 +1,7 @@
-"""The report stage: reports/index.html, leaderboard.md and a page for each experiment, from results/.
+"""The report stage: `python -m pipelines.report` writes index.html, leaderboard.md and a page for each experiment to reports/.
 
-It knows no task, model or data set by name. It compares experiments that share the data and the classes kept of them, the
-evaluation with its settings, and the objective.
+It reads results/, and knows no task, model or data set by name. It compares experiments that share the data and the classes
+kept of them, the evaluation with its settings, and the objective.
 """
 
 import json
@@ -25,6 +25,7 @@ from src.runs.files import write_atomic
 from src.runs.identity import flat
 
 REPORTS = Path("reports")
+WIDTH = 720  # pixels of a thumbnail, at most
 THUMBNAILS = 4_000_000  # characters of thumbnails in the index, which stays under 5 MB
 TITLE = ("evaluation._target_", "objective.metric")
 COSTS = {"parameters": "parameters", "FLOPs": "flops", "training, s": "fit_seconds", "one example, ms": "latency_one_ms"}
@@ -86,7 +87,8 @@ class Comparison:
 Settings = frozenset[tuple[str, str]]  # by dotted key
 
 
-def main() -> None:
+def main(arguments: Sequence[str] = ()) -> None:
+    command_line.keywords(arguments)
     groups: dict[str, dict[Settings, list[Entry]]] = {}
     for entry in map(read, Params.read().experiments):
         groups.setdefault(entry.card["content"], {}).setdefault(_shared_settings(entry), []).append(entry)
@@ -180,7 +182,7 @@ def _thumbnails(comparisons: Sequence[Comparison]) -> dict[Path, dict[str, str |
     thumbnails: dict[Path, dict[str, str | int]] = {}
     size = 0
     for path in (path for comparison in comparisons for entry in comparison.entries for path in entry.figures):
-        small = picture(path, width=480)
+        small = picture(path, width=WIDTH)
         size += len(str(small["src"]))
         if size > THUMBNAILS:
             break
@@ -201,4 +203,4 @@ def _templates() -> jinja2.Environment:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.guard(main))
+    sys.exit(command_line.call(main, sys.argv[1:]))

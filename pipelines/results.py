@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from omegaconf import OmegaConf
 
+from pipelines import provenance
 from src.config import composition
 from src.errors import InputError
 from src.runs.files import read_json
@@ -25,14 +26,16 @@ RESULTS = Path("results")
 NOT_VALUES = ("study", "trial", "confirmed", "overrides", "nodes")  # keys of tuned.yaml that name no objective
 FILES = (
     "inputs/card.json",
-    "metrics.json",
+    "evaluation/metrics.json",
     "evaluation/intervals.json",
     "evaluation/timings.json",
     "evaluation/evaluation_settings.json",
+    "evaluation/analyses.json",
     "evaluation/run.json",
 )
 PATIENCE = 120.0  # seconds for the uploader to bring a record to the store
 UI = "http://127.0.0.1:5000"  # where `make ui` serves a local store
+MODE = "?workflowType=machine_learning"  # of MLflow's pages, which else are those for language models
 
 
 class Estimate(NamedTuple):
@@ -65,6 +68,8 @@ class Entry:
     Args:
         numbers: metrics and timings.
         intervals: of the metrics, at 95 %.
+        analyses: names of the metrics that come from an analysis, by its name.
+        record: what is known of the run, as `provenance.of_record` gives it.
         progress: figures that the training drew, in their order.
         link: to the run in MLflow.
     """
@@ -75,11 +80,31 @@ class Entry:
     config: Mapping[str, Any]
     numbers: Mapping[str, float]
     intervals: Mapping[str, Sequence[float]]
+    analyses: Mapping[str, Sequence[str]]
+    record: Mapping[str, Any]
     epochs: Sequence[Mapping[str, str]]
     figures: Sequence[Path]
     progress: Sequence[Path]
     link: str | None
     search: Search | None
+
+    @property
+    def data(self) -> str:
+        """The name of the data set."""
+        return provenance.data_name(self.card, self.config)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        return provenance.settings(self.config)
+
+    @property
+    def origin(self) -> dict[str, str]:
+        return provenance.origin(self.name, self.record, self.numbers, tuned=self.search is not None)
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """The numbers that are no scores."""
+        return {key: value for key, value in self.numbers.items() if "/" not in key and key not in provenance.OTHERS and value}
 
     def estimate(self, name: str) -> Estimate:
         value = self.numbers.get(name, math.nan)
@@ -96,7 +121,7 @@ def read(name: str) -> Entry:
     missing = [file for file in (*FILES, "model/config.yaml", "learning.csv") if not (folder / file).is_file()]
     if missing:
         raise InputError(f"{folder}: expected the results of {name}; there is no {', '.join(missing)}. Run: dvc repro")
-    card, metrics, intervals, timings, settings, run = (read_json(folder / file) for file in FILES)
+    card, metrics, intervals, timings, settings, analyses, run = (read_json(folder / file) for file in FILES)
     config: Any = OmegaConf.to_container(OmegaConf.load(folder / "model/config.yaml"))
     config |= settings  # of the evaluation; the model's own file may state those of an earlier one
     return Entry(
@@ -106,6 +131,8 @@ def read(name: str) -> Entry:
         config=config,
         numbers={**metrics, **timings},
         intervals=intervals,
+        analyses=analyses,
+        record=run,
         epochs=list(csv.DictReader((folder / "learning.csv").read_text().splitlines())),
         figures=sorted((folder / "figures").glob("*.png")),
         progress=sorted((folder / "figures" / "training").glob("*.png")),
@@ -170,4 +197,4 @@ def _link(state: Mapping[str, Any]) -> str | None:
         return None
     parts = urlsplit(uri)
     server = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")  # without a password
-    return f"{UI if parts.scheme == 'sqlite' else server}/#/experiments/{experiment}/runs/{state['run']}"
+    return f"{UI if parts.scheme == 'sqlite' else server}/#/experiments/{experiment}/runs/{state['run']}{MODE}"

@@ -1,7 +1,7 @@
 """One stage of one experiment, from its resolved file in build/: `python -m pipelines.stage train cnn`.
 
-A stage does what the verbs of src do, in the same run folder, and copies to results/ what the next stages and
-`dvc pull` need. Nothing there depends on this machine or on the time, except timings.json.
+The stages are prepare, sweep, train and evaluate. Each does what the verbs of src do, in the same run folder, and copies to
+results/ what the next stages and `dvc pull` need. Nothing there depends on this machine or on the time, except timings.json.
 
 A stage whose pipeline was killed ends as it does by SIGTERM. The stage of the next pipeline waits for it and continues.
 """
@@ -10,13 +10,13 @@ import hashlib
 import math
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from pipelines import watchdog
+from pipelines import provenance, watchdog
 from pipelines.params import Params
 from pipelines.results import RESULTS
 from src.config import command_line, composition, machine, trust
@@ -25,6 +25,9 @@ from src.experiment import Experiment
 from src.runs import identity
 from src.runs.files import read_json, write_atomic, write_json
 from src.runs.folder import Run, choose
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EVALUATED = "evaluated.json"  # in the run folder: the digest of all that its evaluation depends on
 
@@ -102,14 +105,35 @@ def evaluate(name: str) -> None:
     for old in (folder, RESULTS / name / "figures"):
         shutil.rmtree(old, ignore_errors=True)
     folder.mkdir(parents=True)
-    for path in (run.predictions, run.intervals, run.timings, run.evaluation_settings):
+    for path in (run.predictions, run.metrics, run.intervals, run.timings, run.evaluation_settings, run.analyses):
         shutil.copy(path, folder)
     shutil.copytree(run.figures, RESULTS / name / "figures")
     if any(run.tables.glob("*.csv")):
         shutil.copytree(run.tables, folder / "tables")
-    write_json(folder / "run.json", {"folder": str(run.folder)})
-    write_json(RESULTS / name / "metrics.json", read_json(run.metrics))
+    write_json(folder / "run.json", {"folder": str(run.folder), **provenance.of_record(read_json(run.record))})
+    metrics = read_json(run.metrics)
+    if not (classes := per_class(metrics)).empty:
+        write_atomic(folder / "per_class.csv", classes.to_csv().encode())
+    write_json(RESULTS / name / "metrics.json", headline(metrics, read_json(run.evaluation_settings)["evaluation"]["headline"]))
     write_atomic(RESULTS / name / "learning.csv", table(run.journal).to_csv(index=False).encode())
+
+
+def headline(metrics: Mapping[str, float], names: Iterable[str]) -> dict[str, float]:
+    """The few numbers that fit into a line of `dvc metrics show`: those of the test split that the task names, and the size."""
+    keys = [*(f"test/{name}" for name in names), "parameters"]
+    return {key: metrics[key] for key in keys if key in metrics}
+
+
+def per_class(metrics: Mapping[str, float]) -> "pd.DataFrame":
+    """The metrics that each class has of its own, such as test/recall/CLASS: a row a class, empty where there are none."""
+    import pandas as pd
+
+    rows: dict[str, dict[str, float]] = {}
+    for name, value in metrics.items():
+        match name.split("/", 2):
+            case [split, metric, label]:
+                rows.setdefault(label, {})[f"{split}/{metric}"] = value
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("class")
 
 
 def load(name: str) -> DictConfig:
@@ -188,4 +212,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.guard(lambda: main(sys.argv[1:])))
+    sys.exit(command_line.call(main, sys.argv[1:]))

@@ -1,5 +1,8 @@
 """Uploads every record that the tracking store lacks: `python -m pipelines.sync`, or `... uri=http://tracking:5000`.
 
+    runs=runs     the folder of the runs
+    uri=          the store; the user's own if none is stated
+
 The store is the user's own. A record that names another one may be someone else's, and stays here unless `uri=` says where all
 of them go.
 
@@ -55,4 +58,4 @@ def _move(folder: Path, uri: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.guard(lambda: main(sys.argv[1:])))
+    sys.exit(command_line.call(main, sys.argv[1:]))

@@ -1,7 +1,10 @@
-"""Evaluates a run again, on any split: `python -m src.evaluate run=cnn-1a2b3c4d split=test explanation=default`.
+"""Evaluates a run again, on any split: `python -m src.evaluate run=cnn-1a2b3c4d split=val explanation=default`.
 
-A run is named by its folder, by the name of that folder, or by `runs:/ID` of MLflow. Settings of the evaluation can differ
-from the run's own: `evaluation.top_k=5`.
+run=RUN                     its folder, the name of its folder, or runs:/ID of MLflow; no default
+split=test                  train, val or test
+explanation=, robustness=   an option of that group in conf/, in place of the run's own
+evaluation.KEY=VALUE        a setting of the evaluation, in place of the run's own, such as evaluation.top_k=5
+trust=false                 true: the run's configuration may name any code
 """
 
 import sys
@@ -53,16 +56,16 @@ def evaluate(run: str | Path, split: str, analyses: Mapping[str, str], settings:
 
 def main(arguments: Sequence[str]) -> int:
     """Evaluates what a command line names; gives the exit code."""
+    return command_line.call(_evaluate, arguments)
 
-    def work() -> None:
-        settings = [argument for argument in arguments if argument.startswith("evaluation.")]
-        rest = [argument for argument in arguments if argument not in settings]
-        values = command_line.keywords(rest, run=None, split="test", trust="false", **dict.fromkeys(identity.ANALYSES, ""))
-        trust.grant(values["trust"])
-        analyses = {group: values[group] for group in identity.ANALYSES if values[group]}
-        evaluate(values["run"], values["split"], analyses, settings)
 
-    return command_line.guard(work)
+def _evaluate(arguments: Sequence[str]) -> None:
+    settings = [argument for argument in arguments if argument.startswith("evaluation.")]
+    rest = [argument for argument in arguments if argument not in settings]
+    values = command_line.keywords(rest, run=None, split="test", trust="false", **dict.fromkeys(identity.ANALYSES, ""))
+    trust.grant(values["trust"])
+    analyses = {group: values[group] for group in identity.ANALYSES if values[group]}
+    evaluate(values["run"], values["split"], analyses, settings)
 
 
 if __name__ == "__main__":

@@ -60,7 +60,8 @@ def main(arguments: Sequence[str]) -> None:
     resumed = any(argument.startswith("resume=") for argument in arguments)  # it takes no group, and is refused
     overrides = [index for index, argument in enumerate(arguments) if "=" in argument and not argument.startswith("-")]
     first = overrides[0] if overrides else 0  # Hydra's flags stand before all overrides or behind them
-    command_line.main(find, arguments if resumed else [*arguments[:first], GROUP, *arguments[first:]])
+    arguments = arguments if resumed else [*arguments[:first], GROUP, *arguments[first:]]
+    command_line.main(find, arguments, group="finder")
 
 
 def _check(config: DictConfig) -> None:

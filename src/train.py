@@ -1,4 +1,10 @@
-"""One run: `python -m src.train +experiment=cnn`, with any Hydra override. Trains, evaluates and records it."""
+"""Trains, evaluates and records one run, with any Hydra override.
+
+python -m src.train +experiment=cnn optimizer.lr=3e-4 trainer.max_epochs=5
+python -m src.train +experiment=cnn --cfg job --resolve      the configuration of a run
+python -m src.train -m +experiment=cnn model.width=16,32     a grid, one run after another
+python -m src.train +experiment=cnn cluster=slurm            the same run as a job of a cluster
+"""
 
 import sys
 from pathlib import Path
@@ -88,13 +94,17 @@ def train(config: DictConfig, *, test: bool = True, timeout: float = locks.TIMEO
 
 def _fit(run: Run, experiment: Experiment, record: "Record", start: Path | None, cost: Cost) -> None:
     from src.evaluation import scoring
+    from src.tracking.system_metrics import Others
 
+    others = Others()
     fit = experiment.learner.fit(
         experiment.data,
         folder=run.folder,
         sink=record,
         resume=start / "last.ckpt" if start else None,
     )
+    load = round(others.load(), 3)
+    print("evaluating the val split, and packaging the model", file=sys.stderr)
     result = scoring.evaluate(experiment, "val")
     example = experiment.data.inputs(experiment.data.rows("train")[:4]).astype("float32")
     record.model(experiment.learner.package(run.folder / "model", example))
@@ -104,7 +114,8 @@ def _fit(run: Run, experiment: Experiment, record: "Record", start: Path | None,
     sizes = {"parameters": cost.parameters, **({"flops": cost.flops} if cost.flops is not None else {})}
     numbers = {"epochs": fit.epochs, "best_epoch": fit.best_epoch, "steps": fit.steps, **sizes}
     record.log({f"best/{name}": value for name, value in {**result.metrics, **numbers}.items()}, fit.steps, fit.epochs)
-    write_json(run.timings, {"fit_seconds": fit.seconds, "examples_per_second": fit.examples / max(fit.seconds, 1e-9)})
+    speed = fit.examples / max(fit.seconds, 1e-9)
+    write_json(run.timings, {"fit_seconds": fit.seconds, "examples_per_second": speed, "fit_load_of_others": load})
     write_json(run.intervals, result.intervals)
     write_json(run.metrics, {**numbers, **result.metrics})
 

@@ -1,5 +1,6 @@
 """What the doctor finds, and how it reports it."""
 
+import re
 import socket
 import sqlite3
 import subprocess
@@ -22,6 +23,7 @@ def test_a_healthy_machine(project):
     printed = run(project, "python", "-m", "src.doctor", PYTHONPATH=str(ROOT)).stdout
     assert {line.split()[0] for line in printed.splitlines()} <= {"ok", "warning"}
     assert "2 processes added their numbers up" in printed
+    assert re.search(r"^ok +torchvision +\d", printed, re.MULTILINE)
     assert not list(project.iterdir())  # it leaves nothing behind
 
 
@@ -29,7 +31,7 @@ def test_a_healthy_machine(project):
 def test_what_keeps_a_run_from_its_end_ends_it_with_1(project):
     done = run(project, "python", "-m", "src.doctor", "paths.runs=/dev/null/runs", code=1, PYTHONPATH=str(ROOT))
     assert "paths.runs       /dev/null/runs cannot be written" in done.stdout
-    assert "1 of 8 checks found one: paths.runs." in done.stderr
+    assert "1 of 9 checks found one: paths.runs." in done.stderr
 
 
 @pytest.mark.cluster

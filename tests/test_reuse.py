@@ -100,7 +100,7 @@ def test_a_finished_run_is_evaluated_with_other_settings(project, capsys):
     (kept,) = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
     assert kept.info.status == "FINISHED"
     named = "test/saliency_randomised_correlation"
-    assert kept.data.metrics[named] == pytest.approx(changed[named])  # the later value
+    assert kept.data.metrics[f"values/{named}"] == pytest.approx(changed[named])  # the later value
     assert "figures/explanation.png" in {artifact.path for artifact in client.list_artifacts(kept.info.run_id, "figures")}
     assert evaluate.main([f"run={plain.folder}", "explanation=none"]) == 0
     capsys.readouterr()

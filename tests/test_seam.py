@@ -53,7 +53,7 @@ def test_a_toy_task_and_a_baseline_go_all_the_way(tmp_path):
     records = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
     assert [record.info.status for record in records] == ["FINISHED"] * len(EXPERIMENTS)
     (toy,) = (record for record in records if record.info.run_name.startswith("toy"))
-    assert toy.data.metrics["test/distance"] == pytest.approx(metrics["test/distance"])
+    assert toy.data.metrics["values/test/distance"] == pytest.approx(metrics["test/distance"])
     assert run(folder, "git", "status", "--porcelain", "src", "pipelines").stdout == ""
 
 

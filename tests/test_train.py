@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import mlflow
@@ -16,6 +17,7 @@ from src.errors import InputError
 from src.pretrained import weights
 from src.runs import checkpoints
 from src.runs.folder import Run
+from src.tracking import journal
 from src.train import train
 from tests.conftest import AMBIENT
 from tests.records import whole_store
@@ -27,7 +29,7 @@ SMALL = ("+experiment=cnn", "model.width=8", "trainer.max_epochs=2")
 def command(folder: Path, *overrides: str, code: int = 0) -> str:
     """What the command prints, in a process of its own."""
     done = run(folder, "python", "-m", "src.train", *overrides, code=code, PYTHONPATH=str(ROOT))
-    return done.stdout + done.stderr
+    return done.stderr + done.stdout
 
 
 def trained(*overrides: str) -> Run:
@@ -57,6 +59,22 @@ def test_the_last_line_names_the_run_folder(finished):
     assert run_.folder.parent == folder / "runs"
     assert run_.folder.name.startswith("cnn-")
     assert all(name in printed for name in ("best epoch", "val/accuracy", "test/accuracy", "training seconds", "parameters"))
+
+
+def test_a_line_says_what_goes_on_after_the_training(finished):
+    lines = [line for line in finished[2].splitlines() if line.startswith(("evaluating", "analysing", "recording"))]
+    assert lines == [
+        "evaluating the val split, and packaging the model",
+        "evaluating the test split",
+        "analysing the test split: explanation",
+        "recording the run",
+    ]
+
+
+def test_overfitting_ends_with_the_training_loss(project, capsys):
+    run_ = trained("+experiment=fnn", "+debug=overfit", "trainer.max_epochs=2", "trainer.accelerator=cpu")
+    first, last = [point["value"] for point in journal.read(run_.journal) if point["name"] == "train/loss_epoch"]
+    assert re.search(rf"^  training loss +{last:.4g}  \(first epoch: {first:.4g}\)$", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_the_folder_holds_what_is_promised(finished):
@@ -145,6 +163,25 @@ def test_the_record_in_mlflow(finished, monkeypatch, tmp_path):
     with torch.no_grad():
         predicted = mlflow.pytorch.load_model(model.model_uri)(torch.from_numpy(image[:7])).numpy()
     np.testing.assert_allclose(predicted, probability[:7], atol=1e-5)
+
+
+@pytest.mark.cluster
+def test_the_model_loads_in_a_process_that_imports_mlflow_alone(finished, tmp_path):
+    """Whatever build of torchvision is beside torch there: nothing imports it."""
+    folder, run_, _ = finished
+    client = whole_store(folder)
+    experiment = client.get_experiment_by_name("athanor").experiment_id
+    (recorded,) = [r for r in client.search_runs([experiment]) if r.info.run_name == run_.folder.name]
+    (model,) = client.search_logged_models([experiment], filter_string=f"source_run_id = '{recorded.info.run_id}'")
+    script = f"""
+import sys, mlflow, numpy as np
+mlflow.set_tracking_uri("sqlite:///{folder / "mlflow.db"}")
+loaded = mlflow.pyfunc.load_model("{model.model_uri}")
+answers = loaded.predict(np.load("{run_.folder / "model/example.npy"}"))
+assert answers.shape == (4, 10) and abs(answers.sum(1) - 1).max() < 1e-5, answers
+print(*sorted({{"torchvision", "lightning", "src"}} & set(sys.modules)))
+"""
+    assert run(tmp_path, sys.executable, "-c", script, fresh=True).stdout.strip() == ""
 
 
 def test_an_augmented_run_shows_what_it_was_trained_on(finished, inside):

@@ -24,4 +24,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.guard(lambda: main(sys.argv[1:])))
+    sys.exit(command_line.call(main, sys.argv[1:]))

@@ -17,8 +17,7 @@ from pipelines.sweep.confirm import confirm
 from pipelines.sweep.pool import TrialPool
 from pipelines.sweep.search import Search
 from pipelines.sweep.setup import Setup, trial_name
-from src.config import command_line
-from src.errors import InputError
+from src.config import command_line, usage
 from src.runs import locks
 from src.tracking.upload_state import SEARCHING
 
@@ -69,13 +68,14 @@ def _try(setup: Setup, pool: TrialPool) -> Path:
 
 
 def main(arguments: Sequence[str]) -> int:
-    flags = [argument for argument in arguments if argument.startswith("-") and not argument.startswith("--config-dir")]
+    """Searches as a command line states; gives the exit code."""
 
     def work() -> None:
         command_line.environment()
-        if flags:
-            raise InputError(f"expected overrides key=value; received {flags[0]}. `python -m src.train --help` lists the keys.")
-        sweep(arguments)
+        if usage.flags(arguments, grid=False):
+            command_line.by_flags(lambda config: None, arguments, group="sweep")
+        else:
+            sweep(arguments)
 
     return command_line.guard(work)
 

@@ -7,6 +7,8 @@ shell's 143 could also mean that a signal killed the process before it saved any
 
 import errno
 import os
+import select
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -16,28 +18,37 @@ from typing import Any
 from omegaconf import DictConfig
 
 from src import signals
-from src.config import checks, composition, grid, resuming, run_folders, sources, trust
+from src.config import by_hydra, composition, resuming, run_folders, sources, trust, usage
 from src.config.defects import origin
 from src.errors import InputError, Stop
-from src.runs.folder import Run
 from src.runs.masking import mask
 
 PREEMPTED = 75
+READER_LEFT = 128 + signal.SIGPIPE  # as a shell reports a program that a pipe without a reader ends, `| head`
 FULL = {errno.ENOSPC: "is full", errno.EDQUOT: "has no quota left", errno.EROFS: "is read-only"}
 
 
-def main(verb: Callable[[DictConfig], object], arguments: Sequence[str] | None = None) -> None:
-    """Composes the configuration from the command line, calls the verb, and exits with its code."""
+def main(verb: Callable[[DictConfig], object], arguments: Sequence[str] | None = None, *, group: str | None = None) -> None:
+    """Composes the configuration from the command line, calls the verb, and exits with its code.
+
+    Args:
+        group: whose keys are the verb's own.
+    """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
 
     def work() -> None:
         environment()
-        if any(argument.startswith("-") and not argument.startswith("--config-dir") for argument in arguments):
-            _by_hydra(verb, arguments)
+        if usage.flags(arguments):
+            by_flags(verb, arguments, group=group)
         else:
             verb(configure(arguments))
 
     sys.exit(guard(work))
+
+
+def call(verb: Callable[[Sequence[str]], object], arguments: Sequence[str]) -> int:
+    """Calls a verb that reads its own arguments; gives the exit code. --help prints what its module says of it."""
+    return guard(lambda: print(usage.of_module(verb)) if usage.wanted(arguments) else verb(arguments))
 
 
 def guard(work: Callable[[], object]) -> int:
@@ -45,6 +56,7 @@ def guard(work: Callable[[], object]) -> int:
     try:
         with signals.interrupting(), trust.command():
             work()
+            sys.stdout.flush()
     except Stop as stop:
         print(f"error: {mask(str(stop))}", file=sys.stderr)
         return stop.code
@@ -55,6 +67,8 @@ def guard(work: Callable[[], object]) -> int:
         print("interrupted; the same command continues.", file=sys.stderr)
         return 130
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _reader_left():
+            return READER_LEFT
         if error.errno not in FULL and not isinstance(error, PermissionError):
             raise
         reason = FULL.get(error.errno or 0, "cannot be written")
@@ -112,6 +126,8 @@ def keywords(arguments: Sequence[str], **defaults: str | None) -> dict[str, str]
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if not equals or key not in defaults:
+            if not defaults:
+                raise InputError(f"{argument}: expected no argument. Leave it out.")
             expected = ", ".join(f"{name}=..." for name in defaults)
             raise InputError(f"{argument}: expected {expected}; {checks.nearest(key, list(defaults))}.")
         values[key] = value
@@ -148,6 +164,31 @@ def environment() -> None:
             raise InputError(f"{sources.defect(error, Path('.env'))} Save the file in UTF-8.") from error
 
 
+def by_flags(verb: Callable[[DictConfig], object], arguments: Sequence[str], *, group: str | None = None) -> None:
+    """Help; by Hydra --cfg, shell completion and grids. Each job of a grid is checked like a single run.
+
+    Args:
+        group: whose keys are the verb's own.
+    """
+    if "install=bash" in arguments:
+        print((Path(__file__).parent / "completion.bash").read_text())
+        return
+    extra, rest = _split(arguments)
+    overrides = [argument for argument in rest if argument.startswith("~") or ("=" in argument and argument[0] != "-")]
+    if usage.wanted(arguments):
+        own = [f"+{group}=default"] if group and not any(one.startswith(f"+{group}=") for one in overrides) else []
+        print(usage.of_configuration(verb, composition.compose([*own, *overrides], extra=extra), group))
+        return
+
+    def job(overrides: list[str]) -> object:
+        results: list[object] = []
+        if code := guard(lambda: results.append(verb(configure(overrides)))):
+            sys.exit(code)
+        return results[0]
+
+    by_hydra.run(job, arguments, overrides, extra=extra)
+
+
 def _split(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     """Splits arguments into further folders of configuration groups, which must exist, and overrides."""
     extra, overrides, rest = [], [], iter(arguments)
@@ -166,53 +207,11 @@ def _split(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     return extra, overrides
 
 
-def _by_hydra(verb: Callable[[DictConfig], object], arguments: Sequence[str]) -> None:
-    """Help, --cfg, shell completion and grids are Hydra's own; each job of a grid is checked like a single run."""
-    import hydra
-
-    if "install=bash" in arguments:
-        print((Path(__file__).parent / "completion.bash").read_text())
-        return
-    extra, rest = _split(arguments)
-    overrides = [argument for argument in rest if argument.startswith("~") or ("=" in argument and argument[0] != "-")]
-    if {"-m", "--multirun"} & {*arguments}:
-        _check_grid(overrides, extra)
-    elif {"-c", "--cfg"} & {argument.partition("=")[0] for argument in arguments}:
-        composition.compose(overrides, extra=extra)  # Hydra composes it again, with messages of its own
-
-    jobs: list[grid.Job] = []
-
-    def job(config: DictConfig) -> None:
-        from hydra.core.hydra_config import HydraConfig
-
-        task = list(HydraConfig.get().overrides.task)
-
-        jobs.append(grid.Job(task, None))
-
-        def work() -> None:
-            run = verb(configure(task))
-            jobs[-1] = grid.Job(task, run if isinstance(run, Run) else None)
-
-        code = guard(work)
-        if code:
-            sys.exit(code)
-
-    sys.argv[1:] = arguments
-    try:
-        hydra.main(version_base="1.3", config_path=str(checks.CONF), config_name="train")(job)()
-    finally:  # also where a job has failed, which ends the grid
-        if any(one.run for one in jobs):
-            print(grid.table(jobs))
-
-
-def _check_grid(overrides: Sequence[str], extra: Sequence[Path]) -> None:
-    """Checks the first job of a grid, before Hydra composes it; each job is checked when it starts."""
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
-    jobs = BasicSweeper.split_arguments(composition.parse(overrides), max_batch_size=None)
-    config = composition.compose(jobs[0][0], extra=extra)
-    if config.trainer.get("devices", 1) not in (1, "auto") or config.trainer.get("num_nodes", 1) != 1:
-        raise InputError(
-            "-m: expected trainer.devices=1, because each job of a grid is one process. Start trainings on several processes "
-            "one by one."
-        )
+def _reader_left() -> bool:
+    """Whether nobody reads the output any more. What is left of it then goes nowhere, so that Python ends in silence."""
+    output = select.poll()
+    output.register(sys.stdout, 0)
+    if not any(state & (select.POLLERR | select.POLLHUP) for _, state in output.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True

@@ -8,16 +8,25 @@ from omegaconf import OmegaConf
 from src.config import command_line
 from src.runs.files import read_json
 from src.runs.folder import Run
+from src.tracking import journal
 
 
 def summary(run: Run) -> str:
     """Epochs, the headline's metrics with their intervals, seconds and size of a finished run, and where it lies."""
     metrics, timings = read_json(run.metrics), read_json(run.timings)
+    config = OmegaConf.load(run.config)
     rows = {"best epoch": f"{metrics['best_epoch']} of {metrics['epochs']}", **_headline(run, metrics)}
+    if OmegaConf.select(config, "trainer.overfit_batches") and (losses := _training_losses(run)):
+        rows["training loss"] = f"{losses[-1]:.4g}  (first epoch: {losses[0]:.4g})"
     if "fit_seconds" in timings:
         rows["training seconds"] = f"{timings['fit_seconds']:.1f}"
     rows["parameters"] = metrics["parameters"]
     return f"{command_line.table(rows)}\nrun: {run.folder}"
+
+
+def _training_losses(run: Run) -> list[float]:
+    """The mean of each epoch."""
+    return [point["value"] for point in journal.read(run.journal) if point["name"] == "train/loss_epoch"]
 
 
 def _headline(run: Run, metrics: Mapping[str, Any]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ def evaluate_test(experiment: Experiment, run: Run, record: Record) -> None:
     Figures and tables of an earlier evaluation are removed, because it may have had other analyses.
     """
     start = time.monotonic()
+    print("evaluating the test split", file=sys.stderr)
     result = scoring.evaluate(experiment, "test", run.folder)
     for path in (*run.figures.glob("*.png"), *run.tables.glob("*.csv")):
         path.unlink()
@@ -33,6 +35,7 @@ def evaluate_test(experiment: Experiment, run: Run, record: Record) -> None:
         write(figure, run.figures / f"{name}.png")
     scoring.save(experiment, result, run.folder)
     write_json(run.timings, {**timings, "evaluate_seconds": time.monotonic() - start})
+    print("recording the run", file=sys.stderr)
     for path in sorted(run.figures.rglob("*.png")):  # with those that the training drew, in a folder of their own
         record.artifact(path, path.parent.relative_to(run.folder).as_posix())
     for path in sorted(run.tables.glob("*.csv")):

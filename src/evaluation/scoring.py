@@ -1,5 +1,6 @@
 """A split of an experiment's data, evaluated, analysed and saved. It knows no task by name."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from src.evaluation.predictions import predictions
 from src.experiment import Experiment, Result
 from src.runs import identity
 from src.runs.files import read_json, write_atomic, write_json
-from src.runs.folder import EVALUATION_SETTINGS
+from src.runs.folder import ANALYSES, EVALUATION_SETTINGS
 
 
 def evaluate(experiment: Experiment, split: str, folder: Path | None = None) -> Result:
@@ -39,15 +40,22 @@ def score(experiment: Experiment, split: str, table: pd.DataFrame) -> Result:
 
 
 def analyse(experiment: Experiment, result: Result, folder: Path) -> Result:
-    """Runs the experiment's analyses, writes their figures and tables, and adds their metrics to the result."""
+    """Runs the experiment's analyses, writes their figures and tables, and adds their metrics to the result.
+
+    analyses.json says which metrics come from which analysis.
+    """
     metrics = dict(result.metrics)
-    for analysis in experiment.analyses.values():
+    names: dict[str, list[str]] = {}
+    for group, analysis in experiment.analyses.items():
+        print(f"analysing the {result.split} split: {group}", file=sys.stderr)
         findings = analysis.analyse(experiment, result)
         for name, figure in findings.figures.items():
             write(figure, folder / "figures" / f"{name}.png")
         for name, table in findings.tables.items():
             write_atomic(folder / "tables" / f"{name}.csv", table.to_csv(index=False).encode())
         metrics |= {f"{result.split}/{name}": float(value) for name, value in findings.metrics.items()}
+        names[group] = list(findings.metrics)
+    write_json(folder / ANALYSES, names)
     return replace(result, metrics=metrics)
 
 

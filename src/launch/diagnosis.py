@@ -45,6 +45,7 @@ def findings(content: Mapping[str, Any]) -> Iterator[Finding]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     yield versions([*project["dependencies"], *(ROOT / "constraints.txt").read_text().splitlines()])
     yield gpu([*Path("/dev").glob("nvidia[0-9]*")], str(content["trainer"].get("accelerator", "cpu")), os.environ)
+    yield torchvision()
     for name, path in content["paths"].items():
         yield folder(f"paths.{name}", Path(path))
     yield tracking(content["tracking"]["uri"], _mounts())
@@ -101,6 +102,20 @@ def gpu(devices: Sequence[Path], accelerator: str, environment: Mapping[str, str
         remedy = f"torch is built for CUDA {torch.version.cuda}, which this driver does not support. Update the driver"
     state = "warning" if accelerator == "auto" else "error"
     return Finding(state, "GPU", f"{len(devices)} that torch cannot use: {remedy}, or choose trainer.accelerator=cpu.")
+
+
+def torchvision() -> Finding:
+    """Whether torchvision can be imported, which Lightning's metrics import wherever it is installed."""
+    try:
+        import torchvision
+    except ImportError:
+        return Finding("ok", "torchvision", "not installed; only its own models need it")
+    except RuntimeError as error:  # its operators are missing
+        remedy = "Install builds of torch and torchvision that fit each other: make -B .venv/ready"
+        return Finding("error", "torchvision", f"it cannot be imported beside this torch: {error}. {remedy}")
+    compiled = torchvision.extension._has_ops()
+    own = "with its operators" if compiled else "without its compiled operators, which no model here needs"
+    return Finding("ok", "torchvision", f"{torchvision.__version__}, {own}")
 
 
 def folder(name: str, path: Path, *, needed: int = FREE) -> Finding:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import torch
 from lightning.pytorch import Trainer
 from torch import nn
 from torch.optim import Optimizer
@@ -135,6 +136,15 @@ def optimizer_and_schedule(groups: list[dict[str, Any]], optimization: Optimizat
             "choose scheduler=constant."
         ) from error
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step" if total else "epoch"}}
+
+
+def check(optimization: Optimization) -> None:
+    """Refuses settings of the optimizer or of the schedule before there is a network, which may take long to make.
+
+    Raises:
+        InputError: as `optimizer_and_schedule`.
+    """
+    optimizer_and_schedule([{"params": [nn.Parameter(torch.zeros(1, 1))]}], optimization)
 
 
 def after_step(trainer: Trainer) -> None:

@@ -13,6 +13,7 @@ from src.runs.files import read_json, write_json
 DIGITS = 8  # of the digest of a run's identity, in the name of its folder
 UPLOADED = ".uploaded.json"  # what the tracking store has confirmed, with its own id of the run
 EVALUATION_SETTINGS = "evaluation_settings.json"
+ANALYSES = "analyses.json"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class Run:
     def evaluation_settings(self) -> Path:
         """The settings with which the test split was evaluated."""
         return self.folder / EVALUATION_SETTINGS
+
+    @property
+    def analyses(self) -> Path:
+        """The names of the metrics of the test split that come from an analysis, by its name."""
+        return self.folder / ANALYSES
 
     @property
     def timings(self) -> Path:

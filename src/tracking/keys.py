@@ -6,6 +6,7 @@ import re
 
 FOREIGN = re.compile(r"[^\w\-. /]")  # a colon as well, which begins and ends what stands for another character
 LONGEST = 250  # characters
+SINGLE = ("best/", "test/", "timing/")  # what a run has one value of
 
 
 def mlflow_key(name: str) -> str:
@@ -21,6 +22,14 @@ def mlflow_key(name: str) -> str:
         digest = hashlib.sha256(name.encode()).hexdigest()[:16]
         key = f"{key[: LONGEST - len(digest) - 1]}-{digest}"
     return key
+
+
+def metric_key(name: str, step: int) -> tuple[str, int]:
+    """The name and the step of a metric in MLflow, whose pages draw a section for each folder of names, by the alphabet.
+
+    A single value becomes `values/...`, behind the curves (`train/`, `val/`), at step 0: only then it is drawn as a bar.
+    """
+    return (mlflow_key(f"values/{name}"), 0) if name.startswith(SINGLE) else (mlflow_key(name), step)
 
 
 def _number(match: re.Match[str]) -> str:

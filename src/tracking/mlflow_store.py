@@ -12,6 +12,8 @@ from src.errors import InputError
 from src.runs.locks import mutex
 from src.tracking import store
 
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # for MLflow's pages: "Machine learning", no language models
+
 
 class Store:
     """A tracking store that has been opened; a local database is created where there is none."""
@@ -37,7 +39,7 @@ class Store:
         with _opening(self.uri):
             experiment = self.client.get_experiment_by_name(name)
             if experiment is None:
-                return self.client.create_experiment(name, store.artifacts(self.uri))
+                return self.client.create_experiment(name, store.artifacts(self.uri), tags=KIND)
             if experiment.lifecycle_stage != "active":
                 raise InputError(store.deleted(name, experiment.experiment_id))
             return experiment.experiment_id

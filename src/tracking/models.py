@@ -27,6 +27,7 @@ from src.errors import InputError
 from src.runs.files import confined
 
 NAME = "model"
+LOADER = Path(__file__).with_name("exported_predictor.py")
 
 
 def log_model(client: MlflowClient, run: str, folder: Path, package: Mapping[str, Any], params: Mapping[str, str]) -> None:
@@ -59,9 +60,10 @@ def write_model(target: Path, folder: Path, package: Mapping[str, Any], *, model
     if package["flavour"] == "pytorch":
         (target / "data").mkdir()
         shutil.copyfile(confined(folder, package["file"]), target / "data" / "model.pt2")
-        pickle = "mlflow.pytorch.pickle_module"
-        options = {"data": "data", "pickle_module_name": pickle, "config": {"device": None}}
-        described.add_flavor("python_function", loader_module="mlflow.pytorch", **options, **anywhere)
+        (target / "code").mkdir()
+        shutil.copyfile(LOADER, target / "code" / LOADER.name)
+        options = {"data": "data", "code": "code", "config": {"device": None}}
+        described.add_flavor("python_function", loader_module=LOADER.stem, **options, **anywhere)
         described.add_flavor("pytorch", model_data="data", pytorch_version=versions["torch"], code=None)
     else:
         shutil.copyfile(confined(folder, package["file"]), target / "model.skops")

@@ -201,6 +201,7 @@ class Record(Sink):
     def _wait_for_uploader(self) -> None:
         if self._queue is None or self._unreachable or not self._wait:
             return
+        inform(f"waiting until it is in {self._uri}, for {self._wait:g} seconds at most (tracking.wait).")
         if deferred_upload.settle(self.run.folder, seconds=self._wait, uri=self._uri):
             return
         failure = self._queue.failure(self.run.folder)

@@ -15,7 +15,7 @@ from src.runs.files import confined, read_json, write_json
 from src.runs.masking import mask
 from src.tracking import system_metrics
 from src.tracking.journal import read
-from src.tracking.keys import mlflow_key
+from src.tracking.keys import metric_key, mlflow_key
 from src.tracking.mlflow_store import Store
 from src.tracking.models import log_model
 from src.tracking.system_metrics import Sample
@@ -181,4 +181,5 @@ class RunUpload:
 
 
 def _metric(point: Mapping[str, Any]) -> Metric:
-    return Metric(mlflow_key(point["name"]), point["value"], point["time"], point["step"])
+    name, step = metric_key(point["name"], point["step"])
+    return Metric(name, point["value"], point["time"], step)

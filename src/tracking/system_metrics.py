@@ -7,6 +7,7 @@ import os
 import platform
 import select
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,29 @@ class Monitor:
             except pynvml.NVMLError:  # this GPU does not tell the rest
                 continue
         return values
+
+
+class Others:
+    """The share of this machine's processors that other processes have used since this was made.
+
+    The processes that the run itself has started, and those of its loaders and its uploader, are others too.
+    """
+
+    def __init__(self) -> None:
+        self._start = self._used()
+
+    def load(self) -> float:
+        """Between 0 and 1."""
+        total, busy, own = (now - before for now, before in zip(self._used(), self._start, strict=True))
+        return min(max((busy - own) / max(total, 1e-9), 0.0), 1.0)
+
+    @staticmethod
+    def _used() -> tuple[float, float, float]:
+        """Seconds of all processors: in all, in use, and in use by this process."""
+        times = psutil.cpu_times()
+        idle = times.idle + getattr(times, "iowait", 0.0)
+        total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)  # these are in user and nice
+        return total, total - idle, time.process_time()
 
 
 def _gpus() -> list[Any]:

@@ -20,7 +20,7 @@ from src.data.loader import Batches, batches, nbytes, smallest_batch
 from src.data.loading import Loading
 from src.data.transforms import Normalise
 from src.distributed import processes
-from src.optimization import hardware
+from src.optimization import hardware, schedule
 from src.optimization.averaging import Averaging
 from src.optimization.divergence import DivergencePolicy, Stop
 from src.optimization.settings import Optimization
@@ -69,6 +69,7 @@ class NetworkLearner(NetworkInference):
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         seed_everything(seed, workers=True, verbose=False)
         self._optimization = dataclasses.replace(optimization, total_steps=self._steps(data, optimization))
+        schedule.check(self._optimization)
         network = model()
         preprocess = Normalise(mean=data.mean, std=data.std)
         super().__init__(

@@ -16,6 +16,7 @@ import psutil
 from src.runs import checkpoints
 from src.tracking import upload_state
 from src.tracking.journal import read
+from src.tracking.keys import metric_key
 from tests import repository
 from tests.chaos import observed
 from tests.records import uploaders
@@ -145,7 +146,7 @@ def check_store(folder: Path, uri: str | None = None) -> None:
     (stored,) = client.search_runs(experiments, f"tags.record = '{key}'")
     assert stored.info.status == "FINISHED"
     assert json.loads((run(folder) / upload_state.STATE).read_text())["run"] == stored.info.run_id
-    expected = [(point["name"], point["step"], point["value"]) for point in read(run(folder) / "metrics.jsonl")]
+    expected = [(*metric_key(point["name"], point["step"]), point["value"]) for point in read(run(folder) / "metrics.jsonl")]
     shown = [
         (point.key, point.step, point.value)
         for name in stored.data.metrics

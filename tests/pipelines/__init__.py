@@ -69,10 +69,14 @@ def results(
     # The training knew other settings of the evaluation.
     write(folder / "model" / "config.yaml", {**config, "evaluation": {"_target_": evaluation, "headline": {}}})
     scores = {f"{split}/{key}": value for split in ("val", "test") for key, value in values.items()}
-    write(folder / "metrics.json", {"epochs": 3, "best_epoch": 2, "parameters": parameters, **scores, "test/grip/round": 0.25})
+    write(
+        folder / "evaluation" / "metrics.json",
+        {"epochs": 3, "best_epoch": 2, "parameters": parameters, **scores, "test/grip/round": 0.25},
+    )
     write(folder / "evaluation" / "intervals.json", {key: [value - half, value + half] for key, value in scores.items()})
     write(folder / "evaluation" / "timings.json", {"fit_seconds": 2.5} if timings is None else timings)
     write(folder / "evaluation" / "evaluation_settings.json", {"evaluation": config["evaluation"]})
+    write(folder / "evaluation" / "analyses.json", {})
     write(folder / "evaluation" / "run.json", {"folder": f"runs/{name}-1"})
     (folder / "learning.csv").write_text("epoch,val/grip\n1,0.5\n2,0.75\n")
     (folder / "figures").mkdir()

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
-from pipelines import report
+from pipelines import provenance, report
 from pipelines.formatting import number
 from src.errors import InputError
 from src.tracking.queue import Queue, try_lock
@@ -104,7 +105,7 @@ def test_comparisons_with_equal_titles_name_the_settings_that_differ():
 
 
 def test_a_class_with_a_slash_in_its_name_has_its_row():
-    path = results("a", {"grip": 0.9}) / "metrics.json"
+    path = results("a", {"grip": 0.9}) / "evaluation/metrics.json"
     write(path, {**json.loads(path.read_text()), "test/grip/shell/left half": 0.125})
     report.main()
     page = Path("reports/experiments/a.html").read_text()
@@ -197,11 +198,68 @@ def test_pages_hold_all_that_they_show(monkeypatch):
         assert page.count("<img") == page.count(" alt=")
         assert page.count("<th ") == page.count("<th scope=") == page.count("</th>")
     assert 'aria-sort="descending"' in text
-    size = len(report.picture(Path("results/a/figures/fingers_0.png"), width=480)["src"])
+    size = len(report.picture(Path("results/a/figures/fingers_0.png"), width=report.WIDTH)["src"])
     monkeypatch.setattr(report, "THUMBNAILS", int(2.5 * size))
     text = index()
     assert re.findall(r'alt="(.+?)"', text) == ["Fingers 0 of a", "Fingers 1 of a"]
     assert "More figures are on the pages of the experiments." in text
+
+
+def facts(page: str) -> dict[str, str]:
+    return dict(re.findall(r"<dt>(.*?)</dt><dd>(?:<code>)?(.*?)(?:</code>)?</dd>", page))
+
+
+def test_the_page_shows_the_settings_and_where_the_run_comes_from():
+    folder = results("a", {"grip": 0.9}, timings={"fit_seconds": 2.5, "fit_load_of_others": 0.126})
+    config = yaml.safe_load((folder / "model/config.yaml").read_text())
+    config |= {
+        "optimizer": {"_target_": "torch.optim.Adam", "lr": 3e-4},
+        "scheduler": None,
+        "augmentation": {"_target_": "made.up.Augmentation", "affine": {"_target_": "made.up.Affine"}},
+        "divergence": {"_target_": "made.up.Stop"},
+        "seed": 7,
+    }
+    write(folder / "model/config.yaml", config)
+    record = {"tags": {"host": "box", "cpus": "2", "device": "cpu", "git.dirty": "true"}, "started": 1_766_000_000_000}
+    record["tags"]["mlflow.source.git.commit"] = "0123456789abcdef"
+    write(folder / "evaluation/run.json", {"folder": "runs/a-1", **provenance.of_record(record)})
+    report.main()
+    shown = facts(Path("reports/experiments/a.html").read_text())
+    assert {
+        "model": "Hand",
+        "learning rate": "0.0003",
+        "schedule": "constant",
+        "batch size": "32",
+        "augmentation": "affine",
+        "seed": "7",
+        "fit seconds": "2.50",
+        "command": "python -m src.train +experiment=a",
+        "commit": "0123456789ab with uncommitted changes",
+        "date": "2025-12-17 19:33 UTC",
+        "machine": "box, 2 processors, trained on cpu",
+        "processors in use by others": "13% during the training",
+    }.items() <= shown.items()
+    assert "divergence" not in shown
+
+
+def test_an_analysis_stands_apart_from_the_scores():
+    folder = results("a", {"grip": 0.9, "pull_correlation": 0.25})
+    write(folder / "evaluation/analyses.json", {"explanation": ["pull_correlation"], "robustness": []})
+    report.main()
+    page = Path("reports/experiments/a.html").read_text()
+    scores, explanation = page[page.index('id="scores"') :].split('<h2 id="explanation">Explanation</h2>')
+    assert "pull correlation" not in scores
+    assert re.search(r'<th scope="row">pull correlation</th>\s*<td>0.2500', explanation)
+    assert 'id="robustness"' not in page
+
+
+def test_a_data_set_of_ones_own_has_the_name_of_its_folder():
+    path = results("a", {"grip": 0.9}) / "model/config.yaml"
+    config = yaml.safe_load(path.read_text())
+    write(path, {**config, "data": {**config["data"], "root": "data/raw/flowers"}})
+    assert "</span> flowers</h2>" in index()
+    assert "## flowers" in leaderboard()
+    assert "by grip on flowers." in Path("reports/experiments/a.html").read_text()
 
 
 def test_missing_results_name_the_remedy():
@@ -214,8 +272,16 @@ def test_missing_results_name_the_remedy():
 @pytest.mark.parametrize(
     ("uri", "state", "link"),
     [
-        ("sqlite:////here/mlflow.db", {"experiment": "3"}, "http://127.0.0.1:5000/#/experiments/3/runs/abc"),
-        ("https://me:secret@host:8/mlflow/", {"experiment": "3"}, "https://host:8/mlflow/#/experiments/3/runs/abc"),
+        (
+            "sqlite:////here/mlflow.db",
+            {"experiment": "3"},
+            "http://127.0.0.1:5000/#/experiments/3/runs/abc?workflowType=machine_learning",
+        ),
+        (
+            "https://me:secret@host:8/mlflow/",
+            {"experiment": "3"},
+            "https://host:8/mlflow/#/experiments/3/runs/abc?workflowType=machine_learning",
+        ),
         ("sqlite:////here/mlflow.db", {}, None),
         ("postgresql://host/db", {"experiment": "3"}, None),
     ],
@@ -297,7 +363,7 @@ def test_it_knows_no_task_model_or_data_by_name():
     tasks = {path.stem for path in (ROOT / "conf/task").glob("*.yaml")}
     names = tasks.union(*map(shipped, ("model", "data", "experiment")))
     files = [
-        *(ROOT / f"pipelines/{name}.py" for name in ("report", "results", "formatting")),
+        *(ROOT / f"pipelines/{name}.py" for name in ("report", "results", "provenance", "formatting")),
         *(ROOT / "pipelines/templates").iterdir(),
         *(ROOT / "pipelines/gallery").glob("*.py"),
     ]

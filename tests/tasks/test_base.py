@@ -109,9 +109,14 @@ def test_a_schedule_by_steps_is_stepped_after_each(images, tmp_path):
     assert end(tmp_path / "run")["lr_schedulers"][0]["last_epoch"] == 16
 
 
-def test_a_training_too_short_for_its_schedule_is_refused(images):
+def test_a_training_too_short_for_its_schedule_is_refused_before_its_network_is_made(images):
+    def never() -> nn.Module:
+        raise AssertionError("the network was made")
+
     with pytest.raises(InputError, match=r"long enough for its phases; it has 4 steps in all\. Train longer"):
-        network(images(), scheduler=partial(OneCycleLR, max_lr=0.02, pct_start=0.25), max_steps=4)
+        network(images(), model=never, scheduler=partial(OneCycleLR, max_lr=0.02, pct_start=0.25), max_steps=4)
+    with pytest.raises(InputError, match=r"optimizer: expected settings that SGD takes; it says: Invalid learning rate"):
+        network(images(), model=never, optimizer=partial(SGD, lr=-1.0))
 
 
 def test_a_schedule_by_epochs_is_stepped_after_each(images, tmp_path):

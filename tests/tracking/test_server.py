@@ -72,5 +72,5 @@ def test_a_deleted_database_is_filled_again_from_the_journals(tmp_path):
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     (stored,) = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
     assert stored.info.status == "FINISHED"
-    assert len(client.get_metric_history(stored.info.run_id, "test/accuracy")) == 1
-    assert json.loads((folder / "metrics.json").read_text())["test/accuracy"] == stored.data.metrics["test/accuracy"]
+    assert len(client.get_metric_history(stored.info.run_id, "values/test/accuracy")) == 1
+    assert json.loads((folder / "metrics.json").read_text())["test/accuracy"] == stored.data.metrics["values/test/accuracy"]

@@ -70,3 +70,14 @@ def test_what_they_sampled_is_uploaded_under_their_names(tmp_path, monkeypatch, 
     run = stored(tmp_path)
     assert len(client(tmp_path).get_metric_history(run.info.run_id, "system/node2/cpu")) == 1200
     assert any(name.startswith(own) for name in run.data.metrics)
+
+
+def test_the_load_of_others_is_what_this_process_does_not_use():
+    others = system_metrics.Others()
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
+        until = time.monotonic() + 0.5
+        while time.monotonic() < until:
+            pass
+        load = others.load()
+        other.kill()
+    assert 0.2 / (os.cpu_count() or 1) < load <= 1

@@ -94,7 +94,7 @@ def test_the_record_is_a_tree(searched):
         assert float(child.data.params["optimizer.lr"]) == trials[name].params["optimizer.lr"]
         assert child.data.metrics["val/accuracy"] == pytest.approx(list(trials[name].intermediate_values.values())[-1])
     assert parent.info.status == "FINISHED"
-    assert parent.data.metrics["best/val/accuracy"] == pytest.approx(study(folder).best_value)
+    assert parent.data.metrics["values/best/val/accuracy"] == pytest.approx(study(folder).best_value)
     pictures = {path.name for path in (folder / "runs/sweeps/fnn/figures").glob("*.png")}
     assert {"history.png", "timeline.png"} <= pictures
     assert {path.path for path in client.list_artifacts(parent.info.run_id, "figures")} == {f"figures/{n}" for n in pictures}
