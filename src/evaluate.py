@@ -28,7 +28,7 @@ def evaluate(run: Path, split: str, analyses: Mapping[str, str], settings: Seque
         raise InputError(f"split={split}: expected train, val or test.")
     if not run.is_dir():
         raise InputError(f"run={run}: expected the folder of a run; there is none. `ls runs` shows the runs.")
-    Run(run).check_links()
+    Run(run).check_files()
     chosen = composition.compose([f"{key}={option}" for key, option in analyses.items()])
     nodes = OmegaConf.merge(OmegaConf.masked_copy(chosen, [*analyses]), OmegaConf.from_dotlist([*settings]))
     overrides = OmegaConf.to_container(nodes)  # its interpolations resolve in the run's configuration

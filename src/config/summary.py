@@ -3,16 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from omegaconf import OmegaConf
-
-from src.config import command_line
-from src.runs.files import read_json
-from src.runs.folder import Run
+from src.config import command_line, sources
+from src.runs.files import REMEDY, read_json
+from src.runs.folder import EXPORTED_KEYS, Run
 
 
 def summary(run: Run) -> str:
     """Epochs, the headline's metrics with their intervals, seconds and size of a finished run, and where it lies."""
-    metrics, timings = read_json(run.metrics), read_json(run.timings)
+    metrics, timings = read_json(run.metrics, keys=("best_epoch", "epochs", "parameters")), read_json(run.timings)
     rows = {"best epoch": f"{metrics['best_epoch']} of {metrics['epochs']}", **_headline(run, metrics)}
     if "fit_seconds" in timings:
         rows["training seconds"] = f"{timings['fit_seconds']:.1f}"
@@ -22,8 +20,9 @@ def summary(run: Run) -> str:
 
 def _headline(run: Run, metrics: Mapping[str, Any]) -> dict[str, str]:
     intervals, rows = read_json(run.intervals), {}
+    config = sources.load(run.config, keys=EXPORTED_KEYS, remedy=REMEDY)
     for split in ("val", "test"):
-        for name in OmegaConf.load(run.config).evaluation.headline:
+        for name in config.evaluation.headline:
             key = f"{split}/{name}"
             if key in metrics:
                 low, high = intervals.get(key, (None, None))
