@@ -66,9 +66,14 @@ def confined(folder: Path, name: str) -> Path:
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path, which becomes the file when the block ends well, and is removed when it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def atomic(path: Path, *, parents: bool = True) -> Iterator[Path]:
+    """A temporary path, which becomes the file when the block ends well, and is removed when it does not.
+
+    Args:
+        parents: whether to make the folders that are not there.
+    """
+    if parents:
+        path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield temporary

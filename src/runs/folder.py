@@ -113,14 +113,28 @@ class Run:
 
         Raises:
             InUse: another living process holds it.
+            InputError: somebody deleted the folder meanwhile. Whatever came of that is its cause.
         """
-        with locks.exclusive(self.folder / ".lock", timeout=timeout):
+        with locks.exclusive(self.folder / ".lock", timeout=timeout) as stands:
             try:
                 self.check_files()
                 yield
+            except Exception as error:
+                if not stands():
+                    raise self._deleted() from error
+                raise
+            else:
+                if not stands():
+                    raise self._deleted()
             finally:
-                if [path.name for path in self.folder.iterdir()] == [".lock"]:  # refused before anything was written
+                if stands() and [path.name for path in self.folder.iterdir()] == [".lock"]:  # nothing was written
                     shutil.rmtree(self.folder)
+
+    def _deleted(self) -> InputError:
+        return InputError(
+            f"{self.folder}: expected the run folder to stay; somebody deleted it meanwhile, and what was in it is lost. "
+            "The same command begins anew."
+        )
 
     def check_files(self) -> None:
         """Refuses a folder in which a link would lead what is written to another place, or a folder stands for a file.

@@ -1,5 +1,6 @@
 """metrics.jsonl: every value logged, once, on this machine first. What the store shows is uploaded from here."""
 
+import errno
 import json
 import os
 import time
@@ -28,6 +29,7 @@ class Journal(Sink):
     def __init__(self, path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
         mend(path)
+        self._path = path
         self._seen = {(point["name"], point["step"]): point["value"] for point in read(path)}
         self._reopened: tuple[str, ...] = ()
         self._file = open(path, "a", opener=no_link)  # noqa: SIM115 - it lives as long as the journal
@@ -43,7 +45,24 @@ class Journal(Sink):
         """Lets points whose names begin so have other values: what is evaluated anew may come to some."""
         self._reopened += (prefix,)
 
+    def stands(self) -> bool:
+        """Whether the file still has its name: whoever deletes the run folder takes it away."""
+        with suppress(OSError):
+            return os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
+        return False
+
+    def abandon(self) -> None:
+        """Closes the file; what is in the buffer is lost."""
+        self._file.close()
+
     def write(self) -> None:
+        """Writes what is in the buffer.
+
+        Raises:
+            FileNotFoundError: the file was deleted meanwhile.
+        """
+        if not self.stands():
+            raise FileNotFoundError(errno.ENOENT, "it was deleted while this process wrote to it", str(self._path))
         lines = []
         for metrics, step, epoch, at in self._buffer:
             for name, value in metrics.items():

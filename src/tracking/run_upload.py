@@ -177,7 +177,8 @@ class RunUpload:
         self._save()
 
     def _save(self) -> None:
-        write_json(self.folder / STATE, self.state)
+        if self.folder.is_dir():  # one that was deleted meanwhile is not made again
+            write_json(self.folder / STATE, self.state)
 
 
 def _metric(point: Mapping[str, Any]) -> Metric:
