@@ -16,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 from omegaconf import OmegaConf
 
 from pipelines import provenance
-from src.config import composition
+from src.config import composition, sources
 from src.errors import InputError
 from src.runs.files import read_json
 from src.runs.masking import mask
@@ -33,6 +33,7 @@ FILES = (
     "evaluation/analyses.json",
     "evaluation/run.json",
 )
+REPRO = "Run: dvc repro"  # it makes a file anew that is not as a stage left it
 PATIENCE = 120.0  # seconds for the uploader to bring a record to the store
 UI = "http://127.0.0.1:5000"  # where `make ui` serves a local store
 MODE = "?workflowType=machine_learning"  # of MLflow's pages, which else are those for language models
@@ -120,9 +121,12 @@ def read(name: str) -> Entry:
     folder = RESULTS / name
     missing = [file for file in (*FILES, "model/config.yaml", "learning.csv") if not (folder / file).is_file()]
     if missing:
-        raise InputError(f"{folder}: expected the results of {name}; there is no {', '.join(missing)}. Run: dvc repro")
-    card, metrics, intervals, timings, settings, analyses, run = (read_json(folder / file) for file in FILES)
-    config: Any = OmegaConf.to_container(OmegaConf.load(folder / "model/config.yaml"))
+        raise InputError(f"{folder}: expected the results of {name}; there is no {', '.join(missing)}. {REPRO}")
+    keys = {"inputs/card.json": ("content", "name"), "evaluation/run.json": ("folder",)}
+    card, metrics, intervals, timings, settings, analyses, run = (
+        read_json(folder / file, keys=keys.get(file, ()), remedy=REPRO) for file in FILES
+    )
+    config: Any = OmegaConf.to_container(sources.load(folder / "model/config.yaml", keys=("evaluation", "data"), remedy=REPRO))
     config |= settings  # of the evaluation; the model's own file may state those of an earlier one
     return Entry(
         name=name,
@@ -151,17 +155,15 @@ def _search(results: Path) -> Search | None:
     tuned, folder = results / "inputs" / "tuned.yaml", results / "search"
     if not tuned.is_file():
         return None
-    best: Any = OmegaConf.to_container(OmegaConf.load(tuned))
+    best: Any = OmegaConf.to_container(sources.load(tuned, remedy=REPRO))
     confirmed = {"with fresh seeds": best["confirmed"]["mean"]} if "confirmed" in best else {}
     trials = csv.DictReader((folder / "trials.csv").read_text().splitlines())
-    study = Path(read_json(folder / "run.json")["folder"])
-    if study.is_dir() and not upload_state.uploaded(study):  # else no store has to be known, which takes a composition
-        deferred_upload.settle(study, seconds=PATIENCE, uri=own_store())
+    study = Path(read_json(folder / "run.json", keys=("folder",), remedy=REPRO)["folder"])
     return Search(
         best={**{key: value for key, value in best.items() if key not in NOT_VALUES}, **confirmed, **best["overrides"]},
         states=Counter(row["state"].lower() for row in trials),
         figures=sorted((folder / "figures").glob("*.png")),
-        link=_link(read_json(study / upload_state.STATE)),
+        link=_link(_uploaded(study)),
     )
 
 
@@ -173,21 +175,22 @@ def _description(path: Path) -> str:
 
 
 def _uploaded(folder: Path) -> dict[str, Any]:
-    """What the store confirmed of a run's record. One that the uploader does not bring there is uploaded here."""
-    record = read_json(folder / "record.json")
-    if record and not upload_state.uploaded(folder):
-        try:
+    """What the store confirmed of a run's or study's record. One that the uploader does not bring there is uploaded here."""
+    try:
+        record = upload_state.read_record(folder)
+        if record and not upload_state.uploaded(folder):  # else no store has to be known, which takes a composition
             own = own_store()
             if store.same(record["uri"], own) and (away := store.check(own)):
                 raise ConnectionError(away)
             if not deferred_upload.settle(folder, seconds=PATIENCE, uri=own):
                 deferred_upload.upload(folder, own)
-        except Exception as error:  # whatever keeps a record here does not hold up the report
-            print(
-                f"report: {folder} is not in the store: {mask(str(error))}. `python -m pipelines.sync` uploads it.",
-                file=sys.stderr,
-            )
-    return read_json(folder / upload_state.STATE)
+    except Exception as error:  # whatever keeps a record here does not hold up the report
+        text = f"report: {folder} is not in the store: {mask(str(error))}. `python -m pipelines.sync` uploads it."
+        print(text, file=sys.stderr)
+    try:
+        return upload_state.read_state(folder)
+    except InputError:  # said above
+        return {}
 
 
 def _link(state: Mapping[str, Any]) -> str | None:

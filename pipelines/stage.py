@@ -18,13 +18,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipelines import provenance, watchdog
 from pipelines.params import Params
-from pipelines.results import RESULTS
+from pipelines.results import REPRO, RESULTS
 from src.config import command_line, composition, machine, trust
 from src.errors import InputError
 from src.experiment import Experiment
 from src.runs import identity
 from src.runs.files import read_json, write_atomic, write_json
-from src.runs.folder import Run, choose
+from src.runs.folder import EXPORTED_KEYS, Run, choose
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,7 +149,7 @@ def _build(name: str) -> DictConfig:
     path = Path("build") / f"{name}.yaml"
     if not path.is_file():
         raise InputError(f"{path}: expected the file that `dvc repro compose` writes; there is none.")
-    return trust.load(path)
+    return trust.load(path, keys=("code", "data", "paths"), remedy=REPRO)
 
 
 def _local_settings(name: str) -> dict[str, Any]:
@@ -169,8 +169,8 @@ def _model(name: str) -> Path:
 
 def _run(name: str) -> Run:
     """The run whose model the train stage wrote."""
-    config: Any = OmegaConf.to_container(trust.load(_model(name) / "config.yaml"))
-    content = read_json(_inputs(name) / "card.json")["content"]
+    config: Any = OmegaConf.to_container(trust.load(_model(name) / "config.yaml", keys=EXPORTED_KEYS, remedy=REPRO))
+    content = read_json(_inputs(name) / "card.json", keys=("content",), remedy=REPRO)["content"]
     return choose(Path(load(name).paths.runs), config["name"], identity.of(config, content).digest, force=False)
 
 
@@ -190,7 +190,8 @@ def _evaluate(name: str, run: Run, experiment: Experiment) -> None:
 
 def _is_evaluated(name: str, run: Run) -> bool:
     """Whether the run folder has the evaluation of these weights, by these settings and this code."""
-    return run.evaluated and read_json(run.folder / EVALUATED).get("digest") == _evaluation_digest(name, run)
+    digest = read_json(run.folder / EVALUATED, remedy=f"Delete it. {REPRO}").get("digest")
+    return run.evaluated and digest == _evaluation_digest(name, run)
 
 
 def _evaluation_digest(name: str, run: Run) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from pipelines.results import own_store
 from src.config import command_line
 from src.errors import InputError, RunFailed
-from src.runs.files import read_json, write_json
+from src.runs.files import write_json
 from src.runs.masking import mask
 from src.tracking import deferred_upload, store, upload_state
 
@@ -33,15 +33,14 @@ def main(arguments: Sequence[str]) -> None:
     uri = options["uri"] or own_store()
     if away := store.check(uri):
         raise RunFailed(f"{away}. Nothing is lost; call this again when it is back.")
-    if options["uri"]:
-        for folder in (*folders, *studies, *root.glob("sweeps/*/trial-*")):
-            _move(folder, uri)
     done, busy, failed = 0, 0, []
     for folder in [*folders, *studies]:
-        if upload_state.living(folder):
-            busy += 1
-            continue
         try:
+            if upload_state.living(folder):
+                busy += 1
+                continue
+            if options["uri"]:
+                _move(folder, uri)
             done += deferred_upload.upload(folder, uri)
         except Exception as error:  # one broken record does not hold up the others
             failed.append(str(error) if str(error).startswith(f"{folder}: ") else f"{folder}: {error}")
@@ -52,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _move(folder: Path, uri: str) -> None:
     """Has a record name this store."""
-    record = read_json(folder / "record.json")
+    record = upload_state.read_record(folder)
     if record and record["uri"] != mask(uri):
         write_json(folder / "record.json", {**record, "uri": mask(uri)})
 

@@ -33,7 +33,7 @@ def evaluate(run: str | Path, split: str, analyses: Mapping[str, str], settings:
         raise InputError(f"split={split}: expected train, val or test.")
     chosen = composition.compose([f"{key}={option}" for key, option in analyses.items()])
     run = finding.folder("run", str(run), runs=Path(chosen.paths.runs))
-    Run(run).check_links()
+    Run(run).check_files()
     nodes = OmegaConf.merge(OmegaConf.masked_copy(chosen, [*analyses]), OmegaConf.from_dotlist([*settings]))
     assert isinstance(nodes, DictConfig)
     run_folders.resolved(nodes, runs=Path(chosen.paths.runs))

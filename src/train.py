@@ -114,6 +114,7 @@ def _fit(run: Run, experiment: Experiment, record: "Record", start: Path | None,
     sizes = {"parameters": cost.parameters, **({"flops": cost.flops} if cost.flops is not None else {})}
     numbers = {"epochs": fit.epochs, "best_epoch": fit.best_epoch, "steps": fit.steps, **sizes}
     record.log({f"best/{name}": value for name, value in {**result.metrics, **numbers}.items()}, fit.steps, fit.epochs)
+    record.flush()  # ends the command where somebody deleted the folder: metrics.json alone would be a finished run
     speed = fit.examples / max(fit.seconds, 1e-9)
     write_json(run.timings, {"fit_seconds": fit.seconds, "examples_per_second": speed, "fit_load_of_others": load})
     write_json(run.intervals, result.intervals)

@@ -63,7 +63,7 @@ class TrainingResult:
     @classmethod
     def read(cls, run: Run) -> TrainingResult | None:
         """The result of a training that is complete and recorded; None for any other."""
-        content = read_json(run.folder / RESULT)
+        content = read_json(run.folder / RESULT, remedy="Delete it; the same search then trains the trial again.")
         return cls(**content) if content.get("state") == "complete" and run.recorded else None
 
 

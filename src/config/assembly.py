@@ -17,6 +17,8 @@ from src.experiment import Analysis, Evaluation, Experiment
 from src.learner import Learner
 from src.protocols import Objective
 from src.runs import identity, names
+from src.runs.files import REMEDY
+from src.runs.folder import CONFIG_KEYS
 
 # keys of data that its class does not take: only its preparation reads them, or the check of the pair of data and task
 PREPARING = ("dataset", "root", "size", "channels", "tile", "stride", "labels", "splits", "count", "gives")
@@ -113,7 +115,7 @@ def restore(folder: Path, *, overrides: Mapping[str, Any] | None = None) -> Expe
         raise InputError(
             f"{folder}: expected the folder of a run, with a config.yaml; there is none. `ls runs` shows the runs."
         )
-    config: Any = trust.load(path)
+    config: Any = trust.load(path, keys=[key for key in CONFIG_KEYS if key not in (overrides or {})], remedy=REMEDY)
     overrides = overrides or {}
     replaced = {key: None for key, node in overrides.items() if isinstance(node, Mapping) and "_target_" in node}
     config = OmegaConf.merge(config, replaced, overrides)

@@ -18,7 +18,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from src import signals
-from src.config import by_hydra, composition, resuming, run_folders, sources, trust, usage
+from src.config import by_hydra, checks, composition, resuming, run_folders, sources, trust, usage
 from src.config.defects import origin
 from src.errors import InputError, Stop
 from src.runs.masking import mask

@@ -9,6 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from src.config import composition, machine, trust, validation
 from src.config.checks import CONF, check_types, leaves, nearest
 from src.errors import InputError
+from src.runs.files import REMEDY
+from src.runs.folder import CONFIG_KEYS
 
 LENGTHS = ("scheduler.T_max", "scheduler.total_steps")  # they follow the new length of the training
 
@@ -26,7 +28,7 @@ def resumed(folder: Path, overrides: Sequence[str]) -> DictConfig:
         raise InputError(
             f"resume={folder}: expected the folder of a run; there is no config.yaml in it. `ls runs` shows the runs."
         )
-    plain = trust.load(folder / "config.yaml")
+    plain = trust.load(folder / "config.yaml", keys=CONFIG_KEYS, remedy=REMEDY)
     for key in ("cluster", "trust"):  # no run of ours states one
         plain.pop(key, None)
     config = machine.localised(plain, folder / "config.yaml")

@@ -17,14 +17,15 @@ IN_FILE = re.compile(r"In '([^']+/[^']+)': (.+)", re.DOTALL)  # how Hydra begins
 FIRST = ("debug", "experiment", "local")  # whose values win over those of the groups that they choose
 
 
-def load(path: Path, *, remedy: str = "Correct it.") -> DictConfig:
+def load(path: Path, *, keys: Sequence[str] = (), remedy: str = "Correct it.") -> DictConfig:
     """The content of a YAML file that holds keys.
 
     Args:
+        keys: which it must have; a file that was cut off lacks the last.
         remedy: what to do where the file is missing or wrong.
 
     Raises:
-        InputError: there is no such file, it is no YAML, or it holds something other than keys.
+        InputError: there is no such file, it is no YAML, or it does not hold these keys.
     """
     try:
         content = OmegaConf.load(path)
@@ -32,10 +33,14 @@ def load(path: Path, *, remedy: str = "Correct it.") -> DictConfig:
         raise InputError(f"expected the file {path}; there is none. {remedy}") from error
     except (yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
         raise InputError(f"{defect(error, path)} {remedy}") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: expected a file; received a folder. {remedy}") from error
     except OSError as error:  # of OmegaConf, for a file with a single value
         raise InputError(f"{path}: expected keys with values; received a single value. {remedy}") from error
     if not isinstance(content, DictConfig):
         raise InputError(f"{path}: expected keys with values (key: value); received a list. {remedy}")
+    if missing := [key for key in keys if key not in content]:
+        raise InputError(f"{path}: expected a whole file; it has no {', '.join(missing)}. {remedy}")
     return content
 
 

@@ -5,16 +5,16 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from src.config import command_line
-from src.runs.files import read_json
-from src.runs.folder import Run
+from src.config import command_line, sources
+from src.runs.files import REMEDY, read_json
+from src.runs.folder import EXPORTED_KEYS, Run
 from src.tracking import journal
 
 
 def summary(run: Run) -> str:
     """Epochs, the headline's metrics with their intervals, seconds and size of a finished run, and where it lies."""
-    metrics, timings = read_json(run.metrics), read_json(run.timings)
-    config = OmegaConf.load(run.config)
+    metrics, timings = read_json(run.metrics, keys=("best_epoch", "epochs", "parameters")), read_json(run.timings)
+    config = sources.load(run.config, keys=EXPORTED_KEYS, remedy=REMEDY)
     rows = {"best epoch": f"{metrics['best_epoch']} of {metrics['epochs']}", **_headline(run, metrics)}
     if OmegaConf.select(config, "trainer.overfit_batches") and (losses := _training_losses(run)):
         rows["training loss"] = f"{losses[-1]:.4g}  (first epoch: {losses[0]:.4g})"
@@ -31,8 +31,9 @@ def _training_losses(run: Run) -> list[float]:
 
 def _headline(run: Run, metrics: Mapping[str, Any]) -> dict[str, str]:
     intervals, rows = read_json(run.intervals), {}
+    config = sources.load(run.config, keys=EXPORTED_KEYS, remedy=REMEDY)
     for split in ("val", "test"):
-        for name in OmegaConf.load(run.config).evaluation.headline:
+        for name in config.evaluation.headline:
             key = f"{split}/{name}"
             if key in metrics:
                 low, high = intervals.get(key, (None, None))

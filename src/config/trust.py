@@ -82,16 +82,17 @@ def add(folders: Sequence[Path]) -> None:
     _running().folders += folders
 
 
-def load(path: Path, *, remedy: str = "Write it anew.") -> DictConfig:
+def load(path: Path, *, keys: Sequence[str] = (), remedy: str = "Write it anew.") -> DictConfig:
     """A stored configuration, which names nothing foreign.
 
     Args:
+        keys: which it must have.
         remedy: what to do where the file is missing or wrong.
 
     Raises:
-        InputError: it does, or it is no configuration.
+        InputError: it does, or it is no configuration, or not a whole one.
     """
-    config = sources.load(path, remedy=remedy)
+    config = sources.load(path, keys=keys, remedy=remedy)
     content = OmegaConf.to_container(config, resolve=False)
     _check_references(content, path)
     check(content, path)

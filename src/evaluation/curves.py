@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from src.evaluation.plotting import ACCENT, GREY, SECOND, axes
+from src.tracking.journal import read
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 def history(journal: Path) -> dict[str, list[tuple[int, float]]]:
     """Logged values by name, each as (epoch, value), in the order of time."""
     points: dict[str, list[tuple[int, float]]] = {}
-    for line in journal.read_text().splitlines() if journal.is_file() else []:
-        point = json.loads(line)
+    for point in read(journal):
         points.setdefault(point["name"], []).append((point["epoch"], point["value"]))
     return points
 

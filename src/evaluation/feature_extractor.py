@@ -12,8 +12,8 @@ from src.errors import InputError
 from src.evaluation import generation
 from src.evaluation.substitute import Substitute
 from src.experiment import Experiment
-from src.runs.files import read_json
-from src.runs.folder import Run
+from src.runs.files import REMEDY, read_json
+from src.runs.folder import CONFIG_KEYS, Run
 
 NORMAL = 20_000  # training examples that a normal distribution of pixels is fitted to, at most
 
@@ -44,7 +44,8 @@ class FeatureExtractor:
             raise InputError(
                 f"evaluation.classifier={folder}: expected a classifier; this run has no test/accuracy. Name another run."
             )
-        learned, own = assembly.prepare(trust.load(self._run.config), file=self._run.config), data.prepared
+        config = trust.load(self._run.config, keys=CONFIG_KEYS, remedy=REMEDY)
+        learned, own = assembly.prepare(config, file=self._run.config), data.prepared
         if learned.card["content"] != own.card["content"]:
             raise InputError(
                 f"evaluation.classifier={folder}: expected a classifier of {own.folder.name}; this one learned "

@@ -33,6 +33,7 @@ def evaluate_test(experiment: Experiment, run: Run, record: Record) -> None:
     figures = curves.learning(run.journal, best_epoch=fit["best_epoch"], metric=experiment.config["objective"]["metric"])
     for name, figure in {**figures, **augmentation_preview.preview(experiment)}.items():
         write(figure, run.figures / f"{name}.png")
+    record.flush()  # ends the command where somebody deleted the folder
     scoring.save(experiment, result, run.folder)
     write_json(run.timings, {**timings, "evaluate_seconds": time.monotonic() - start})
     print("recording the run", file=sys.stderr)

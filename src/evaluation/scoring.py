@@ -12,7 +12,7 @@ from src.evaluation.plotting import write
 from src.evaluation.predictions import predictions
 from src.experiment import Experiment, Result
 from src.runs import identity
-from src.runs.files import read_json, write_atomic, write_json
+from src.runs.files import REMEDY, read_json, write_atomic, write_json
 from src.runs.folder import ANALYSES, EVALUATION_SETTINGS
 
 
@@ -67,7 +67,8 @@ def save(experiment: Experiment, result: Result, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
 
     def merge(path: Path, numbers: Mapping[str, object]) -> None:
-        others = {key: value for key, value in read_json(path).items() if not key.startswith(f"{result.split}/")}
+        remedy = REMEDY if result.split == "test" else "Delete it; the same command then writes it anew."
+        others = {key: value for key, value in read_json(path, remedy=remedy).items() if not key.startswith(f"{result.split}/")}
         write_json(path, {**others, **numbers})
 
     merge(folder / "intervals.json", result.intervals)

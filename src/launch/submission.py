@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from src.config import sources
 from src.errors import InputError
 from src.runs import closure, identity, modules
 from src.runs.files import read_json, write_atomic, write_json
@@ -51,7 +52,11 @@ class Submission:
     @property
     def job(self) -> dict[str, Any]:
         """The job that trains the run: its `id`, and the bytes of the log `before` it; empty where there is none."""
-        return read_json(self.folder / "job.json")
+        return read_json(self.folder / "job.json", keys=("id", "before"), remedy=self._remedy)
+
+    @property
+    def _remedy(self) -> str:
+        return f"Delete {self.folder}; the command that submitted the run then submits it anew."
 
     def freeze(self, config: DictConfig, *, test: bool) -> None:
         """Copies what the job needs into the folder.
@@ -89,8 +94,8 @@ class Submission:
 
     def load(self) -> tuple[DictConfig, bool, Code]:
         """What was frozen: the configuration, whether the run is evaluated on the test part, and the state of the code."""
-        config, settings = OmegaConf.load(self.folder / "config.yaml"), read_json(self.folder / "settings.json")
-        assert isinstance(config, DictConfig)
+        config = sources.load(self.folder / "config.yaml", remedy=self._remedy)
+        settings = read_json(self.folder / "settings.json", keys=("test", "commit", "branch"), remedy=self._remedy)
         diff = (self.folder / "uncommitted.diff").read_bytes()
         return config, settings["test"], Code(settings["commit"], settings["branch"], diff)
 

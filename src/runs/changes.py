@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from src.errors import InputError
 from src.runs.files import read_json
 from src.runs.folder import Run
 from src.runs.identity import Identity, digest, flat
@@ -35,7 +36,11 @@ def since_latest(run: Run, name: str, identity: Identity) -> str | None:
     latest = _latest(run.folder, name)
     if latest is None:
         return None
-    differences = list(_differences(read_json(latest.identity), content(identity)))
+    try:
+        old = read_json(latest.identity, keys=("configuration", "data", "code"))
+    except InputError as error:  # of another run, which does not hold up this one
+        return f"new run: how it differs from {latest.folder.name} is not known. {error}"
+    differences = list(_differences(old, content(identity)))
     if not differences:
         return None
     more = f" and {len(differences) - NAMED} more" if len(differences) > NAMED else ""

@@ -27,7 +27,7 @@ def write(path: Path, content: dict[str, Any]) -> None:
     data = buffer.getbuffer()  # as it lies: a copy of a large network's would need its memory twice
     for left in path.parent.glob(f".{path.name}.*"):  # by a process that was killed while it wrote
         left.unlink()
-    with atomic(path) as temporary:
+    with atomic(path, parents=False) as temporary:  # a run folder that was deleted meanwhile is not made again
         with open(temporary, "wb") as file:
             file.write(data)
             file.write(MARK + hashlib.sha256(data).digest())

@@ -3,16 +3,38 @@
 import errno
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from src.errors import InputError
 
+REMEDY = "Delete it and metrics.json beside it; the command that trained the run then writes both anew."
 
-def read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.is_file() else {}
+
+def read_json(path: Path, *, keys: Sequence[str] = (), remedy: str = REMEDY) -> dict[str, Any]:
+    """The content of a JSON file that holds keys; empty where there is no file.
+
+    Args:
+        keys: which it must have.
+        remedy: what to do where it is damaged; for a file of a run folder where none is stated.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: expected a file; received a folder. {remedy}") from error
+    except (ValueError, RecursionError) as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
+        raise InputError(f"{path}: expected a whole JSON file; it is damaged: {error}. {remedy}") from error
+    if not isinstance(content, dict) or (missing := [key for key in keys if key not in content]):
+        received = f"no {', '.join(missing)}" if isinstance(content, dict) else type(content).__name__
+        raise InputError(f"{path}: expected a JSON file with keys and values; received {received}. {remedy}")
+    return content
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -44,9 +66,14 @@ def confined(folder: Path, name: str) -> Path:
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path, which becomes the file when the block ends well, and is removed when it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def atomic(path: Path, *, parents: bool = True) -> Iterator[Path]:
+    """A temporary path, which becomes the file when the block ends well, and is removed when it does not.
+
+    Args:
+        parents: whether to make the folders that are not there.
+    """
+    if parents:
+        path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield temporary

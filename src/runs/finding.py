@@ -1,6 +1,9 @@
 """Which run a user means: by its folder, by the name of its folder, or by its id in MLflow."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from src.errors import InputError
 from src.runs.files import read_json
@@ -19,8 +22,14 @@ def find(name: str, *, runs: Path) -> Path | None:
     """
     if name.startswith(MLFLOW):
         number = name.removeprefix(MLFLOW).rstrip("/")
-        return next((path for path in runs.glob("*") if read_json(path / UPLOADED).get("run") == number), None)
+        return next((path for path in runs.glob("*") if _uploaded(path).get("run") == number), None)
     return next((path for path in (Path(name), runs / name) if name and path.is_dir()), None)
+
+
+def _uploaded(folder: Path) -> Mapping[str, Any]:
+    with suppress(InputError):  # the damaged file of one run hides no other
+        return read_json(folder / UPLOADED)
+    return {}
 
 
 def folder(key: str, name: str, *, runs: Path) -> Path:

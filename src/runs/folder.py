@@ -8,10 +8,14 @@ from pathlib import Path
 
 from src.errors import InputError
 from src.runs import locks, names
-from src.runs.files import read_json, write_json
+from src.runs.files import REMEDY, read_json, write_json
 
 DIGITS = 8  # of the digest of a run's identity, in the name of its folder
 UPLOADED = ".uploaded.json"  # what the tracking store has confirmed, with its own id of the run
+# Keys of an exported config.yaml, and of a run's own. A file that was cut off lacks the last.
+EXPORTED_KEYS = ("data", "model", "objective", "evaluation", "trainer", "name", "seed", "pretrained")
+CONFIG_KEYS = (*EXPORTED_KEYS, "paths")
+SUFFIXES = (".json", ".jsonl", ".yaml", ".ckpt", ".parquet")  # of its files
 EVALUATION_SETTINGS = "evaluation_settings.json"
 ANALYSES = "analyses.json"
 
@@ -116,21 +120,38 @@ class Run:
 
         Raises:
             InUse: another living process holds it.
+            InputError: somebody deleted the folder meanwhile. Whatever came of that is its cause.
         """
-        with locks.exclusive(self.folder / ".lock", timeout=timeout):
+        with locks.exclusive(self.folder / ".lock", timeout=timeout) as stands:
             try:
-                self.check_links()
+                self.check_files()
                 yield
+            except Exception as error:
+                if not stands():
+                    raise self._deleted() from error
+                raise
+            else:
+                if not stands():
+                    raise self._deleted()
             finally:
-                if [path.name for path in self.folder.iterdir()] == [".lock"]:  # refused before anything was written
+                if stands() and [path.name for path in self.folder.iterdir()] == [".lock"]:  # nothing was written
                     shutil.rmtree(self.folder)
 
-    def check_links(self) -> None:
-        """Refuses a folder in which a link would lead what is written to another place.
+    def _deleted(self) -> InputError:
+        return InputError(
+            f"{self.folder}: expected the run folder to stay; somebody deleted it meanwhile, and what was in it is lost. "
+            "The same command begins anew."
+        )
+
+    def check_files(self) -> None:
+        """Refuses a folder in which a link would lead what is written to another place, or a folder stands for a file.
 
         Raises:
             InputError: there is one.
         """
+        for path in sorted(self.folder.iterdir()):
+            if path.suffix in SUFFIXES and path.is_dir():
+                raise InputError(f"{path}: expected a file; received a folder. {REMEDY}")
         links = sorted(path.name for path in self.folder.iterdir() if path.is_symlink())
         if links:
             raise InputError(

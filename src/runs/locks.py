@@ -8,8 +8,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -22,8 +23,10 @@ DEAD_AFTER = 60.0  # seconds without a heartbeat after which a holder on another
 
 
 @contextmanager
-def exclusive(path: Path, *, timeout: float = TIMEOUT) -> Iterator[None]:
+def exclusive(path: Path, *, timeout: float = TIMEOUT) -> Iterator[Callable[[], bool]]:
     """An exclusive lock. The file names this process, and a heartbeat touches it while the block lasts.
+
+    The block gets a function that says whether the lock still has its name: whoever deletes its folder takes both away.
 
     The kernel may not show a lock of another machine here. Such a holder counts as living when a heartbeat comes while it is
     watched, and as dead when none has come for `DEAD_AFTER`.
@@ -37,7 +40,7 @@ def exclusive(path: Path, *, timeout: float = TIMEOUT) -> Iterator[None]:
     with _acquired(path, timeout) as file:
         try:
             with _beating(path, file):
-                yield
+                yield partial(_has_name, path, file)
         finally:
             file.truncate(0)
 
@@ -97,7 +100,7 @@ def _beating(path: Path, file: TextIO) -> Iterator[None]:
     file.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
     file.flush()
     over = threading.Event()
-    heart = threading.Thread(target=_beat, args=(path, over), daemon=True)
+    heart = threading.Thread(target=_beat, args=(file.fileno(), over), daemon=True)
     heart.start()
     try:
         yield
@@ -138,7 +141,7 @@ def _has_name(path: Path, file: TextIO) -> bool:
     """Whether an open file still has this name: a holder whose folder stays empty removes both."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 
@@ -157,7 +160,7 @@ def _silence(path: Path) -> float:
     return silence
 
 
-def _beat(path: Path, over: threading.Event) -> None:
+def _beat(descriptor: int, over: threading.Event) -> None:
     while not over.wait(HEARTBEAT):
         with suppress(OSError):
-            os.utime(path)
+            os.utime(descriptor)  # not the name, which may be another holder's by now

@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 
 from src.errors import InputError
-from src.runs.files import read_json
 from src.runs.folder import Run
 from src.runs.locks import mutex
 from src.tracking import store, upload_state
@@ -18,7 +17,7 @@ def resume(run: Run, uri: str | None) -> None:
     Args:
         uri: of the user's store, as `store.address` takes it.
     """
-    record = read_json(run.record)
+    record = upload_state.read_record(run.folder)
     if record.get("status", "RUNNING") == "RUNNING" or upload_state.uploaded(run.folder):
         return
     try:
@@ -40,7 +39,7 @@ def settle(folder: Path, *, seconds: float, uri: str | None = None) -> bool:
     Args:
         uri: of the user's store, as `store.address` takes it; an uploader is started for it alone.
     """
-    record = read_json(folder / "record.json")
+    record = upload_state.read_record(folder)
     if not record:
         return False
     queue, until = Queue.of(folder, record["uri"]), time.monotonic() + seconds
@@ -66,7 +65,7 @@ def upload(folder: Path, uri: str | None = None) -> bool:
         return False
     check_store(folder, uri)
     upload_state.close(folder)
-    record = read_json(folder / "record.json")
+    record = upload_state.read_record(folder)
     if record["status"] == "RUNNING":  # its own command goes on with it just now
         return False
     os.environ.update(store.ENVIRONMENT)
@@ -88,7 +87,7 @@ def check_store(folder: Path, uri: str | None) -> None:
     Raises:
         InputError: it does.
     """
-    named, own = read_json(folder / "record.json")["uri"], store.address(uri)
+    named, own = upload_state.read_record(folder)["uri"], store.address(uri)
     if not store.same(named, own):
         raise InputError(
             f"{folder}: expected a record for {own}, the store of your configuration; received one for {named}. Say where it "

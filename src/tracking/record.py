@@ -157,6 +157,9 @@ class Record(Sink):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._journal is None:
             return
+        if not self._journal.stands():  # a run folder that was deleted is not made again
+            self._journal.abandon()
+            return
         with signals.Postponed(announce=False):
             self._end(error)
         self._start_uploader()  # it may have been killed meanwhile

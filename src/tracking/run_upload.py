@@ -11,7 +11,7 @@ from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
-from src.runs.files import confined, read_json, write_json
+from src.runs.files import confined, write_json
 from src.runs.masking import mask
 from src.tracking import system_metrics
 from src.tracking.journal import read
@@ -19,7 +19,7 @@ from src.tracking.keys import metric_key, mlflow_key
 from src.tracking.mlflow_store import Store
 from src.tracking.models import log_model
 from src.tracking.system_metrics import Sample
-from src.tracking.upload_state import STATE
+from src.tracking.upload_state import STATE, read_record, read_state
 
 BATCH = 1000  # points in one request, the limit of MLflow's REST interface
 LONGEST = 6000  # characters of a parameter's value
@@ -38,8 +38,8 @@ class RunUpload:
         self, store: Store, folder: Path, *, tags: Mapping[str, str] | None = None, samples: list[Sample] | None = None
     ):
         self.folder = folder
-        self.record = read_json(folder / "record.json")
-        self.state = read_json(folder / STATE)
+        self.record = read_record(folder)
+        self.state = read_state(folder)
         self._store, self._client = store, store.client
         self._more, self._samples = tags or {}, [] if samples is None else samples
         self._open = False
@@ -54,7 +54,7 @@ class RunUpload:
     def finish(self) -> Iterator[None]:
         """Uploads the rest, artifacts and model included, and says how the run ended."""
         yield from self.live()
-        self.record = read_json(self.folder / "record.json")
+        self.record = read_record(self.folder)
         yield from self._metrics()
         self._tags()
         yield
@@ -177,7 +177,8 @@ class RunUpload:
         self._save()
 
     def _save(self) -> None:
-        write_json(self.folder / STATE, self.state)
+        if self.folder.is_dir():  # one that was deleted meanwhile is not made again
+            write_json(self.folder / STATE, self.state)
 
 
 def _metric(point: Mapping[str, Any]) -> Metric:

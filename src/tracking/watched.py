@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from src.runs.files import read_json
 from src.tracking import upload_state
 from src.tracking.queue import Queue
 from src.tracking.system_metrics import SAMPLING, Sample
@@ -44,9 +43,9 @@ class Watched:
         """Reads how it stands. The record of a process that died is closed."""
         before, self.training = self.training, False
         living = upload_state.living(self.folder)  # asked first: a process states its end before it lets go of its lock
-        self.record = read_json(self.folder / "record.json")
+        self.record = upload_state.read_record(self.folder)
         if self.record.get("status") == "RUNNING" and not living and upload_state.close(self.folder):
-            self.record = read_json(self.folder / "record.json")
+            self.record = upload_state.read_record(self.folder)
         self.training = living and self.record.get("status") == "RUNNING"
         if before and not self.training:
             self.due, self.refused = 0.0, False

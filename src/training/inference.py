@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from src.data.base import Data
 from src.data.loader import Batches, nbytes
+from src.errors import InputError
 from src.learner import Learner
 from src.runs import checkpoints
 from src.tasks.base import Task
@@ -17,6 +19,16 @@ from src.training import packaging
 
 EXAMPLES = 512  # of one forward pass, fewer where they are more than ...
 FORWARD_BYTES = 2**20  # ... so many bytes: the activations of a network take hundreds of times as much
+
+
+def _state(path: Path) -> Mapping[str, Tensor]:
+    """The tensors of a file by name."""
+    if path.suffix != ".safetensors":
+        return checkpoints.read(path, exact=True).get("state_dict", {})
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise InputError(f"{path}: expected a whole file of safetensors; it is damaged: {error}. Run: dvc repro") from error
 
 
 class NetworkInference(Learner):
@@ -53,7 +65,21 @@ class NetworkInference(Learner):
         return self.task.preprocess(torch.from_numpy(inputs).to(device))
 
     def load(self, path: Path) -> None:
-        state = load_file(path) if path.suffix == ".safetensors" else checkpoints.read(path, exact=True)["state_dict"]
+        """Loads the weights of this network, and of no other.
+
+        Raises:
+            InputError: the file is damaged, or holds the weights of another network.
+        """
+        state, own = _state(path), self.task.state_dict()
+        lacking = sorted(own.keys() - state.keys())
+        differing = [name for name in own if name in state and own[name].shape != state[name].shape]
+        if lacking or differing or state.keys() - own.keys():
+            name = (lacking or differing or sorted(state.keys() - own.keys()))[0]
+            wanted, came = (f"of shape {list(one[name].shape)}" if name in one else "absent" for one in (own, state))
+            raise InputError(
+                f"{path}: expected the weights of the network that config.yaml beside it describes; received those of another: "
+                f"{name} is {came}, and not {wanted}. Put the run's own file back, or delete {path.parent} and train it again."
+            )
         self.task.load_state_dict(state)
 
     def export(self, folder: Path) -> Path:

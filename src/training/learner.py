@@ -142,6 +142,7 @@ class NetworkLearner(NetworkInference):
         return counted
 
     def fit(self, data: Data, *, folder: Path, sink: Sink, resume: Path | None = None) -> Fit:
+        folder.mkdir(parents=True, exist_ok=True)
         seed_everything((self._seed + 1_000_003 * processes.rank()) % 2**32, workers=True, verbose=False)
         callbacks = self._callbacks_of_fit()
         block = 1 if fitting.watch_each_step(callbacks) else self._loading.steps_per_call

@@ -67,6 +67,21 @@ def test_damaged_best_weights_are_never_replaced_by_other_ones(tmp_path):
     assert not (folder / "metrics.json").exists()
 
 
+@pytest.mark.cluster
+def test_a_run_folder_that_is_deleted_ends_the_training_and_the_same_command_begins_anew(tmp_path, expected):
+    process = chaos.paused(tmp_path, *chaos.NET, chaos.NOWHERE, when=saved_twice)
+    try:
+        folder = chaos.run(tmp_path)
+        shutil.rmtree(folder)
+    finally:
+        chaos.resume(process)
+    assert process.wait() == 2, chaos.output(tmp_path)
+    assert f"{folder.relative_to(tmp_path)}: expected the run folder to stay; somebody deleted it" in chaos.output(tmp_path)
+    assert "Traceback" not in chaos.output(tmp_path)
+    assert not folder.exists()
+    assert chaos.outcome(chaos.train(tmp_path, *chaos.NET, chaos.NOWHERE)) == expected
+
+
 def damage_file(path: Path, damage: Callable[[bytes], bytes]) -> None:
     """Damages one name of a file; a kill may have come when the one before was another name of it."""
     data = path.read_bytes()

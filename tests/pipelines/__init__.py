@@ -91,5 +91,5 @@ def results(
 def upload(name: str, uri: str, **state: Any) -> None:
     """A run folder whose record is whole in the store."""
     folder = Path("runs") / f"{name}-1"
-    write(folder / "record.json", {"uri": uri, "status": "FINISHED", "ended": 7})
+    write(folder / "record.json", {**dict.fromkeys(upload_state.KEYS), "uri": uri, "status": "FINISHED", "ended": 7})
     write(folder / upload_state.STATE, {"uri": uri, "run": "abc", "status": "FINISHED", "ended": 7, "offset": 0, **state})

@@ -1,9 +1,10 @@
 """Run folders: the lock, the choice of a folder, and writing that leaves no torn file."""
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,6 +46,28 @@ def another_process(folder: Path) -> Iterator[subprocess.Popen]:
             yield process
         finally:
             process.kill()
+
+
+def end_in(run: Run, work: Callable[[], object]) -> None:
+    """Works in a run folder that was deleted."""
+    with run.lock():
+        shutil.rmtree(run.folder)
+        work()
+
+
+def test_a_folder_that_is_deleted_meanwhile_is_not_made_again(tmp_path):
+    run = Run(tmp_path / "cnn-1")
+    with pytest.raises(InputError, match="somebody deleted it meanwhile") as caught:
+        end_in(run, lambda: run.metrics.read_bytes())
+    assert isinstance(caught.value.__cause__, FileNotFoundError)
+    assert not run.folder.exists()
+
+
+def test_a_deleted_folder_that_another_command_made_again_stays(tmp_path):
+    run = Run(tmp_path / "cnn-1")
+    with pytest.raises(InputError, match="somebody deleted it meanwhile"):
+        end_in(run, lambda: write_atomic(run.metrics, b"of another command"))
+    assert run.metrics.read_bytes() == b"of another command"
 
 
 def test_a_lock_keeps_a_second_process_out(tmp_path):

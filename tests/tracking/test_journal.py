@@ -63,6 +63,19 @@ def test_a_torn_last_line_is_mended(path, cut):
     assert [value for *_, value in points(path)] == [1.0, 2.0, 3.0]
 
 
+def test_a_journal_that_was_deleted_is_not_written_on(path):
+    journal = Journal(path)
+    assert journal.stands()
+    path.unlink()
+    journal.log({"a": 1.0}, 1, 1)
+    with pytest.raises(FileNotFoundError, match="it was deleted"):
+        journal.write()
+    path.write_text("")  # of another command
+    assert not journal.stands()
+    journal.abandon()
+    assert path.read_text() == ""
+
+
 def test_mending_leaves_whole_lines_alone(path):
     mend(path)
     assert not path.exists()
