@@ -21,6 +21,7 @@ from src.data import duplicates, seal, splitting
 from src.data.raw import Raw, Source, check, select_classes
 from src.data.splitting import SPLITS
 from src.errors import InputError
+from src.runs.files import naming
 
 
 @dataclass(frozen=True)
@@ -109,14 +110,15 @@ def _write(folder: Path, raw: Raw, rows: Mapping[str, np.ndarray], card: Mapping
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        temporary.mkdir(parents=True)
-        for key, array in raw.arrays.items():
-            np.save(temporary / f"{key}.npy", array)
-        for split in SPLITS:
-            np.save(temporary / f"{split}.index.npy", rows[split])
-        (temporary / "card.json").write_text(json.dumps(card, indent=2) + "\n")
-        seal.write(temporary)
-        _move(temporary, folder)
+        with naming(folder):
+            temporary.mkdir(parents=True)
+            for key, array in raw.arrays.items():
+                np.save(temporary / f"{key}.npy", array)
+            for split in SPLITS:
+                np.save(temporary / f"{split}.index.npy", rows[split])
+            (temporary / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+            seal.write(temporary)
+            _move(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
