@@ -21,7 +21,7 @@ from src.runs.files import REMEDY
 from src.runs.folder import CONFIG_KEYS
 
 # keys of data that only its preparation reads
-PREPARING = ("dataset", "root", "size", "channels", "tile", "stride", "labels", "splits", "count")
+PREPARING = ("dataset", "root", "size", "channels", "tile", "stride", "labels", "ignored", "splits", "count")
 
 
 def prepare(config: DictConfig, *, file: Path | None = None) -> Prepared:

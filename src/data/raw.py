@@ -8,6 +8,8 @@ import numpy as np
 
 from src.errors import InputError
 
+IGNORED = 255  # the target of a pixel that does not count, where a data set has such pixels; no class has this number
+
 
 @dataclass(frozen=True)
 class Raw:
@@ -20,6 +22,7 @@ class Raw:
         origin: where the data comes from.
         groups: where a row is a piece of an example, the names of the examples. The array `group` has the number of each
             row's example, and a split has whole examples.
+        ignores: whether pixels of masks with the target IGNORED do not count.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -27,6 +30,7 @@ class Raw:
     splits: Mapping[str, np.ndarray] = field(default_factory=dict)
     origin: str = ""
     groups: list[str] | None = None
+    ignores: bool = False
 
 
 class Source(Protocol):
@@ -57,7 +61,8 @@ def check(raw: Raw, name: str) -> None:
             f"{target.shape[1]} values from {target.min()} to {target.max()}. Correct the labels or the list of classes."
         )
     largest = 1 if target.ndim == 2 else len(raw.classes) - 1  # flags, or numbers of classes
-    outside = np.flatnonzero((target < 0) | (target > largest))
+    counted = target != IGNORED if raw.ignores else np.True_
+    outside = np.flatnonzero(((target < 0) | (target > largest)) & counted)
     if len(outside):
         row = int(outside[0]) // target[0].size
         raise InputError(
@@ -65,7 +70,7 @@ def check(raw: Raw, name: str) -> None:
             f"{int(target.flat[outside[0]])} in row {row}, and {len(outside)} such labels in total. Correct the "
             "labels or the list of classes."
         )
-    if len(np.unique(target)) < 2:
+    if len(np.unique(target[counted] if raw.ignores else target)) < 2:
         raise InputError(f"{name}: expected examples of at least two classes; received one class. Add examples of another.")
 
 

@@ -160,7 +160,8 @@ def _class_counts(raw: Raw, rows: Mapping[str, np.ndarray]) -> dict[str, list[in
     target = raw.arrays["target"]
     if target.ndim == 2:  # a flag for each class
         return {split: target[rows[split]].sum(axis=0).tolist() for split in SPLITS}
-    return {split: np.bincount(target[rows[split]].ravel(), minlength=len(raw.classes)).tolist() for split in SPLITS}
+    counts = {split: np.bincount(target[rows[split]].ravel(), minlength=len(raw.classes)) for split in SPLITS}
+    return {split: count[: len(raw.classes)].tolist() for split, count in counts.items()}  # without pixels that do not count
 
 
 def _statistics(image: np.ndarray, rows: np.ndarray) -> dict[str, list[float]]:
