@@ -32,22 +32,33 @@ def check_weights(factors: Tensor | None, logits: Tensor, *, key: str) -> Tensor
     return factors
 
 
-def focal(log_probability: Tensor, shares: Tensor, *, focus: float, weight: Tensor | None = None) -> Tensor:
+def smooth(shares: Tensor, smoothing: float) -> Tensor:
+    """Spreads a share of each row over all classes (Szegedy et al. 2016). The sum of the row stays.
+
+    A row may be multiplied by class weights before. The weight is then that of the true class, and the prediction with the
+    smallest loss is the same as without weights. Weights that are applied afterwards, as by torch, also weigh what was spread,
+    and move it towards classes with large weights (pytorch#104776).
+
+    Args:
+        shares: the target distribution, shape (batch, classes).
+    """
+    return (1 - smoothing) * shares + smoothing / shares.shape[1] * shares.sum(dim=1, keepdim=True)
+
+
+def focal(log_probability: Tensor, shares: Tensor, *, focus: float) -> Tensor:
     """The focal loss: cross-entropy in which confident, correct predictions count less (Lin et al. 2017, arXiv:1708.02002).
 
     Args:
         log_probability: shape (batch, classes).
-        shares: the target distribution, of the same shape; rows add up to 1.
+        shares: the target distribution, of the same shape; rows add up to 1, or to the weight of the example.
         focus: the exponent of one minus the probability, gamma in the paper; 0 is cross-entropy.
-        weight: a factor for each class, shape (classes,).
 
     Returns:
         A loss for each example, shape (batch,). It is not divided by the weights, so that the sum over a batch does not
         depend on how processes share the batch.
     """
     complement = (-log_probability.expm1()).clamp(min=1e-12)  # a power below 1 has no finite slope at 0
-    by_class = -shares * complement**focus * log_probability
-    return by_class.sum(dim=1) if weight is None else by_class @ weight
+    return -(shares * complement**focus * log_probability).sum(dim=1)
 
 
 def pixel_cross_entropy(log_probability: Tensor, truth: Tensor, weight: Tensor | None = None) -> Tensor:

@@ -59,7 +59,7 @@ def from_totals(correct: np.ndarray, actual: np.ndarray, predicted: np.ndarray) 
     }
     means = {f"{name}_macro": (score * shares).sum(axis=-1) for name, score in scores.items()}
     return {
-        "accuracy": correct.sum(axis=-1) / actual.sum(axis=-1),
+        "accuracy": correct.sum(axis=-1) / np.where(total := actual.sum(axis=-1), total, np.nan),
         "balanced_accuracy": means["recall_macro"],
         **means,
         "precision": np.where(actual + predicted > 0, scores["precision"], np.nan),

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from src.config import command_line
 from src.runs.folder import Run
 from src.tracking import deferred_upload
+from src.train import train
 from tests import chaos, disks
 from tests.records import PATIENCE
 from tests.repository import ROOT, run, start
@@ -69,6 +71,7 @@ def test_a_tracking_store_that_cannot_be_reached(tmp_path):
 def test_a_full_disk_and_a_read_only_folder(tmp_path):
     with disks.small(tmp_path / "disk", size="300k") as disk:
         message = refused(tmp_path, "+experiment=cnn", "trainer.max_epochs=1", f"paths.runs={disk}/runs", code=1)
+        assert f"write at {disk}/runs/" in message
         assert "is full" in message
         assert not list(disk.glob("runs/*/best.ckpt"))
         assert not list(disk.glob("runs/*/metrics.json"))
@@ -77,6 +80,18 @@ def test_a_full_disk_and_a_read_only_folder(tmp_path):
             time.sleep(0.1)  # the uploader leaves, for its folder is gone
         message = refused(tmp_path, "+experiment=fnn", f"paths.runs={disk}/runs", code=1)
         assert "is read-only" in message
+
+
+def test_the_folder_on_the_disk_that_is_full_is_named(project, capsys):
+    """That of the prepared data, while the working folder has room."""
+    with disks.small(project / "disk", size="60k") as disk:
+        config = command_line.configure(["+experiment=most_frequent", f"paths.prepared={disk}/prepared"])
+        assert command_line.guard(lambda: train(config)) == 1
+        message = capsys.readouterr().err
+        assert f"permission to write at {disk}/prepared/digits-" in message
+        assert "is full. Make room there, or name another folder" in message
+        assert "Traceback" not in message
+        assert [*(disk / "prepared").iterdir()] == []
 
 
 @pytest.mark.cluster

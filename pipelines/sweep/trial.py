@@ -207,7 +207,7 @@ def _values(
     sign = 1 if objective["mode"] == "max" else -1
     points = [point for point in read(run.journal) if point["name"].startswith("val/")]
     history = [point for point in points if point["name"] == objective["metric"]]
-    best_epoch = max(history, key=lambda point: sign * point["value"])["epoch"]
+    best_epoch = max(history, key=lambda point: -math.inf if math.isnan(point["value"]) else sign * point["value"])["epoch"]
     logged = {point["name"]: point["value"] for point in points if point["epoch"] == best_epoch}
     measured: dict[str, Callable[[], float]] = {
         "parameters": lambda: float(cost.parameters),

@@ -9,7 +9,9 @@ import errno
 import os
 import select
 import signal
+import shutil
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -72,15 +74,21 @@ def guard(work: Callable[[], object]) -> int:
         if error.errno not in FULL and not isinstance(error, PermissionError):
             raise
         reason = FULL.get(error.errno or 0, "cannot be written")
-        where = error.filename or Path.cwd()
+        where = error.filename or _full(Path.cwd(), Path(tempfile.gettempdir()))
         print(f"error: expected a disk with room and permission to write at {where}; it {reason}. ", end="", file=sys.stderr)
-        print("Make room or name another folder (paths.runs=...); the same command then continues.", file=sys.stderr)
+        folders = "paths.runs=..., paths.prepared=... or paths.downloads=..."
+        print(f"Make room there, or name another folder ({folders}); the same command then continues.", file=sys.stderr)
         return 1
     except Exception as defect:
         print(origin(defect), file=sys.stderr)
         print(mask(traceback.format_exc()), end="", file=sys.stderr)
         return 1
     return 0
+
+
+def _full(*folders: Path) -> Path:
+    """The folder on a disk without room, for an error that names none; the first one where all have room."""
+    return next((folder for folder in folders if shutil.disk_usage(folder).free == 0), folders[0])
 
 
 def configure(arguments: Sequence[str]) -> DictConfig:

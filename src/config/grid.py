@@ -4,10 +4,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from omegaconf import OmegaConf
-
-from src.runs.files import read_json
-from src.runs.folder import Run
+from src.config import sources
+from src.runs.files import REMEDY, read_json
+from src.runs.folder import EXPORTED_KEYS, Run
 
 
 class Job(NamedTuple):
@@ -48,7 +47,7 @@ def _names(jobs: Sequence[Job]) -> list[str]:
 
 def _scores(run: Run) -> dict[str, float]:
     """The headline's metrics of a run, by split."""
-    metrics, headline = read_json(run.metrics), OmegaConf.load(run.config).evaluation.headline
+    metrics, headline = read_json(run.metrics), sources.load(run.config, keys=EXPORTED_KEYS, remedy=REMEDY).evaluation.headline
     names = (f"{split}/{name}" for split in ("val", "test") for name in headline)
     return {name: metrics[name] for name in names if name in metrics}
 

@@ -1,8 +1,8 @@
 """Masks: a class for each pixel of an image, in tiles of images that are larger than the input of a network.
 
-A row of the store is a tile: `image`, and `target`, the mask, uint8 class indices of shape (tile, height, width). The
-array `group` has the number of the tile's image. The array `position` has the tile's top and left, and the height and
-width of the whole image. The card's `groups` are the names of the images.
+A row of the store is a tile: `image`, and `target`, the mask, uint8 class indices of shape (tile, height, width), with IGNORED
+at pixels that do not count. The array `group` has the number of the tile's image. The array `position` has the tile's top and
+left, and the height and width of the whole image. The card's `groups` are the names of the images.
 
 Tiles are fixed, so that one index reads a batch. Training and its validation use tiles, so that pixels in an overlap count
 several times. Evaluation uses whole images, where each pixel counts once.

@@ -8,6 +8,8 @@ import numpy as np
 
 from src.errors import InputError
 
+IGNORED = 255  # the target of a pixel that does not count, where a data set has such pixels; no class has this number
+
 
 @dataclass(frozen=True)
 class Raw:
@@ -22,6 +24,7 @@ class Raw:
             row's example, and a split has whole examples.
         names: of the examples, one for each row, such as their files; None where they have none, or `groups` has them. They
             decide nothing.
+        ignores: whether pixels of masks with the target IGNORED do not count.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -30,6 +33,7 @@ class Raw:
     origin: str = ""
     groups: list[str] | None = None
     names: list[str] | None = None
+    ignores: bool = False
 
 
 class Source(Protocol):
@@ -64,7 +68,8 @@ def check(raw: Raw, name: str) -> None:
             f"{target.shape[1]} values from {target.min()} to {target.max()}. Correct the labels or the list of classes."
         )
     largest = 1 if target.ndim == 2 else len(raw.classes) - 1  # flags, or numbers of classes
-    outside = np.flatnonzero((target < 0) | (target > largest))
+    counted = target != IGNORED if raw.ignores else np.True_
+    outside = np.flatnonzero(((target < 0) | (target > largest)) & counted)
     if len(outside):
         row = int(outside[0]) // target[0].size
         raise InputError(
@@ -72,7 +77,7 @@ def check(raw: Raw, name: str) -> None:
             f"{int(target.flat[outside[0]])} in row {row}, and {len(outside)} such labels in total. Correct the "
             "labels or the list of classes."
         )
-    if len(np.unique(target)) < 2:
+    if len(np.unique(target[counted] if raw.ignores else target)) < 2:
         raise InputError(f"{name}: expected examples of at least two classes; received one class. Add examples of another.")
 
 

@@ -21,6 +21,7 @@ from src.data import duplicates, seal, splitting
 from src.data.raw import Raw, Source, check, select_classes
 from src.data.splitting import SPLITS
 from src.errors import InputError
+from src.runs.files import naming
 
 NAMES = "names.json"
 
@@ -117,16 +118,17 @@ def _write(folder: Path, raw: Raw, rows: Mapping[str, np.ndarray], card: Mapping
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        temporary.mkdir(parents=True)
-        for key, array in raw.arrays.items():
-            np.save(temporary / f"{key}.npy", array)
-        for split in SPLITS:
-            np.save(temporary / f"{split}.index.npy", rows[split])
-        if raw.names is not None:
-            (temporary / NAMES).write_text(json.dumps(raw.names))
-        (temporary / "card.json").write_text(json.dumps(card, indent=2) + "\n")
-        seal.write(temporary)
-        _move(temporary, folder)
+        with naming(folder):
+            temporary.mkdir(parents=True)
+            for key, array in raw.arrays.items():
+                np.save(temporary / f"{key}.npy", array)
+            for split in SPLITS:
+                np.save(temporary / f"{split}.index.npy", rows[split])
+            if raw.names is not None:
+                (temporary / NAMES).write_text(json.dumps(raw.names))
+            (temporary / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+            seal.write(temporary)
+            _move(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -168,7 +170,8 @@ def _class_counts(raw: Raw, rows: Mapping[str, np.ndarray]) -> dict[str, list[in
     target = raw.arrays["target"]
     if target.ndim == 2:  # a flag for each class
         return {split: target[rows[split]].sum(axis=0).tolist() for split in SPLITS}
-    return {split: np.bincount(target[rows[split]].ravel(), minlength=len(raw.classes)).tolist() for split in SPLITS}
+    counts = {split: np.bincount(target[rows[split]].ravel(), minlength=len(raw.classes)) for split in SPLITS}
+    return {split: count[: len(raw.classes)].tolist() for split, count in counts.items()}  # without pixels that do not count
 
 
 def _statistics(image: np.ndarray, rows: np.ndarray) -> dict[str, list[float]]:

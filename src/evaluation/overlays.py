@@ -9,6 +9,7 @@ import numpy as np
 
 from src.data import tiles
 from src.data.masks import Masks
+from src.data.raw import IGNORED
 from src.data.shown import Picture
 from src.evaluation.grid import Cell, Row, grid
 
@@ -28,11 +29,12 @@ def images(data: Masks, masks: Mapping[int, np.ndarray], *, most: int = 4) -> Fi
     rows = []
     for number, mask in list(masks.items())[:most]:
         image, truth = data.whole(number)
+        wrong = (mask != truth) & (truth != IGNORED)
         views = {
             f"image {data.image_names[number]}": Picture(_bytes(_colours(image))),
             "true": overlay(image, truth),
             "predicted": overlay(image, mask),
-            f"errors: {(mask != truth).mean():.1%}": _errors(image, truth, mask),
+            f"errors: {wrong.mean():.1%}": _errors(image, truth, mask),
         }
         rows.append(Row([Cell(view, caption) for caption, view in views.items()]))
     return grid(rows, title=f"The images with most errors\n{_legend(data.classes)}", side=2.4)
@@ -42,7 +44,8 @@ def worst_tiles(data: Masks, masks: Mapping[int, np.ndarray], *, size: int, most
     """The tiles with most errors, each above itself with the errors in colour. Tiles at an image's end may overlap others."""
     ranked = []
     for number, mask in masks.items():
-        wrong = mask != data.whole(number)[1]
+        truth = data.whole(number)[1]
+        wrong = (mask != truth) & (truth != IGNORED)
         cut, corners = tiles.cut(wrong, size=size, stride=size)
         ranked += [(share, number, *corner) for share, corner in zip(cut.mean(axis=(1, 2)), corners.tolist(), strict=True)]
     ranked.sort(key=lambda tile: (-tile[0], *tile[1:]))
@@ -57,11 +60,15 @@ def worst_tiles(data: Masks, masks: Mapping[int, np.ndarray], *, size: int, most
 
 
 def overlay(image: np.ndarray, mask: np.ndarray) -> Picture:
-    """An image (channel, height, width) from 0 to 255 under the colours of its classes; the first class has no colour."""
+    """An image (channel, height, width) from 0 to 255 under the colours of its classes; the first class has no colour.
+
+    Pixels that do not count are grey.
+    """
     from matplotlib import colormaps
 
     colours = _colours(image)
     classes = colormaps["tab10"](np.maximum(mask.astype(int) - 1, 0) % 10)[..., :3]
+    classes[mask == IGNORED] = 0.5
     return Picture(_bytes(np.where(mask[..., None] > 0, (1 - OPACITY) * colours + OPACITY * classes, colours)))
 
 
@@ -73,7 +80,7 @@ def _errors(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> Picture:
         ((truth != 0) & (mask == 0), INVENTED),
         ((truth != mask) & (truth != 0) & (mask != 0), CONFUSED),
     ):
-        colours[wrong] = colour
+        colours[wrong & (truth != IGNORED)] = colour
     return Picture(_bytes(colours))
 
 

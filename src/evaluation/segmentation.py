@@ -12,6 +12,7 @@ import pandas as pd
 from src import metrics
 from src.data.base import Data
 from src.data.masks import Masks
+from src.data.raw import IGNORED
 from src.evaluation import overlays, thresholds
 from src.evaluation.plotting import axes
 from src.evaluation.resampling import bootstrap, interval
@@ -55,15 +56,15 @@ class Segmentation(Evaluation):
     def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, Sequence[object]]:
         columns: dict[str, list[object]] = {"mask": [], "log_loss": []}
         for probability, truth in zip(outputs["probability"], target, strict=True):
-            mask = probability.argmax(axis=0).astype(np.uint8)
-            counts = metrics.confusion(truth.ravel().astype(np.int64), mask.ravel(), len(self.classes))
-            right = np.take_along_axis(probability, truth[None].astype(np.int64), axis=0)
+            mask, counted = probability.argmax(axis=0).astype(np.uint8), truth != IGNORED
+            counts = metrics.confusion(truth[counted].astype(np.int64), mask[counted], len(self.classes))
+            right = np.take_along_axis(probability, np.where(counted, truth, 0)[None].astype(np.int64), axis=0)[0][counted]
             columns["mask"].append(_packed(mask))
-            columns["log_loss"].append(float(-np.log(right.clip(1e-12)).mean()))
+            columns["log_loss"].append(float(-np.log(right.clip(1e-12)).mean()) if len(right) else 0.0)
             for i, name in enumerate(self.classes):
                 for j, other in enumerate(self.classes):
                     columns.setdefault(f"{name}_as_{other}", []).append(int(counts[i, j]))
-                for kind, pixels in (("inside", truth == i), ("outside", truth != i)):
+                for kind, pixels in (("inside", truth == i), ("outside", counted & (truth != i))):
                     columns.setdefault(f"{kind}_{name}", []).append(thresholds.histogram(probability[i][pixels]).tolist())
         return columns
 
@@ -71,11 +72,11 @@ class Segmentation(Evaluation):
         counts = self._counts(table)
         pixels, losses = counts.sum(axis=(1, 2)), table["log_loss"].to_numpy(np.float64)
         values = {key: float(value) for key, value in self._named(counts.sum(axis=0)).items()}
-        values["log_loss"] = float(losses @ pixels / pixels.sum())
+        values["log_loss"] = float(losses @ pixels / (pixels.sum() or np.nan))
         drawn = bootstrap(len(table))
         resampled = self._named(np.einsum("rn,nij->rij", drawn, counts))
         intervals = {key: interval(value) for key, value in resampled.items()}
-        intervals["log_loss"] = interval(drawn @ (losses * pixels) / (drawn @ pixels))
+        intervals["log_loss"] = interval(drawn @ (losses * pixels) / np.where(drawn @ pixels, drawn @ pixels, np.nan))
         return Scores(values, intervals)
 
     def examples(self, table: pd.DataFrame, *, mistakes: int, right: int) -> pd.DataFrame:
@@ -100,7 +101,7 @@ class Segmentation(Evaluation):
     def figures(self, experiment: Experiment, table: pd.DataFrame) -> Mapping[str, Figure]:
         masks = {number: unpacked(mask) for number, mask in zip(table["index"], table["mask"], strict=True)}
         shares = self._counts(table)
-        right = np.diagonal(shares, axis1=1, axis2=2).sum(axis=1) / shares.sum(axis=(1, 2))
+        right = np.diagonal(shares, axis1=1, axis2=2).sum(axis=1) / np.maximum(shares.sum(axis=(1, 2)), 1)
         numbers = table["index"].to_numpy()[np.argsort(right, kind="stable")]
         return {
             "overlays": overlays.images(self._data, {number: masks[number] for number in numbers}),
@@ -118,7 +119,7 @@ class Segmentation(Evaluation):
             rows, corners = self._data.tiles(number)
             for row, (top, left), truth in zip(rows.tolist(), corners.tolist(), self._data.targets(rows), strict=True):
                 predicted = whole[top : top + size, left : left + size]
-                wrong = predicted != truth
+                wrong = (predicted != truth) & (truth != IGNORED)
                 most = int(np.bincount(predicted[wrong] if wrong.any() else predicted.ravel()).argmax())
                 caption = f"{self._data.image_names[number]} ({left}, {top})\n{wrong.mean():.1%} wrong\n{self.classes[most]}"
                 yield Tile(float(wrong.mean()), number, top, left, row, most, caption)
@@ -145,7 +146,7 @@ class Segmentation(Evaluation):
 
     def _by_image(self, table: pd.DataFrame, counts: np.ndarray, *, most: int = 40) -> Figure:
         dice = metrics.from_confusion(counts)["f1"]
-        shown = np.argsort(np.nanmean(dice, axis=1), kind="stable")[:most]
+        shown = np.argsort(np.nansum(dice, axis=1) / np.maximum(np.isfinite(dice).sum(axis=1), 1), kind="stable")[:most]
         figure, ax = axes(width=5.5, height=max(2.0, 0.24 * len(shown) + 1.2))
         for i, name in enumerate(self.classes):
             ax.plot(dice[shown, i], np.arange(len(shown)), "o", label=name, markersize=5)

@@ -24,6 +24,7 @@ from src.runs.folder import Run
 from src.tracking import store
 
 MODEL = "model."  # the attribute of a task that holds its network
+EXAMPLES = ("ResNet18_Weights.IMAGENET1K_V1", "ViT_B_16_Weights.IMAGENET1K_V1")
 SCHEMA = "schema.json"  # a file in the archive of an estimator, and not in that of tensors
 
 
@@ -149,7 +150,8 @@ def _from_torchvision(name: str) -> Mapping[str, Tensor]:
         names = sorted({str(each) for model in list_models() for each in get_model_weights(model)})
         close = difflib.get_close_matches(name, names, cutoff=0.3)
         raise InputError(
-            f"pretrained.weights=torchvision:{name}: expected weights that torchvision publishes; nearest: {', '.join(close)}."
+            f"pretrained.weights=torchvision:{name}: expected the name of weights that torchvision publishes, "
+            f"NETWORK_Weights.VERSION; nearest: {', '.join(close or EXAMPLES)}."
         ) from error
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(weights.url).path).name
     try:

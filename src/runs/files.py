@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +67,19 @@ def confined(folder: Path, name: str) -> Path:
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Gives an error of the disk that names no file, as that of a write, the name of the file that is written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None and not shutil.disk_usage(path.parent).free:  # NumPy says only how much it wrote
+            raise OSError(errno.ENOSPC, str(error), str(path)) from error
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def atomic(path: Path, *, parents: bool = True) -> Iterator[Path]:
     """A temporary path, which becomes the file when the block ends well, and is removed when it does not.
 
@@ -76,10 +90,11 @@ def atomic(path: Path, *, parents: bool = True) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with naming(path):
+            yield temporary
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

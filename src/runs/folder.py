@@ -149,15 +149,16 @@ class Run:
         Raises:
             InputError: there is one.
         """
-        for path in sorted(self.folder.iterdir()):
-            if path.suffix in SUFFIXES and path.is_dir():
-                raise InputError(f"{path}: expected a file; received a folder. {REMEDY}")
-        links = sorted(path.name for path in self.folder.iterdir() if path.is_symlink())
+        paths = sorted(self.folder.iterdir())
+        links = [path.name for path in paths if path.is_symlink()]
         if links:
             raise InputError(
                 f"{self.folder}: expected files and folders of its own; {', '.join(links)} would lead to another place. Remove "
                 "the links."
             )
+        for path in paths:
+            if path.suffix in SUFFIXES and path.is_dir():
+                raise InputError(f"{path}: expected a file; received a folder. {REMEDY}")
 
     def locked(self) -> bool:
         """Whether a living process holds the folder."""

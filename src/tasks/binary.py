@@ -6,8 +6,9 @@ from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import logsigmoid
 
+from src import losses
 from src.errors import InputError
 from src.optimization.auxiliary_heads import add_auxiliary_losses
 from src.protocols import Batch, Mix, Outcome
@@ -61,8 +62,9 @@ class Binary(Task):
                 "model.num_outputs=1 (of torchvision's model.network.num_classes=1), or choose task=classification."
             )
         logit = logits[:, 0].float()
-        share = (1 - self._smoothing) * target + self._smoothing / 2
-        return Outcome(binary_cross_entropy_with_logits(logit, share, pos_weight=self._weight), logit, target)
+        shares = losses.smooth(torch.stack([1 - target.float(), self._weight * target], dim=1), self._smoothing)
+        log_probability = logsigmoid(torch.stack([-logit, logit], dim=1))
+        return Outcome(-(shares * log_probability).sum(dim=1).mean(), logit, target)
 
     def mix(self, target: Any, mix: Mix) -> Tensor:
         return torch.lerp(target[mix.partner].float(), target.float(), mix.share)

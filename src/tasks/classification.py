@@ -20,7 +20,7 @@ class Classification(Task):
     Args:
         label_smoothing: the share of a target that is spread over all classes (Szegedy et al. 2016), also in validation.
         focus: the exponent of the focal loss, by which confident correct predictions count less; 0 for plain cross-entropy.
-        class_weights: a factor for each class in the loss; None for 1.
+        class_weights: a factor for the loss of each class's examples; None for 1.
     """
 
     primary_output = "probability"
@@ -50,11 +50,10 @@ class Classification(Task):
         if not self._focus and self._weights is None:
             return Outcome(cross_entropy(logits, spread, label_smoothing=self._smoothing), logits, target)
         shares = spread if isinstance(target, MixedTarget) else one_hot(target, logits.shape[1]).float()
-        shares = (1 - self._smoothing) * shares + self._smoothing / logits.shape[1]
-        log_probability = logits.float().log_softmax(dim=1)
         weight = losses.check_weights(self._weights, logits, key="task.class_weights")
-        loss = losses.focal(log_probability, shares, focus=self._focus, weight=weight).mean()
-        return Outcome(loss, logits, target)
+        shares = losses.smooth(shares if weight is None else shares * weight, self._smoothing)
+        loss = losses.focal(logits.float().log_softmax(dim=1), shares, focus=self._focus)
+        return Outcome(loss.mean(), logits, target)
 
     def mix(self, target: Any, mix: Mix) -> "MixedTarget":
         if not isinstance(target, MixedTarget):

@@ -16,8 +16,8 @@ OUTSIDE = -1  # the target of pixels that an augmentation has moved in from outs
 class Segmentation(Task):
     """Cross-entropy and soft Dice over the logits of each pixel. It predicts probabilities.
 
-    Targets have the shape (batch, height, width). The metrics are accuracy over pixels, and the Dice coefficient and the
-    intersection over union as means over classes.
+    Targets have the shape (batch, height, width). A pixel counts where its target is the number of a class. The metrics are
+    accuracy over pixels, and the Dice coefficient and the intersection over union as means over classes.
 
     Args:
         cross_entropy, dice: the weights of both losses.
@@ -64,7 +64,7 @@ class Segmentation(Task):
     def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, Tensor | int]]:
         classes, target = outcome.prediction.shape[1], outcome.target.long()  # stored targets are bytes, which have no -1
         cells = target * classes + outcome.prediction.argmax(dim=1)
-        counts = torch.bincount(cells[target != OUTSIDE], minlength=classes**2).view(classes, classes)
+        counts = torch.bincount(cells[(target >= 0) & (target < classes)], minlength=classes**2).view(classes, classes)
         correct, sizes = counts.diagonal(), counts.sum(dim=0) + counts.sum(dim=1)
         return {
             "accuracy": (correct.sum(), counts.sum()),

@@ -11,7 +11,7 @@ from typing import Any
 
 from src.errors import InputError
 from src.protocols import Sink
-from src.runs.files import no_link
+from src.runs.files import naming, no_link
 
 BUFFERED = 1000  # points held before they are written
 SECONDS = 1.0  # ... or so long
@@ -73,8 +73,9 @@ class Journal(Sink):
                     self._seen[name, step] = point["value"]
                     lines.append(json.dumps(point) + "\n")
         self._buffer.clear()
-        self._file.write("".join(lines))
-        self._file.flush()
+        with naming(self._path):
+            self._file.write("".join(lines))
+            self._file.flush()
         self._written = time.monotonic()
 
     def flush(self) -> None:

@@ -195,7 +195,8 @@ def test_the_command_line_is_checked(override):
 
 def test_values_of_a_run_that_is_trained_further_are_checked(tmp_path):
     (tmp_path / "config.yaml").write_text(
-        "seed: 0\nolder: 3\nobjective: {mode: max}\n"
+        "seed: 0\nolder: 3\nobjective: {mode: max}\nname: a\npretrained: null\n"
+        "data: {}\nmodel: {}\nevaluation: {}\npaths: {}\n"
         "trainer: {max_epochs: 3, _target_: src.training.learner.NetworkLearner.from_settings}\n"
     )
     assert resuming.resumed(tmp_path, ["trainer.max_epochs=5"]).older == 3  # a key of another version stays

@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 
 from src.data import tiles
+from src.data.raw import IGNORED, check
+from src.data.sources.decoding import decode_values
 from src.data.sources.files import Local
 from src.data.sources.pairs import Pairs
 from src.errors import InputError
@@ -54,6 +56,20 @@ def test_several_values_may_be_of_one_class(root):
     raw = source(root, labels={0: "ground", 100: "thing", 200: "thing"}).read()
     assert raw.classes == ["ground", "thing"]
     assert np.unique(raw.arrays["target"]).tolist() == [0, 1]
+
+
+def test_values_that_do_not_count(root):
+    for labels, classes in ((None, ["0", "100"]), ({0: "ground", 100: "disc"}, ["ground", "disc"])):
+        raw = source(root, labels=labels, ignored=[200]).read()
+        assert raw.classes == classes
+        assert np.unique(raw.arrays["target"]).tolist() == [0, 1, IGNORED]
+        check(raw, "discs")
+    with pytest.raises(InputError, match=r"received 200, which data\.labels names too"):
+        source(root, ignored=[200])
+
+
+def test_masks_are_held_as_bytes(root):
+    assert decode_values((root / "masks" / "0.png").read_bytes()).dtype == np.uint8
 
 
 def test_without_labels_each_value_is_a_class(root):

@@ -133,3 +133,4 @@ def test_weights_that_torchvision_publishes(home, tmp_path):
 def test_weights_that_torchvision_does_not_publish(tmp_path):
     for name in ("ResNet18_Weights.IMAGENET1K_V3", "ResNet18Weights.IMAGENET1K_V1", "ResNet18_Weights"):
         assert "ResNet18_Weights.IMAGENET1K_V1" in refused(f"torchvision:{name}", tmp_path), name
+    assert "NETWORK_Weights.VERSION; nearest: ResNet18_Weights.IMAGENET1K_V1" in refused("torchvision:Foo", tmp_path)

@@ -38,6 +38,15 @@ def test_the_loss_by_hand():
     assert torch.allclose(loss(TARGET, label_smoothing=0.2), (0.9 * surprise + 0.1 * other).mean())
 
 
+def test_a_positive_weight_does_not_move_the_best_prediction():
+    for positive_weight in (1.0, 8.0):
+        logit = torch.tensor([0.05, 0.95]).logit()[:, None].requires_grad_()
+        smoothed = task(label_smoothing=0.1, positive_weight=positive_weight)
+        smoothed.step(Batch(logit, torch.tensor([0, 1]), torch.arange(2))).loss.backward()
+        assert logit.grad is not None
+        assert logit.grad.abs().max() < 1e-6
+
+
 def test_the_loss_of_a_mixture_is_the_mixture_of_the_losses():
     partner, share = torch.tensor([3, 1, 0, 5, 2, 4]), torch.tensor([0.9, 0.5, 0.0, 1.0, 0.25, 0.7])
     p = LOGITS[:, 0].sigmoid()

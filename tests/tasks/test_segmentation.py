@@ -13,6 +13,7 @@ from src.data import store
 from src.data.augmentation import Augmentation
 from src.data.masks import Masks
 from src.data.mixing import Mixup
+from src.data.raw import IGNORED
 from src.data.sources.files import Local
 from src.data.sources.pairs import Pairs
 from src.errors import InputError
@@ -92,6 +93,28 @@ def test_pixels_from_outside_do_not_count():
     changed = task(model=Constant(other)).step(examples._replace(target=target)).loss
     assert torch.allclose(loss, changed)
     assert segmentation.measure(segmentation.step(examples._replace(target=target)))["accuracy"][1] == 6 * 8 * 16
+
+
+def test_pixels_that_do_not_count_are_in_neither_loss_nor_metrics():
+    """The stored targets are bytes. What is predicted there changes nothing, with an augmentation or without."""
+    segmentation, examples = task(class_weights=[1.0, 2.0, 0.5]).eval(), batch()
+    target = examples.target.clone()
+    target[:, :4] = IGNORED
+    masked = examples._replace(target=target)
+    logits = segmentation.step(masked).prediction.detach()
+    other = logits.clone()
+    other[:, :, :4] += 100 * torch.randn(6, 3, 4, 16)
+    one, two = (task(model=Constant(each), class_weights=[1.0, 2.0, 0.5]).step(masked) for each in (logits, other))
+    assert torch.allclose(one.loss, two.loss)
+    kept = Batch(examples.input[:, :, 4:], examples.target[:, 4:], examples.index)
+    alone = task(model=Constant(logits[:, :, 4:]), class_weights=[1.0, 2.0, 0.5]).step(kept)
+    assert torch.allclose(one.loss, alone.loss)
+    for name, (numerator, denominator) in segmentation.measure(one).items():
+        assert torch.equal(numerator, segmentation.measure(alone)[name][0]), name
+        assert torch.equal(torch.as_tensor(denominator), torch.as_tensor(segmentation.measure(alone)[name][1])), name
+    moved = task(**TURNS).augmented(masked).target
+    assert IGNORED in moved.unique().tolist()
+    assert {*moved.unique().tolist()} <= {OUTSIDE, 0, 1, 2, IGNORED}
 
 
 class Constant(nn.Module):

@@ -66,6 +66,8 @@ def decode(file: Path | bytes, *, channels: int) -> Image:
 def decode_values(content: bytes) -> np.ndarray:
     """The values of a PNG file of one channel as they are stored, for a palette its indices; shape (height, width).
 
+    They are bytes where they fit into bytes.
+
     Raises:
         ValueError: the file is no complete image, or has several channels.
     """
@@ -79,7 +81,7 @@ def decode_values(content: bytes) -> np.ndarray:
         raise ValueError(str(error)) from error
     if array.ndim != 2:
         raise ValueError(f"expected one channel, a number for each pixel; received {array.shape[2]} channels ({image.mode})")
-    return array.astype(np.int64)
+    return array.astype(np.min_scalar_type(array.max(initial=0)))
 
 
 def channels_first(image: Image) -> np.ndarray:

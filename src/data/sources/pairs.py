@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from src.data import tiles
-from src.data.raw import Raw
+from src.data.raw import IGNORED, Raw
 from src.data.sources.decoding import (
     SUFFIXES,
     channels_first,
@@ -32,6 +32,7 @@ class Pairs:
         channels: 1 for grey, 3 for colour.
         labels: the class by the value of a mask's pixels, in the order of the class indices. Several values may be of one
             class. None: each value in the masks is a class of its own.
+        ignored: values of a mask's pixels that do not count, neither in the loss nor in the scores.
         splits: names of the images of val and of test; None leaves the choice to data.dataset.split.
     """
 
@@ -45,6 +46,7 @@ class Pairs:
         stride: int,
         channels: int,
         labels: Mapping[int, str | int] | None = None,
+        ignored: Sequence[int] = (),
         splits: Mapping[str, Sequence[str | int]] | None = None,
     ):
         check_channels(channels)
@@ -54,6 +56,12 @@ class Pairs:
         self._folders = {"image": images, "mask": masks}
         self._tile, self._stride, self._channels = tile, stride, channels
         self._labels = None if labels is None else {int(value): str(label) for value, label in labels.items()}
+        self._ignored = [int(value) for value in ignored]
+        if both := sorted({*self._ignored} & {*(self._labels or {})}):
+            raise InputError(
+                f"data.ignored: expected values that are of no class; received {', '.join(map(str, both))}, which data.labels "
+                "names too. Leave it out of one of the two."
+            )
         self._splits = {split: [str(name) for name in names] for split, names in (splits or {}).items()}
 
     def state(self) -> str:
@@ -71,18 +79,20 @@ class Pairs:
                 errors.append(f"{name}: {error}")
         if errors:
             raise InputError(f"{self._where()}: {_listed(errors)}\nRepair or remove these pairs.")
-        values = sorted({value for _, mask in decoded for value in np.unique(mask).tolist()})
+        values = sorted({value for _, mask in decoded for value in np.unique(mask).tolist()} - {*self._ignored})
         labels = self._labels or {value: str(value) for value in values}
         classes = list(dict.fromkeys(labels.values()))
-        if len(classes) > 256:
-            raise InputError(f"{self._where()}: expected at most 256 classes; received {len(classes)}. Set data.labels.")
-        arrays = self._tiles(decoded, {value: classes.index(label) for value, label in labels.items()})
+        if len(classes) > IGNORED:
+            raise InputError(f"{self._where()}: expected at most {IGNORED} classes; received {len(classes)}. Set data.labels.")
+        indices = {value: classes.index(label) for value, label in labels.items()}
+        arrays = self._tiles(decoded, {**indices, **dict.fromkeys(self._ignored, IGNORED)})
         return Raw(
             arrays=arrays,
             classes=classes,
             splits={split: np.flatnonzero(np.isin(arrays["group"], numbers)) for split, numbers in splits.items()},
             origin=self._files.origin,
             groups=list(pairs),
+            ignores=bool(self._ignored),
         )
 
     def _tiles(self, decoded: list[tuple[np.ndarray, np.ndarray]], indices: Mapping[int, int]) -> dict[str, np.ndarray]:
@@ -133,8 +143,8 @@ class Pairs:
         if pixels.shape[1:] != values.shape:
             sizes = "x".join(map(str, pixels.shape[1:])), "x".join(map(str, values.shape))
             raise ValueError(f"expected a mask of the image's size, {sizes[0]}; received {sizes[1]}")
-        if self._labels is not None and (unknown := sorted(set(np.unique(values).tolist()) - set(self._labels))):
-            known = ", ".join(map(str, self._labels))
+        if self._labels is not None and (unknown := sorted(set(np.unique(values).tolist()) - {*self._labels, *self._ignored})):
+            known = ", ".join(map(str, (*self._labels, *self._ignored)))
             raise ValueError(f"expected labels among {known} (data.labels); received {', '.join(map(str, unknown[:10]))}")
         tiles.cut(values, size=self._tile, stride=self._tile)  # refuses an image that is smaller than a tile
         return pixels, values

@@ -1,5 +1,6 @@
 """best.ckpt, chosen by the objective, and last.ckpt, from which an interrupted training continues exactly."""
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -115,7 +116,8 @@ class Checkpointing(Callback):
             names = ", ".join(sorted(trainer.callback_metrics)) or "none"
             raise InputError(f"objective.metric={metric}: expected a metric that the task logs; it logs {names}.")
         sign = 1 if self._objective.mode == "max" else -1
-        if self.best is None or sign * float(value) > sign * self.best:
+        before = -math.inf if self.best is None or math.isnan(self.best) else sign * self.best  # any number is better than NaN
+        if self.best is None or sign * float(value) > before:
             self.best, self.best_epoch = float(value), trainer.current_epoch + 1
             content = _content(trainer)
             if trainer.is_global_zero:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.optim import Adam
 
 from src.errors import InputError
@@ -29,6 +29,19 @@ def test_an_objective_that_nobody_logs_is_refused(images, tmp_path):
     data = images()
     with pytest.raises(InputError, match=r"objective\.metric=val/f1: .* it logs .*val/accuracy"):
         fit(network(data, metric="val/f1"), data, tmp_path / "run")
+
+
+class LateNumber(Callback):
+    """Logs an objective that is a number from the second epoch on, as a score that needs some predictions."""
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        pl_module.log("val/late", [float("nan"), 1.0, 2.0, 0.5][trainer.current_epoch])
+
+
+def test_an_objective_that_is_no_number_at_first_is_not_the_best_for_ever(images, tmp_path):
+    data = images()
+    learner = network(data, model=CNN_SMALL, max_epochs=4, metric="val/late", callbacks=lambda: [LateNumber()])
+    assert fit(learner, data, tmp_path / "run").best_epoch == 3
 
 
 class Interrupting(Callback):
