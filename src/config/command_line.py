@@ -8,8 +8,8 @@ shell's 143 could also mean that a signal killed the process before it saved any
 import errno
 import os
 import select
-import signal
 import shutil
+import signal
 import sys
 import tempfile
 import traceback

@@ -118,7 +118,7 @@ def by_stage(folder: Path) -> int:
     from pipelines import stage
 
     Path("build").mkdir()
-    (folder / "config.yaml").rename("build/cnn.yaml")
+    Path("build/cnn.yaml").write_text(f"{(folder / 'config.yaml').read_text()}code: {{}}\n")
     return command_line.guard(lambda: stage.load("cnn"))
 
 
