@@ -12,7 +12,7 @@ from src.runs.files import REMEDY, read_json, write_json
 
 DIGITS = 8  # of the digest of a run's identity, in the name of its folder
 # Keys of an exported config.yaml, and of a run's own. A file that was cut off lacks the last.
-EXPORTED_KEYS = ("data", "model", "objective", "evaluation", "trainer", "name", "seed", "pretrained")
+EXPORTED_KEYS = ("data", "model", "objective", "evaluation", "trainer", "name", "seed")
 CONFIG_KEYS = (*EXPORTED_KEYS, "paths")
 SUFFIXES = (".json", ".jsonl", ".yaml", ".ckpt", ".parquet")  # of its files
 EVALUATION_SETTINGS = "evaluation_settings.json"
@@ -143,7 +143,7 @@ class Run:
             InputError: there is one.
         """
         for path in sorted(self.folder.iterdir()):
-            if path.suffix in SUFFIXES and path.is_dir():
+            if path.suffix in SUFFIXES and path.is_dir() and not path.is_symlink():
                 raise InputError(f"{path}: expected a file; received a folder. {REMEDY}")
         links = sorted(path.name for path in self.folder.iterdir() if path.is_symlink())
         if links:
