@@ -12,6 +12,7 @@ whose process was killed, which are closed as that.
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pipelines.results import own_store
@@ -40,7 +41,9 @@ def main(arguments: Sequence[str]) -> None:
                 busy += 1
                 continue
             if options["uri"]:
-                _move(folder, uri)
+                for one in (folder, *folder.glob("trial-*")):
+                    with suppress(InputError):  # the upload says what is wrong with the record
+                        _move(one, uri)
             done += deferred_upload.upload(folder, uri)
         except Exception as error:  # one broken record does not hold up the others
             failed.append(str(error) if str(error).startswith(f"{folder}: ") else f"{folder}: {error}")

@@ -39,9 +39,14 @@ def load(path: Path, *, keys: Sequence[str] = (), remedy: str = "Correct it.") -
         raise InputError(f"{path}: expected keys with values; received a single value. {remedy}") from error
     if not isinstance(content, DictConfig):
         raise InputError(f"{path}: expected keys with values (key: value); received a list. {remedy}")
+    check_keys(content, keys, path, remedy=remedy)
+    return content
+
+
+def check_keys(content: DictConfig, keys: Sequence[str], path: Path, *, remedy: str) -> None:
+    """Refuses a file that was cut off: it lacks the last of its keys."""
     if missing := [key for key in keys if key not in content]:
         raise InputError(f"{path}: expected a whole file; it has no {', '.join(missing)}. {remedy}")
-    return content
 
 
 def defect(error: Exception, path: Path | None = None) -> str:

@@ -92,10 +92,11 @@ def load(path: Path, *, keys: Sequence[str] = (), remedy: str = "Write it anew."
     Raises:
         InputError: it does, or it is no configuration, or not a whole one.
     """
-    config = sources.load(path, keys=keys, remedy=remedy)
+    config = sources.load(path, remedy=remedy)
     content = OmegaConf.to_container(config, resolve=False)
     _check_references(content, path)
     check(content, path)
+    sources.check_keys(config, keys, path, remedy=remedy)
     return config
 
 

@@ -14,7 +14,7 @@ from src.launch.cluster import agreed
 from src.launch.slurm import Slurm
 from src.launch.submission import Submission
 from src.runs import identity
-from src.runs.folder import Run
+from src.runs.folder import CONFIG_KEYS, Run
 from src.train import launch
 
 SUBMITTED = ("+experiment=cnn", "cluster=slurm")
@@ -82,7 +82,8 @@ def test_a_search_stays_where_it_is_started(project):
 
 
 def test_a_run_to_be_trained_further_can_go_to_a_cluster(tmp_path):
-    OmegaConf.save({"name": "cnn", "trainer": {"max_epochs": 3}, "resume": None}, tmp_path / "config.yaml")
+    whole = dict.fromkeys(CONFIG_KEYS)
+    OmegaConf.save({**whole, "name": "cnn", "seed": 0, "trainer": {"max_epochs": 3}, "resume": None}, tmp_path / "config.yaml")
     config = command_line.configure([f"resume={tmp_path}", "trainer.max_epochs=5", "cluster=slurm", "cluster.partition=gpu"])
     assert (config.trainer.max_epochs, config.cluster.partition, config.resume) == (5, "gpu", str(tmp_path))
 
