@@ -13,7 +13,7 @@ from src.runs.files import REMEDY, read_json, write_json
 DIGITS = 8  # of the digest of a run's identity, in the name of its folder
 UPLOADED = ".uploaded.json"  # what the tracking store has confirmed, with its own id of the run
 # Keys of an exported config.yaml, and of a run's own. A file that was cut off lacks the last.
-EXPORTED_KEYS = ("data", "model", "objective", "evaluation", "trainer", "name", "seed", "pretrained")
+EXPORTED_KEYS = ("data", "model", "objective", "evaluation", "trainer", "name", "seed")
 CONFIG_KEYS = (*EXPORTED_KEYS, "paths")
 SUFFIXES = (".json", ".jsonl", ".yaml", ".ckpt", ".parquet")  # of its files
 EVALUATION_SETTINGS = "evaluation_settings.json"

@@ -131,7 +131,7 @@ def test_what_takes_no_image_is_not_explained(build, capfd, tmp_path, experiment
     result = scoring.evaluate(experiment, "test")
     capfd.readouterr()
     assert scoring.analyse(experiment, result, tmp_path).metrics == result.metrics
-    assert capfd.readouterr().err.startswith(f"explanation: skipped, because {reason}")
+    assert f"\nexplanation: skipped, because {reason}" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -92,5 +92,5 @@ def test_interrupted_predictions_leave_the_file_as_it_was(experiment, tmp_path, 
 
 def test_latency_is_that_of_one_example_and_of_a_batch(experiment):
     medians = latency(experiment, budget=0.0)
-    assert set(medians) == {"latency_one_ms", "latency_batch_ms"}
+    assert set(medians) == {"latency_one_ms", "latency_batch_ms", "latency_load_of_others"}
     assert min(medians.values()) > 0

@@ -89,7 +89,9 @@ def test_a_command_waits_for_its_record_as_long_as_it_is_told_to(project, databa
     with recorded("cnn-1"):
         pass
     assert upload_state.uploaded(Path("runs/cnn-1"))
-    assert capsys.readouterr().err == ""
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("record: waiting until it is in sqlite:")
+    assert line.endswith("for 60 seconds at most (tracking.wait).")
     until(lambda: not uploaders(project))
     monkeypatch.setitem(TRACKING, "wait", 0.01)
     with recorded("cnn-2"):
