@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from src.runs.masking import mask
+
 ROOT = Path(__file__).resolve().parents[2]
 LARGEST, ROOM = 2**20, 10 * 2**20  # bytes of a new file, and of all; the others are named, and are hardly code
 
@@ -19,7 +21,7 @@ class Code:
     """The state of this repository's working tree; empty where git knows of none.
 
     Args:
-        diff: of the working tree against the commit, with the files that git does not know yet.
+        diff: of the working tree against the commit, with the files that git does not know yet; passwords in it are masked.
     """
 
     commit: str = ""
@@ -55,7 +57,7 @@ def _diff() -> bytes:
             kept.append(name)
             room -= sizes[name]
     left_out = "".join(f"# left out, {sizes[name]:,} bytes: {name}\n" for name in sorted({*sizes} - {*kept}))
-    return os.fsencode(left_out) + _against_commit(kept)
+    return os.fsencode(mask(left_out + os.fsdecode(_against_commit(kept))))
 
 
 def _against_commit(new: Sequence[str]) -> bytes:

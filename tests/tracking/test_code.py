@@ -43,3 +43,12 @@ def test_new_files_are_in_the_diff(repository):
     assert {path.name for path in other.rglob("*.py")} == {"old.py", "nets [1].py", "ü.py"}
     assert (other / "old.py").read_text() == "old = 2\n"
     assert (other / "a folder/nets [1].py").read_text() == "new = 'a folder/nets [1].py'\n"
+
+
+def test_passwords_in_the_diff_are_masked(repository):
+    (repository / "tracking.yaml").write_text("uri: none\n")
+    commit(repository)
+    (repository / "tracking.yaml").write_text("uri: postgresql://ann:s3cret@host/mlflow  # \xe9\n", encoding="latin-1")
+    diff = Code.now().diff
+    assert b"s3cret" not in diff
+    assert b"+uri: postgresql://ann:***@host/mlflow  # \xe9\n" in diff
