@@ -13,7 +13,7 @@ from src.data.base import Data
 from src.evaluation import latents
 from src.evaluation.grid import Cell, Row, grid
 from src.evaluation.plotting import ACCENT, GREY, SECOND, axes
-from src.evaluation.resampling import bootstrap, interval
+from src.evaluation.resampling import bootstrap, interval, sums
 from src.experiment import Evaluation, Experiment, Scores
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Anomaly(Evaluation):
         error, anomalous = _arrays(table)
         values = {"error": error.mean()}
         if not 0 < anomalous.sum() < len(table):
-            return Scores(values, {"error": interval(bootstrap(len(error)) @ error / len(error))})
+            return Scores(values, {"error": interval(sums(bootstrap(len(error)), error) / len(error))})
         named = {"auroc": metrics.auroc, "average_precision": metrics.average_precision}
         whole, drawn = np.ones((1, len(table)), dtype=np.int64), bootstrap(len(table))
         values |= {name: float(score(anomalous, error, whole)[0]) for name, score in named.items()}

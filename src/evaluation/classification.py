@@ -12,7 +12,7 @@ from src import metrics
 from src.data.base import Data
 from src.evaluation.grid import Cell, Row, grid
 from src.evaluation.plotting import ACCENT, GREY, axes, new_figure
-from src.evaluation.resampling import bootstrap, interval
+from src.evaluation.resampling import bootstrap, interval, sums
 from src.experiment import Evaluation, Experiment, Scores
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ class Classification(Evaluation):
         drawn = bootstrap(len(table))
         resampled = metrics.from_totals(*metrics.totals(target, prediction, len(self.classes), drawn))
         intervals = {key: interval(value) for key, value in resampled.items() if value.ndim == 1}
-        intervals["log_loss"] = interval(drawn @ losses / len(table))
-        intervals[f"top_{self.top_k}_accuracy"] = interval(drawn @ top / len(table))
+        intervals["log_loss"] = interval(sums(drawn, losses) / len(table))
+        intervals[f"top_{self.top_k}_accuracy"] = interval(sums(drawn, top) / len(table))
         return Scores(values, intervals)
 
     def figures(self, experiment: Experiment, table: pd.DataFrame) -> Mapping[str, Figure]:

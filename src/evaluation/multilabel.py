@@ -12,7 +12,7 @@ from src import metrics
 from src.data.base import Data
 from src.evaluation import thresholds
 from src.evaluation.plotting import ACCENT, SECOND, axes
-from src.evaluation.resampling import bootstrap, interval
+from src.evaluation.resampling import bootstrap, interval, sums
 from src.experiment import Evaluation, Experiment, Scores
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class MultiLabel(Evaluation):
         """
         target, probability = self._arrays(table)
         predicted = probability >= 0.5
-        both, sizes = drawn @ (predicted & (target == 1)), drawn @ (predicted.astype(int) + target)
+        both, sizes = sums(drawn, predicted & (target == 1)), sums(drawn, predicted.astype(int) + target)
         right = np.where(target == 1, probability, 1 - probability).clip(1e-12)
         precision = np.stack(
             [metrics.average_precision(target[:, i], probability[:, i], drawn) for i in range(len(self.classes))], axis=1
@@ -80,12 +80,12 @@ class MultiLabel(Evaluation):
         f1 = np.where(sizes > 0, 2 * both / np.maximum(sizes, 1), np.nan)  # NaN for a label that is neither true nor predicted
         rows = drawn.sum(axis=1)
         return {
-            "subset_accuracy": drawn @ (predicted == target).all(axis=1) / rows,
-            "label_accuracy": drawn @ (predicted == target).mean(axis=1) / rows,
+            "subset_accuracy": sums(drawn, (predicted == target).all(axis=1)) / rows,
+            "label_accuracy": sums(drawn, (predicted == target).mean(axis=1)) / rows,
             "f1_macro": np.nanmean(f1, axis=1),
             "f1_micro": 2 * both.sum(axis=1) / np.maximum(sizes.sum(axis=1), 1),
             "average_precision_macro": np.nanmean(precision, axis=1),
-            "log_loss": drawn @ -np.log(right).mean(axis=1) / rows,
+            "log_loss": sums(drawn, -np.log(right).mean(axis=1)) / rows,
             **{f"f1/{name}": f1[:, i] for i, name in enumerate(self.classes)},
             **{f"average_precision/{name}": precision[:, i] for i, name in enumerate(self.classes)},
         }

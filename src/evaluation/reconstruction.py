@@ -10,7 +10,7 @@ import pandas as pd
 
 from src.data.base import Data
 from src.evaluation import generation, latents
-from src.evaluation.resampling import bootstrap, interval
+from src.evaluation.resampling import bootstrap, interval, sums
 from src.experiment import Evaluation, Experiment, Scores
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Reconstruction(Evaluation):
 
     def scores(self, table: pd.DataFrame) -> Scores:
         error = table["prediction"].to_numpy(np.float64)
-        resampled = bootstrap(len(error)) @ error / len(error)
+        resampled = sums(bootstrap(len(error)), error) / len(error)
         low, high = interval(resampled)
         values = {"error": error.mean(), "error_worst": error.max(), "explained_variance": 1 - error.mean()}
         values["active"] = (latents.of(table) != 0).mean()

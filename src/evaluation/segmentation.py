@@ -15,7 +15,7 @@ from src.data.masks import Masks
 from src.data.raw import IGNORED
 from src.evaluation import overlays, thresholds
 from src.evaluation.plotting import axes
-from src.evaluation.resampling import bootstrap, interval
+from src.evaluation.resampling import bootstrap, interval, sums
 from src.experiment import Evaluation, Experiment, Scores
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ class Segmentation(Evaluation):
         drawn = bootstrap(len(table))
         resampled = self._named(np.einsum("rn,nij->rij", drawn, counts))
         intervals = {key: interval(value) for key, value in resampled.items()}
-        intervals["log_loss"] = interval(drawn @ (losses * pixels) / np.where(drawn @ pixels, drawn @ pixels, np.nan))
+        counted = sums(drawn, pixels)
+        intervals["log_loss"] = interval(sums(drawn, losses * pixels) / np.where(counted, counted, np.nan))
         return Scores(values, intervals)
 
     def examples(self, table: pd.DataFrame, *, mistakes: int, right: int) -> pd.DataFrame:

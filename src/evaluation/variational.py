@@ -11,7 +11,7 @@ import pandas as pd
 from src.data.base import Data
 from src.evaluation import generation, latents
 from src.evaluation.feature_extractor import FeatureExtractor
-from src.evaluation.resampling import bootstrap, interval
+from src.evaluation.resampling import bootstrap, interval, sums
 from src.experiment import Evaluation, Experiment, Scores
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Variational(Evaluation):
     def scores(self, table: pd.DataFrame) -> Scores:
         bound, divergence = table["prediction"].to_numpy(np.float64), table["kl"].to_numpy(np.float64)
         values = {"negative_elbo": bound.mean(), "kl": divergence.mean(), "cross_entropy": (bound - divergence).mean()}
-        return Scores(values, {"negative_elbo": interval(bootstrap(len(bound)) @ bound / len(bound))})
+        return Scores(values, {"negative_elbo": interval(sums(bootstrap(len(bound)), bound) / len(bound))})
 
     def ask(self, experiment: Experiment, table: pd.DataFrame) -> Mapping[str, float]:
         quality = self._extractor.compare(experiment, table) if self._extractor else {}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from src.evaluation.resampling import bootstrap, interval
+from src.evaluation.resampling import bootstrap, interval, sums
 
 
 def test_a_bootstrap_draws_as_many_rows_as_there_are():
@@ -35,6 +35,14 @@ def test_bootstrap_intervals_cover_the_true_value():
     rng, covered = np.random.default_rng(0), 0
     drawn = bootstrap(100, resamples=500)
     for _ in range(200):
-        low, high = interval(drawn @ rng.binomial(1, 0.7, size=100) / 100)
+        low, high = interval(sums(drawn, rng.binomial(1, 0.7, size=100)) / 100)
         covered += low <= 0.7 <= high
     assert 180 <= covered <= 198
+
+
+@pytest.mark.parametrize("kind", [bool, np.uint8, np.float32])
+def test_sums_are_those_of_large_numbers(kind):
+    """The counts are bytes, whose own sums would overflow."""
+    drawn, values = bootstrap(5000, resamples=20), (np.arange(5000 * 2).reshape(5000, 2) % 3).astype(kind)
+    assert np.array_equal(sums(drawn, values), drawn.astype(np.int64) @ values.astype(np.int64))
+    assert drawn.nbytes == 20 * 5000
