@@ -57,12 +57,14 @@ class Result:
         table: its predictions, one row an example; `index` is the row of the store, or the number of a whole image.
         metrics: by flat name, such as `test/accuracy`.
         intervals: 95 % intervals of some of them.
+        analyses: the names of the metrics that each analysis added, without the split.
     """
 
     split: str
     table: pd.DataFrame
     metrics: Mapping[str, float]
     intervals: Mapping[str, tuple[float, float]]
+    analyses: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class Evaluation(ABC):

@@ -13,6 +13,7 @@ from src.errors import InputError
 from src.evaluation import scoring
 from src.evaluation.rates import STEEPEST, TENTH
 from src.protocols import NullSink
+from src.runs.folder import CONFIG_KEYS
 from tests.repository import ROOT, run
 
 SMALL = ("+experiment=fnn", "model.hidden=[32]", "trainer.accelerator=cpu", "trainer.progress_bar=false")
@@ -134,6 +135,7 @@ def test_its_keys_are_shown_with_the_others(project):
 
 def test_a_run_to_be_trained_further_is_refused(project):
     (project / "runs/cnn-1").mkdir(parents=True)
-    (project / "runs/cnn-1/config.yaml").write_text("name: cnn\nresume: null\n")
+    keys = dict.fromkeys(CONFIG_KEYS, "{}") | {"name": "cnn", "resume": "null"}
+    (project / "runs/cnn-1/config.yaml").write_text("".join(f"{key}: {value}\n" for key, value in keys.items()))
     printed = run(project, "python", "-m", "src.find_lr", "resume=runs/cnn-1", code=2, PYTHONPATH=str(ROOT)).stderr
     assert "error: find_lr: expected a training from the start; received resume=... Leave it out." in printed

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from src.config import sources
 from src.runs.files import REMEDY, read_json
-from src.runs.folder import EXPORTED_KEYS, Run
+from src.runs.folder import Run
 
 
 class Job(NamedTuple):
@@ -47,7 +47,8 @@ def _names(jobs: Sequence[Job]) -> list[str]:
 
 def _scores(run: Run) -> dict[str, float]:
     """The headline's metrics of a run, by split."""
-    metrics, headline = read_json(run.metrics), sources.load(run.config, keys=EXPORTED_KEYS, remedy=REMEDY).evaluation.headline
+    metrics = read_json(run.metrics)
+    headline = sources.load(run.config, keys=("evaluation",), remedy=REMEDY).evaluation.headline
     names = (f"{split}/{name}" for split in ("val", "test") for name in headline)
     return {name: metrics[name] for name in names if name in metrics}
 

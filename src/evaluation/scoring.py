@@ -40,10 +40,7 @@ def score(experiment: Experiment, split: str, table: pd.DataFrame) -> Result:
 
 
 def analyse(experiment: Experiment, result: Result, folder: Path) -> Result:
-    """Runs the experiment's analyses, writes their figures and tables, and adds their metrics to the result.
-
-    analyses.json says which metrics come from which analysis.
-    """
+    """Runs the experiment's analyses, writes their figures and tables, and adds their metrics to the result."""
     metrics = dict(result.metrics)
     names: dict[str, list[str]] = {}
     for group, analysis in experiment.analyses.items():
@@ -55,14 +52,13 @@ def analyse(experiment: Experiment, result: Result, folder: Path) -> Result:
             write_atomic(folder / "tables" / f"{name}.csv", table.to_csv(index=False).encode())
         metrics |= {f"{result.split}/{name}": float(value) for name, value in findings.metrics.items()}
         names[group] = list(findings.metrics)
-    write_json(folder / ANALYSES, names)
-    return replace(result, metrics=metrics)
+    return replace(result, metrics=metrics, analyses=names)
 
 
 def save(experiment: Experiment, result: Result, folder: Path) -> list[Path]:
     """Writes the evaluation's figures, metrics.json, intervals.json and the settings of the evaluation; gives the figures.
 
-    Numbers of other splits that stand in the two files stay there.
+    analyses.json says which metrics come from which analysis. Numbers of other splits that stand in the two files stay there.
     """
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -75,6 +71,7 @@ def save(experiment: Experiment, result: Result, folder: Path) -> list[Path]:
     figures = experiment.evaluation.figures(experiment, result.table)
     written = [write(figure, folder / "figures" / f"{name}.png") for name, figure in figures.items()]
     write_json(folder / EVALUATION_SETTINGS, {key: experiment.config.get(key) for key in identity.EVALUATION})
+    write_json(folder / ANALYSES, result.analyses)
     merge(folder / "metrics.json", result.metrics)
     return written
 
