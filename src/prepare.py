@@ -16,6 +16,7 @@ def prepare(config: DictConfig) -> None:
         **card["counts"],
         "classes": len(card["classes"] or []),
         "duplicates": card["duplicates"],
+        "notes": len(card["notes"]),
         "content": card["content"][:16],
     }
     print(command_line.table(rows, title=card["name"]))
