@@ -139,7 +139,7 @@ class Folder:
         where = f"data.root={files.text(self.root)}"
         if not self.root.is_dir():
             raise InputError(f"{where}: expected a folder with a folder of images for each class; there is none.")
-        found, classes = _Found(), []
+        found, classes = _Found(), list[str]()
         for entry in sorted(self.root.glob("[!.]*")):
             if not entry.is_dir():
                 is_lost = entry.is_symlink() and not entry.exists()
