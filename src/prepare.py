@@ -15,7 +15,8 @@ def prepare(config: DictConfig) -> None:
     rows = {
         **card["counts"],
         "classes": len(card["classes"] or []),
-        "duplicates": card["duplicates"],
+        "duplicates": {kind: number for kind, number in card["duplicates"].items() if number} or "none",
+        "notes": len(card["notes"]),
         "content": card["content"][:16],
     }
     print(command_line.table(rows, title=card["name"]))

@@ -21,7 +21,10 @@ from src.runs.files import REMEDY
 from src.runs.folder import CONFIG_KEYS
 
 # keys of data that its class does not take: only its preparation reads them, or the check of the pair of data and task
-PREPARING = ("dataset", "root", "size", "channels", "tile", "stride", "labels", "ignored", "splits", "count", "gives")
+PREPARING = (
+    *("dataset", "root", "size", "channels", "tile", "stride", "labels", "ignored", "splits", "count", "max_unreadable"),
+    "gives",
+)
 
 
 def prepare(config: DictConfig, *, file: Path | None = None) -> Prepared:

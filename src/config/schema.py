@@ -78,6 +78,7 @@ OBJECTS: Mapping[str, Table] = {
         "num_classes": Count | None,
         "seed": Seed,
         "gives": Target,
+        "max_unreadable": Whole,
     },
     "data.dataset.source": {},
     "augmentation": {},

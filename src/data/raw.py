@@ -25,6 +25,7 @@ class Raw:
         names: of the examples, one for each row, such as their files; None where they have none, or `groups` has them. They
             decide nothing.
         ignores: whether pixels of masks with the target IGNORED do not count.
+        notes: lines that the preparation prints and the card keeps, as on files that are left out.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -34,6 +35,7 @@ class Raw:
     groups: list[str] | None = None
     names: list[str] | None = None
     ignores: bool = False
+    notes: Sequence[str] = ()
 
 
 class Source(Protocol):
@@ -43,7 +45,13 @@ class Source(Protocol):
         """Text that changes when the raw data changes, without reading all of it."""
         ...
 
-    def read(self) -> Raw: ...
+    def read(self) -> Raw:
+        """The data.
+
+        Raises:
+            Unreadable: too many files cannot be read; the preparation writes a list of them.
+        """
+        ...
 
 
 def check(raw: Raw, name: str) -> None:

@@ -11,15 +11,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from src.data import duplicates, seal, splitting
+from src.data import duplicates, notes, seal, splitting
 from src.data.raw import Raw, Source, check, select_classes
 from src.data.splitting import SPLITS
+from src.data.unreadable import Unreadable
 from src.errors import InputError
 from src.runs.files import naming
 
@@ -78,39 +79,61 @@ def prepare(
         classes: numbers of the only classes to keep, renumbered from 0 in this order; None keeps all.
 
     Raises:
-        InputError: too few examples for the split, a label outside the classes, too many duplicates, or a folder that was
-            changed after it was prepared.
+        InputError: too few examples for the split, a label outside the classes, too many duplicates or unreadable files, or a
+            folder that was changed after it was prepared.
     """
     if folder.is_dir():
         if (lacking := seal.missing(folder)) is None:
             seal.check(folder)
             return Prepared(folder)
         print(f"data: {folder} lacks {lacking}; it is prepared anew.", file=sys.stderr)
-    raw = source.read()
+    unreadable = folder.with_name(f"{folder.name}.unreadable.txt")
+    try:
+        raw = source.read()
+    except Unreadable as error:
+        raise error.written(unreadable) from error
+    unreadable.unlink(missing_ok=True)
     check(raw, name)
     if classes is not None:
         raw = select_classes(raw, classes, name)
-    first = next(iter(raw.arrays.values()))
+    first, target = next(iter(raw.arrays.values())), raw.arrays.get("target")
     group = raw.arrays.get("group", np.arange(len(first)))
     groups = splitting.assign(raw, group, name=name, **split)
-    copies = duplicates.count(first, group, groups)
-    duplicates.check(copies, groups, name=name, max_duplicates=max_duplicates)
+    copies = duplicates.find(first, group, groups, target=target)
+    example = partial(_example, raw)
+    duplicates.check(copies, groups, name=name, max_duplicates=max_duplicates, example=example)
     rows = {key: np.flatnonzero(np.isin(group, numbers)) for key, numbers in groups.items()}
+    counts = _class_counts(raw, rows)
+    what = "pixel" if target is not None and target.ndim > 2 else "example"
+    lines = [*raw.notes, *copies.notes(example), *notes.scarce_classes(counts or {}, raw.classes or [], what=what)]
+    for line in lines:
+        print(f"data: {name}: {line}", file=sys.stderr)
     card = {
         "name": name,
         "source": raw.origin,
         "content": _content(raw, rows),
         "counts": {key: len(rows[key]) for key in SPLITS},
         "classes": raw.classes,
-        "class_counts": _class_counts(raw, rows),
+        "class_counts": counts,
         "arrays": {key: {"shape": list(array.shape), "dtype": str(array.dtype)} for key, array in raw.arrays.items()},
         "statistics": {"image": _statistics(raw.arrays["image"], rows["train"])} if "image" in raw.arrays else {},
         "groups": raw.groups,
         "split": {**split, "own": sorted(raw.splits)},
-        "duplicates": {f"{one} in {other}": number for (other, one), number in copies.items()},
+        "duplicates": copies.counts,
+        "notes": lines,
     }
     _write(folder, raw, rows, card)
     return Prepared(folder)
+
+
+def _example(raw: Raw, number: int) -> str:
+    """What an example is called, with its class where it has one that its name may not say."""
+    names = raw.groups or raw.names
+    if names is not None:
+        return names[number]
+    target = raw.arrays.get("target")
+    has_class = target is not None and target.ndim == 1 and raw.classes is not None and raw.groups is None
+    return f"row {number}" + (f" ({raw.classes[target[number]]})" if has_class else "")  # type: ignore[index]
 
 
 def _write(folder: Path, raw: Raw, rows: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> None:

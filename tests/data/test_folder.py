@@ -1,6 +1,8 @@
 """A folder of images by class: what is read, and what is refused."""
 
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ from PIL import Image
 
 from src.data.sources.folder import Folder
 from src.errors import InputError
+from tests.data.prepared import prepare
 
 
 def picture(path: Path, *, mode: str = "RGB", size: tuple[int, int] = (12, 12), level: int = 100, seed: int = 0) -> None:
@@ -26,7 +29,7 @@ def root(tmp_path) -> Path:
     for number in range(3):
         picture(root / "dark Äpfel" / f"{number}.png", level=40, seed=number)
         picture(root / "light 苹果" / f"{number}.jpg", level=210, size=(30, 12), seed=number)
-    picture(root / "dark Äpfel" / "grey one.JPEG", mode="L", level=40, size=(9, 40))
+    picture(root / "dark Äpfel" / "grey one.JPEG", mode="L", level=40, size=(9, 30))
     picture(root / "light 苹果" / "see through.PNG", mode="RGBA", level=210)
     (root / "light 苹果" / "notes.txt").write_text("not a picture")
     (root / "read me.txt").write_text("not a class")
@@ -67,13 +70,159 @@ def test_any_format_of_picture_fills_the_square(tmp_path, size):
     assert image.min() > 60  # no black border
 
 
-def test_sixteen_bits_of_grey_keep_their_order(tmp_path):
-    pixels = np.linspace(0, 65535, 64).reshape(8, 8).astype(np.uint16)
-    for label in ("a", "b"):
+@pytest.mark.parametrize(("largest", "shift"), [(65535, 8), (4095, 4), (200, 0)])
+def test_sixteen_bits_of_grey_are_shifted_by_their_range_over_all_files(tmp_path, largest, shift):
+    bright = np.linspace(0, largest, 64).reshape(8, 8).astype(np.uint16)
+    dark = bright // 16
+    for label, pixels in (("a", dark), ("b", bright)):
         (tmp_path / label).mkdir()
         Image.fromarray(pixels).save(tmp_path / label / "0.png")
-    image = Folder(root=str(tmp_path), size=8, channels=1).read().arrays["image"][0, 0]
-    assert np.array_equal(image, (pixels >> 8).astype(np.uint8))
+    picture(tmp_path / "b" / "eight bits.png", size=(8, 8))
+    for channels in (1, 3):
+        raw = Folder(root=str(tmp_path), size=8, channels=channels).read()
+        for row, pixels in ((0, dark), (1, bright)):
+            assert (raw.arrays["image"][row] == (pixels >> shift).astype(np.uint8)).all()
+    bits = f"{shift} bit" if shift == 1 else f"{shift} bits"
+    assert raw.notes == [f"2 images have 16 bits of grey with values up to {largest:,}; they are shifted by {bits} to 8 bits."]
+    with Image.open(tmp_path / "b" / "eight bits.png") as image:
+        assert np.array_equal(raw.arrays["image"][2], np.asarray(image).transpose(2, 0, 1))
+
+
+def colours_with_sixteen_bits(path: Path, value: int) -> None:
+    """A PNG of 2x2 pixels, which Pillow reads and cannot write."""
+    rows = b"".join(b"\0" + value.to_bytes(2, "big") * 6 for _ in range(2))
+    chunks = {b"IHDR": struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0), b"IDAT": zlib.compress(rows), b"IEND": b""}
+    content = b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks.items()
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+
+
+def test_sixteen_bits_of_colour_are_refused_where_their_upper_bits_are_empty(tmp_path):
+    colours_with_sixteen_bits(tmp_path / "a" / "0.png", 4000)
+    colours_with_sixteen_bits(tmp_path / "b" / "0.png", 3000)
+    folder = Folder(root=str(tmp_path), size=2, channels=3)
+    with pytest.raises(InputError, match=r"the values of 2 such files stay below 4,096 of 65,536. Convert them to 8 bits"):
+        folder.read()
+    colours_with_sixteen_bits(tmp_path / "b" / "0.png", 40000)
+    raw = folder.read()
+    assert raw.arrays["image"][:, 0, 0, 0].tolist() == [4000 >> 8, 40000 >> 8]
+    assert raw.notes == ["2 images have 16 bits in each channel; the upper 8 bits are kept."]
+
+
+def test_images_in_folders_of_a_class_are_of_the_class_and_named(root):
+    picture(root / "dark Äpfel" / "of last year" / "more" / "0.png")
+    picture(root / "dark Äpfel" / ".thumbnails" / "0.png")
+    raw = Folder(root=str(root), size=10, channels=3).read()
+    assert raw.arrays["target"].tolist() == [0] * 5 + [1] * 4
+    assert raw.names == [
+        *(f"dark Äpfel/{name}" for name in ("0.png", "1.png", "2.png", "grey one.JPEG", "of last year/more/0.png")),
+        *(f"light 苹果/{name}" for name in ("0.jpg", "1.jpg", "2.jpg", "see through.PNG")),
+    ]
+
+
+def test_all_that_is_left_out_is_counted(root):
+    (root / "no pictures").mkdir()
+    (root / "no pictures" / "table.csv").write_text("1,2")
+    (root / "no pictures" / "README").write_text("later")
+    (root / "light 苹果" / "more notes.TXT").write_text("not a picture")
+    picture(root / "of no class.png")
+    (root / "gone").symlink_to("elsewhere")
+    (root / "light 苹果" / "other").symlink_to("../dark Äpfel")
+    (root / "light 苹果" / "round and round").symlink_to(".")
+    raw = Folder(root=str(root), size=10, channels=3).read()
+    assert raw.classes == ["dark Äpfel", "light 苹果"]
+    assert raw.notes == [
+        "1 folder has no image, and no class is made of it: no pictures.",
+        "4 files are no images and left out: 2 .txt, 1 README, 1 .csv.",
+        "2 files are outside of the folders of the classes and left out: gone, of no class.png.",
+        "2 links to folders are not followed: light 苹果/other, light 苹果/round and round.",
+    ]
+
+
+def test_a_class_may_be_a_link_to_a_folder(root):
+    (root / "light 苹果").rename(root.parent / "elsewhere")
+    (root / "light 苹果").symlink_to("../elsewhere")
+    assert Folder(root=str(root), size=10, channels=3).read().names[4:5] == ["light 苹果/0.jpg"]
+
+
+def test_very_long_images_are_named_and_need_little_memory(tmp_path):
+    picture(tmp_path / "a" / "0.png", size=(2000, 1))
+    picture(tmp_path / "a" / "1.png", size=(1, 60_000), level=200)
+    picture(tmp_path / "b" / "0.png", size=(40, 10))
+    raw = Folder(root=str(tmp_path), size=64, channels=3).read()
+    assert raw.notes == [
+        "2 images are more than 4 times as long as wide; only the middle square of each is kept: a/0.png (2000x1), "
+        "a/1.png (1x60000)."
+    ]
+    assert raw.arrays["image"][1].mean() > 150
+
+
+def test_a_name_that_is_no_utf8_is_shown_with_its_bytes(root, tmp_path):
+    folder = Folder(root=str(root), size=10, channels=3)
+    before = folder.state()
+    latin = os.fsencode(root / "dark Äpfel") + "/\xe4pfel.png".encode("latin-1")
+    os.rename(os.fsencode(root / "dark Äpfel" / "0.png"), latin)
+    assert folder.state() != before
+    prepared = prepare(tmp_path / "prepared", folder, max_duplicates=1.0)
+    assert prepared.names[3] == "dark Äpfel/\\xe4pfel.png"
+    prepared.names[3].encode()
+    with open(latin, "wb"):
+        pass
+    with pytest.raises(InputError, match=r"\n  dark Äpfel/\\xe4pfel\.png: expected the content of an image"):
+        folder.read()
+
+
+def test_links_to_nothing_and_images_that_are_too_large_are_named(root):
+    (root / "dark Äpfel" / "gone.png").symlink_to("../elsewhere.png")
+    (root / "dark Äpfel" / "loop.png").symlink_to("loop.png")
+    Image.new("1", (20_000, 20_000)).save(root / "light 苹果" / "huge.png")
+    folder = Folder(root=str(root), size=10, channels=1)
+    assert folder.state() == folder.state()
+    with pytest.raises(InputError) as caught:
+        folder.read()
+    assert str(caught.value).splitlines()[1:] == [
+        "  dark Äpfel/gone.png: expected a file; received a link to ../elsewhere.png, which leads to none",
+        "  dark Äpfel/loop.png: expected a file; received a link to loop.png, which leads to none",
+        "  light 苹果/huge.png: expected an image that fits in memory; "
+        "Image size (400000000 pixels) exceeds limit of 178956970 pixels",
+    ]
+
+
+def test_unreadable_images_are_left_out_up_to_a_limit(root):
+    for name in ("dark Äpfel/00.png", "light 苹果/page.png", "only broken ones/0.png"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b"<html>")
+    raw = Folder(root=str(root), size=10, channels=3, max_unreadable=3).read()
+    assert raw.classes == ["dark Äpfel", "light 苹果"]
+    assert [len(raw.names), len(raw.arrays["image"]), raw.arrays["target"].tolist()] == [8, 8, [0] * 4 + [1] * 4]
+    assert raw.arrays["image"][:4].mean() < 100 < raw.arrays["image"][4:].mean()
+    assert raw.notes[1:] == [
+        "3 of 11 files cannot be read as images, and are left out: "
+        "dark Äpfel/00.png, light 苹果/page.png, only broken ones/0.png.",
+        "1 class has no image that can be read: only broken ones.",
+    ]
+    with pytest.raises(InputError, match=r"3 of 11 files cannot be read as images\. .* raise data\.max_unreadable \(2\)"):
+        Folder(root=str(root), size=10, channels=3, max_unreadable=2).read()
+
+
+def test_a_file_has_all_unreadable_images_where_the_message_has_ten(root, tmp_path):
+    for number in range(12):
+        (root / "dark Äpfel" / f"page {number:02}.png").write_bytes(b"<html>")
+    folder = Folder(root=str(root), size=10, channels=3)
+    listing = tmp_path / "prepared" / "mine.unreadable.txt"
+    with pytest.raises(InputError) as caught:
+        prepare(listing.with_name("mine"), folder)
+    message = str(caught.value)
+    assert message.count("page ") == 10
+    assert message.endswith(f"\n  and 2 more. All of them: {listing}")
+    lines = listing.read_text().splitlines()
+    assert len(lines) == 12
+    assert lines[11].startswith("dark Äpfel/page 11.png: expected the content of an image")
+    folder.max_unreadable = 12
+    assert len(prepare(listing.with_name("mine"), folder, max_duplicates=1.0).names) == 8
+    assert not listing.exists()
 
 
 def test_every_unreadable_picture_is_listed(root):

@@ -170,7 +170,7 @@ def of_a_format_that_is_not_read(root: Path) -> None:
         (of_another_size, r"3: expected a mask of the image's size, 40x56; received 40x55"),
         (with_another_label, r"3: expected labels among 0, 100, 200 \(data\.labels\); received 7"),
         (in_colours, r"3: expected one channel, a number for each pixel; received 3 channels \(RGB\)"),
-        (broken, r"1 that cannot be used:\n  3: .*\nRepair or remove"),
+        (broken, r"1 of 12 pairs cannot be used\. Repair or remove them, or raise data\.max_unreadable \(0\).*:\n  3: "),
         (too_small, r"3: expected pictures of at least 16x16 pixels; received 15x56"),
         (twice, r"expected one image named 3; received two"),
         (of_a_format_that_is_not_read, r"received 1 of other formats.*\n  images/12\.tif"),
@@ -180,6 +180,45 @@ def test_a_pair_that_cannot_be_used_is_named(root, spoil, message):
     spoil(root)
     with pytest.raises(InputError, match=rf"(?s)my slices \(images, masks\): .*{message}"):
         source(root).read()
+
+
+def test_pairs_that_cannot_be_used_are_left_out_up_to_a_limit(root):
+    of_another_size(root)
+    (root / "images" / "5.png").unlink()
+    (root / "images" / "5.png").symlink_to("nowhere.png")
+    settings = {"splits": {"val": [3, 4], "test": [6]}}
+    raw = source(root, max_unreadable=2, **settings).read()
+    assert raw.groups == ["0", "1", "2", "4", "6", "7", "8", "9", "10", "11"]
+    assert raw.notes == ["2 of 12 pairs cannot be used, and are left out: 3, 5."]
+    group = raw.arrays["group"]
+    assert set(group[raw.splits["val"]]) == {3}
+    pixels = tiles.paste(raw.arrays["image"][group == 3], raw.arrays["position"][group == 3, :2], height=40, width=56)
+    assert np.array_equal(pixels[0], discs.drawn(4)[0])
+    with pytest.raises(InputError, match=r"2 of 12 pairs .*max_unreadable \(1\)[^$]*\n  5: expected a file; received a link"):
+        source(root, max_unreadable=1).read()
+
+
+def test_pairs_in_folders_and_other_files(root):
+    for folder in ("images", "masks"):
+        (root / folder / "more").mkdir()
+        (root / folder / "3.png").rename(root / folder / "more" / "3.png")
+    (root / "images" / "notes.txt").write_text("not a picture")
+    (root / "masks" / "again").symlink_to("more")
+    raw = source(root, splits={"test": ["more/3"]}).read()
+    assert raw.groups == [*(str(number) for number in range(12) if number != 3), "more/3"]
+    assert set(raw.arrays["group"][raw.splits["test"]]) == {11}
+    assert raw.notes == ["2 files are left out as no image: images/notes.txt, masks/again."]
+
+
+def test_sixteen_bits_of_grey_are_shifted_by_their_range(root):
+    pixels = discs.drawn(3)[0].astype(np.uint16) << 4
+    pixels[0, 0] = 4095
+    Image.fromarray(pixels).save(root / "images" / "3.png")
+    for channels in (1, 3):
+        raw = source(root, channels=channels).read()
+        rows = raw.arrays["group"] == 3
+        whole = tiles.paste(raw.arrays["image"][rows], raw.arrays["position"][rows, :2], height=40, width=56)
+        assert (whole == (pixels >> 4)[None]).all()
 
 
 def test_a_folder_that_is_not_there(tmp_path):

@@ -55,6 +55,27 @@ def test_names_of_examples_are_kept_and_decide_nothing(tmp_path):
         prepare(tmp_path / "wrong", Arrays(image, target, names=["a", "b"]))
 
 
+def test_classes_with_too_few_examples_are_named(tmp_path, capsys):
+    image, _ = noise(60)
+    target = np.zeros(60, dtype=np.int64)
+    target[[0, 20]] = 1  # none in test
+    target[5] = 2
+    splits = {"train": np.arange(10), "val": np.arange(10, 40), "test": np.arange(40, 60)}
+    card = prepare(tmp_path / "d", Arrays(image, target, num_classes=4, splits=splits)).card
+    assert card["notes"] == [
+        "1 class has no example: class 3.",
+        "1 class has one example: class 2.",
+        "1 class has no example in test: class 1.",
+    ]
+    assert "data: noise: 1 class has no example: class 3.\n" in capsys.readouterr().err
+
+
+def test_what_a_source_says_of_its_data_is_printed_and_kept(tmp_path, capsys):
+    card = prepare(tmp_path / "d", Arrays(*noise(120), notes=["3 files are left out."])).card
+    assert card["notes"] == ["3 files are left out."]
+    assert capsys.readouterr().err == "data: noise: 3 files are left out.\n"
+
+
 def test_pieces_of_an_example_stay_in_one_split(tmp_path):
     prepared = prepare(tmp_path / "d", pieces(), split={"val": 2, "test": 0.25, "seed": 0})
     assert prepared.card["counts"] == {"train": 35, "val": 10, "test": 15}

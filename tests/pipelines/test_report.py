@@ -148,6 +148,12 @@ def test_the_data_are_described():
     assert CARD["content"] in index()
     assert "image 3×8×8 uint8" in index()
     assert "&lt;b&gt;flat&lt;/b&gt;" in index()
+
+
+def test_what_its_preparation_noted_is_told():
+    results("a", {"grip": 0.9}, card={"notes": ["1 file is <b>."], "duplicates": {"test in train": 0, "under two labels": 4}})
+    assert "duplicates: 4 under two labels;" in leaderboard()
+    assert "1 file is &lt;b&gt;." in index()
     assert "<b>flat" not in index()
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import struct
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from src.data.sources.depth import Depth
+from src.data.sources.files import check_regular, text
 from src.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +25,7 @@ UNSUPPORTED = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl
 
 def check_formats(paths: Iterable[PurePath], *, where: str) -> None:
     """Refuses images of unsupported formats. Nobody would notice that they were left out."""
-    unsupported = sorted(str(path) for path in paths if path.suffix.lower() in UNSUPPORTED)
+    unsupported = sorted(text(path) for path in paths if path.suffix.lower() in UNSUPPORTED)
     if unsupported:
         raise InputError(
             f"{where}: expected images in files {', '.join(SUFFIXES)}; received {len(unsupported)} of other formats. Convert "
@@ -45,22 +49,35 @@ def check_length(key: str, pixels: int, *, largest: int | None = None) -> None:
         raise InputError(f"data.{key}: expected a number of pixels {allowed}; received {pixels}.")
 
 
-def decode(file: Path | bytes, *, channels: int) -> Image:
-    """An upright image of 1 or 3 channels with 8 bits each.
+def decode(file: Path | bytes, *, channels: int, depth: Depth) -> Image:
+    """An upright image of 1 or 3 channels with 8 bits each, or as it is stored where it has 16 bits of grey (`is_deep`).
+
+    Args:
+        depth: counts the images with 16 bits.
 
     Raises:
-        ValueError: the file is no complete image, or no regular file, from which reading may never end.
+        ValueError: the file is no complete image, too large a one, or no regular file, from which reading may never end.
     """
-    if isinstance(file, Path) and file.exists() and not file.is_file():
-        raise ValueError("expected a file; received a folder, a pipe or a device")
-    from PIL import ImageOps, UnidentifiedImageError  # only where images are decoded
+    from PIL import ImageOps  # only where images are decoded
     from PIL.Image import open
 
-    try:
+    with _reasons():
+        if isinstance(file, Path):
+            check_regular(file)
         with open(BytesIO(file) if isinstance(file, bytes) else file) as image:
-            return _to_eight_bits(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise ValueError(str(error)) from error
+            stored = str(image.tile[0][3]) if image.tile else ""  # of a PNG: how the bytes are stored, as "RGB;16B"
+            upright = ImageOps.exif_transpose(image)
+        if is_deep(upright):
+            depth.add_grey(upright)
+            return upright
+        if ";16" in stored:
+            depth.add_colour(upright)
+        return upright.convert("L" if channels == 1 else "RGB")
+
+
+def is_deep(image: Image) -> bool:
+    """Whether an image has 16 bits of grey. Pillow's own conversion to 8 bits would turn all but black into white."""
+    return image.mode.startswith("I")
 
 
 def decode_values(content: bytes) -> np.ndarray:
@@ -71,16 +88,12 @@ def decode_values(content: bytes) -> np.ndarray:
     Raises:
         ValueError: the file is no complete image, or has several channels.
     """
-    from PIL import UnidentifiedImageError
     from PIL.Image import open
 
-    try:
-        with open(BytesIO(content)) as image:
-            array = np.asarray(image)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise ValueError(str(error)) from error
+    with _reasons(), open(BytesIO(content)) as image:
+        array, mode = np.asarray(image), image.mode
     if array.ndim != 2:
-        raise ValueError(f"expected one channel, a number for each pixel; received {array.shape[2]} channels ({image.mode})")
+        raise ValueError(f"expected one channel, a number for each pixel; received {array.shape[2]} channels ({mode})")
     return array.astype(np.min_scalar_type(array.max(initial=0)))
 
 
@@ -90,8 +103,17 @@ def channels_first(image: Image) -> np.ndarray:
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
-def _to_eight_bits(image: Image) -> Image:
-    """The image, where it has 16 bits of grey with 8 bits. Pillow's own conversion would turn all but black into white."""
-    from PIL.Image import fromarray
+@contextmanager
+def _reasons() -> Iterator[None]:
+    """Turns what Pillow raises for a file into ValueError."""
+    from PIL import UnidentifiedImageError
+    from PIL.Image import DecompressionBombError
 
-    return fromarray((np.asarray(image) >> 8).astype(np.uint8)) if image.mode.startswith("I") else image
+    try:
+        yield
+    except DecompressionBombError as error:
+        raise ValueError(f"expected an image that fits in memory; {str(error).partition(',')[0]}") from error
+    except UnidentifiedImageError as error:
+        raise ValueError("expected the content of an image; received something else") from error
+    except (OSError, SyntaxError, ValueError, struct.error) as error:
+        raise ValueError(text(str(error))) from error

@@ -2,9 +2,10 @@
 
 import hashlib
 import os
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from src.errors import InputError
 from src.runs import names
@@ -22,11 +23,15 @@ class Files(ABC):
 
     @abstractmethod
     def names(self, folder: str) -> list[str]:
-        """The names of the files in a folder."""
+        """The names of the files of a folder."""
 
     @abstractmethod
     def content(self, name: str) -> bytes:
-        """The bytes of a file."""
+        """The bytes of a file.
+
+        Raises:
+            OSError: it cannot be read.
+        """
 
     @abstractmethod
     def state(self, names: Iterable[str]) -> str:
@@ -34,18 +39,20 @@ class Files(ABC):
 
 
 class Local(Files):
-    """Files in a folder of the user. Hidden files are left out."""
+    """Files in a folder of the user, and in the folders there. Hidden ones are left out."""
 
     def __init__(self, *, root: str):
-        super().__init__(origin=Path(root).name)
+        super().__init__(origin=text(Path(root).name))
         self.root = Path(root)
 
     def names(self, folder: str) -> list[str]:
         if not (self.root / folder).is_dir():
             raise InputError(f"data.root={self.root}: expected a folder {folder} in it; there is none.")
-        return [str(path.relative_to(self.root)) for path in (self.root / folder).glob("[!.]*") if path.is_file()]
+        files, links = walk(self.root / folder)
+        return [str(path.relative_to(self.root)) for path in (*files, *links)]
 
     def content(self, name: str) -> bytes:
+        check_regular(self.root / name)
         return (self.root / name).read_bytes()
 
     def state(self, names: Iterable[str]) -> str:
@@ -122,7 +129,55 @@ class Published(Files):
         )
 
 
+def text(path: str | Path | PurePath) -> str:
+    """A path as text. Bytes of its name that are no UTF-8 stand as \\xe4, because nothing can print or store them."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def walk(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The files below a folder at any depth, and the links to folders there, which are not followed. Hidden ones are left out.
+
+    Raises:
+        InputError: a folder cannot be listed.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{text(error.filename)}: expected a folder that can be listed; {error.strerror}.") from error
+
+    files: list[Path] = []
+    links: list[Path] = []
+    for parent, inner, own in os.walk(folder, onerror=refuse):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        links += [path for path in (Path(parent, name) for name in inner) if path.is_symlink()]
+        files += [Path(parent, name) for name in own if not name.startswith(".")]
+    return sorted(files), sorted(links)
+
+
+def check_regular(path: Path) -> None:
+    """Refuses what is no regular file, without opening it: reading from a pipe or a device may never end.
+
+    Raises:
+        OSError: it is another thing, or a link that leads to nothing.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if path.is_symlink():
+            raise OSError(f"expected a file; received a link to {text(os.readlink(path))}, which leads to none") from error
+        raise
+    if not stat.S_ISREG(mode):
+        raise OSError("expected a file; received a folder, a pipe or a device")
+
+
 def state(root: Path, paths: Iterable[Path]) -> str:
     """A digest of the name, size and modification time of every file."""
-    lines = [f"{path.relative_to(root)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    lines = [os.fsencode(path.relative_to(root)) + _stamp(path).encode() for path in paths]
+    return hashlib.sha256(b"\n".join(lines)).hexdigest()
+
+
+def _stamp(path: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError:  # a link that leads to nothing; reading it says so
+        return " none"
+    return f" {status.st_size} {status.st_mtime_ns}"

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from src.data import tiles
+from src.data.notes import counted, listed
 from src.data.raw import IGNORED, Raw
 from src.data.sources.decoding import (
     SUFFIXES,
@@ -17,8 +18,11 @@ from src.data.sources.decoding import (
     decode,
     decode_values,
 )
-from src.data.sources.files import Files
+from src.data.sources.depth import Depth
+from src.data.sources.files import Files, text
+from src.data.unreadable import leave_out
 from src.errors import InputError
+from src.value_types import Whole
 
 
 class Pairs:
@@ -34,6 +38,7 @@ class Pairs:
             class. None: each value in the masks is a class of its own.
         ignored: values of a mask's pixels that do not count, neither in the loss nor in the scores.
         splits: names of the images of val and of test; None leaves the choice to data.dataset.split.
+        max_unreadable: pairs that cannot be read, up to which they are left out and counted.
     """
 
     def __init__(
@@ -48,6 +53,7 @@ class Pairs:
         labels: Mapping[int, str | int] | None = None,
         ignored: Sequence[int] = (),
         splits: Mapping[str, Sequence[str | int]] | None = None,
+        max_unreadable: Whole = 0,
     ):
         check_channels(channels)
         check_length("tile", tile)
@@ -62,44 +68,58 @@ class Pairs:
                 f"data.ignored: expected values that are of no class; received {', '.join(map(str, both))}, which data.labels "
                 "names too. Leave it out of one of the two."
             )
+        self._max_unreadable = max_unreadable
         self._splits = {split: [str(name) for name in names] for split, names in (splits or {}).items()}
 
     def state(self) -> str:
-        return self._files.state([file for pair in self._pairs().values() for file in pair])
+        return self._files.state([file for pair in self._pairs()[0].values() for file in pair])
 
     def read(self) -> Raw:
-        pairs = self._pairs()
-        splits = self._image_numbers(list(pairs))
-        decoded, errors = [], []
+        (pairs, others), depth = self._pairs(), Depth()
+        self._image_numbers(list(pairs), self._splits)  # refuses wrong names before anything is decoded
+        decoded: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        unreadable = []
         for name, (image, mask) in pairs.items():
-            contents = self._files.content(image), self._files.content(mask)
             try:
-                decoded.append(self._decode(*contents))
+                contents = self._files.content(image), self._files.content(mask)
+            except OSError as error:
+                unreadable.append((name, str(error)))
+                continue
+            try:
+                decoded[name] = self._decode(*contents, depth=depth)
             except ValueError as error:
-                errors.append(f"{name}: {error}")
-        if errors:
-            raise InputError(f"{self._where()}: {_listed(errors)}\nRepair or remove these pairs.")
-        values = sorted({value for _, mask in decoded for value in np.unique(mask).tolist()} - {*self._ignored})
+                unreadable.append((name, str(error)))
+        where = self._where()
+        notes = [f"{counted(len(others), 'file is', 'files are')} left out as no image: {listed(others)}."] if others else []
+        notes += leave_out(unreadable, count=len(pairs), limit=self._max_unreadable, where=where, what="pairs cannot be used")
+        notes += depth.notes(where)
+        stated = {split: [name for name in own if name in decoded] for split, own in self._splits.items()}
+        splits = self._image_numbers(list(decoded), stated)
+        values = sorted({value for _, mask in decoded.values() for value in np.unique(mask).tolist()} - {*self._ignored})
         labels = self._labels or {value: str(value) for value in values}
         classes = list(dict.fromkeys(labels.values()))
         if len(classes) > IGNORED:
             raise InputError(f"{self._where()}: expected at most {IGNORED} classes; received {len(classes)}. Set data.labels.")
         indices = {value: classes.index(label) for value, label in labels.items()}
-        arrays = self._tiles(decoded, {**indices, **dict.fromkeys(self._ignored, IGNORED)})
+        arrays = self._tiles([*decoded.values()], depth, {**indices, **dict.fromkeys(self._ignored, IGNORED)})
         return Raw(
             arrays=arrays,
             classes=classes,
             splits={split: np.flatnonzero(np.isin(arrays["group"], numbers)) for split, numbers in splits.items()},
             origin=self._files.origin,
-            groups=list(pairs),
+            groups=list(decoded),
             ignores=bool(self._ignored),
+            notes=notes,
         )
 
-    def _tiles(self, decoded: list[tuple[np.ndarray, np.ndarray]], indices: Mapping[int, int]) -> dict[str, np.ndarray]:
+    def _tiles(
+        self, decoded: list[tuple[np.ndarray, np.ndarray]], depth: Depth, indices: Mapping[int, int]
+    ) -> dict[str, np.ndarray]:
         """The arrays of the store, image after image.
 
         Args:
             decoded: pixels and mask values of each image.
+            depth: of the images with 16 bits.
             indices: the class index by mask value.
         """
         arrays: dict[str, list[np.ndarray]] = {"image": [], "target": [], "group": [], "position": []}
@@ -107,6 +127,8 @@ class Pairs:
             mask = np.zeros(values.shape, dtype=np.uint8)
             for value, index in indices.items():
                 mask[values == value] = index
+            if pixels.dtype != np.uint8:
+                pixels = np.repeat(depth.eight_bits(pixels), self._channels, axis=0)
             images, corners = tiles.cut(pixels, size=self._tile, stride=self._stride)
             arrays["image"].append(images)
             arrays["target"].append(tiles.cut(mask, size=self._tile, stride=self._stride)[0])
@@ -114,32 +136,37 @@ class Pairs:
             arrays["position"].append(np.hstack([corners, np.tile(np.array(mask.shape, dtype=np.int32), (len(images), 1))]))
         return {name: np.concatenate(pieces) for name, pieces in arrays.items()}
 
-    def _pairs(self) -> dict[str, tuple[str, str]]:
-        """The files of image and mask by their common name. Numbers in the names are sorted by value."""
+    def _pairs(self) -> tuple[dict[str, tuple[str, str]], list[str]]:
+        """The files of image and mask by their common name, and other files. Numbers in the names are sorted by value."""
+        others = []
         by_name: dict[str, dict[str, str]] = {"image": {}, "mask": {}}
         for kind, suffixes in (("image", SUFFIXES), ("mask", (".png",))):
             paths = [PurePosixPath(file) for file in sorted(self._files.names(self._folders[kind]))]
             check_formats(paths, where=self._where())
             for path in paths:
                 if path.suffix.lower() not in suffixes:
+                    others.append(text(path))
                     continue
-                if path.stem in by_name[kind]:
+                name = text(path.relative_to(self._folders[kind]).with_suffix(""))
+                if name in by_name[kind]:
                     raise InputError(
-                        f"{self._where()}: expected one {kind} named {path.stem}; received two, {path} among them. Remove one."
+                        f"{self._where()}: expected one {kind} named {name}; received two, {text(path)} among them. Remove one."
                     )
-                by_name[kind][path.stem] = str(path)
+                by_name[kind][name] = str(path)
         image, mask = by_name["image"], by_name["mask"]
-        single = [f"{image[name]} has no mask {self._folders['mask']}/{name}.png" for name in image if name not in mask]
-        single += [f"{mask[name]} has no image of its name in {self._folders['image']}" for name in mask if name not in image]
+        single = [f"{text(image[name])} has no mask {self._folders['mask']}/{name}.png" for name in image if name not in mask]
+        single += [
+            f"{text(mask[name])} has no image of its name in {self._folders['image']}" for name in mask if name not in image
+        ]
         if single or not image:
             raise InputError(
                 f"{self._where()}: expected for each image ({', '.join(SUFFIXES)}) a mask of the same name (.png); received "
                 f"{_listed(single) if single else 'no image.'}"
             )
-        return {name: (image[name], mask[name]) for name in sorted(image, key=_natural)}
+        return {name: (image[name], mask[name]) for name in sorted(image, key=_natural)}, others
 
-    def _decode(self, image: bytes, mask: bytes) -> tuple[np.ndarray, np.ndarray]:
-        pixels, values = channels_first(decode(image, channels=self._channels)), decode_values(mask)
+    def _decode(self, image: bytes, mask: bytes, *, depth: Depth) -> tuple[np.ndarray, np.ndarray]:
+        pixels, values = channels_first(decode(image, channels=self._channels, depth=depth)), decode_values(mask)
         if pixels.shape[1:] != values.shape:
             sizes = "x".join(map(str, pixels.shape[1:])), "x".join(map(str, values.shape))
             raise ValueError(f"expected a mask of the image's size, {sizes[0]}; received {sizes[1]}")
@@ -149,17 +176,17 @@ class Pairs:
         tiles.cut(values, size=self._tile, stride=self._tile)  # refuses an image that is smaller than a tile
         return pixels, values
 
-    def _image_numbers(self, names: list[str]) -> dict[str, list[int]]:
+    def _image_numbers(self, names: list[str], splits: Mapping[str, list[str]]) -> dict[str, list[int]]:
         """The stated splits as numbers of images."""
-        stated = [name for own in self._splits.values() for name in own]
-        unknown = sorted(set(self._splits) - {"val", "test"}) + sorted(set(stated) - set(names), key=_natural)
+        stated = [name for own in splits.values() for name in own]
+        unknown = sorted(set(splits) - {"val", "test"}) + sorted(set(stated) - set(names), key=_natural)
         repeated = sorted({name for name in stated if stated.count(name) > 1}, key=_natural)
-        if unknown or repeated or not all(self._splits.values()) or len(stated) >= len(names):
+        if unknown or repeated or not all(splits.values()) or len(stated) >= len(names):
             raise InputError(
                 "data.splits: expected names of images for val and test, each once, with some images left for training; "
-                f"received {self._splits} for the images {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}."
+                f"received {splits} for the images {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}."
             )
-        return {split: [names.index(name) for name in own] for split, own in self._splits.items()}
+        return {split: [names.index(name) for name in own] for split, own in splits.items()}
 
     def _where(self) -> str:
         return f"{self._files.origin} ({self._folders['image']}, {self._folders['mask']})"
