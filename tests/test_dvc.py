@@ -166,7 +166,7 @@ def test_what_dvc_shows(project: Path) -> None:
     repro(project)
     commit(project)
     shown = run(project, "dvc", "metrics", "show").stdout.splitlines()
-    assert shown[0].split() == ["Path", "parameters", "test.accuracy", "test.f1_macro", "test.log_loss"]
+    assert shown[0].split() == ["Path", "parameters", "test/accuracy", "test/f1_macro", "test/log_loss"]
     assert any(line.startswith("results/dense/metrics.json ") for line in shown)
     assert max(map(len, shown)) < 120
     assert "2/recall" not in (project / "results/dense/metrics.json").read_text()

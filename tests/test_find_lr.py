@@ -135,7 +135,7 @@ def test_its_keys_are_shown_with_the_others(project):
 
 def test_a_run_to_be_trained_further_is_refused(project):
     (project / "runs/cnn-1").mkdir(parents=True)
-    keys = dict.fromkeys(CONFIG_KEYS, "{}") | {"name": "cnn", "resume": "null"}
+    keys = dict.fromkeys(CONFIG_KEYS, "{}") | {"name": "cnn", "seed": "0", "resume": "null"}
     (project / "runs/cnn-1/config.yaml").write_text("".join(f"{key}: {value}\n" for key, value in keys.items()))
     printed = run(project, "python", "-m", "src.find_lr", "resume=runs/cnn-1", code=2, PYTHONPATH=str(ROOT)).stderr
     assert "error: find_lr: expected a training from the start; received resume=... Leave it out." in printed

@@ -6,7 +6,6 @@ import torch
 from src.evaluation import scoring
 from src.evaluation.corruption import Blur, Contrast, Missing, Noise, Rotation
 from src.evaluation.robustness import Robustness
-from src.runs.files import read_json
 
 KINDS = {kind.__name__.lower(): kind for kind in (Noise, Blur, Rotation, Contrast, Missing)}
 IMAGES = torch.rand(6, 3, 12, 9, generator=torch.Generator().manual_seed(0))
@@ -135,7 +134,7 @@ def test_a_classical_estimator_is_tried_alike(build, tmp_path):
     experiment = build("+experiment=k_nearest_neighbours", "robustness=default")
     result = scoring.analyse(experiment, scoring.evaluate(experiment, "test"), tmp_path)
     assert 0.1 < result.metrics["test/accuracy_corrupted"] < result.metrics["test/accuracy"]
-    named = read_json(tmp_path / "analyses.json")["robustness"]
+    named = result.analyses["robustness"]
     assert "accuracy_corrupted" in named
     assert "accuracy" not in named
     lines = (tmp_path / "tables/robustness.csv").read_text().splitlines()
