@@ -4,6 +4,7 @@ Each file has a fingerprint of the code of each stage, and is written only if it
 is no longer listed is removed.
 """
 
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,8 +48,9 @@ def main(arguments: Sequence[str] = ()) -> None:
         path = BUILD / f"{name}.yaml"
         if not path.is_file() or path.read_text() != text:
             write_atomic(path, text.encode())
-        if name not in sweeps:  # dvc keeps the outs of a stage that is gone, and train depends on this one
+        if name not in sweeps:  # dvc keeps the outs of a stage that is gone, and train and report depend on these
             (RESULTS / name / "inputs" / "tuned.yaml").unlink(missing_ok=True)
+            shutil.rmtree(RESULTS / name / "search", ignore_errors=True)
     Path("data/raw").mkdir(parents=True, exist_ok=True)  # where a user's own data lies; prepare depends on it
 
 
