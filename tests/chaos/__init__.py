@@ -91,6 +91,10 @@ def kill_tree(process: psutil.Process) -> None:
     for one in everything:
         with suppress(psutil.NoSuchProcess):
             one.kill()
+    for one in everything:  # until then it holds its locks; on busy processors one of low priority takes seconds to end
+        with suppress(psutil.NoSuchProcess):
+            while one.status() != psutil.STATUS_ZOMBIE:
+                time.sleep(0.01)
 
 
 def train(folder: Path, *arguments: str, code: int = 0) -> Path:
