@@ -13,6 +13,7 @@ from pathlib import Path
 from src.runs.masking import mask
 
 ROOT = Path(__file__).resolve().parents[2]
+LOCK = "dvc.lock"  # `dvc repro` writes it while it trains; it states no code
 LARGEST, ROOM = 2**20, 10 * 2**20  # bytes of a new file, and of all; the others are named, and are hardly code
 
 
@@ -49,7 +50,8 @@ class Code:
 
 
 def _diff() -> bytes:
-    new = [os.fsdecode(name) for name in _ask("ls-files", "--others", "--exclude-standard", "-z").split(b"\0") if name]
+    listed = _ask("ls-files", "--others", "--exclude-standard", "-z").split(b"\0")
+    new = [os.fsdecode(name) for name in listed if name not in (b"", LOCK.encode())]
     sizes = {name: (ROOT / name).lstat().st_size for name in new if (ROOT / name).is_file()}
     kept, room = [], ROOM
     for name in sorted(sizes, key=lambda name: (sizes[name], name)):
@@ -63,7 +65,7 @@ def _diff() -> bytes:
 def _against_commit(new: Sequence[str]) -> bytes:
     """The difference to the commit, as if these new files were about to be added. The index of git stays as it is."""
     if not new:
-        return _ask("diff", "HEAD", "--no-color")
+        return _changes()
     with tempfile.TemporaryDirectory() as folder:
         index = Path(folder) / "index"
         own = Path(os.fsdecode(_ask("rev-parse", "--git-path", "index")).strip())
@@ -71,15 +73,24 @@ def _against_commit(new: Sequence[str]) -> bytes:
             shutil.copyfile(ROOT / own, index)
         names = b"\0".join(map(os.fsencode, new))
         _ask("add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul", index=index, stdin=names)
-        return _ask("diff", "HEAD", "--no-color", index=index)
+        return _changes(index)
 
 
-def _ask(*arguments: str, index: Path | None = None, stdin: bytes = b"") -> bytes:
+def _changes(index: Path | None = None) -> bytes:
+    return _ask("diff", "HEAD", "--no-color", "--", ".", f":(exclude){LOCK}", index=index, literal=False)
+
+
+def _ask(*arguments: str, index: Path | None = None, stdin: bytes = b"", literal: bool = True) -> bytes:
     """What git prints.
 
     Args:
         index: in place of the repository's own.
+        literal: whether paths are names, and no patterns.
     """
-    environment = {**os.environ, "GIT_LITERAL_PATHSPECS": "1", **({"GIT_INDEX_FILE": str(index)} if index else {})}
+    environment = {
+        **os.environ,
+        "GIT_LITERAL_PATHSPECS": str(int(literal)),
+        **({"GIT_INDEX_FILE": str(index)} if index else {}),
+    }
     command = ["git", "-C", str(ROOT), *arguments]
     return subprocess.run(command, input=stdin, env=environment, capture_output=True, check=False).stdout

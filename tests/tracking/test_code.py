@@ -52,3 +52,16 @@ def test_passwords_in_the_diff_are_masked(repository):
     diff = Code.now().diff
     assert b"s3cret" not in diff
     assert b"+uri: postgresql://ann:***@host/mlflow  # \xe9\n" in diff
+
+
+def test_the_lock_of_dvc_is_no_code(repository):
+    (repository / "code.py").write_text("one = 1\n")
+    commit(repository)
+    (repository / "dvc.lock").write_text("schema: '2.0'\n")
+    assert Code.now().tags()["git.dirty"] == "false"
+    commit(repository)
+    (repository / "dvc.lock").write_text("stages: {}\n")
+    assert Code.now().diff == b""
+    (repository / "code.py").write_text("one = 2\n")
+    assert b"one = 2" in Code.now().diff
+    assert b"dvc.lock" not in Code.now().diff
