@@ -1,7 +1,8 @@
 """One stage of one experiment, from its resolved file in build/: `python -m pipelines.stage train cnn`.
 
 The stages are prepare, sweep, train and evaluate. Each does what the verbs of src do, in the same run folder, and copies to
-results/ what the next stages and `dvc pull` need. Nothing there depends on this machine or on the time, except timings.json.
+results/ what the next stages and `dvc pull` need. Nothing there depends on this machine or on the time, except
+timings.json and run.json, which says where and when the run was trained.
 
 A stage whose pipeline was killed ends as it does by SIGTERM. The stage of the next pipeline waits for it and continues.
 """

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from urllib.parse import quote
 from urllib.request import urlopen
 
@@ -41,11 +42,10 @@ def main(arguments: Sequence[str]) -> None:
     print("MLflow UI: starting", flush=True)
     with subprocess.Popen([sys.executable, "-m", "mlflow", "ui", *where, *how], env=environment) as server:
         try:
-            _wait(server, root := f"http://{HOST}:{port}")
-            print(f"MLflow UI: {_page(root, tracking.experiment)} (Ctrl-C ends it)", flush=True)
-            server.wait()
-        except KeyboardInterrupt:  # how it is meant to end
-            pass
+            with suppress(KeyboardInterrupt):  # its user ends it so, and that is no failure
+                _wait(server, root := f"http://{HOST}:{port}")
+                print(f"MLflow UI: {_page(root, tracking.experiment)} (Ctrl-C ends it)", flush=True)
+                server.wait()
         finally:
             server.terminate()
 

@@ -102,6 +102,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def shared_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Such a working folder for all tests of a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in AMBIENT:
+            patch.delenv(name, raising=False)
+        patch.chdir(folder := tmp_path_factory.mktemp("folder"))
+        yield folder
+
+
 @pytest.fixture(scope="session", autouse=True)
 def forked_uploaders() -> Iterator[None]:
     """The uploaders that a test's own process starts are forked, as those of commands are."""

@@ -12,7 +12,6 @@ from src.runs import checkpoints
 from src.runs.folder import Run
 from src.train import train
 from tests.chaos import NOWHERE
-from tests.conftest import AMBIENT
 
 FNN = ("+experiment=fnn", "trainer.max_epochs=1", "trainer.limit_batches=20", NOWHERE)
 AGAIN = "Delete it and metrics.json beside it; the command that trained the run then writes both anew."
@@ -87,13 +86,9 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def finished(shared_project: Path) -> Run:
     """A finished run in the working folder."""
-    with pytest.MonkeyPatch.context() as environment:
-        for name in AMBIENT:
-            environment.delenv(name, raising=False)
-        environment.chdir(tmp_path_factory.mktemp("folder"))
-        yield train(command_line.configure(FNN))
+    return train(command_line.configure(FNN))
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The same command again: the same run, continued, evaluated again, beside it or anew, and what it says then."""
 
 import json
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +13,6 @@ from src.runs import checkpoints
 from src.runs.files import read_json
 from src.runs.folder import Run
 from src.train import train
-from tests.conftest import AMBIENT
 from tests.records import whole_store
 
 FNN = ("+experiment=fnn", "trainer.max_epochs=1", "trainer.limit_batches=20")
@@ -24,13 +23,9 @@ def trained(*overrides: str) -> Run:
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def first(shared_project: Path) -> Run:
     """A finished run in the working folder."""
-    with pytest.MonkeyPatch.context() as environment:
-        for name in AMBIENT:
-            environment.delenv(name, raising=False)
-        environment.chdir(tmp_path_factory.mktemp("folder"))
-        yield trained(*FNN)
+    return trained(*FNN)
 
 
 def test_force_makes_the_next_folder_with_equal_weights(first, capsys):

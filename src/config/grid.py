@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from src.config import sources
+from src.config import headline, sources
 from src.runs.files import REMEDY, read_json
 from src.runs.folder import Run
 
@@ -46,11 +46,7 @@ def _names(jobs: Sequence[Job]) -> list[str]:
 
 
 def _scores(run: Run) -> dict[str, float]:
-    """The headline's metrics of a run, by split."""
-    metrics = read_json(run.metrics)
-    headline = sources.load(run.config, keys=("evaluation",), remedy=REMEDY).evaluation.headline
-    names = (f"{split}/{name}" for split in ("val", "test") for name in headline)
-    return {name: metrics[name] for name in names if name in metrics}
+    return headline.scores(sources.load(run.config, keys=("evaluation",), remedy=REMEDY), read_json(run.metrics))
 
 
 def _cell(values: Sequence[float]) -> str:

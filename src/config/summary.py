@@ -1,11 +1,10 @@
 """The short table at the end of a run."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from omegaconf import OmegaConf
 
-from src.config import command_line, sources
+from src.config import command_line, headline, sources
 from src.runs.files import REMEDY, read_json
 from src.runs.folder import EXPORTED_KEYS, Run
 from src.tracking import journal
@@ -15,7 +14,7 @@ def summary(run: Run) -> str:
     """Epochs, the headline's metrics with their intervals, seconds and size of a finished run, and where it lies."""
     metrics, timings = read_json(run.metrics, keys=("best_epoch", "epochs", "parameters")), read_json(run.timings)
     config = sources.load(run.config, keys=EXPORTED_KEYS, remedy=REMEDY)
-    rows = {"best epoch": f"{metrics['best_epoch']} of {metrics['epochs']}", **_headline(run, metrics)}
+    rows = {"best epoch": f"{metrics['best_epoch']} of {metrics['epochs']}", **_headline(run, headline.scores(config, metrics))}
     if OmegaConf.select(config, "trainer.overfit_batches") and (losses := _training_losses(run)):
         rows["training loss"] = f"{losses[-1]:.4g}  (first epoch: {losses[0]:.4g})"
     if "fit_seconds" in timings:
@@ -29,13 +28,9 @@ def _training_losses(run: Run) -> list[float]:
     return [point["value"] for point in journal.read(run.journal) if point["name"] == "train/loss_epoch"]
 
 
-def _headline(run: Run, metrics: Mapping[str, Any]) -> dict[str, str]:
+def _headline(run: Run, scores: Mapping[str, float]) -> dict[str, str]:
     intervals, rows = read_json(run.intervals), {}
-    config = sources.load(run.config, keys=EXPORTED_KEYS, remedy=REMEDY)
-    for split in ("val", "test"):
-        for name in config.evaluation.headline:
-            key = f"{split}/{name}"
-            if key in metrics:
-                low, high = intervals.get(key, (None, None))
-                rows[key] = f"{metrics[key]:.4f}" + (f"  (95 %: {low:.4f} to {high:.4f})" if low is not None else "")
+    for name, score in scores.items():
+        low, high = intervals.get(name, (None, None))
+        rows[name] = f"{score:.4f}" + (f"  (95 %: {low:.4f} to {high:.4f})" if low is not None else "")
     return rows

@@ -47,8 +47,7 @@ def flags(arguments: Sequence[str], *, grid: bool = True) -> list[str]:
 
 def of_module(verb: Callable[..., Any]) -> str:
     """What the module of a verb says of it."""
-    text = inspect.cleandoc(sys.modules[verb.__module__].__doc__ or "").replace("`", "")
-    return f"{text}\n\n{CODES}"
+    return f"{_description(verb)}\n\n{CODES}"
 
 
 def of_configuration(verb: Callable[..., Any], config: DictConfig, group: str | None) -> str:
@@ -58,7 +57,7 @@ def of_configuration(verb: Callable[..., Any], config: DictConfig, group: str | 
         group: whose keys are the verb's own, and stand first, as its default file explains them.
     """
     config = config.copy()
-    parts = [inspect.cleandoc(sys.modules[verb.__module__].__doc__ or "").replace("`", "")]
+    parts = [_description(verb)]
     if group:
         config.pop(group)
         own = (checks.CONF / group / "default.yaml").read_text().rstrip()
@@ -67,6 +66,10 @@ def of_configuration(verb: Callable[..., Any], config: DictConfig, group: str | 
     parts.append("\n".join([f"== What can be chosen (group=option; {added} with a + in front) ==", *_groups()]))
     parts.append(f"== Every key, with its value (change it by key=value) ==\n{OmegaConf.to_yaml(config).rstrip()}")
     return "\n\n".join([*parts, CODES])
+
+
+def _description(verb: Callable[..., Any]) -> str:
+    return inspect.cleandoc(sys.modules[verb.__module__].__doc__ or "").replace("`", "")
 
 
 def _groups() -> Iterator[str]:

@@ -44,4 +44,4 @@ def test_a_wrong_pair_is_refused_before_anything_is_prepared(project, overrides,
 
 def test_what_fits_or_says_nothing_may_be_tried():
     for data, task in (({}, {"takes": ["class"]}), ({"gives": "mask"}, {}), ({"gives": "mask"}, {"takes": ["class", "mask"]})):
-        pairing.check(OmegaConf.create({"data": data, "task": task}))
+        assert pairing.check(OmegaConf.create({"data": data, "task": task})) is None
