@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks.data import usual
 from src.config import assembly, command_line
-from src.data.loader import Batches
+from src.data.order import Order
 from src.experiment import Experiment
 from src.runs.files import read_json
 
@@ -133,10 +133,6 @@ def _state(network: torch.nn.Module, model: str) -> list[Tensor]:
 
 def _orders(experiment: Experiment, epochs: int) -> list[Tensor]:
     """The permutation of the training split in each epoch."""
-    rows = experiment.prepared.index("train")
-    loader = Batches({}, rows, batch_size=len(rows), shuffle=True, seed=experiment.config["seed"])
-    orders = []
-    for epoch in range(epochs):
-        loader.set_epoch(epoch)
-        orders.append(loader.permutation())
-    return orders
+    count = len(experiment.prepared.index("train"))
+    order = Order(count, together=count, shuffle=True, seed=experiment.config["seed"])
+    return [order.epoch(epoch)[0] for epoch in range(epochs)]

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -34,7 +35,6 @@ class Family:
         self._ended = 0.0  # seconds of processor time of those that have ended
         self._exit_codes: dict[int, int] = {}
         self.peak = 0.0  # bytes of memory of all processes, with shared pages counted once
-        self.uploaders: set[int] = set()
 
     def run(self, *arguments: str, folder: Path, until: Callable[[], bool] = lambda: True) -> float:
         """Seconds of processor time that a Python command costs until its end, and until more has come about."""
@@ -54,8 +54,6 @@ class Family:
         for process in self._own.children(recursive=True):
             with suppress(psutil.Error):  # it has just ended
                 memory += process.memory_full_info().pss
-                if "src.tracking.uploader" in process.cmdline():
-                    self.uploaders.add(process.pid)
         self.peak = max(self.peak, memory)
         self._reap()
 
@@ -107,8 +105,9 @@ def row(*, runs: int = 8) -> dict[str, Any]:
             name = ("cnn", "logistic_regression")[seed % 2]
             family.run("-m", "src.train", f"+experiment={name}", f"seed={seed}", folder=folder)
         family.run("-c", "pass", folder=folder, until=lambda: _stored(folder))
+        logs = [log.read_text() for log in folder.glob("runs/.uploader/*/log.txt")]
     ratio = round(family.peak / 2**30, 3)
-    count = len(family.uploaders)
+    count = len({pid for log in logs for pid in re.findall(r"process (\d+) begins", log)})
     return {"ratio": ratio, "range": [ratio, ratio], "uploaders": count, "beside": f"uploaders: {count}", "runs": runs}
 
 

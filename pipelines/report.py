@@ -21,6 +21,7 @@ from pipelines.formatting import brief, number, words
 from pipelines.params import Params
 from pipelines.results import Entry, Estimate, read
 from src.config import command_line
+from src.errors import InputError
 from src.runs.files import write_atomic
 from src.runs.identity import flat
 
@@ -89,8 +90,9 @@ Settings = frozenset[tuple[str, str]]  # by dotted key
 
 def main(arguments: Sequence[str] = ()) -> None:
     command_line.keywords(arguments)
+    entries, unread = _entries()
     groups: dict[str, dict[Settings, list[Entry]]] = {}
-    for entry in map(read, Params.read().experiments):
+    for entry in entries:
         groups.setdefault(entry.card["content"], {}).setdefault(_shared_settings(entry), []).append(entry)
     data_sets = [
         [compare(entries, distinction=_distinction(settings, group)) for settings, entries in group.items()]
@@ -110,6 +112,25 @@ def main(arguments: Sequence[str] = ()) -> None:
     for name, text in texts.items():
         write_atomic(REPORTS / name, text.encode())
     print(f"report: {REPORTS / 'index.html'}")
+    if unread:
+        raise InputError("\n".join(unread))
+
+
+def _entries() -> tuple[list[Entry], list[str]]:
+    """The results of the experiments, and what is wrong with those that cannot be read.
+
+    Raises:
+        InputError: none can.
+    """
+    entries, unread = [], []
+    for name in Params.read().experiments:
+        try:
+            entries.append(read(name))
+        except InputError as error:
+            unread.append(str(error))
+    if not entries:
+        raise InputError("\n".join(unread))
+    return entries, unread
 
 
 def compare(entries: Sequence[Entry], *, distinction: Sequence[str] = ()) -> Comparison:

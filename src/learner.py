@@ -68,11 +68,11 @@ class Learner(ABC):
         """Outputs by name, batch by batch, in the order of the rows of the store."""
 
     @abstractmethod
-    def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
+    def package(self, folder: Path, example: np.ndarray | Mapping[str, np.ndarray]) -> Mapping[str, Any]:
         """Writes the whole predictor, preprocessing included.
 
         Args:
-            example: a few stored inputs, as float32.
+            example: a few inputs as the predictor takes them, by name where an input has several fields.
 
         Returns:
             What the record states of it: the names of the files in the folder, the form of the outputs, what must be installed.

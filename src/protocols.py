@@ -5,29 +5,62 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:  # a classical baseline and the report run without importing torch
     import torch
     from torch import Tensor
 
 
-class Batch(NamedTuple):
-    """Examples and the rows of the store that they come from. The first dimension of each field is the example.
+Fields: TypeAlias = "Tensor | Mapping[str, Tensor]"
+"""One tensor, or several by name. The first dimension of each is the example. Ragged ones are padded, beside their lengths."""
 
-    Several processes may share a batch. The mean of their losses times their weights is then the mean loss of the whole batch.
-    A process without a share has some example with the weight 0, which does not count.
+
+class Batch(NamedTuple):
+    """Examples, and the rows of the store that they come from.
+
+    Args:
+        input, target: `Fields`, in the form on which the data, the model and the task agree. A target is None where the
+            examples have none.
+        real: False for a filler, which a process without a share of a batch computes so that all processes take the same
+            steps. It counts in nothing.
     """
 
-    input: Tensor
-    target: Tensor
+    input: Any
+    target: Any
     row: Tensor
-    weight: float = 1.0
+    real: bool = True
+
+    @property
+    def size(self) -> int:
+        """The number of examples."""
+        return len(self.row)
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device. The copy may still be in progress."""
-        input, target, row = (field.to(device, non_blocking=True) for field in (self.input, self.target, self.row))
-        return Batch(input, target, row, self.weight)
+        return self._mapped(lambda field: field.to(device, non_blocking=True))
+
+    def head(self, count: int) -> Batch:
+        """The first examples."""
+        return self._mapped(lambda field: field[:count])
+
+    def split(self, count: int) -> Sequence[Batch]:
+        """So many pieces, whose sizes differ by one example at most."""
+        first, rest = divmod(self.size, count)
+        ends = [number * first + min(number, rest) for number in range(count + 1)]
+        return [self._mapped(lambda field, a=a, b=b: field[a:b]) for a, b in pairwise(ends)]  # type: ignore[misc]
+
+    def _mapped(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        target = None if self.target is None else mapped(self.target, function)
+        return Batch(mapped(self.input, function), target, function(self.row), self.real)
+
+
+def mapped(fields: Fields, function: Callable[[Tensor], Tensor]) -> Fields:
+    """A function of each field."""
+    if isinstance(fields, Mapping):
+        return {name: function(field) for name, field in fields.items()}
+    return function(fields)
 
 
 class Mix(NamedTuple):

@@ -106,7 +106,7 @@ def _fit(run: Run, experiment: Experiment, record: "Record", start: Path | None,
     load = round(others.load(), 3)
     print("evaluating the val split, and packaging the model", file=sys.stderr)
     result = scoring.evaluate(experiment, "val")
-    example = experiment.data.inputs(experiment.data.rows("train")[:4]).astype("float32")
+    example = experiment.data.exported_example(experiment.data.rows("train")[:4])
     record.model(experiment.learner.package(run.folder / "model", example))
     for path in (run.best, run.last):
         if path.is_file():

@@ -17,9 +17,11 @@ from src.data.images import Images
 from src.data.mixing import Cutmix, Mixup
 from src.models.cnn import CNN
 from src.models.fnn import FNN
+from src.optimization.metric_state import MetricState
 from src.optimization.settings import Optimization
-from src.protocols import Fit, Objective
+from src.protocols import Fit, Objective, Outcome
 from src.runs import checkpoints
+from src.tasks.base import Task
 from src.tasks.classification import Classification
 from src.tracking.journal import Journal, read
 from src.training.learner import NetworkLearner
@@ -80,6 +82,14 @@ def fit(learner: NetworkLearner, data: Images, folder: Path, *, resume: Path | N
         raise
     journal.close()
     return result
+
+
+def metrics(task: Task, *outcomes: Outcome) -> dict[str, float]:
+    """What a task's metrics are over some batches."""
+    sums = MetricState()
+    for outcome in outcomes:
+        sums.update({"batches": torch.tensor(1), **task.measure(outcome)}, counts=True)
+    return {name: float(value) for name, value in task.scores(sums.sums(lambda value: value)).items()}
 
 
 def points(folder: Path) -> dict[tuple[str, int], tuple[int, float]]:

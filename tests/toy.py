@@ -26,8 +26,11 @@ class Brightness(Task):
         target = batch.input.flatten(1).mean(dim=1)
         return Outcome((prediction - target).square().mean(), prediction, target)
 
-    def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, int]]:
-        return {"distance": ((outcome.prediction - outcome.target).abs().sum(), len(outcome.target))}
+    def measure(self, outcome: Outcome) -> Mapping[str, Tensor | int]:
+        return {"distances": (outcome.prediction - outcome.target).abs().sum(), "examples": len(outcome.target)}
+
+    def scores(self, sums: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return {"distance": sums["distances"] / sums["examples"]}
 
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
         return {"brightness": self.model(input), "true": torch.mean(input.flatten(1), dim=1)}

@@ -55,13 +55,14 @@ def run(
 
 
 def _check_grid(overrides: Sequence[str], extra: Sequence[Path]) -> None:
-    """Checks the first job of a grid, before Hydra composes it; each job is checked when it starts."""
+    """Checks the jobs of a grid before the first one starts. Of jobs that differ in the seed alone it checks one."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-    jobs = BasicSweeper.split_arguments(composition.parse(overrides), max_batch_size=None)
-    config = composition.compose(jobs[0][0], extra=extra)
-    if config.trainer.get("devices", 1) not in (1, "auto") or config.trainer.get("num_nodes", 1) != 1:
-        raise InputError(
-            "-m: expected trainer.devices=1, because each job of a grid is one process. Start trainings on several processes "
-            "one by one."
-        )
+    (jobs,) = BasicSweeper.split_arguments(composition.parse(overrides), max_batch_size=None)
+    for job in {tuple(one for one in job if not one.startswith("seed=")): job for job in jobs}.values():
+        trainer = composition.compose(job, extra=extra).trainer
+        if trainer.get("devices", 1) not in (1, "auto") or trainer.get("num_nodes", 1) != 1:
+            raise InputError(
+                "-m: expected trainer.devices=1, because each job of a grid is one process. Start trainings on several "
+                "processes one by one."
+            )

@@ -5,11 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from src.data import columns
+from src.data.columns import Columns
 from src.data.shown import Shown
 from src.data.store import Prepared
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Data(ABC):
@@ -24,12 +30,9 @@ class Data(ABC):
     Attributes:
         classes: their names; empty where there are no classes.
         keep: the only classes, by number, that a split has; a split that is not named has all of them.
-        mean, std: of each channel over the training split, of inputs scaled to lie between 0 and 1; float32.
     """
 
     keep: Mapping[str, Sequence[int]] = MappingProxyType({})
-    mean: np.ndarray
-    std: np.ndarray
 
     def __init__(self, *, prepared: Prepared, shape: Sequence[int], num_classes: int | None, batch_size: int):
         if batch_size < 1:
@@ -42,16 +45,45 @@ class Data(ABC):
 
     def __len__(self) -> int:
         """Rows of the store."""
-        return len(self.arrays["input"])
+        return len(next(iter(columns.leaves(self.fields["input"]).values())))
 
     @property
     @abstractmethod
-    def arrays(self) -> Mapping[str, np.ndarray]:
-        """What batches are made of: `input` and `target`, one row an example; they may be mapped from disk."""
+    def fields(self) -> Columns:
+        """What batches are made of: the columns of `input`, and of `target` where there is one."""
 
-    @abstractmethod
+    def preprocess(self) -> nn.Module:
+        """The part of the preprocessing that runs on the device, from stored inputs to what a model takes.
+
+        It is a part of the exported model. By default a model takes the stored inputs.
+        """
+        from torch import nn  # a classical baseline runs without importing torch
+
+        return nn.Identity()
+
     def normalise(self, inputs: np.ndarray) -> np.ndarray:
         """Stored inputs in the units that a model gets, as float32."""
+        return inputs.astype(np.float32)
+
+    def features(self, rows: np.ndarray) -> np.ndarray:
+        """What a classical estimator gets: the stored inputs as float32, a line for each row."""
+        return self.inputs(rows).astype(np.float32).reshape(len(rows), -1)
+
+    def feature_statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """The mean and the standard deviation of each feature, by which an estimator scales them; float64."""
+        count = self.features(self.rows("train")[:1]).shape[1]
+        return np.zeros(count), np.ones(count)
+
+    def order(self, split: str, *, together: int, epoch: int, seed: int) -> Sequence[np.ndarray] | None:
+        """The batches of an epoch of training, as positions in the rows of a split.
+
+        It is a pure function, and has as many batches in each epoch. By default the order is random, and batches have one size.
+
+        Args:
+            together: examples that a batch should have, in all processes together.
+            epoch: counted from 0.
+        """
+        return None
 
     @abstractmethod
     def show(self, row: int) -> Shown:
@@ -75,12 +107,30 @@ class Data(ABC):
         return self.prepared.index(split)
 
     def inputs(self, rows: np.ndarray) -> np.ndarray:
-        """Inputs as they are stored, before normalisation; shape (rows, *shape)."""
-        return np.ascontiguousarray(self.arrays["input"][rows])
+        """Inputs as they are stored, before `preprocess`; shape (rows, *shape).
+
+        Raises:
+            TypeError: an input has several fields, which `examples` gives.
+        """
+        inputs = self.examples(rows)
+        if not isinstance(inputs, np.ndarray):
+            raise TypeError(f"{type(self).__name__} has inputs of several fields: {', '.join(inputs)}.")
+        return inputs
+
+    def examples(self, rows: np.ndarray) -> np.ndarray | Mapping[str, np.ndarray]:
+        """Inputs as they are stored, by name where an input has several fields."""
+        return columns.take(self.fields["input"], rows)
+
+    def exported_example(self, rows: np.ndarray) -> np.ndarray | Mapping[str, np.ndarray]:
+        """Inputs as an exported model takes them, by name where an input has several fields: as they are stored."""
+        return self.examples(rows)
 
     def targets(self, rows: np.ndarray) -> np.ndarray:
         """Targets as they are stored, one for each row."""
-        return np.ascontiguousarray(self.arrays["target"][rows])
+        targets = columns.take(self.fields["target"], rows)
+        if not isinstance(targets, np.ndarray):
+            raise TypeError(f"{type(self).__name__} has targets of several fields: {', '.join(targets)}.")
+        return targets
 
     def assemble(
         self, rows: np.ndarray, predictions: Iterator[Mapping[str, np.ndarray]]

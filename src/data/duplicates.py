@@ -7,6 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
+from src.data.columns import Ragged
 from src.data.notes import SHOWN, counted, listed
 from src.data.splitting import SPLITS
 from src.errors import InputError
@@ -51,7 +52,11 @@ class Duplicates:
 
 
 def find(
-    array: np.ndarray, group: np.ndarray, groups: Mapping[str, np.ndarray], *, target: np.ndarray | None = None
+    array: np.ndarray | Ragged,
+    group: np.ndarray,
+    groups: Mapping[str, np.ndarray],
+    *,
+    target: np.ndarray | Ragged | None = None,
 ) -> Duplicates:
     """The copies among the examples of all splits.
 
@@ -102,7 +107,7 @@ def check(
             )
 
 
-def _digests(array: np.ndarray, group: np.ndarray) -> list[bytes]:
+def _digests(array: np.ndarray | Ragged, group: np.ndarray) -> list[bytes]:
     """A digest of all pieces of each example."""
     hashes = [hashlib.blake2b(digest_size=12) for _ in range(int(group.max()) + 1)]
     for row, number in enumerate(group):

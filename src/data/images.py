@@ -37,7 +37,7 @@ class Images(Pictures):
         super().__init__(prepared=prepared, shape=shape, num_classes=num_classes, batch_size=batch_size)
         self._labelled: np.ndarray | None = None
         self.keep = {split: sorted(classes) for split, classes in (keep or {}).items()}
-        if keep and self.arrays["target"].ndim != 1:
+        if keep and self.fields["target"].array.ndim != 1:
             raise ValueError("data.keep: expected examples with one class each; these have several labels. Leave it out.")
         known = set(range(self.num_classes or 0))
         for split, classes in self.keep.items():
@@ -53,12 +53,12 @@ class Images(Pictures):
         if split == "train" and self._labelled is not None:
             return self._labelled
         rows = super().rows(split)
-        return rows[np.isin(self.arrays["target"][rows], self.keep[split])] if split in self.keep else rows
+        return rows[np.isin(self.targets(rows), self.keep[split])] if split in self.keep else rows
 
     def _draw(self, labelled: float, seed: int) -> np.ndarray:
         """Rows of the training split, in rising order: a number or a share of each class that it has."""
         rows = self.rows("train")
-        target = self.arrays["target"][rows]
+        target = self.targets(rows)
         if target.ndim != 1:
             raise ValueError("data.labelled: expected examples with one class each; these have several labels. Leave it out.")
         classes, counts = np.unique(target, return_counts=True)

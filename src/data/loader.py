@@ -1,10 +1,10 @@
-"""Blocks of batches, each read by one index from arrays in memory, on an accelerator or mapped from disk.
+"""Blocks of batches, each read by one index from columns in memory, on an accelerator or mapped from disk.
 
 No Python code runs for each example.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -12,85 +12,61 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from src.data import columns
+from src.data.columns import Column, Columns, Dense
+from src.data.order import Order
 from src.errors import InputError
-from src.protocols import Batch
+from src.protocols import Batch, Fields
 
 AHEAD = 2  # blocks that are read from disk before they are needed
-
-
-def smallest_batch(count: int, *, batch_size: int, ranks: int = 1, limit: int | None = None) -> int:
-    """The fewest examples that a process has of any batch of an epoch.
-
-    Args:
-        count: examples in the split.
-        batch_size: for each process.
-        limit: the largest number of batches in an epoch; None for no limit.
-    """
-    whole, rest = divmod(count, batch_size * ranks)
-    if not rest or (limit is not None and limit <= whole):
-        return batch_size
-    return max(1, rest // ranks)
-
-
-def batches(count: int, *, batch_size: int, ranks: int = 1, limit: int | None = None) -> int:
-    """The number of batches in an epoch; the arguments are those of `smallest_batch`."""
-    whole = -(-count // (batch_size * ranks))
-    return whole if limit is None else min(whole, limit)
 
 
 class Batches:
     """An epoch over some rows of a store, in blocks of batches. Each process gets its share of every batch.
 
-    A global batch has `ranks` times `batch_size` examples, in the order that a single process would have. Each process
-    gets a slice of it. The slices of the last, smaller batch differ by at most one example.
+    Each process gets a slice of each batch of the order. The slices of a batch differ by at most one example.
 
     The state is the position in the epoch. The order of an epoch is a pure function of seed and epoch, so that an
     interrupted epoch continues exactly. Lightning sees a sampler, which it tells the epoch, and no batch sampler.
 
     Args:
-        arrays: `input` and `target`, with one row for each example.
+        fields: the columns of `input` and `target`; the latter may be missing.
         rows: the rows of the split.
-        batch_size: examples of a batch for each process.
+        order: of the examples in these rows.
         rank, ranks: the number of this process, and the number of processes.
         block: batches in one item; an item is a list of batches.
-        shuffle: a new order in each epoch.
-        limit: the largest number of batches in an epoch; None for no limit.
         in_memory: bytes up to which the rows are held in memory; more are read from disk, ahead of their use.
         device: where the rows are held, if they are held.
     """
 
     def __init__(
         self,
-        arrays: Mapping[str, np.ndarray],
+        fields: Columns,
         rows: np.ndarray,
+        order: Order,
         *,
-        batch_size: int,
         rank: int = 0,
         ranks: int = 1,
         block: int = 1,
-        shuffle: bool = False,
-        seed: int = 0,
-        limit: int | None = None,
         in_memory: float = 4 * 2**30,
         device: torch.device | str = "cpu",
     ):
         self.block = block
         self.rank, self.ranks = rank, ranks
-        self.together = batch_size * ranks
-        self.shuffle = shuffle
-        self.seed = seed
-        self.batches = batches(len(rows), batch_size=batch_size, ranks=ranks, limit=limit)
-        self.examples = min(len(rows), self.batches * self.together)  # of an epoch, over all processes
+        self.order = order
+        self.batches = order.batches
         self.epoch = 0
         self.position = 0
         self.sampler = self
         self.batch_sampler = None
-        self.held = nbytes(arrays, rows) <= in_memory
-        self._device = torch.device(device if self.held else "cpu")
-        self._rows = torch.from_numpy(np.array(rows)).to(self._device)
-        self._arrays = arrays
-        if self.held:
-            self._tensors = {key: _take(array, rows).to(self._device) for key, array in arrays.items()}
+        self.held = columns.nbytes(fields, rows) <= in_memory
+        device = torch.device(device if self.held else "cpu")
+        self._rows = torch.from_numpy(np.array(rows)).to(device)
+        reader = _Held if self.held else _Mapped
+        self._fields = {
+            name: {key: reader(column, rows, device) for key, column in columns.leaves(field).items()}
+            for name, field in fields.items()
+        }
 
     def __len__(self) -> int:
         """The number of blocks in a whole epoch, at any position."""
@@ -99,8 +75,9 @@ class Batches:
     def __iter__(self) -> Iterator[list[Batch]]:
         if self.position == len(self):  # the last epoch ended
             self.position = 0
-        permutation = self.permutation()
-        blocks = (self._index(permutation, number) for number in range(self.position, len(self)))
+        positions, sizes = self.order.epoch(self.epoch)
+        ends = np.cumsum([0, *sizes]).tolist()
+        blocks = (self._slices(positions, ends, number) for number in range(self.position, len(self)))
         for block in map(self._read, blocks) if self.held else self._ahead(blocks):
             self.position += 1
             yield block
@@ -122,61 +99,87 @@ class Batches:
             )
         self.position = 0
 
-    def permutation(self) -> Tensor:
-        """Positions in `rows`, in the order of this epoch."""
-        if not self.shuffle:
-            return torch.arange(len(self._rows))
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        return torch.randperm(len(self._rows), generator=generator)
-
-    def _index(self, permutation: Tensor, number: int) -> tuple[Tensor, list[int], list[float]]:
-        """This process's positions in a block, the size of each batch, and the weight of each batch."""
-        first = number * self.block * self.together
-        last = min((number + 1) * self.block * self.together, self.batches * self.together, len(permutation))
-        slices, weights = [], []
-        for start in range(first, last, self.together):
-            count = min(self.together, last - start)
+    def _slices(self, positions: Tensor, ends: Sequence[int], number: int) -> tuple[Tensor, list[int], list[bool]]:
+        """This process's positions in a block, the size of each batch, and whether it has a share of it."""
+        batches = range(number * self.block, min((number + 1) * self.block, self.batches))
+        if self.ranks == 1:
+            sizes = [ends[batch + 1] - ends[batch] for batch in batches]
+            return positions[ends[batches[0]] : ends[batches[-1] + 1]].to(self._rows.device), sizes, [True] * len(sizes)
+        slices, real = [], []
+        for batch in batches:
+            start, count = ends[batch], ends[batch + 1] - ends[batch]
             size, remainder = divmod(count, self.ranks)
             begin = start + self.rank * size + min(self.rank, remainder)
             size += self.rank < remainder
-            weights.append(self.ranks * size / count)
+            real.append(size > 0)
             slices.append((begin, begin + size) if size else (start, start + 1))  # all processes take the same steps
-        positions = permutation[first:last] if self.ranks == 1 else torch.cat([permutation[begin:end] for begin, end in slices])
-        return positions.to(self._device), [end - begin for begin, end in slices], weights
+        own = torch.cat([positions[begin:end] for begin, end in slices])
+        return own.to(self._rows.device), [end - begin for begin, end in slices], real
 
-    def _read(self, index: tuple[Tensor, list[int], list[float]]) -> list[Batch]:
-        """A block: one index into each array, then views of the result as batches."""
-        positions, sizes, weights = index
+    def _read(self, slices: tuple[Tensor, list[int], list[bool]]) -> list[Batch]:
+        """A block: one index into each column, then views of the result as batches."""
+        positions, sizes, real = slices
         rows = self._rows.index_select(0, positions)
-        if self.held:
-            fields = [self._tensors[key].index_select(0, positions) for key in ("input", "target")]
-        else:
-            fields = [_take(self._arrays[key], rows.numpy()) for key in ("input", "target")]
-        views = (field.split(sizes) for field in (*fields, rows))
-        return [Batch(*batch) for batch in zip(*views, weights, strict=True)]
+        fields = {
+            name: {key: leaf.read(positions, rows, sizes) for key, leaf in leaves.items()}
+            for name, leaves in self._fields.items()
+        }
+        inputs = _batched(fields["input"], len(sizes))
+        targets = _batched(fields["target"], len(sizes)) if "target" in fields else [None] * len(sizes)
+        return [Batch(*batch) for batch in zip(inputs, targets, rows.split(sizes), real, strict=True)]
 
-    def _ahead(self, blocks: Iterator[tuple[Tensor, list[int], list[float]]]) -> Iterator[list[Batch]]:
+    def _ahead(self, blocks: Iterator[tuple[Tensor, list[int], list[bool]]]) -> Iterator[list[Batch]]:
         """Reads blocks in a thread while earlier blocks are used."""
         with ThreadPoolExecutor(1, "read-ahead") as reader:
             pending: deque[Future[list[Batch]]] = deque()
-            for index in blocks:
-                pending.append(reader.submit(self._read, index))
+            for slices in blocks:
+                pending.append(reader.submit(self._read, slices))
                 if len(pending) > AHEAD:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
 
 
-def _take(array: np.ndarray, rows: np.ndarray) -> Tensor:
-    """Some rows of an array.
+class _Mapped:
+    """Reads a column from disk.
 
     numpy copies in one thread. torch would start a second pool of threads in the thread that reads ahead, and both pools
-    would compete for the processors: a step would take five times as long. Indexing with brackets, or with a check of each
-    row, is ten times slower than this `take`.
+    would compete for the processors: a step would take five times as long.
     """
-    return torch.from_numpy(np.take(array, rows, axis=0, mode="clip"))
+
+    def __init__(self, column: Column, rows: np.ndarray, device: torch.device):
+        self._column, self._device = column, device
+
+    def read(self, positions: Tensor, rows: Tensor, sizes: list[int]) -> Sequence[Tensor]:
+        """The column's part of each batch of a block.
+
+        Args:
+            positions: of the block's examples in the rows of the split.
+            rows: of the block's examples in the store.
+            sizes: of the batches.
+        """
+        index = rows.cpu().numpy()
+        if self._column.uniform:
+            return torch.from_numpy(self._column.take(index)).to(self._device).split(sizes)
+        pieces = np.split(index, np.cumsum(sizes)[:-1])
+        return [torch.from_numpy(self._column.take(piece)).to(self._device) for piece in pieces]
 
 
-def nbytes(arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> int:
-    """The bytes of these rows in all arrays."""
-    return sum(array[:1].nbytes for array in arrays.values()) * len(rows)
+class _Held(_Mapped):
+    """Reads a column that is held in memory."""
+
+    def __init__(self, column: Column, rows: np.ndarray, device: torch.device):
+        super().__init__(column.held(rows), rows, device)
+        self._whole = torch.from_numpy(self._column.array).to(device) if isinstance(self._column, Dense) else None
+
+    def read(self, positions: Tensor, rows: Tensor, sizes: list[int]) -> Sequence[Tensor]:
+        if self._whole is not None:
+            return self._whole.index_select(0, positions).split(sizes)
+        return super().read(positions, positions, sizes)
+
+
+def _batched(leaves: Mapping[str, Sequence[Tensor]], count: int) -> Sequence[Fields]:
+    """The field of each batch, from its columns by name; a single column has the name ''."""
+    if "" in leaves:
+        return leaves[""]
+    return [{name: pieces[number] for name, pieces in leaves.items()} for number in range(count)]

@@ -1,12 +1,20 @@
 """What every data set of pictures has: uint8 pixels (example, channel, height, width), their statistics, and targets."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
+from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from src.data.base import Data
+from src.data.columns import Dense
 from src.data.shown import Picture
 from src.data.store import Prepared
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Pictures(Data):
@@ -15,22 +23,39 @@ class Pictures(Data):
     Args:
         shape: channels, height and width.
         num_classes: None where there are no classes.
+
+    Attributes:
+        mean, std: of each channel over the training split, of pixels scaled to lie between 0 and 1; float32.
     """
 
     def __init__(self, *, prepared: Prepared, shape: Sequence[int], num_classes: int | None, batch_size: int):
         super().__init__(prepared=prepared, shape=shape, num_classes=num_classes, batch_size=batch_size)
         statistics = prepared.card["statistics"]["image"]
         self.mean, self.std = np.array(statistics["mean"], np.float32), np.array(statistics["std"], np.float32)
-        self._arrays = {"input": prepared.array("image"), "target": prepared.array("target")}
+        self._fields = {"input": Dense(prepared.array("image")), "target": Dense(prepared.array("target"))}
 
     @property
-    def arrays(self) -> Mapping[str, np.ndarray]:
-        return self._arrays
+    def fields(self) -> Mapping[str, Dense]:
+        return self._fields
+
+    def preprocess(self) -> nn.Module:
+        from src.data.transforms import Normalise  # a classical baseline runs without importing torch
+
+        return Normalise(mean=self.mean, std=self.std)
 
     def normalise(self, inputs: np.ndarray) -> np.ndarray:
         """Pixels from 0 to 255 as float32, centred and scaled by the statistics of each channel."""
         shape = (1, -1, 1, 1)
         return (inputs.astype(np.float32) / 255 - self.mean.reshape(shape)) / self.std.reshape(shape)
 
+    def exported_example(self, rows: np.ndarray) -> np.ndarray:
+        """Pixels from 0 to 255 as float32, the type in which most users have images."""
+        return self.inputs(rows).astype(np.float32)
+
+    def feature_statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        pixels = prod(self.shape[1:])
+        mean, std = (np.repeat(255 * values, pixels).astype(np.float64) for values in (self.mean, self.std))
+        return mean, std
+
     def show(self, row: int) -> Picture:
-        return Picture.of(self.arrays["input"][row])
+        return Picture.of(self.fields["input"].array[row])

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from src.data.columns import Ragged
 from src.errors import InputError
 
 IGNORED = 255  # the target of a pixel that does not count, where a data set has such pixels; no class has this number
@@ -16,7 +17,7 @@ class Raw:
     """Arrays with one row for each example, and what the data set states about them.
 
     Args:
-        arrays: by name.
+        arrays: by name; ragged where examples differ in length.
         classes: names of the classes; None where there are none.
         splits: rows by split, as far as the data set states its own.
         origin: where the data comes from.
@@ -24,18 +25,26 @@ class Raw:
             row's example, and a split has whole examples.
         names: of the examples, one for each row, such as their files; None where they have none, or `groups` has them. They
             decide nothing.
+        facts: what a configuration may leave to the data, such as the size of a vocabulary, by the keys of its node `data`.
         ignores: whether pixels of masks with the target IGNORED do not count.
         notes: lines that the preparation prints and the card keeps, as on files that are left out.
     """
 
-    arrays: Mapping[str, np.ndarray]
+    arrays: Mapping[str, np.ndarray | Ragged]
     classes: list[str] | None = None
     splits: Mapping[str, np.ndarray] = field(default_factory=dict)
     origin: str = ""
     groups: list[str] | None = None
     names: list[str] | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
     ignores: bool = False
     notes: Sequence[str] = ()
+
+    @property
+    def group(self) -> np.ndarray:
+        """The number of each row's example."""
+        stated = self.arrays.get("group")
+        return stated if isinstance(stated, np.ndarray) else np.arange(len(next(iter(self.arrays.values()))))
 
 
 class Source(Protocol):
@@ -68,7 +77,7 @@ def check(raw: Raw, name: str) -> None:
         raise InputError(
             f"{name}: expected a name for each of {min(lengths.values())} rows; received {len(raw.names)}. Correct the source."
         )
-    if target is None or raw.classes is None:
+    if not isinstance(target, np.ndarray) or raw.classes is None:
         return
     if target.ndim == 2 and (target.shape[1] != len(raw.classes) or not np.isin(target, (0, 1)).all()):
         raise InputError(
@@ -92,7 +101,7 @@ def check(raw: Raw, name: str) -> None:
 def select_classes(raw: Raw, selected: Sequence[int], name: str) -> Raw:
     """The examples of some classes. The first selected class becomes class 0, the next one class 1, and so on."""
     target, count = raw.arrays.get("target"), len(raw.classes or [])
-    if target is None or target.ndim != 1 or raw.classes is None or raw.groups is not None:
+    if not isinstance(target, np.ndarray) or target.ndim != 1 or raw.classes is None or raw.groups is not None:
         raise InputError(
             f"data.dataset.classes: expected examples with one class each; those of {name} have none or several. Leave it null."
         )
@@ -103,7 +112,8 @@ def select_classes(raw: Raw, selected: Sequence[int], name: str) -> Raw:
     rows = np.flatnonzero(np.isin(target, selected))
     numbers = np.zeros(count, dtype=target.dtype)
     numbers[[*selected]] = np.arange(len(selected))
-    arrays = {**{key: array[rows] for key, array in raw.arrays.items()}, "target": numbers[target[rows]]}
+    kept = {key: array[rows] if isinstance(array, np.ndarray) else array.held(rows) for key, array in raw.arrays.items()}
+    arrays = {**kept, "target": numbers[target[rows]]}
     splits = {split: np.flatnonzero(np.isin(rows, before)) for split, before in raw.splits.items()}
     names = None if raw.names is None else [raw.names[row] for row in rows]
     return replace(raw, arrays=arrays, classes=[raw.classes[number] for number in selected], splits=splits, names=names)

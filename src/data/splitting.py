@@ -24,8 +24,9 @@ def assign(raw: Raw, group: np.ndarray, *, name: str, seed: int, val: float = 0,
     rest = groups.pop("train", np.setdiff1d(np.arange(count), np.concatenate([*groups.values(), np.empty(0, int)])))
     rng = np.random.default_rng(seed)
     target = raw.arrays.get("target")
-    classified = target is not None and target.ndim == 1 and raw.classes is not None and raw.groups is None
-    labels = target if target is not None and classified else np.zeros(count, dtype=np.int64)
+    classified = raw.classes is not None and raw.groups is None
+    has_label = isinstance(target, np.ndarray) and target.ndim == 1 and classified
+    labels = target if isinstance(target, np.ndarray) and has_label else np.zeros(count, dtype=np.int64)
     for split, size in (("test", test), ("val", val)):
         if split in groups:
             continue

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from src.data import duplicates, notes, seal, splitting
+from src.data.columns import Dense, Ragged
 from src.data.raw import Raw, Source, check, select_classes
 from src.data.splitting import SPLITS
 from src.data.unreadable import Unreadable
@@ -25,6 +26,7 @@ from src.errors import InputError
 from src.runs.files import naming
 
 NAMES = "names.json"
+OFFSETS = ".offsets.npy"  # of a ragged field, whose values lie in NAME.npy
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,19 @@ class Prepared:
         return json.loads(path.read_text()) if path.is_file() else self.card["groups"]
 
     def array(self, name: str) -> np.ndarray:
-        """One array, memory-mapped, with one row for each example."""
+        """One array, memory-mapped, with one row for each example; of a ragged field all values."""
         return np.load(self.folder / f"{name}.npy", mmap_mode="r")
+
+    def column(self, name: str, *, padding: float = 0, multiple: int = 1) -> Dense | Ragged:
+        """One field of all examples, memory-mapped: ragged where the examples differ in length.
+
+        Args:
+            padding, multiple: of a ragged one, as `Ragged` takes them.
+        """
+        offsets = self.folder / f"{name}{OFFSETS}"
+        if not offsets.is_file():
+            return Dense(self.array(name))
+        return Ragged(self.array(name), np.load(offsets), padding=padding, multiple=multiple)
 
     def index(self, split: str) -> np.ndarray:
         """The rows of a split, as integers in rising order."""
@@ -55,9 +68,10 @@ class Prepared:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a configuration may leave to the data: shape and num_classes."""
-        classes = self.card["classes"]
-        return {"shape": self.card["arrays"]["image"]["shape"][1:], "num_classes": len(classes) if classes else None}
+        """What a configuration may leave to the data: num_classes, the shape of images, and what the source states."""
+        classes, image = self.card["classes"], self.card["arrays"].get("image")
+        shape = {"shape": image["shape"][1:]} if image else {}
+        return {**shape, "num_classes": len(classes) if classes else None, **self.card["facts"]}
 
 
 def prepare(
@@ -97,14 +111,15 @@ def prepare(
     if classes is not None:
         raw = select_classes(raw, classes, name)
     first, target = next(iter(raw.arrays.values())), raw.arrays.get("target")
-    group = raw.arrays.get("group", np.arange(len(first)))
+    group = raw.group
     groups = splitting.assign(raw, group, name=name, **split)
+    image = raw.arrays.get("image")
     copies = duplicates.find(first, group, groups, target=target)
     example = partial(_example, raw)
     duplicates.check(copies, groups, name=name, max_duplicates=max_duplicates, example=example)
     rows = {key: np.flatnonzero(np.isin(group, numbers)) for key, numbers in groups.items()}
     counts = _class_counts(raw, rows)
-    what = "pixel" if target is not None and target.ndim > 2 else "example"
+    what = "pixel" if isinstance(target, np.ndarray) and target.ndim > 2 else "example"
     lines = [*raw.notes, *copies.notes(example), *notes.scarce_classes(counts or {}, raw.classes or [], what=what)]
     for line in lines:
         print(f"data: {name}: {line}", file=sys.stderr)
@@ -115,8 +130,9 @@ def prepare(
         "counts": {key: len(rows[key]) for key in SPLITS},
         "classes": raw.classes,
         "class_counts": counts,
-        "arrays": {key: {"shape": list(array.shape), "dtype": str(array.dtype)} for key, array in raw.arrays.items()},
-        "statistics": {"image": _statistics(raw.arrays["image"], rows["train"])} if "image" in raw.arrays else {},
+        "arrays": {key: _described(array) for key, array in raw.arrays.items()},
+        "statistics": {"image": _statistics(image, rows["train"])} if isinstance(image, np.ndarray) else {},
+        "facts": dict(raw.facts),
         "groups": raw.groups,
         "split": {**split, "own": sorted(raw.splits)},
         "duplicates": copies.counts,
@@ -132,8 +148,22 @@ def _example(raw: Raw, number: int) -> str:
     if names is not None:
         return names[number]
     target = raw.arrays.get("target")
-    has_class = target is not None and target.ndim == 1 and raw.classes is not None and raw.groups is None
+    has_class = isinstance(target, np.ndarray) and target.ndim == 1 and raw.classes is not None and raw.groups is None
     return f"row {number}" + (f" ({raw.classes[target[number]]})" if has_class else "")  # type: ignore[index]
+
+
+def _files(name: str, array: np.ndarray | Ragged) -> dict[str, np.ndarray]:
+    """How a field is stored: the arrays by the names of their files."""
+    if isinstance(array, Ragged):
+        return {f"{name}.npy": array.values, f"{name}{OFFSETS}": array.offsets}
+    return {f"{name}.npy": array}
+
+
+def _described(array: np.ndarray | Ragged) -> dict[str, Any]:
+    """The shape and the type of a field for the card; null is a length that differs."""
+    if isinstance(array, Ragged):
+        return {"shape": [len(array), None, *array.values.shape[1:]], "dtype": str(array.values.dtype)}
+    return {"shape": list(array.shape), "dtype": str(array.dtype)}
 
 
 def _write(folder: Path, raw: Raw, rows: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> None:
@@ -144,7 +174,8 @@ def _write(folder: Path, raw: Raw, rows: Mapping[str, np.ndarray], card: Mapping
         with naming(folder):
             temporary.mkdir(parents=True)
             for key, array in raw.arrays.items():
-                np.save(temporary / f"{key}.npy", array)
+                for name, values in _files(key, array).items():
+                    np.save(temporary / name, values)
             for split in SPLITS:
                 np.save(temporary / f"{split}.index.npy", rows[split])
             if raw.names is not None:
@@ -179,8 +210,9 @@ def _content(raw: Raw, rows: Mapping[str, np.ndarray]) -> str:
     """SHA-256 of arrays, splits and classes."""
     content = hashlib.sha256()
     for key in sorted(raw.arrays):
-        content.update(f"{key}{raw.arrays[key].dtype}{raw.arrays[key].shape}".encode())
-        content.update(np.ascontiguousarray(raw.arrays[key]).data)
+        for name, values in _files(key, raw.arrays[key]).items():
+            content.update(f"{name.removesuffix('.npy')}{values.dtype}{values.shape}".encode())
+            content.update(np.ascontiguousarray(values).data)
     for split in SPLITS:
         content.update(rows[split].tobytes())
     content.update(json.dumps(raw.classes).encode())
@@ -188,9 +220,9 @@ def _content(raw: Raw, rows: Mapping[str, np.ndarray]) -> str:
 
 
 def _class_counts(raw: Raw, rows: Mapping[str, np.ndarray]) -> dict[str, list[int]] | None:
-    if raw.classes is None or "target" not in raw.arrays:
+    target = raw.arrays.get("target")
+    if raw.classes is None or not isinstance(target, np.ndarray):
         return None
-    target = raw.arrays["target"]
     if target.ndim == 2:  # a flag for each class
         return {split: target[rows[split]].sum(axis=0).tolist() for split in SPLITS}
     counts = {split: np.bincount(target[rows[split]].ravel(), minlength=len(raw.classes)) for split in SPLITS}

@@ -111,7 +111,8 @@ class Estimator(Learner):
                 outputs = self.outputs(self._features(data, chunk), data)
             yield outputs
 
-    def package(self, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
+    def package(self, folder: Path, example: np.ndarray | Mapping[str, np.ndarray]) -> Mapping[str, Any]:
+        assert isinstance(example, np.ndarray), "an estimator gets features, which data of several fields do not have"
         pipeline, features = make_pipeline(self._scaler, self.predictor()), example.reshape(len(example), -1)
         content = skops_file.dump(pipeline)
         write_atomic(folder / "model.skops", content)
@@ -128,7 +129,7 @@ class Estimator(Learner):
         }
 
     def _features(self, data: Data, rows: np.ndarray) -> np.ndarray:
-        return self._scaler.transform(data.inputs(rows).astype(np.float32).reshape(len(rows), -1))
+        return self._scaler.transform(data.features(rows))
 
 
 def _scaler(data: Data) -> StandardScaler:
@@ -137,9 +138,7 @@ def _scaler(data: Data) -> StandardScaler:
     Training and the packaged predictor use the same arithmetic, bit by bit. The threshold of a tree can be exactly a
     third grey level between two others, where a difference in the last digit changes the branch.
     """
-    pixels = prod(data.shape[1:])
     scaler = StandardScaler()
-    scaler.mean_ = np.repeat(255 * data.mean, pixels).astype(np.float64)
-    scaler.scale_ = np.repeat(255 * data.std, pixels).astype(np.float64)
+    scaler.mean_, scaler.scale_ = data.feature_statistics()
     scaler.n_features_in_ = len(scaler.mean_)
     return scaler

@@ -8,6 +8,7 @@ import pandas as pd
 from src import metrics
 from src.config import assembly, trust
 from src.data.base import Data
+from src.data.pictures import Pictures
 from src.errors import InputError
 from src.evaluation import generation
 from src.evaluation.substitute import Substitute
@@ -88,14 +89,16 @@ def _features(classifier: Experiment, images: np.ndarray) -> tuple[np.ndarray, n
     """The input of the last linear layer for each image, and the most probable class."""
     import torch
 
-    network = classifier.learner.network
+    network, data = classifier.learner.network, classifier.data
     assert network is not None
+    if not isinstance(data, Pictures):
+        raise InputError(f"evaluation.classifier: expected a classifier of pictures; its data are {type(data).__name__}.")
     last = [module for module in network.modules() if isinstance(module, torch.nn.Linear)][-1]
     features: list[np.ndarray] = []
     handle = last.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0].flatten(1).float().cpu().numpy()))
     try:
-        data = Substitute(classifier.data, np.zeros(len(images), dtype=np.int64), images)  # their targets mean nothing
-        classes = [batch["probability"].argmax(axis=1) for batch in classifier.learner.predict(data, data.rows(""))]
+        other = Substitute(data, np.zeros(len(images), dtype=np.int64), images)  # their targets mean nothing
+        classes = [batch["probability"].argmax(axis=1) for batch in classifier.learner.predict(other, other.rows(""))]
     finally:
         handle.remove()
     return np.concatenate(features).astype(np.float64), np.concatenate(classes)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from src.data.pictures import Pictures
 from src.data.shown import Picture
 from src.evaluation import scoring
 from src.evaluation.corruption import Corruption
@@ -49,24 +50,24 @@ class Robustness(Analysis):
         if f"{result.split}/{metric}" not in result.metrics:
             self.skip("robustness", f"the evaluation has no score {metric}")
             return Findings()
-        rows, table = self._chosen(experiment, result)
-        stored = experiment.data.inputs(rows)
-        if stored.ndim != 4 or stored.dtype != np.uint8:
-            self.skip("robustness", "it corrupts images with pixels from 0 to 255, and these are none")
+        data = experiment.data
+        if not isinstance(data, Pictures):
+            self.skip("robustness", "it corrupts pictures, and these data are none")
             return Findings()
+        rows, table = self._chosen(experiment, result)
         if experiment.evaluation.evaluates_input:
             self.skip("robustness", "a corrupted image would be its own target")
             return Findings()
-        corruptions = self._applicable(experiment.data.targets(rows[:1]).ndim)
+        corruptions = self._applicable(data.targets(rows[:1]).ndim)
         if not corruptions:
             return Findings()
         clean = scoring.score(experiment, result.split, table)
-        points = pd.DataFrame(self._points(experiment, clean, rows, stored, metric, corruptions))
+        points = pd.DataFrame(self._points(experiment, data, clean, rows, metric, corruptions))
         means = points[points["strength"] > 0].groupby("corruption", sort=False)["value"].mean()
         metrics = {f"{metric}_under_{name}": value for name, value in means.items()}
         figures = {
             "robustness": self._curves(points, metric, corruptions),
-            "corruptions": self._preview(stored[0], corruptions),
+            "corruptions": self._preview(data.inputs(rows[:1])[0], corruptions),
         }
         return Findings({**metrics, f"{metric}_corrupted": means.mean()}, figures, {"robustness": points})
 
@@ -88,20 +89,20 @@ class Robustness(Analysis):
     def _points(
         self,
         experiment: Experiment,
+        data: Pictures,
         clean: Result,
         rows: np.ndarray,
-        stored: np.ndarray,
         metric: str,
         corruptions: Mapping[str, Corruption],
     ) -> Iterator[dict[str, object]]:
         """The metric and its interval by corruption and strength. At strength 0 they are those of the images as they are."""
-        key = f"{clean.split}/{metric}"
+        key, stored = f"{clean.split}/{metric}", data.inputs(rows)
         for name, corruption in corruptions.items():
             for strength in (0.0, *corruption.strengths):
                 result = clean
                 if strength:
-                    data = Substitute(experiment.data, rows, self._corrupted(corruption, stored, strength))
-                    corrupted = replace(experiment, data=data)
+                    images = self._corrupted(corruption, stored, strength)
+                    corrupted = replace(experiment, data=Substitute(data, rows, images))
                     result = scoring.score(corrupted, clean.split, predictions(corrupted, clean.split))
                 low, high = result.intervals.get(key, (np.nan, np.nan))
                 yield {"corruption": name, "strength": strength, "value": result.metrics[key], "low": low, "high": high}

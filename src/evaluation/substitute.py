@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from src.data.base import Data
-from src.data.shown import Picture
+from src.data.columns import Dense
+from src.data.pictures import Pictures
 
 
-class Substitute(Data):
+class Substitute(Pictures):
     """Some rows of a data set with other images. All else is the data set's own.
 
     Args:
@@ -16,16 +16,11 @@ class Substitute(Data):
         images: as the data set stores its own.
     """
 
-    def __init__(self, data: Data, rows: np.ndarray, images: np.ndarray):
+    def __init__(self, data: Pictures, rows: np.ndarray, images: np.ndarray):
         super().__init__(prepared=data.prepared, shape=data.shape, num_classes=data.num_classes, batch_size=data.batch_size)
-        self.mean, self.std = data.mean, data.std
         self._data = data
         self._rows = rows
-        self._arrays = {"input": images, "target": data.targets(rows)}
-
-    @property
-    def arrays(self) -> Mapping[str, np.ndarray]:
-        return self._arrays
+        self._fields = {"input": Dense(images), "target": Dense(data.targets(rows))}
 
     def rows(self, split: str) -> np.ndarray:
         """The rows of these images, whatever the split."""
@@ -35,9 +30,3 @@ class Substitute(Data):
         self, rows: np.ndarray, predictions: Iterator[Mapping[str, np.ndarray]]
     ) -> Iterator[tuple[np.ndarray, Mapping[str, np.ndarray], np.ndarray]]:
         return self._data.assemble(self._rows[rows], predictions)
-
-    def normalise(self, inputs: np.ndarray) -> np.ndarray:
-        return self._data.normalise(inputs)
-
-    def show(self, row: int) -> Picture:
-        return Picture.of(self._arrays["input"][row])

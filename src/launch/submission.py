@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import sources
+from src.config import sources, trust
 from src.errors import InputError
 from src.runs import closure, identity, modules
 from src.runs.files import read_json, write_atomic, write_json
@@ -85,7 +85,8 @@ class Submission:
         state = Code.now()
         write_atomic(self.folder / "config.yaml", OmegaConf.to_yaml(config).encode(), private=True)  # a password may be in it
         write_atomic(self.folder / "uncommitted.diff", state.diff)
-        write_json(self.folder / "settings.json", {"test": test, "commit": state.commit, "branch": state.branch})
+        settings = {"test": test, "trust": trust.granted(), "commit": state.commit, "branch": state.branch}
+        write_json(self.folder / "settings.json", settings)
 
     def record_job(self, job: str) -> None:
         """Remembers which job trains the run."""
@@ -93,9 +94,14 @@ class Submission:
         write_json(self.folder / "job.json", {"id": job, "before": before})
 
     def load(self) -> tuple[DictConfig, bool, Code]:
-        """What was frozen: the configuration, whether the run is evaluated on the test part, and the state of the code."""
+        """What was frozen: the configuration, whether the run is evaluated on the test part, and the state of the code.
+
+        The job trusts what the command that submitted it trusts.
+        """
         config = sources.load(self.folder / "config.yaml", remedy=self._remedy)
-        settings = read_json(self.folder / "settings.json", keys=("test", "commit", "branch"), remedy=self._remedy)
+        settings = read_json(self.folder / "settings.json", keys=("test", "trust", "commit", "branch"), remedy=self._remedy)
+        if settings["trust"] is True:
+            trust.grant("true")
         diff = (self.folder / "uncommitted.diff").read_bytes()
         return config, settings["test"], Code(settings["commit"], settings["branch"], diff)
 

@@ -20,7 +20,7 @@ class AlternatingUpdates:
 
     Args:
         parts: by the beginnings of their parameters' names in the task.
-        loss: the mean loss, (), by which a part learns from a stored batch.
+        loss: the mean loss, (), over the units of a stored batch, by which a part learns.
         batching: the forward and backward passes of an optimizer step.
     """
 
@@ -40,8 +40,12 @@ class AlternatingUpdates:
         self._parts = {part: [weight for name, weight in named if name.startswith(part)] for part in parts}
         self._others = {part: [weight for name, weight in named if not name.startswith(part)] for part in parts}
 
-    def __call__(self, batches: Sequence[Batch], step: int) -> list[Tensor]:
-        """Takes one training step, and gives the loss of each batch, summed over the parts."""
+    def __call__(self, batches: Sequence[Batch], divisors: Sequence[float], step: int) -> list[Tensor]:
+        """Takes one training step, and gives the loss of each batch, summed over the parts. Their mean is that of all units.
+
+        Args:
+            divisors: of the batches' losses: their quotients add up to the mean loss of the step's units.
+        """
         losses = []
         parts = [part for part, weights in self._parts.items() if any(weight.requires_grad for weight in weights)]
         for number, part in enumerate(parts, start=1):
@@ -50,17 +54,19 @@ class AlternatingUpdates:
                 weight.requires_grad_(False)
             try:
                 self._optimizer_step.begin()
-                losses.append(self._batching(partial(self._forward_backward, part), batches, step))
+                losses.append(self._batching(partial(self._forward_backward, part, len(batches)), batches, divisors, step))
                 self._optimizer_step.step(losses[-1], last=number == len(parts))
             finally:
                 for weight in others:
                     weight.requires_grad_(True)
         return losses[0] if len(losses) == 1 else [torch.stack(of_batch).sum() for of_batch in zip(*losses, strict=True)]
 
-    def _forward_backward(self, part: str, batch: Batch, divisor: float) -> Tensor:
-        """The batch's mean loss. The gradients of the loss divided by a number are added to the parameters'."""
+    def _forward_backward(self, part: str, count: int, batch: Batch, divisor: float) -> Tensor:
+        """The gradients of the loss divided by a number are added to the parameters'.
+
+        Args:
+            count: batches of the step, by which the returned quotient is multiplied.
+        """
         loss = self._loss(part, batch)
-        if batch.weight != 1:
-            loss = loss * batch.weight
         self._optimizer_step.backward(loss if divisor == 1 else loss / divisor)
-        return loss.detach()
+        return loss.detach() if divisor == count else loss.detach() * (count / divisor)

@@ -1,15 +1,17 @@
 """The forward and backward passes of one optimizer step, whole batches or, where memory is short, micro-batches.
 
-The loss of a step is the mean of its batches' losses. This holds for an epoch's last step too, which may have fewer batches.
+The loss of a step is the mean over all units of its batches, in all processes: over examples, or what else a task counts. A
+batch of fewer units weighs less.
 """
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -22,7 +24,34 @@ from src.protocols import Batch
 OUT_OF_MEMORY = "can't allocate memory"  # what torch says on a CPU, in a plain RuntimeError
 
 ForwardBackward = Callable[[Batch, float], Tensor]
-"""Gives a batch's mean loss, (). It adds the gradients of the loss divided by a number to those of the parameters."""
+"""Gives a batch's share in the loss of its step, times the number of the step's batches, ().
+
+It adds the gradients of the batch's loss divided by a number to those of the parameters.
+"""
+
+
+def loss_divisors(trainer: Trainer, units: Sequence[Tensor | int], together: int) -> list[float]:
+    """By what the mean loss of each batch is divided: the quotients of a step add up to the mean over its units.
+
+    Over several processes it is the mean of their sums, as they average their gradients. A batch without units has an infinite
+    divisor. All processes must call it.
+
+    Args:
+        units: of the loss of each batch in this process.
+        together: batches of a step.
+    """
+    ranks, device = trainer.world_size, trainer.strategy.root_device
+    own: list[int] = [number for number in units if isinstance(number, int)]
+    if len(own) < len(units):
+        own = torch.stack([torch.as_tensor(number, device=device) for number in units]).tolist()  # one wait for the device
+    totals: list[float] = [*own]
+    if ranks > 1:
+        totals = trainer.strategy.reduce(torch.tensor(own, dtype=torch.float64, device=device), reduce_op="sum").tolist()
+    divisors: list[float] = []
+    for first in range(0, len(own), together):
+        total = sum(totals[first : first + together])
+        divisors += [total / (ranks * number) if number else math.inf for number in own[first : first + together]]
+    return divisors
 
 
 class WholeBatches:
@@ -46,13 +75,15 @@ class WholeBatches:
                 f"{type(strategy).__name__} does not support."
             )
 
-    def __call__(self, forward_backward: ForwardBackward, batches: Sequence[Batch], step: int) -> list[Tensor]:
+    def __call__(
+        self, forward_backward: ForwardBackward, batches: Sequence[Batch], divisors: Sequence[float], step: int
+    ) -> list[Tensor]:
         """The loss of each batch of an optimizer step; the parameters have the gradients afterwards."""
-        *first, last = batches
+        (*first, last), (*those, of_last) = batches, divisors
         with self.synchronization.postponed():
-            losses = [forward_backward(batch, len(batches)) for batch in first]
+            losses = [forward_backward(batch, divisor) for batch, divisor in zip(first, those, strict=True)]
         with self.synchronization.postponed() if self._part_by_part else nullcontext():
-            losses.append(forward_backward(last, len(batches)))
+            losses.append(forward_backward(last, of_last))
         if self._part_by_part:
             self.synchronization.average()
         return losses
@@ -61,7 +92,7 @@ class WholeBatches:
 class MicroBatches:
     """Splits each batch into as many micro-batches as memory needs. Where it is short, the micro-batch is halved for good.
 
-    The losses of the micro-batches, weighted by their sizes, add up to the batch's mean loss, and their gradients likewise.
+    The losses of the micro-batches, weighted by their units, add up to the batch's mean loss, and their gradients likewise.
     Batch normalisation sees one micro-batch at a time, and so do dropout and augmentation. A step that ran out of memory is
     repeated from its beginning: without gradients, with the buffers and the random numbers of before.
 
@@ -70,11 +101,20 @@ class MicroBatches:
 
     Args:
         whole: the passes without micro-batches.
+        units: that the loss of a batch is a mean of.
         size: examples of a micro-batch; None for whole batches.
         on_change: is called with the size whenever it has changed.
     """
 
-    def __init__(self, whole: WholeBatches, task: LightningModule, *, size: int | None, on_change: Callable[[int], None]):
+    def __init__(
+        self,
+        whole: WholeBatches,
+        task: LightningModule,
+        *,
+        units: Callable[[Batch], Tensor | int],
+        size: int | None,
+        on_change: Callable[[int], None],
+    ):
         strategy: Any = task.trainer.strategy
         communicates = any(isinstance(module, nn.SyncBatchNorm) for module in task.modules())
         if type(strategy) not in (SingleDeviceStrategy, DDPStrategy) or communicates:
@@ -86,35 +126,41 @@ class MicroBatches:
         self._zero_grad = whole.zero_grad
         self._strategy = strategy
         self._buffers = [*task.buffers()]
+        self._units = units
         self._on_change = on_change
         self.size = size
 
-    def __call__(self, forward_backward: ForwardBackward, batches: Sequence[Batch], step: int) -> list[Tensor]:
+    def __call__(
+        self, forward_backward: ForwardBackward, batches: Sequence[Batch], divisors: Sequence[float], step: int
+    ) -> list[Tensor]:
         """The loss of each batch of an optimizer step; the parameters have the gradients afterwards.
 
         Raises:
             RunFailed: memory is too short for a single example.
         """
         before = self.size
-        losses = self._with_retries(forward_backward, batches, step)
+        losses = self._with_retries(forward_backward, batches, divisors, step)
         if self.size is not None and self.size != before:
             self._on_change(self.size)
             if self._strategy.is_global_zero:
                 print(f"memory: too short for a batch at once; {self.size} examples at a time from here on.", file=sys.stderr)
         return losses
 
-    def _with_retries(self, forward_backward: ForwardBackward, batches: Sequence[Batch], step: int) -> list[Tensor]:
+    def _with_retries(
+        self, forward_backward: ForwardBackward, batches: Sequence[Batch], divisors: Sequence[float], step: int
+    ) -> list[Tensor]:
         while True:
             random, buffers = random_state(), [buffer.clone() for buffer in self._buffers]
             exhausted = None
             try:
                 with self._synchronization.postponed():
-                    losses = [self._in_micro_batches(forward_backward, batch, len(batches)) for batch in batches]
+                    pairs = zip(batches, divisors, strict=True)
+                    losses = [self._in_micro_batches(forward_backward, batch, divisor) for batch, divisor in pairs]
             except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
                     raise
                 exhausted = str(error).partition("\n")[0]  # the error itself holds the frames, and with them their memory
-            largest = max(len(batch.row) for batch in batches)
+            largest = max(batch.size for batch in batches)
             short, largest = self._in_all_processes(exhausted is not None, largest)
             if not short:
                 self._synchronization.average()
@@ -127,16 +173,13 @@ class MicroBatches:
             self._halve(min(self.size or largest, largest), step, exhausted or "in another process")
             set_random_state(random)
 
-    def _in_micro_batches(self, forward_backward: ForwardBackward, batch: Batch, divisor: int) -> Tensor:
-        count = len(batch.row)
-        if self.size is None or count <= self.size:
+    def _in_micro_batches(self, forward_backward: ForwardBackward, batch: Batch, divisor: float) -> Tensor:
+        if self.size is None or batch.size <= self.size:
             return forward_backward(batch, divisor)
-        number = -(-count // self.size)  # their sizes differ by one example at most
-        pieces = zip(*(field.tensor_split(number) for field in (batch.input, batch.target, batch.row)), strict=True)
-        losses = []
-        for input, target, row in pieces:
-            loss = forward_backward(Batch(input, target, row, batch.weight), divisor * count / len(row))
-            losses.append(loss * (len(row) / count))
+        units, losses = float(self._units(batch)), []
+        for piece in batch.split(-(-batch.size // self.size)):
+            own = float(self._units(piece))
+            losses.append(forward_backward(piece, divisor * (units / own) if own else math.inf))
         return torch.stack(losses).sum()
 
     def _halve(self, size: int, step: int, reason: str) -> None:

@@ -62,28 +62,28 @@ class LossState:
 
 
 class MetricState:
-    """Metrics as sums of numerators and of denominators over batches."""
+    """Sums of statistics over batches, from which metrics are computed."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}  # (2,) or (2, ratios)
+        self._sums: dict[str, Tensor] = {}
 
-    def update(self, ratios: Mapping[str, tuple[Tensor, Tensor | int]], *, counts: bool) -> None:
-        """Adds a batch's numerators and denominators.
+    def update(self, statistics: Mapping[str, Tensor | int], *, counts: bool) -> None:
+        """Adds a batch's statistics.
 
         Args:
-            counts: whether the batch counts; one that does not only makes the metrics' names known.
+            counts: whether the batch counts; one that does not only makes the names known.
         """
-        for name, (numerator, denominator) in ratios.items():
-            pair = torch.stack([numerator.double(), torch.as_tensor(denominator, device=numerator.device).double()])
-            pair = pair if counts else torch.zeros_like(pair)
-            self._sums[name] = self._sums[name] + pair if name in self._sums else pair
+        device = next(value.device for value in statistics.values() if isinstance(value, Tensor))
+        for name, value in statistics.items():
+            addend = torch.as_tensor(value, dtype=torch.float64, device=device)
+            addend = addend if counts else torch.zeros_like(addend)
+            self._sums[name] = self._sums[name] + addend if name in self._sums else addend
 
-    def compute(self, reduce: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
-        """The metrics, (); the sums start again at zero. Of several ratios a metric is the mean; those of 0 to 0 do not count.
+    def sums(self, reduce: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+        """The sums in float64, which start again at zero.
 
         Args:
             reduce: the sum over all processes.
         """
-        pairs, self._sums = self._sums, {}
-        sums = {name: reduce(pair) for name, pair in pairs.items()}
-        return {name: (numerator / denominator).nanmean().float() for name, (numerator, denominator) in sums.items()}
+        sums, self._sums = self._sums, {}
+        return {name: reduce(value) for name, value in sums.items()}

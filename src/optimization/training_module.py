@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 import torch
@@ -12,11 +13,13 @@ from src.errors import InputError
 from src.optimization import schedule
 from src.optimization.alternating_updates import AlternatingUpdates
 from src.optimization.averaging import AveragedWeights
-from src.optimization.gradient_accumulation import MicroBatches, WholeBatches
+from src.optimization.gradient_accumulation import MicroBatches, WholeBatches, loss_divisors
 from src.optimization.metric_state import LossState, MetricState
 from src.optimization.optimizer_step import OptimizerStep, share_buffers
 from src.optimization.settings import Optimization
 from src.protocols import Batch, Outcome
+
+LOSS, UNITS = "loss of all units", "units"  # statistics of the validation, besides those of the task
 
 
 class TrainingModule(LightningModule):
@@ -59,16 +62,25 @@ class TrainingModule(LightningModule):
     def step(self, batch: Batch) -> Outcome:
         """The loss and the prediction for a batch whose input is preprocessed."""
 
+    def units(self, batch: Batch) -> Tensor | int:
+        """How many units the loss of a stored batch is the mean of, (): examples by default.
+
+        The loss of an optimizer step is the mean over the units of all its batches, in all processes. A batch without units has
+        a loss that is a number, and counts in nothing.
+        """
+        return batch.size
+
     @abstractmethod
     def part_loss(self, part: str, batch: Batch) -> Tensor:
         """The mean loss, (), by which a part learns from a preprocessed batch, while the other parts stay as they are."""
 
     @abstractmethod
-    def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, Tensor | int]]:
-        """Metrics of a batch as numerators and denominators. An epoch's value is the ratio of their sums.
+    def measure(self, outcome: Outcome) -> Mapping[str, Tensor | int]:
+        """Statistics of a batch, by name, whose sums over an epoch `scores` needs. They are added up in float64."""
 
-        A metric may have several ratios, such as one for each class. Its value is their mean; those of 0 to 0 do not count.
-        """
+    @abstractmethod
+    def scores(self, sums: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The metrics of an epoch, (), from the sums of what `measure` gives."""
 
     @abstractmethod
     def augmented(self, batch: Batch) -> Batch:
@@ -98,13 +110,13 @@ class TrainingModule(LightningModule):
         factors = [1.0, *self._rates.values()]
         self._optimizer_step = OptimizerStep(self, settings.gradient_clip_val, self.divergence, factors)
         whole, size = WholeBatches(self, self._optimizer_step, parts=len(self.parts)), self._micro_batch_size
-        split = MicroBatches(whole, self, size=size, on_change=self._use_micro_batches) if settings.auto_micro_batch else None
+        micro = partial(MicroBatches, whole, self, units=self.units, size=size, on_change=self._use_micro_batches)
         self._updates = AlternatingUpdates(
             self,
             self.parts,
             lambda part, batch: self.part_loss(part, self.augmented(batch)),
             optimizer_step=self._optimizer_step,
-            batching=split or whole,
+            batching=micro() if settings.auto_micro_batch else whole,
         )
         if settings.averaging is not None:  # the model has the weights of the checkpoint by now
             state, self._averaging_state = self._averaging_state, None
@@ -120,11 +132,12 @@ class TrainingModule(LightningModule):
         share_buffers(self.trainer, self.model)
         together, every = self.optimization.accumulate_grad_batches, self.optimization.log_every_n_steps
         step, end = self.global_step, self.trainer.max_steps
-        losses: list[Tensor] = []
+        units = [self.units(batch) if batch.real else 0 for batch in block]
+        divisors, losses = loss_divisors(self.trainer, units, together), list[Tensor]()
         for first in range(0, len(block), together):
             if 0 <= end <= step:
                 break
-            new = self._updates(block[first : first + together], step + 1)
+            new = self._updates(block[first : first + together], divisors[first : first + together], step + 1)
             losses += new
             self._losses.add(new)
             step += 1
@@ -170,14 +183,14 @@ class TrainingModule(LightningModule):
 
     def validation_step(self, block: Sequence[Batch], block_index: int) -> None:
         for batch in block:
-            outcome = self.step(self.validated(batch))
-            size = len(batch.row)
-            ratios = {"loss": (outcome.loss * size, size), **self.measure(outcome)}
-            self._metrics.update(ratios, counts=bool(batch.weight))
+            outcome, units = self.step(self.validated(batch)), self.units(batch)
+            statistics = {LOSS: outcome.loss * units, UNITS: units, **self.measure(outcome)}
+            self._metrics.update(statistics, counts=batch.real)
 
     def on_validation_epoch_end(self) -> None:
-        metrics = self._metrics.compute(lambda pair: self._reduce(pair, "sum"))
-        values = {f"val/{name}": value for name, value in metrics.items()}
+        sums = self._metrics.sums(lambda values: self._reduce(values, "sum"))
+        metrics = {"loss": sums.pop(LOSS) / sums.pop(UNITS), **self.scores(sums)}
+        values = {f"val/{name}": value.float() for name, value in metrics.items()}
         if values["val/loss"].isnan():  # the last update of the weights may be the cause, after a loss that was a number
             self._diverge("validation loss", values["val/loss"], self.global_step)
         self._log(values)

@@ -54,15 +54,21 @@ class Adversarial(Task):
     def mix(self, target: Any, mix: Mix) -> Any:
         return target  # no loss uses it
 
-    def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, int]]:
+    def measure(self, outcome: Outcome) -> Mapping[str, Tensor | int]:
         (real, generated), count = outcome.prediction.detach().unbind(dim=1), len(outcome.prediction)
         discriminator, generator = outcome.target.detach() * count
         return {
-            "discriminator": (discriminator, count),
-            "generator": (generator, count),
-            "told_apart": ((real > 0).sum() + (generated < 0).sum(), 2 * count),
-            "steps": (torch.tensor(count * self.global_step, device=real.device), count),
+            "discriminator": discriminator,
+            "generator": generator,
+            "told_apart": (real > 0).sum() + (generated < 0).sum(),
+            "steps": count * self.global_step,
+            "examples": count,
         }
+
+    def scores(self, sums: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        count = sums["examples"]
+        means = {name: sums[name] / count for name in ("discriminator", "generator", "steps")}
+        return {**means, "told_apart": sums["told_apart"] / (2 * count)}
 
     def forward_for_flops(self, input: Tensor) -> Tensor:
         return self._logits(self._generated(input))

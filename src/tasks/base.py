@@ -97,8 +97,10 @@ class Task(TrainingModule):
     def augmented(self, batch: Batch) -> Batch:
         if self._augmentation is None:
             return batch._replace(input=self.preprocess(batch.input))
+        if not isinstance(batch.input, Tensor):
+            raise InputError("augmentation: expected inputs of one field, such as images; these have several. Leave it out.")
         input, changes = self._augmentation(batch.input)
-        target: Any = batch.target
+        target = batch.target
         for change in changes:
             target = self.mix(target, change) if isinstance(change, Mix) else self.move(target, change)
         return batch._replace(input=self.preprocess(input), target=target)

@@ -69,9 +69,12 @@ class Binary(Task):
     def mix(self, target: Any, mix: Mix) -> Tensor:
         return torch.lerp(target[mix.partner].float(), target.float(), mix.share)
 
-    def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, int]]:
+    def measure(self, outcome: Outcome) -> Mapping[str, Tensor | int]:
         correct = ((outcome.prediction > 0) == (outcome.target > 0.5)).sum()
-        return {"accuracy": (correct, len(outcome.target))}
+        return {"correct": correct, "examples": len(outcome.target)}
+
+    def scores(self, sums: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return {"accuracy": sums["correct"] / sums["examples"]}
 
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
         return {"probability": _both_logits(self.model(input).float()).sigmoid()}

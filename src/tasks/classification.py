@@ -64,9 +64,12 @@ class Classification(Task):
             torch.cat([target.shares * share, target.shares[mix.partner] * (1 - share)], dim=1),
         )
 
-    def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, int]]:
+    def measure(self, outcome: Outcome) -> Mapping[str, Tensor | int]:
         correct = (outcome.prediction.argmax(dim=1) == outcome.target).sum()
-        return {"accuracy": (correct, len(outcome.target))}
+        return {"correct": correct, "examples": len(outcome.target)}
+
+    def scores(self, sums: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return {"accuracy": sums["correct"] / sums["examples"]}
 
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
         return {"probability": self.model(input).float().softmax(dim=1)}

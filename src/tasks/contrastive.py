@@ -68,9 +68,12 @@ class Contrastive(Task):
             "augmentation: expected steps that keep examples apart; mixup and cutmix make views of two. Leave them out."
         )
 
-    def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, int]]:
+    def measure(self, outcome: Outcome) -> Mapping[str, Tensor | int]:
         """How many views find the other one of their example."""
-        return {"matched": ((outcome.prediction.argmax(dim=1) == outcome.target).sum(), len(outcome.target))}
+        return {"matched": (outcome.prediction.argmax(dim=1) == outcome.target).sum(), "views": len(outcome.target)}
+
+    def scores(self, sums: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return {"matched": sums["matched"] / sums["views"]}
 
     def forward_for_flops(self, input: Tensor) -> Tensor:
         return self.model.encoder(input)

@@ -41,11 +41,19 @@ class MultiLabel(Task):
     def mix(self, target: Any, mix: Mix) -> Tensor:
         return torch.lerp(target[mix.partner].float(), target.float(), mix.share.unsqueeze(1))
 
-    def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, Tensor | int]]:
+    def measure(self, outcome: Outcome) -> Mapping[str, Tensor | int]:
         predicted, true = outcome.prediction > 0, outcome.target > 0.5
         return {
-            "subset_accuracy": ((predicted == true).all(dim=1).sum(), len(predicted)),
-            "f1_macro": (2 * (predicted & true).sum(dim=0), predicted.sum(dim=0) + true.sum(dim=0)),
+            "correct": (predicted == true).all(dim=1).sum(),
+            "examples": len(predicted),
+            "hits": (predicted & true).sum(dim=0),
+            "flags": predicted.sum(dim=0) + true.sum(dim=0),
+        }
+
+    def scores(self, sums: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return {
+            "subset_accuracy": sums["correct"] / sums["examples"],
+            "f1_macro": (2 * sums["hits"] / sums["flags"]).nanmean(),
         }
 
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:

@@ -44,9 +44,12 @@ class Reconstruction(Task):
     def mix(self, target: Any, mix: Mix) -> Any:
         return target  # `step` does not use it: a mixed input is its own target
 
-    def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, int]]:
+    def measure(self, outcome: Outcome) -> Mapping[str, Tensor | int]:
         squares = (outcome.prediction.detach().float() - outcome.target).square().sum()
-        return {"error": (squares, outcome.target.numel())}
+        return {"squares": squares, "values": outcome.target.numel()}
+
+    def scores(self, sums: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return {"error": sums["squares"] / sums["values"]}
 
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
         """The reconstruction of the input. With noise also that of the noisy input, `restored`, which the error belongs to."""

@@ -61,15 +61,18 @@ class Segmentation(Task):
         """Classes are moved as numbers from 1, because 0 comes in from outside."""
         return move.apply(target.unsqueeze(1).float() + 1).squeeze(1).round().long() - 1
 
-    def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, Tensor | int]]:
+    def measure(self, outcome: Outcome) -> Mapping[str, Tensor | int]:
         classes, target = outcome.prediction.shape[1], outcome.target.long()  # stored targets are bytes, which have no -1
         cells = target * classes + outcome.prediction.argmax(dim=1)
         counts = torch.bincount(cells[(target >= 0) & (target < classes)], minlength=classes**2).view(classes, classes)
-        correct, sizes = counts.diagonal(), counts.sum(dim=0) + counts.sum(dim=1)
+        return {"correct": counts.diagonal(), "sizes": counts.sum(dim=0) + counts.sum(dim=1), "pixels": counts.sum()}
+
+    def scores(self, sums: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        correct, sizes = sums["correct"], sums["sizes"]
         return {
-            "accuracy": (correct.sum(), counts.sum()),
-            "dice_macro": (2 * correct, sizes),
-            "iou_macro": (correct, sizes - correct),
+            "accuracy": correct.sum() / sums["pixels"],
+            "dice_macro": (2 * correct / sizes).nanmean(),
+            "iou_macro": (correct / (sizes - correct)).nanmean(),
         }
 
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:

@@ -51,10 +51,12 @@ class Variational(Task):
     def mix(self, target: Any, mix: Mix) -> Any:
         return target  # `step` does not use it
 
-    def measure(self, outcome: Outcome) -> Mapping[str, tuple[Tensor, int]]:
+    def measure(self, outcome: Outcome) -> Mapping[str, Tensor | int]:
         error, divergence = outcome.prediction.detach().sum(dim=0)
-        count = len(outcome.prediction)
-        return {"negative_elbo": (error + divergence, count), "kl": (divergence, count)}
+        return {"negative_elbo": error + divergence, "kl": divergence, "examples": len(outcome.prediction)}
+
+    def scores(self, sums: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return {name: sums[name] / sums["examples"] for name in ("negative_elbo", "kl")}
 
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
         reconstruction = self.model(input)

@@ -30,11 +30,18 @@ class ExportedPredictor:
         self._device = torch.device(device or "cpu")
         self._module = (move_to_device_pass(program, self._device) if device else program).module()
 
-    def predict(self, data: np.ndarray | pd.DataFrame, params: dict[str, Any] | None = None) -> np.ndarray:
-        """The primary output for each example; a table has a row an example."""
-        inputs = data if isinstance(data, np.ndarray) else data.to_numpy(dtype=np.float32)
+    def predict(
+        self, data: np.ndarray | dict[str, np.ndarray] | pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> np.ndarray:
+        """The primary output for each example; a table has a row an example, a dictionary the fields of all examples."""
+        inputs: Any
+        if isinstance(data, dict):
+            inputs = {name: torch.from_numpy(values).to(self._device) for name, values in data.items()}
+        else:
+            values = data if isinstance(data, np.ndarray) else data.to_numpy(dtype=np.float32)
+            inputs = torch.from_numpy(values).to(self._device)
         with torch.no_grad():
-            answers: np.ndarray = self._module(torch.from_numpy(inputs).to(self._device)).cpu().numpy()
+            answers: np.ndarray = self._module(inputs).cpu().numpy()
         return answers
 
 

@@ -52,6 +52,8 @@ def write_model(target: Path, folder: Path, package: Mapping[str, Any], *, model
     """Writes the folder of an MLflow model: the predictor, MLmodel, an example and what must be installed."""
     described = Model(artifact_path=model.artifact_location, model_uuid=model.model_id, run_id=run, model_id=model.model_id)
     example, output = np.load(confined(folder, package["example"])), package["output"]
+    if not isinstance(example, np.ndarray):  # several fields
+        example = {name: example[name] for name in example.files}
     _save_example(described, example, str(target))
     output_spec = TensorSpec(np.dtype(output["dtype"]), tuple(output["shape"]))
     described.signature = ModelSignature(infer_signature(example).inputs, Schema([output_spec]))

@@ -1,6 +1,6 @@
 """What one example costs a network, and whether the network fits the data."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 
@@ -9,7 +9,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from src.errors import InputError
 from src.optimization.random_state import random_state, set_random_state
-from src.protocols import Batch, Cost
+from src.protocols import Batch, Cost, Fields
 from src.tasks.base import Task
 
 
@@ -33,7 +33,7 @@ def cost(task: Task, batch: Batch, *, dataset: str) -> Cost:
     augmented = task.augmented(batch)
     try:
         with torch.no_grad():
-            one = task.preprocess(batch.input[:1])
+            one = task.preprocess(batch.head(1).input)
             with FlopCounterMode(display=False) as counter, _attention_by_products():
                 task.forward_for_flops(one)
             task.predict(one)
@@ -42,11 +42,18 @@ def cost(task: Task, batch: Batch, *, dataset: str) -> Cost:
         raise
     except (RuntimeError, IndexError, ValueError) as error:  # as torch raises for shapes and values; anything else is a defect
         raise InputError(
-            f"expected a model for examples of shape {list(batch.input.shape[1:])} and the targets of {dataset}; "
+            f"expected a model for examples of shape {_shapes(batch.input)} and the targets of {dataset}; "
             f"{type(task.model).__name__} fails on them: {error}. Leave its sizes to the data (model.input_shape, "
             "model.num_outputs), or choose another model."
         ) from error
     return Cost(parameters=sum(parameter.numel() for parameter in task.parameters()), flops=counter.get_total_flops())
+
+
+def _shapes(fields: Fields) -> str:
+    """The shape of an example, of each field where it has several."""
+    if isinstance(fields, Mapping):
+        return ", ".join(f"{list(field.shape[1:])} ({name})" for name, field in fields.items())
+    return str(list(fields.shape[1:]))
 
 
 @contextmanager
@@ -74,10 +81,9 @@ def check_single_example_batch(task: Task, batch: Batch, *, frozen: Collection[s
     for name, module in copy.model.named_modules():
         if name in frozen:
             module.eval()
-    single = Batch(batch.input[:1], batch.target[:1], batch.row[:1])
     try:
         with torch.no_grad():
-            copy.step(copy.augmented(single))
+            copy.step(copy.augmented(batch.head(1)))
     except InputError:
         raise
     except ValueError as error:

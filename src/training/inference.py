@@ -9,8 +9,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from src.data import columns
 from src.data.base import Data
-from src.data.loader import Batches, nbytes
+from src.data.loader import Batches
+from src.data.order import Order
 from src.errors import InputError
 from src.learner import Learner
 from src.runs import checkpoints
@@ -91,10 +93,12 @@ class NetworkInference(Learner):
     @torch.inference_mode()
     def predict(self, data: Data, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
         self._move_to_device()
-        count = max(1, min(EXAMPLES, FORWARD_BYTES // nbytes(data.arrays, rows[:1])))
-        for block in Batches(data.arrays, rows, batch_size=max(count, data.batch_size), in_memory=0, block=8):
+        fields = {"input": data.fields["input"]}
+        count = max(1, min(EXAMPLES, FORWARD_BYTES // max(1, columns.nbytes(data.fields, rows[:1]))))
+        order = Order(len(rows), together=max(count, data.batch_size))
+        for block in Batches(fields, rows, order, in_memory=0, block=8):
             for batch in block:
-                outputs = self.task.predict(self.task.preprocess(batch.input.to(self.torch_device)))
+                outputs = self.task.predict(self.task.preprocess(batch.to(self.torch_device).input))
                 yield {name: output.cpu().numpy() for name, output in outputs.items()}
 
     @torch.inference_mode()
@@ -104,7 +108,7 @@ class NetworkInference(Learner):
         pieces = torch.from_numpy(latents).to(self.torch_device).split(EXAMPLES)
         return np.concatenate([generate(piece).cpu().numpy() for piece in pieces])
 
-    def package(self, folder: Path, example: np.ndarray) -> Mapping[str, str]:
+    def package(self, folder: Path, example: np.ndarray | Mapping[str, np.ndarray]) -> Mapping[str, str]:
         files = packaging.package(self.task.cpu(), folder, example)
         self._use_channels_last()
         return files

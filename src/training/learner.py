@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
 from lightning.pytorch import Callback, seed_everything
 from torch import nn
@@ -16,9 +15,9 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from src import signals
 from src.data.base import Data
-from src.data.loader import Batches, batches, nbytes, smallest_batch
+from src.data.loader import Batches
 from src.data.loading import Loading
-from src.data.transforms import Normalise
+from src.data.order import Order
 from src.distributed import processes
 from src.optimization import hardware, schedule
 from src.optimization.averaging import Averaging
@@ -34,9 +33,8 @@ from src.training.callbacks.progress import Progress
 from src.training.callbacks.record_logger import RecordLogger
 from src.training.callbacks.sink_stopping import SinkStopping
 from src.training.inference import NetworkInference
+from src.training.loaders import Loaders
 from src.training.settings import CheckpointInterval, TrainerSettings, take
-
-BLOCK_BYTES = 32 * 2**20  # of examples that one call of Lightning's loop may get
 
 
 class NetworkLearner(NetworkInference):
@@ -68,12 +66,13 @@ class NetworkLearner(NetworkInference):
         # Deterministic algorithms fill all new memory with NaN, in case something reads what it never wrote.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         seed_everything(seed, workers=True, verbose=False)
-        self._optimization = dataclasses.replace(optimization, total_steps=self._steps(data, optimization))
+        accumulate = optimization.accumulate_grad_batches
+        steps = self._trainer.steps(Loaders(data, loading, ranks=trainer.processes, accumulate=accumulate, seed=seed).steps)
+        self._optimization = dataclasses.replace(optimization, total_steps=steps)
         schedule.check(self._optimization)
         network = model()
-        preprocess = Normalise(mean=data.mean, std=data.std)
         super().__init__(
-            task(model=network, preprocess=preprocess, optimization=self._optimization), accelerator=trainer.accelerator
+            task(model=network, preprocess=data.preprocess(), optimization=self._optimization), accelerator=trainer.accelerator
         )
 
     @classmethod
@@ -130,10 +129,11 @@ class NetworkLearner(NetworkInference):
             if isinstance(callback, TrainingCallback):
                 callback.check(self.task, processes=self._trainer.processes)
         self.task.cpu().eval()
-        ((batch,),) = Batches(data.arrays, data.rows("train")[:32], batch_size=32)
+        rows = data.rows("train")[:32]
+        ((batch,),) = Batches(data.fields, rows, Order(len(rows), together=32))
         counted = cost.cost(self.task, batch, dataset=data.prepared.card["name"])
-        ranks, count = self._trainer.processes, len(data.rows("train"))
-        fewest = smallest_batch(count, batch_size=data.batch_size, ranks=ranks, limit=self._loading.limit)
+        ranks = self._trainer.processes
+        fewest = self._loaders(data).smallest_batch
         synchronized = ranks > 1 and self._trainer.arguments.get("sync_batchnorm")  # statistics are of all processes' batches
         if fewest == 1 and not synchronized:
             freezing = [callback for callback in callbacks if isinstance(callback, Freezing)]
@@ -146,8 +146,9 @@ class NetworkLearner(NetworkInference):
         seed_everything((self._seed + 1_000_003 * processes.rank()) % 2**32, workers=True, verbose=False)
         callbacks = self._callbacks_of_fit()
         block = 1 if fitting.watch_each_step(callbacks) else self._loading.steps_per_call
-        train = self._batches(data, "train", block, shuffle=not self._loading.overfit_batches)
-        val = self._batches(data, "train" if self._loading.overfit_batches else "val", block)
+        loaders, overfit = self._loaders(data), bool(self._loading.overfit_batches)
+        loader = partial(loaders.loader, block=block, device=self.torch_device)
+        train, val = loader("train", shuffle=not overfit), loader("train" if overfit else "val")
         self.task.training_batches = partial(fitting.first_batches, self.task, train)
         start = fitting.start(folder, resume) if processes.rank() == 0 else resume  # the others are told
         if self._trainer.compile:
@@ -188,7 +189,7 @@ class NetworkLearner(NetworkInference):
             epochs=trainer.current_epoch + (end is fitting.End.STOPPED),
             best_epoch=checkpointing.best_epoch,
             steps=steps,
-            examples=self._examples(train, steps),
+            examples=loaders.examples(train, steps),
             seconds=checkpointing.elapsed,
         )
 
@@ -196,48 +197,11 @@ class NetworkLearner(NetworkInference):
         """The callbacks; without validations only those that are a part of an optimizer step."""
         return [callback for callback in self._callbacks() if self._trainer.validates or _in_optimizer_step(callback)]
 
-    def _steps(self, data: Data, optimization: Optimization) -> int:
-        """Optimizer steps of the whole training."""
-        ranks, count = self._trainer.processes, len(data.rows("train"))
-        epoch = batches(count, batch_size=data.batch_size, ranks=ranks, limit=self._loading.limit)
-        return self._trainer.steps(-(-epoch // optimization.accumulate_grad_batches))
-
-    def _examples(self, train: Batches, steps: int) -> int:
-        """Training examples of so many optimizer steps."""
-        accumulate = self._optimization.accumulate_grad_batches
-        epochs, rest = divmod(steps, -(-train.batches // accumulate))
-        return epochs * train.examples + min(rest * accumulate * train.together, train.examples)
-
-    def _batches(self, data: Data, split: str, block: int, *, shuffle: bool = False) -> Batches:
-        """The loader of a split.
-
-        Args:
-            block: optimizer steps in one item, fewer where their examples are large.
-        """
-        accumulate = self._optimization.accumulate_grad_batches
-        rows = data.rows(split)
-        if not shuffle and self.task.needs_in_batch_negatives:
-            rows = np.random.default_rng(0).permutation(rows)
-        step_bytes = accumulate * nbytes(data.arrays, rows[: data.batch_size])
-        steps = -(-block // accumulate)
-        return Batches(
-            data.arrays,
-            rows,
-            batch_size=data.batch_size,
-            rank=processes.rank(),
-            ranks=self._trainer.processes,
-            block=accumulate * max(1, min(steps, BLOCK_BYTES // step_bytes)),
-            shuffle=shuffle,
-            seed=self._seed,
-            limit=self._loading.limit,
-            in_memory=self._loading.in_memory,
-            device=self.torch_device if self._fits_on_device(nbytes(data.arrays, rows)) else "cpu",
+    def _loaders(self, data: Data) -> Loaders:
+        accumulate, spread = self._optimization.accumulate_grad_batches, self.task.needs_in_batch_negatives
+        return Loaders(
+            data, self._loading, ranks=self._trainer.processes, accumulate=accumulate, seed=self._seed, spread=spread
         )
-
-    def _fits_on_device(self, size: int) -> bool:
-        """Whether so many bytes of examples may lie on the accelerator. A quarter of its free memory is theirs."""
-        single = self._trainer.processes == 1
-        return single and self.torch_device.type == "cuda" and size <= torch.cuda.mem_get_info()[0] / 4
 
 
 def _in_optimizer_step(callback: Callback) -> bool:

@@ -9,29 +9,41 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from src.protocols import Fields
 from src.tasks.base import Task
 
 
-def package(task: Task, folder: Path, example: np.ndarray) -> Mapping[str, Any]:
+def package(task: Task, folder: Path, example: np.ndarray | Mapping[str, np.ndarray]) -> Mapping[str, Any]:
     """Writes the predictor of a task on the CPU as an exported program.
 
     The result names its files, the type and shape of its output, and the libraries that it needs. The weights are contiguous
     afterwards. Otherwise torch warns that it finds no whole tensor.
 
     Args:
-        example: a few stored inputs, as float32; their number stays free in the program.
+        example: a few inputs, by name where an input has several fields. Their number stays free in the program, and so does
+            each other size that a field need not have for the network.
     """
     predictor = Predictor(task).eval()
     predictor.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    batch = torch.export.Dim.AUTO
-    program = torch.export.export(predictor, (torch.from_numpy(example),), dynamic_shapes=[{0: batch}])
+    free = torch.export.Dim.AUTO
+    inputs: Fields
+    dynamic: Any
+    if isinstance(example, Mapping):
+        inputs = {name: torch.from_numpy(values) for name, values in example.items()}
+        dynamic = [{name: dict.fromkeys(range(values.ndim), free) for name, values in example.items()}]
+    else:
+        inputs, dynamic = torch.from_numpy(example), [{0: free}]
+    program = torch.export.export(predictor, (inputs,), dynamic_shapes=dynamic)
     folder.mkdir(parents=True, exist_ok=True)
     torch.export.save(program, folder / "model.pt2")
-    np.save(folder / "example.npy", example)
+    if isinstance(example, Mapping):
+        np.savez(folder / "example.npz", allow_pickle=False, **example)
+    else:
+        np.save(folder / "example.npy", example)
     return {
         "flavour": "pytorch",
         "file": "model.pt2",
-        "example": "example.npy",
+        "example": "example.npz" if isinstance(example, Mapping) else "example.npy",
         "output": _output(program),
         "requirements": {name: version(name) for name in ("torch", "numpy")},
     }
@@ -44,13 +56,14 @@ class Predictor(nn.Module):
         super().__init__()
         self.preprocess, self.model, self._task = task.preprocess, task.model, [task]
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Fields) -> Tensor:
         task = self._task[0]
         return task.predict(self.preprocess(inputs))[task.primary_output]
 
 
 def _output(program: torch.export.ExportedProgram) -> dict[str, Any]:
-    """The type and shape of the output. The number of examples is free, which MLflow writes as -1."""
+    """The type and shape of the output. A free size, as the number of examples, is -1, as MLflow writes it."""
     (node,) = program.graph_module.graph.find_nodes(op="output")
     output = node.args[0][0].meta["val"]
-    return {"dtype": str(output.dtype).removeprefix("torch."), "shape": [-1, *(int(size) for size in output.shape[1:])]}
+    sizes = [size if isinstance(size, int) else -1 for size in output.shape]
+    return {"dtype": str(output.dtype).removeprefix("torch."), "shape": sizes}

@@ -9,7 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.data.loader import Batches, smallest_batch
+from src.data.columns import Dense
+from src.data.loader import Batches
+from src.data.order import Order
 from src.errors import InputError
 
 ROWS = 53
@@ -20,8 +22,14 @@ def arrays() -> dict[str, np.ndarray]:
     return {"input": np.arange(100, dtype=np.float32)[:, None] * [[1, 10]], "target": np.arange(100) % 7}
 
 
+def loading(arrays, rows, *, batch_size: int, ranks: int = 1, shuffle=False, seed=0, limit=None, **settings) -> Batches:
+    order = Order(len(rows), together=batch_size * ranks, shuffle=shuffle, seed=seed, limit=limit)
+    fields = {name: Dense(array) for name, array in arrays.items()}
+    return Batches(fields, rows, order, ranks=ranks, **settings)
+
+
 def batches(**settings) -> Batches:
-    return Batches(arrays(), np.arange(20, 20 + ROWS), **{"batch_size": 8, "shuffle": True, **settings})
+    return loading(arrays(), np.arange(20, 20 + ROWS), **{"batch_size": 8, "shuffle": True, **settings})
 
 
 def rows(blocks) -> list[int]:
@@ -38,7 +46,7 @@ def rows(blocks) -> list[int]:
 )
 def test_every_row_comes_exactly_once_an_epoch(count, batch_size, block, shuffle, seed, epoch):
     split = np.arange(30, 30 + count)
-    loader = Batches(arrays(), split, batch_size=batch_size, block=block, shuffle=shuffle, seed=seed)
+    loader = loading(arrays(), split, batch_size=batch_size, block=block, shuffle=shuffle, seed=seed)
     loader.set_epoch(epoch)
     for _ in range(2):
         blocks = list(loader)
@@ -60,28 +68,26 @@ def test_every_row_comes_exactly_once_an_epoch(count, batch_size, block, shuffle
 def test_processes_share_the_batches_that_one_process_would_take(count, batch_size, block, ranks, shuffle, epoch):
     split = np.arange(30, 30 + count)
     settings = {"block": block, "shuffle": shuffle, "seed": 1}
-    loaders = [Batches(arrays(), split, batch_size=batch_size, rank=rank, ranks=ranks, **settings) for rank in range(ranks)]
-    whole = Batches(arrays(), split, batch_size=batch_size * ranks, **settings)
+    loaders = [loading(arrays(), split, batch_size=batch_size, rank=rank, ranks=ranks, **settings) for rank in range(ranks)]
+    whole = loading(arrays(), split, batch_size=batch_size * ranks, **settings)
     for loader in (*loaders, whole):
         loader.set_epoch(epoch)
     for one, *shares in zip(whole, *loaders, strict=True):
         assert {len(share) for share in shares} == {len(one)}  # as many steps for each process
         for batch, *pieces in zip(one, *shares, strict=True):
             assert all(len(piece.row) for piece in pieces)
-            assert [int(row) for piece in pieces if piece.weight for row in piece.row] == batch.row.tolist()
-            mean = sum(piece.weight * piece.input.mean(dim=0) for piece in pieces) / ranks
-            assert torch.allclose(mean, batch.input.mean(dim=0))
-            assert {piece.weight for piece in pieces} == {1.0} or len(batch.row) < batch_size * ranks
+            assert [int(row) for piece in pieces if piece.real for row in piece.row] == batch.row.tolist()
+            assert all(piece.real for piece in pieces) or batch.size < ranks
     sizes = [len(batch.row) for loader in loaders for item in loader for batch in item]
-    assert smallest_batch(count, batch_size=batch_size, ranks=ranks) == min(sizes)
+    assert whole.order.smallest(ranks) == min(sizes)
 
 
 @given(count=st.integers(1, 80), batch_size=st.integers(1, 9), limit=st.integers(1, 12), ranks=st.integers(1, 3))
 def test_the_smallest_batch_of_a_shortened_epoch(count, batch_size, limit, ranks):
     settings = {"batch_size": batch_size, "ranks": ranks, "limit": limit}
-    loaders = [Batches(arrays(), np.arange(count), rank=rank, **settings) for rank in range(ranks)]
+    loaders = [loading(arrays(), np.arange(count), rank=rank, **settings) for rank in range(ranks)]
     sizes = [len(batch.row) for loader in loaders for item in loader for batch in item]
-    assert smallest_batch(count, **settings) == min(sizes)
+    assert loaders[0].order.smallest(ranks) == min(sizes)
 
 
 @pytest.mark.parametrize("position", [0, 7])
@@ -177,8 +183,8 @@ def test_rows_mapped_from_disk_give_the_same_batches(tmp_path, shuffle):
         np.save(tmp_path / f"{name}.npy", array)
         mapped[name] = np.load(tmp_path / f"{name}.npy", mmap_mode="r")
     chosen = np.array([3, 99, 50, 4, 77, 5, 20, 21, 22, 60])
-    held = Batches(mapped, chosen, batch_size=4, shuffle=shuffle, seed=1)
-    read = Batches(mapped, chosen, batch_size=4, shuffle=shuffle, seed=1, in_memory=0)
+    held = loading(mapped, chosen, batch_size=4, shuffle=shuffle, seed=1)
+    read = loading(mapped, chosen, batch_size=4, shuffle=shuffle, seed=1, in_memory=0)
     assert held.held
     assert not read.held
     for one, other in zip(held, read, strict=True):
@@ -195,16 +201,16 @@ def test_rows_mapped_from_disk_are_not_read_all_at_once(tmp_path):
         file.truncate(shape[0] * shape[1])
     array = np.memmap(path, dtype=np.uint8, mode="r+", shape=shape)
     array[-1] = 7
-    loader = Batches({"input": array, "target": np.zeros(shape[0])}, np.arange(shape[0] - 4, shape[0]), batch_size=4)
+    loader = loading({"input": array, "target": np.zeros(shape[0])}, np.arange(shape[0] - 4, shape[0]), batch_size=4)
     ((batch,),) = list(loader)
     assert batch.input.float().mean(dim=1).tolist() == [0, 0, 0, 7]
-    everything = Batches({"input": array, "target": np.zeros(shape[0])}, np.arange(shape[0]), batch_size=4, shuffle=True)
+    everything = loading({"input": array, "target": np.zeros(shape[0])}, np.arange(shape[0]), batch_size=4, shuffle=True)
     assert next(iter(everything))[0].input.shape == (4, 2**16)
 
 
 def test_held_rows_can_be_changed_without_changing_the_store():
     store = arrays()
-    loader = Batches(store, np.arange(10), batch_size=10)
+    loader = loading(store, np.arange(10), batch_size=10)
     ((batch,),) = list(loader)
     batch.input.zero_()
     assert store["input"][3, 0] == 3

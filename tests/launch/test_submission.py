@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from pipelines.sweep.setup import Setup
-from src.config import command_line
+from src.config import command_line, trust
 from src.errors import InputError
 from src.launch import cluster, slurm, submission
 from src.launch.cluster import agreed
@@ -147,3 +147,16 @@ def test_code_without_a_repository_is_frozen_too(project, monkeypatch):
     assert frozen == {"src/a.py", "conf/train.yaml", *own}
     config, test, _ = frozen_run.load()
     assert (config.name, test) == ("cnn", False)
+
+
+def test_a_job_trusts_what_the_command_that_submits_it_trusts(project, monkeypatch):
+    monkeypatch.setattr(submission, "_files", lambda *_: [])
+    granted = {}
+    for value in ("false", "true"):
+        submitted = Submission(Run(project / "runs" / value))
+        with trust.command():
+            submitted.freeze(command_line.configure([*SUBMITTED, f"trust={value}"]), test=True)
+        with trust.command():
+            submitted.load()
+            granted[value] = trust.granted()
+    assert granted == {"false": False, "true": True}

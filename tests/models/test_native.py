@@ -9,6 +9,7 @@ from PIL import Image
 
 from src.config import assembly, composition
 from src.data.loader import Batches
+from src.data.order import Order
 from tests.nets import fit, values
 
 pytestmark = pytest.mark.timeout(900)
@@ -55,7 +56,7 @@ def test_a_step_at_native_resolution(pictures, model):
     prepared = assembly.prepare(config)
     experiment = assembly.build(assembly.complete(config, prepared), prepared)
     task, data = experiment.learner.task, experiment.data
-    batch = next(iter(Batches(data.arrays, data.rows("train")[:2], batch_size=2)))[0]
+    batch = next(iter(Batches(data.fields, data.rows("train")[:2], Order(2, together=2))))[0]
     assert batch.input.shape == (2, 3, size, size)
     task.train()
     optimizer = task.configure_optimizers()

@@ -13,7 +13,7 @@ from src.errors import InputError
 from src.models.fnn import FNN
 from src.protocols import Batch, Mix, Outcome
 from src.tasks.binary import Binary
-from tests.nets import end, everything, fit, network, optimization, same, values
+from tests.nets import end, everything, fit, metrics, network, optimization, same, values
 
 LOGITS = torch.randn(6, 1, generator=torch.Generator().manual_seed(0))
 TARGET = torch.tensor([0, 1, 1, 0, 1, 0])
@@ -62,8 +62,8 @@ def test_a_model_with_an_output_for_each_class_is_refused():
 
 def test_what_it_measures_and_predicts():
     binary = task()
-    correct, count = binary.measure(Outcome(torch.tensor(0.0), LOGITS[:, 0], TARGET))["accuracy"]
-    assert (int(correct), count) == (int(((LOGITS[:, 0] > 0) == TARGET.bool()).sum()), 6)
+    accuracy = metrics(binary, Outcome(torch.tensor(0.0), LOGITS[:, 0], TARGET))["accuracy"]
+    assert accuracy == int(((LOGITS[:, 0] > 0) == TARGET.bool()).sum()) / 6
     probability = binary.predict(LOGITS)["probability"]
     assert torch.allclose(probability[:, 1], LOGITS[:, 0].sigmoid())
     assert torch.allclose(probability.sum(dim=1), torch.ones(6))

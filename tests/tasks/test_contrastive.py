@@ -16,7 +16,7 @@ from src.models.encoder import EncoderWithHead
 from src.optimization.random_state import random_state
 from src.protocols import Batch
 from src.tasks.contrastive import Contrastive
-from tests.nets import FNN_SMALL, end, everything, fit, network, optimization, same, values
+from tests.nets import FNN_SMALL, end, everything, fit, metrics, network, optimization, same, values
 
 SMALL = partial(EncoderWithHead, input_shape=(1, 8, 8), hidden=[16], latent_size=6, num_outputs=4)
 STEPS = {name: step for name, step in everything()._steps.items() if name not in ("mixup", "cutmix")}
@@ -62,8 +62,7 @@ def test_views_that_lie_together_and_apart_from_others_are_matched():
     examples = torch.eye(4).view(4, 1, 1, 2, 2)
     outcome = contrastive.step(Batch(examples.expand(4, 2, 1, 2, 2), torch.zeros(4), torch.arange(4)))
     assert float(outcome.loss) == pytest.approx(0, abs=1e-6)
-    matched, count = contrastive.measure(outcome)["matched"]
-    assert (int(matched), count) == (8, 8)
+    assert metrics(contrastive, outcome) == {"matched": 1.0}
     one = contrastive.step(Batch(examples[:1].expand(1, 2, 1, 2, 2), torch.zeros(1), torch.arange(1)))
     assert float(one.loss) == 0  # there is no other example
 
@@ -123,9 +122,9 @@ def test_views_of_two_examples_are_refused():
 
 
 def test_a_validation_does_not_compare_those_of_a_class_that_follow_one_another(images):
-    data = images()
+    data, cpu = images(), torch.device("cpu")
     orders = [
-        torch.cat([batch.row for block in learner._batches(data, "val", 1) for batch in block])
+        torch.cat([batch.row for block in learner._loaders(data).loader("val", block=1, device=cpu) for batch in block])
         for learner in (network(data, task=Contrastive, **SETTINGS), network(data, task=Contrastive, **SETTINGS), network(data))
     ]
     assert torch.equal(orders[0], orders[1])

@@ -12,7 +12,7 @@ from src.models.autoencoder import Autoencoder
 from src.models.sparse_autoencoder import SparseAutoencoder
 from src.protocols import Batch
 from src.tasks.reconstruction import Reconstruction
-from tests.nets import end, fit, network, optimization, same, values
+from tests.nets import end, fit, metrics, network, optimization, same, values
 
 DENSE = partial(Autoencoder, input_shape=(1, 8, 8), hidden=[16], latent_size=4)
 SPARSE = partial(SparseAutoencoder, input_shape=(1, 8, 8), hidden=[], latent_size=40)
@@ -66,7 +66,7 @@ def test_sparsity_is_in_the_loss_alone():
     plain, sparse = (task(model, sparsity=weight).eval() for weight in (0.0, 2.0))
     one, other = plain.step(batch), sparse.step(batch)
     assert float(other.loss - one.loss) == pytest.approx(2 * float(model(x).latent.abs().mean()), rel=1e-4)
-    assert torch.equal(plain.measure(one)["error"][0], sparse.measure(other)["error"][0])
+    assert metrics(plain, one) == metrics(sparse, other)
 
 
 @pytest.mark.parametrize("settings", [{"noise": -0.1}, {"sparsity": -1.0}])

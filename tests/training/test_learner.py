@@ -8,6 +8,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor
 from torch.optim import Adam
 
+from src.data.loading import Loading
+from src.training.loaders import Loaders
 from tests.nets import FNN_SMALL, end, fit, network, points
 
 
@@ -88,10 +90,10 @@ def test_the_examples_of_a_training_are_counted(images, tmp_path, settings, exam
 )
 def test_a_block_of_steps_is_bounded_in_bytes(images, monkeypatch, limit, accumulate, expected):
     """Sixteen examples a batch, each 64 bytes of pixels and 8 of target."""
-    monkeypatch.setattr("src.training.learner.BLOCK_BYTES", limit)
+    monkeypatch.setattr("src.training.loaders.BLOCK_BYTES", limit)
     data = images(200)
-    learner = network(data, accumulate_grad_batches=accumulate)
-    assert learner._batches(data, "train", 5).block == expected
+    loaders = Loaders(data, Loading(), ranks=1, accumulate=accumulate, seed=0)
+    assert loaders.loader("train", block=5, device=torch.device("cpu")).block == expected
 
 
 class Watching(Callback):

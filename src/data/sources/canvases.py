@@ -30,7 +30,7 @@ class Canvases:
 
     def read(self) -> Raw:
         raw = Digits().read()
-        digits, labels = raw.arrays["image"][:, 0], raw.arrays["target"]
+        digits, labels = np.asarray(raw.arrays["image"])[:, 0], np.asarray(raw.arrays["target"])
         rng = np.random.default_rng(self._seed)
         image = np.zeros((self._count, 1, CELLS * CELL, CELLS * CELL), dtype=np.uint8)
         target = np.zeros((self._count, 10), dtype=np.uint8)

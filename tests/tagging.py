@@ -1,0 +1,132 @@
+"""A modality that src does not know: sequences of tokens of different lengths, with a tag for each token.
+
+It tests that a source, data, a model, a task and an evaluation can come from outside: ragged inputs and targets, an input of
+several fields, batches of similar lengths, and a loss that is a mean over tokens.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from src.data.base import Data
+from src.data.columns import Columns, Dense, Ragged
+from src.data.raw import Raw
+from src.data.shown import Picture, Shown
+from src.data.store import Prepared
+from src.evaluation.resampling import bootstrap, interval
+from src.experiment import Evaluation, Scores
+from src.protocols import Batch, Fields, Outcome
+from src.tasks.base import Task
+
+TOKENS, TAGS, PADDING = 12, 3, -1
+
+
+class Draws:
+    """Random tokens, as many in each sequence as a seeded draw says. A token's tag depends on it and on the one before it."""
+
+    def __init__(self, *, count: int):
+        self._count = count
+
+    def state(self) -> str:
+        return str(self._count)
+
+    def read(self) -> Raw:
+        rng = np.random.default_rng(0)
+        offsets = np.concatenate([[0], np.cumsum(rng.integers(1, 20, self._count))])
+        tokens = rng.integers(0, TOKENS, offsets[-1], dtype=np.int32)
+        before = np.concatenate([[0], tokens[:-1]])
+        before[offsets[:-1]] = 0
+        tags = ((tokens + before) % TAGS).astype(np.int32)
+        arrays = {"tokens": Ragged(tokens, offsets), "tags": Ragged(tags, offsets)}
+        return Raw(arrays=arrays, origin="drawn", facts={"vocabulary": TOKENS})
+
+
+class Sentences(Data):
+    """Tokens and their number as the two fields of an input, and tags as the target."""
+
+    def __init__(self, *, prepared: Prepared, vocabulary: int, batch_size: int):
+        super().__init__(prepared=prepared, shape=(), num_classes=None, batch_size=batch_size)
+        self.vocabulary = vocabulary
+        tokens = prepared.column("tokens")
+        assert isinstance(tokens, Ragged)
+        self._lengths = tokens.lengths
+        self._fields = {
+            "input": {"tokens": tokens, "length": Dense(tokens.lengths)},
+            "target": prepared.column("tags", padding=PADDING),
+        }
+
+    @property
+    def fields(self) -> Columns:
+        return self._fields
+
+    def order(self, split: str, *, together: int, epoch: int, seed: int) -> Sequence[np.ndarray]:
+        """Batches of similar lengths, in a random sequence."""
+        rng = np.random.default_rng([seed, epoch])
+        lengths = self._lengths[self.rows(split)]
+        positions = np.lexsort((rng.random(len(lengths)), lengths))
+        batches = [positions[start : start + together] for start in range(0, len(positions), together)]
+        return [batches[number] for number in rng.permutation(len(batches))]
+
+    def show(self, row: int) -> Shown:
+        return Picture(np.zeros((1, 1), dtype=np.uint8))
+
+
+class Tagger(nn.Module):
+    """From the fields of an input to the logits of each token's tag, (batch, longest, tags)."""
+
+    def __init__(self, *, vocabulary: int, width: int):
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, width)
+        self.layer = nn.Linear(2 * width, width)
+        self.tags = nn.Linear(width, TAGS)
+
+    def forward(self, input: Mapping[str, Tensor]) -> Tensor:
+        embedded = self.embedding(input["tokens"])
+        before = torch.cat([torch.zeros_like(embedded[:, :1]), embedded[:, :-1]], dim=1)
+        return self.tags(self.layer(torch.cat([embedded, before], dim=2)).relu())
+
+
+class Tagging(Task):
+    """Cross-entropy as a mean over tokens."""
+
+    primary_output = "logits"
+
+    def units(self, batch: Batch) -> Tensor:
+        return (batch.target != PADDING).sum()
+
+    def step(self, batch: Batch) -> Outcome:
+        logits = self.model(batch.input)
+        total = cross_entropy(logits.flatten(0, 1), batch.target.flatten().long(), ignore_index=PADDING, reduction="sum")
+        return Outcome(total / (batch.target != PADDING).sum().clamp(min=1), logits, batch.target)
+
+    def measure(self, outcome: Outcome) -> Mapping[str, Tensor]:
+        correct = outcome.prediction.argmax(dim=2) == outcome.target
+        return {"correct": correct.sum(), "tokens": (outcome.target != PADDING).sum()}
+
+    def scores(self, sums: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return {"accuracy": sums["correct"] / sums["tokens"]}
+
+    def predict(self, input: Fields) -> Mapping[str, Tensor]:
+        return {"logits": self.model(input)}
+
+
+class TaggingScores(Evaluation):
+    """The share of tokens with the right tag."""
+
+    def __init__(self, *, data: Data, headline: Mapping[str, str | None]):
+        super().__init__(headline=headline)
+
+    def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]:
+        correct = (outputs["logits"].argmax(axis=2) == target).sum(axis=1)
+        return {"correct": correct, "tokens": (target != PADDING).sum(axis=1)}
+
+    def scores(self, table: pd.DataFrame) -> Scores:
+        correct, tokens = table["correct"].to_numpy(), table["tokens"].to_numpy()
+        weights = bootstrap(len(table))
+        return Scores(
+            {"accuracy": correct.sum() / tokens.sum()}, {"accuracy": interval((weights @ correct) / (weights @ tokens))}
+        )
