@@ -2,11 +2,16 @@
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+# Floating-point operations of a training step up to which one thread computes. Several threads gain nothing on so small a step.
+# They wait for each other between its operations, and beside any other process each wait lasts until all have a processor.
+SINGLE_THREADED = 100e6
 TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3  # of mallopt, in glibc's malloc.h
 
 
@@ -24,6 +29,24 @@ def keep_freed_memory() -> None:
     mallopt(MMAP_THRESHOLD, 32 * 2**20)  # the largest that glibc takes
     mallopt(TRIM_THRESHOLD, 2**31 - 1)
     mallopt(TOP_PAD, 64 * 2**20)
+
+
+@contextmanager
+def training_threads(operations: float, device: torch.device) -> Iterator[None]:
+    """Limits the threads that compute a training to one where its steps are small.
+
+    The number follows from the configuration alone, because it changes the last bits of sums.
+
+    Args:
+        operations: floating-point operations of a step.
+    """
+    before = torch.get_num_threads()
+    if device.type == "cpu" and operations <= SINGLE_THREADED:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def precision(accelerator: str, network: nn.Module) -> str:

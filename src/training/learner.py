@@ -62,6 +62,7 @@ class NetworkLearner(NetworkInference):
     ):
         self._loading, self._interval, self._trainer = loading, interval, trainer
         self._callbacks, self._seed = callbacks, seed
+        self._cost: Cost | None = None  # once it is counted
         hardware.keep_freed_memory()
         # Deterministic algorithms fill all new memory with NaN, in case something reads what it never wrote.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -131,7 +132,7 @@ class NetworkLearner(NetworkInference):
         self.task.cpu().eval()
         rows = data.rows("train")[:32]
         ((batch,),) = Batches(data.fields, rows, Order(len(rows), together=32))
-        counted = cost.cost(self.task, batch, dataset=data.prepared.card["name"])
+        self._cost = counted = cost.cost(self.task, batch, dataset=data.prepared.card["name"])
         ranks = self._trainer.processes
         fewest = self._loaders(data).smallest_batch
         synchronized = ranks > 1 and self._trainer.arguments.get("sync_batchnorm")  # statistics are of all processes' batches
@@ -143,6 +144,12 @@ class NetworkLearner(NetworkInference):
 
     def fit(self, data: Data, *, folder: Path, sink: Sink, resume: Path | None = None) -> Fit:
         folder.mkdir(parents=True, exist_ok=True)
+        flops = (self._cost or self.check(data)).flops or 0
+        passes = 3  # a forward pass, and a backward one that costs twice as much
+        with hardware.training_threads(passes * flops * data.batch_size, self.torch_device):
+            return self._fit(data, folder=folder, sink=sink, resume=resume)
+
+    def _fit(self, data: Data, *, folder: Path, sink: Sink, resume: Path | None) -> Fit:
         seed_everything((self._seed + 1_000_003 * processes.rank()) % 2**32, workers=True, verbose=False)
         callbacks = self._callbacks_of_fit()
         block = 1 if fitting.watch_each_step(callbacks) else self._loading.steps_per_call

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from src.config import by_hydra
 from src.config.grid import Job, table
+from src.errors import InputError
 from src.runs.files import write_json
 from src.runs.folder import Run
 
@@ -49,3 +51,11 @@ def test_a_run_that_failed_is_counted_and_left_out(project):
 def test_a_grid_of_seeds_alone_is_one_line(project, overrides):
     lines = table([Job(one, run(str(number), val_loss=0.5)) for number, one in enumerate(overrides)]).splitlines()
     assert [line.split()[:3] for line in lines[2:]] == [["all", "seeds", "2"]]
+
+
+def test_each_job_is_checked_before_the_first_one_starts(project):
+    with pytest.raises(InputError, match=r"trainer\.max_epochs: expected .*; received -2"):
+        by_hydra._check_grid(["+experiment=cnn", "trainer.max_epochs=1,-2"], [])
+    by_hydra._check_grid(["+experiment=cnn", "trainer.max_epochs=1,2", "seed=0,1"], [])
+    with pytest.raises(InputError, match=r"-m: expected trainer\.devices=1"):
+        by_hydra._check_grid(["+experiment=cnn", "trainer.devices=1,2"], [])

@@ -273,6 +273,16 @@ def test_missing_results_name_the_remedy():
     Path("results/a/evaluation/run.json").unlink()
     with pytest.raises(InputError, match=r"results/a: expected .* no evaluation/run.json. Run: dvc repro"):
         report.main()
+    assert not Path("reports").exists()
+
+
+def test_results_that_cannot_be_read_do_not_hold_up_the_others():
+    for name, value in (("a", 0.1), ("b", 0.9), ("c", 0.5)):
+        results(name, {"grip": value})
+    Path("results/b/evaluation/metrics.json").write_text("{")
+    with pytest.raises(InputError, match=r"results/b/evaluation/metrics.json: expected .* Run: dvc repro"):
+        report.main()
+    assert rows(Path("reports/leaderboard.md").read_text()) == ["c", "a"]
 
 
 @pytest.mark.parametrize(

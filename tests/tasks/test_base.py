@@ -244,6 +244,8 @@ def test_only_training_examples_are_augmented(images, tmp_path):
     data = images()
     model = Recording()
     learner = network(data, model=lambda: model, augmentation=everything(), max_epochs=2)
+    learner.check(data)
+    model.seen = {True: [], False: []}
     fit(learner, data, tmp_path / "run")
     stored = {split: torch.from_numpy(data.normalise(data.inputs(data.rows(split)))) for split in ("train", "val")}
     trained = torch.cat(model.seen[True])

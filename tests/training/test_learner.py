@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 from torch.optim import Adam
 
 from src.data.loading import Loading
+from src.optimization import hardware
 from src.training.loaders import Loaders
 from tests.nets import FNN_SMALL, end, fit, network, points
 
@@ -94,6 +95,31 @@ def test_a_block_of_steps_is_bounded_in_bytes(images, monkeypatch, limit, accumu
     data = images(200)
     loaders = Loaders(data, Loading(), ranks=1, accumulate=accumulate, seed=0)
     assert loaders.loader("train", block=5, device=torch.device("cpu")).block == expected
+
+
+class Threads(Callback):
+    """Notes how many threads compute."""
+
+    def __init__(self) -> None:
+        self.numbers: set[int] = set()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.numbers.add(torch.get_num_threads())
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(3 * 2 * (64 * 8 + 8 * 3) * 16, 1), (3 * 2 * (64 * 8 + 8 * 3) * 16 - 1, 2)])
+def test_one_thread_computes_small_steps(images, tmp_path, monkeypatch, limit, expected):
+    """A product of 64x8 and one of 8x3 for each of 16 examples, once forward and twice as much backward."""
+    monkeypatch.setattr(hardware, "SINGLE_THREADED", limit)
+    data, before = images(), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        threads = Threads()
+        fit(network(data, callbacks=lambda: [threads], max_epochs=1), data, tmp_path / "run")
+        assert threads.numbers == {expected}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 class Watching(Callback):
