@@ -69,6 +69,7 @@ def test_a_finished_run_is_trained_further(first):
     assert read_json(longer.metrics)["epochs"] == 2
 
 
+@pytest.mark.cluster
 def test_a_finished_run_is_evaluated_with_other_settings(project, capsys):
     settings = FNN
     plain = trained(*settings)
@@ -104,6 +105,7 @@ def test_a_finished_run_is_evaluated_with_other_settings(project, capsys):
     assert json.loads(plain.metrics.read_text()) == changed
 
 
+@pytest.mark.cluster
 def test_an_evaluation_that_is_killed_trains_nothing_again(project):
     killed = trained("+experiment=most_frequent")
     before, record = killed.best.stat(), json.loads(killed.record.read_text())

@@ -252,6 +252,7 @@ def test_weights_that_mlflow_holds(finished):
             weights.read(name, runs=folder, tracking=uri)
 
 
+@pytest.mark.cluster
 def test_a_grid(tmp_path):
     printed = command(tmp_path, "-m", "+experiment=most_frequent", "seed=0,1", "tracking.wait=0")
     assert re.search(

@@ -9,7 +9,7 @@ import pytest
 
 from tests import chaos, disks
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "truncated": lambda data: data[: len(data) * 2 // 3],
     "a flipped bit": lambda data: data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 16]) + data[len(data) // 2 + 1 :],
@@ -36,10 +36,7 @@ def killed(folder: Path) -> Path:
     return chaos.run(folder)
 
 
-@pytest.mark.parametrize(
-    "damage",
-    ["truncated", pytest.param("a flipped bit", marks=pytest.mark.cluster), pytest.param("empty", marks=pytest.mark.cluster)],
-)
+@pytest.mark.parametrize("damage", ["truncated", "a flipped bit", "empty"])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, expected, damage):
     last = killed(tmp_path) / "last.ckpt"
     damage_file(last, DAMAGES[damage])
@@ -67,7 +64,6 @@ def test_damaged_best_weights_are_never_replaced_by_other_ones(tmp_path):
     assert not (folder / "metrics.json").exists()
 
 
-@pytest.mark.cluster
 def test_a_run_folder_that_is_deleted_ends_the_training_and_the_same_command_begins_anew(tmp_path, expected):
     process = chaos.paused(tmp_path, *chaos.NET, chaos.NOWHERE, when=saved_twice)
     try:

@@ -9,6 +9,7 @@ from tests.chaos.kills import kills
 pytestmark = pytest.mark.timeout(900)
 
 
+@pytest.mark.cluster
 def test_killed_runs_end_as_whole_ones(tmp_path):
     results = kills(tmp_path, 2, arguments=chaos.NET, store=False)
     assert results.different == [], results

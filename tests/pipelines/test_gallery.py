@@ -33,6 +33,7 @@ def test_every_row_of_params_is_measured_and_committed():
     assert all(row.measured for row in listed)
 
 
+@pytest.mark.cluster
 def test_a_row_is_measured_by_its_own_command_for_each_seed(row: Row, tmp_path: Path):
     assert row.measured == {}
     row.measure()
@@ -53,6 +54,7 @@ def test_a_row_is_measured_by_its_own_command_for_each_seed(row: Row, tmp_path: 
         assert table.markdown([changed]) == ""
 
 
+@pytest.mark.cluster
 def test_a_row_keeps_the_metrics_of_a_class_that_it_or_the_headline_shows(row: Row):
     headline = "+evaluation.headline={recall/0:max}"
     one = Row(**{**vars(row), "seeds": [0], "arguments": [*row.arguments, headline]})
@@ -72,6 +74,7 @@ def test_uncommitted_rows_do_not_make_a_run_dirty(tmp_path: Path):
         assert rows.is_dirty(tmp_path) is dirty
 
 
+@pytest.mark.cluster
 def test_a_row_trains_what_its_arguments_name_and_one_of_each(row: Row, tmp_path: Path, monkeypatch):
     other = Row(**{**vars(row), "name": "other", "arguments": [*row.arguments, "data.batch_size=<constant>"]})
     monkeypatch.setattr(rows, "read", lambda: [row, other])

@@ -196,6 +196,7 @@ for pause in range(30):
 """
 
 
+@pytest.mark.cluster
 def test_a_process_that_is_killed_while_it_writes_leaves_a_whole_file(path):
     subprocess.run([sys.executable, "-c", KILL_THE_WRITER, str(path)], cwd=ROOT, check=True)
     assert checkpoints.read(path)["epoch"] >= 30

@@ -42,6 +42,7 @@ def test_an_uploader_that_is_killed_again_and_again_leaves_one_whole_run(tmp_pat
     check(tmp_path)
 
 
+@pytest.mark.cluster
 def test_an_upload_that_ends_after_any_step_is_completed_by_the_next_one(tmp_path, database):
     step, stopped = 0, True
     while stopped:

@@ -132,6 +132,7 @@ def test_an_uploader_whose_folder_was_deleted_leaves_the_next_one_its_work(proje
     assert queue.log.read_text().count("begins") == 1
 
 
+@pytest.mark.cluster
 def test_a_disk_that_takes_no_entry_does_not_stop_a_run(project):
     (project / "runs").mkdir()
     (project / "runs/.uploader").write_text("no folder")

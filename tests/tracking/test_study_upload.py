@@ -4,6 +4,8 @@ import json
 import os
 import time
 
+import pytest
+
 from src.runs import locks
 from src.runs.files import write_json
 from src.tracking import upload_state
@@ -11,6 +13,7 @@ from src.tracking.deferred_upload import upload
 from tests.tracking import client, record, stored
 
 
+@pytest.mark.cluster
 def test_a_study_is_closed_only_when_its_search_on_another_machine_is_silent(tmp_path):
     folder = tmp_path / "runs" / "sweeps" / "fnn"
     folder.mkdir(parents=True)

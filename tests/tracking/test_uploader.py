@@ -207,6 +207,7 @@ def test_a_database_that_was_deleted_is_noticed(project, database, serve):
         assert serving.outdated
 
 
+@pytest.mark.cluster
 def test_the_next_run_after_a_deleted_database_is_in_the_new_one(project, monkeypatch):
     monkeypatch.setenv("UPLOADER_IDLE", "2")
     for number in range(2):

@@ -14,6 +14,7 @@ from src.training.loaders import Loaders
 from tests.nets import FNN_SMALL, end, fit, network, points
 
 
+@pytest.mark.cluster
 @pytest.mark.filterwarnings("ignore:.*jit.script_method.*:DeprecationWarning")  # torch's compiler imports it
 def test_a_compiled_network_learns_the_same_under_the_same_names(images, tmp_path):
     data = images()
