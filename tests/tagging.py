@@ -5,6 +5,7 @@ several fields, batches of similar lengths, and a loss that is a mean over token
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -130,3 +131,32 @@ class TaggingScores(Evaluation):
         return Scores(
             {"accuracy": correct.sum() / tokens.sum()}, {"accuracy": interval((weights @ correct) / (weights @ tokens))}
         )
+
+
+def write_configuration(conf: Path) -> None:
+    """Writes the options of the groups data, model, task and experiment: `+experiment=tags`."""
+    for group in ("data", "model", "task", "experiment"):
+        (conf / group).mkdir(parents=True, exist_ok=True)
+    (conf / "data/sentences.yaml").write_text(
+        "dataset:\n"
+        "  name: sentences\n"
+        "  source: {_target_: tests.tagging.Draws, count: 400}\n"
+        "  split: {seed: 0, val: 0.2, test: 0.2}\n"
+        "  max_duplicates: 1.0\n"
+        "  classes: null\n"
+        "_target_: tests.tagging.Sentences\n"
+        "vocabulary: null\n"
+        "batch_size: 16\n"
+    )
+    (conf / "model/tagger.yaml").write_text("_target_: tests.tagging.Tagger\nvocabulary: ${data.vocabulary}\nwidth: 32\n")
+    (conf / "task/tagging.yaml").write_text(
+        "# @package _global_\n"
+        "objective: {metric: val/accuracy, mode: max}\n"
+        "task: {_target_: tests.tagging.Tagging}\n"
+        "evaluation: {_target_: tests.tagging.TaggingScores, headline: {accuracy: max}}\n"
+    )
+    (conf / "experiment/tags.yaml").write_text(
+        "# @package _global_\n# Which tag has each token?\n"
+        "defaults:\n  - override /data: sentences\n  - override /model: tagger\n  - override /task: tagging\n"
+        "name: tags\noptimizer: {lr: 0.01}\ntrainer: {max_epochs: 8}\n"
+    )

@@ -6,7 +6,6 @@ It goes by a real `dvc repro`, beside a classical baseline.
 import ast
 import json
 import re
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from tests.contracts.shipped import shipped
 from tests.records import whole_store
 from tests.repository import ROOT, clone, repro, run
+from tests.tagging import write_configuration
 
 EXPERIMENTS = ("toy", "most_frequent", "tags")
 
@@ -32,7 +32,7 @@ def test_a_toy_task_a_toy_modality_and_a_baseline_go_all_the_way(tmp_path):
         "defaults:\n  - override /task: brightness\n"
         "name: toy\nnum_outputs: 1\ntrainer: {max_epochs: 3}\n"
     )
-    write_tagging(folder)
+    write_configuration(folder / "conf")
     # The sweep of an experiment that is not listed is ignored.
     (folder / "params.yaml").write_text(f"experiments: [{', '.join(EXPERIMENTS)}]\nsweeps: {{fnn: [+sweep=fnn]}}\n")
     refused = run(folder, "python", "-m", "pipelines.compose", code=2).stderr
@@ -61,35 +61,6 @@ def test_a_toy_task_a_toy_modality_and_a_baseline_go_all_the_way(tmp_path):
     (toy,) = (record for record in records if record.info.run_name.startswith("toy"))
     assert toy.data.metrics["values/test/distance"] == pytest.approx(metrics["test/distance"])
     assert run(folder, "git", "status", "--porcelain", "src", "pipelines").stdout == ""
-
-
-def write_tagging(folder: Path) -> None:
-    """The configuration of the toy modality."""
-    (folder / "conf/data/sentences.yaml").write_text(
-        "dataset:\n"
-        "  name: sentences\n"
-        "  source: {_target_: tests.tagging.Draws, count: 400}\n"
-        "  split: {seed: 0, val: 0.2, test: 0.2}\n"
-        "  max_duplicates: 1.0\n"
-        "  classes: null\n"
-        "_target_: tests.tagging.Sentences\n"
-        "vocabulary: null\n"
-        "batch_size: 16\n"
-    )
-    (folder / "conf/model/tagger.yaml").write_text(
-        "_target_: tests.tagging.Tagger\nvocabulary: ${data.vocabulary}\nwidth: 32\n"
-    )
-    (folder / "conf/task/tagging.yaml").write_text(
-        "# @package _global_\n"
-        "objective: {metric: val/accuracy, mode: max}\n"
-        "task: {_target_: tests.tagging.Tagging}\n"
-        "evaluation: {_target_: tests.tagging.TaggingScores, headline: {accuracy: max}}\n"
-    )
-    (folder / "conf/experiment/tags.yaml").write_text(
-        "# @package _global_\n# Which tag has each token?\n"
-        "defaults:\n  - override /data: sentences\n  - override /model: tagger\n  - override /task: tagging\n"
-        "name: tags\noptimizer: {lr: 0.01}\ntrainer: {max_epochs: 8}\n"
-    )
 
 
 def test_nothing_that_runs_knows_a_task_a_model_or_data_by_name():
