@@ -8,6 +8,9 @@ from src.config import headline, sources
 from src.runs.files import REMEDY, read_json
 from src.runs.folder import Run
 
+FOLD = "data.dataset.split.fold"
+REPEATED = ("seed", FOLD)  # keys by which runs of one choice differ
+
 
 class Job(NamedTuple):
     """A run of a grid, and the overrides that it was started by; None where it failed."""
@@ -17,9 +20,9 @@ class Job(NamedTuple):
 
 
 def table(jobs: Sequence[Job]) -> str:
-    """One line for each choice of overrides: those that differ between the runs, less the seed, and the headline's scores.
+    """One line for each choice of overrides: those that differ between the runs, less seed and fold, and the headline's scores.
 
-    The deviation is that of a sample of seeds. A run that is not finished is left out.
+    The deviation is that of a sample of seeds or folds. A run that is not finished is left out.
     """
     chosen: dict[str, list[Mapping[str, float]]] = {}
     for job, name in zip(jobs, _names(jobs), strict=True):
@@ -27,7 +30,7 @@ def table(jobs: Sequence[Job]) -> str:
             chosen.setdefault(name, []).append(_scores(job.run))
     metrics = list(dict.fromkeys(metric for runs in chosen.values() for scores in runs for metric in scores))
     with_seeds = any(len(runs) > 1 for runs in chosen.values())
-    lines = [["", *(["seeds"] if with_seeds else []), *metrics]]
+    lines = [["", *([("runs" if _folds(jobs) else "seeds")] if with_seeds else []), *metrics]]
     for name, runs in chosen.items():
         seeds = [str(len(runs))] if with_seeds else []
         lines.append([name, *seeds, *(_cell([scores[metric] for scores in runs if metric in scores]) for metric in metrics)])
@@ -39,10 +42,15 @@ def table(jobs: Sequence[Job]) -> str:
 
 
 def _names(jobs: Sequence[Job]) -> list[str]:
-    """What is different about each run: its overrides that not all runs have, less the seed."""
+    """What is different about each run: its overrides that not all runs have, less seed and fold."""
     shared = set.intersection(*({*job.overrides} for job in jobs)) if jobs else set()
-    varied = [[one for one in job.overrides if one not in shared and not one.startswith("seed=")] for job in jobs]
-    return [" ".join(own) or "all seeds" for own in varied]
+    varied = [[one for one in job.overrides if one not in shared and one.partition("=")[0] not in REPEATED] for job in jobs]
+    return [" ".join(own) or ("all folds" if _folds(jobs) else "all seeds") for own in varied]
+
+
+def _folds(jobs: Sequence[Job]) -> bool:
+    """Whether the runs differ in their folds."""
+    return len({one for job in jobs for one in job.overrides if one.startswith(f"{FOLD}=")}) > 1
 
 
 def _scores(run: Run) -> dict[str, float]:

@@ -8,9 +8,9 @@ the name of a chosen group of conf/.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from src.value_types import Count, Name, NonNegative, Positive, Seed, Share, ShareBelowOne, Text, Whole
+from src.value_types import Count, Name, NonNegative, Positive, Range, Seed, Share, ShareBelowOne, Text, Whole
 
 Table = Mapping[str, Any]
 
@@ -40,7 +40,13 @@ PLAIN: Mapping[str, Table] = {
         "max_duplicates": Share,
         "classes": Sequence[Whole] | None,
     },
-    "data.dataset.split": {"seed": Whole, "val": Whole | ShareBelowOne, "test": Whole | ShareBelowOne},
+    "data.dataset.split": {
+        "seed": Whole,
+        "val": Whole | ShareBelowOne,
+        "test": Whole | ShareBelowOne,
+        "folds": Annotated[int, Range(2)] | None,
+        "fold": Whole,
+    },
     "sweep": {
         "sampler": Mapping[str, Any],
         "pruner": Mapping[str, Any],
@@ -68,7 +74,12 @@ PLAIN: Mapping[str, Table] = {
         "folder": Text,
     },
 }
-OPTIONAL = ("data.dataset.classes", "data.dataset.split.val", "data.dataset.split.test", "sweep", "finder")
+OPTIONAL = (
+    "data.dataset.classes",
+    *(f"data.dataset.split.{key}" for key in ("val", "test", "folds", "fold")),
+    "sweep",
+    "finder",
+)
 
 # Groups that describe an object by a `_target_`, or are null. The keys that stand here have the same type in every class.
 OBJECTS: Mapping[str, Table] = {

@@ -8,16 +8,29 @@ from src.errors import InputError
 SPLITS = ("train", "val", "test")
 
 
-def assign(raw: Raw, group: np.ndarray, *, name: str, seed: int, val: float = 0, test: float = 0) -> dict[str, np.ndarray]:
+def assign(
+    raw: Raw,
+    group: np.ndarray,
+    *,
+    name: str,
+    seed: int,
+    val: float = 0,
+    test: float = 0,
+    folds: int | None = None,
+    fold: int = 0,
+) -> dict[str, np.ndarray]:
     """Groups of rows by split. Splits that the data set states are kept; the others are drawn, stratified by class.
 
     Args:
         group: the number of each row's group.
         name: of the data set, for messages.
         val, test: an integer is a number of groups, a float a share of all groups.
+        folds: in how many parts all groups are divided, of which each is the test split once; where the data set states its own
+            test split, the validation split. None for no such parts.
+        fold: the number of the part, from 0.
 
     Raises:
-        InputError: a split would have no groups, or would leave none for training.
+        InputError: a split would have no groups, or would leave none for training; or there is no such fold.
     """
     count = int(group.max()) + 1
     groups = {split: np.unique(group[np.asarray(rows, dtype=np.int64)]) for split, rows in raw.splits.items()}
@@ -27,6 +40,16 @@ def assign(raw: Raw, group: np.ndarray, *, name: str, seed: int, val: float = 0,
     classified = raw.classes is not None and raw.groups is None
     has_label = isinstance(target, np.ndarray) and target.ndim == 1 and classified
     labels = target if isinstance(target, np.ndarray) and has_label else np.zeros(count, dtype=np.int64)
+    if folds is not None:
+        free = [split for split in ("test", "val") if split not in groups]
+        if not free or not 0 <= fold < folds <= len(rest):
+            raise InputError(
+                f"{name}: expected data.dataset.split.fold from 0 to {folds - 1}, at most {len(rest)} folds, and a data set "
+                f"that does not state all its splits; received folds={folds} fold={fold}, and stated splits: "
+                f"{', '.join(sorted(raw.splits)) or 'none'}. Correct them, or leave folds=null."
+            )
+        groups[free[0]] = np.sort(rest[stratified_folds(rng, labels[rest], folds) == fold])
+        rest = np.setdiff1d(rest, groups[free[0]])
     for split, size in (("test", test), ("val", val)):
         if split in groups:
             continue
@@ -46,6 +69,16 @@ def assign(raw: Raw, group: np.ndarray, *, name: str, seed: int, val: float = 0,
         groups[split] = np.sort(selected)
         rest = np.setdiff1d(rest, selected)
     return {"train": rest, **groups}
+
+
+def stratified_folds(rng: np.random.Generator, labels: np.ndarray, folds: int) -> np.ndarray:
+    """The fold of each label, from 0. The folds differ by one example at most, and so does each class in them."""
+    numbers, dealt = np.empty(len(labels), dtype=np.int64), 0
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        numbers[rows] = (dealt + np.arange(len(rows))) % folds
+        dealt += len(rows)
+    return numbers
 
 
 def stratified(rng: np.random.Generator, rows: np.ndarray, labels: np.ndarray, number: int) -> np.ndarray:

@@ -53,6 +53,17 @@ def test_a_grid_of_seeds_alone_is_one_line(project, overrides):
     assert [line.split()[:3] for line in lines[2:]] == [["all", "seeds", "2"]]
 
 
+def test_folds_of_a_choice_are_one_line(project):
+    fold = "data.dataset.split.fold"
+    jobs = [
+        Job([f"{fold}={number}", "data.dataset.split.folds=2"], run(str(number), test_accuracy=score, val_loss=1.0))
+        for number, score in enumerate((0.8, 0.9))
+    ]
+    lines = [line.split() for line in table(jobs).splitlines()]
+    assert lines[1] == ["runs", "val/loss", "test/accuracy"]
+    assert lines[2] == ["all", "folds", "2", "1.0000", "±", "0.0000", "0.8500", "±", "0.0707"]
+
+
 def test_each_job_is_checked_before_the_first_one_starts(project):
     with pytest.raises(InputError, match=r"trainer\.max_epochs: expected .*; received -2"):
         by_hydra._check_grid(["+experiment=cnn", "trainer.max_epochs=1,-2"], [])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.data.raw import Raw
-from src.data.splitting import SPLITS, assign, stratified
+from src.data.splitting import SPLITS, assign, stratified, stratified_folds
 from src.errors import InputError
 from tests.data.prepared import SPLIT, pieces
 from tests.pictures import noise
@@ -47,6 +47,38 @@ def test_the_draw_depends_on_the_seed_only():
     one, same, other = (split(**{**SPLIT, "seed": seed})["test"] for seed in (0, 0, 1))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
+
+
+@given(counts=st.lists(st.integers(1, 30), min_size=1, max_size=6), folds=st.integers(2, 7))
+def test_folds_are_equal_and_so_are_the_classes_in_them(counts, folds):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    numbers = stratified_folds(np.random.default_rng(0), labels, folds)
+    sizes = np.bincount(numbers, minlength=folds)
+    assert sizes.max() - sizes.min() <= 1
+    for label in range(len(counts)):
+        of_class = np.bincount(numbers[labels == label], minlength=folds)
+        assert of_class.max() - of_class.min() <= 1
+
+
+@pytest.mark.parametrize(("stated", "part"), [({}, "test"), ({"test": np.arange(90, 120)}, "val")])
+def test_each_example_is_held_out_in_one_fold(stated, part):
+    raw = Raw({"image": IMAGE, "target": TARGET}, classes=CLASSES, splits=stated)
+    groups = [split(raw, val=0.1, test=0.2, folds=4, fold=fold) for fold in range(4)]
+    free = range(90 if stated else 120)
+    assert sorted(np.concatenate([one[part] for one in groups])) == list(free)
+    for one in groups:
+        assert sorted(np.concatenate([*one.values()])) == list(range(120))
+        assert len(one["val"]) == (12 if part == "test" else len(one["val"]))
+        assert all(np.array_equal(one[split], stated[split]) for split in stated)
+
+
+@pytest.mark.parametrize(
+    ("stated", "settings"), [((), {"folds": 4, "fold": 4}), ((), {"folds": 121}), (("val", "test"), {"folds": 2})]
+)
+def test_a_fold_that_there_is_not_is_refused(stated, settings):
+    splits = {name: np.arange(10) + 10 * number for number, name in enumerate(stated)}
+    with pytest.raises(InputError, match=r"split\.fold from 0 to \d+, at most \d+ folds.*; received folds="):
+        split(Raw({"image": IMAGE, "target": TARGET}, classes=CLASSES, splits=splits), val=9, test=9, **settings)
 
 
 def test_stated_splits_are_kept():
