@@ -143,12 +143,16 @@ def _describes(value: object) -> bool:
     return isinstance(value, Mapping) and "_target_" in value
 
 
-def located(target: str, where: str) -> Any:
+def located(target: object, where: str) -> Any:
     """The class or function of a dotted path.
 
     Raises:
         InputError: there is none. What a module raises while it is imported passes through.
     """
+    if not isinstance(target, str) or not target:
+        raise InputError(
+            f"{where}._target_: expected the path of a class, such as package.module.Class; received {target or 'none'}."
+        )
     names = target.split(".")
     value: Any = None
     for end in range(1, len(names) + 1):

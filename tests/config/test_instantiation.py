@@ -29,6 +29,8 @@ def test_a_node_becomes_an_object():
 def test_a_name_that_does_not_exist():
     assert "received torch.optim.Adamm" in refusal({"_target_": "torch.optim.Adamm"})
     assert "Nearest: Adam" in refusal({"_target_": "torch.optim.Adamm"})
+    for nothing in (None, "", 3):
+        assert "model._target_: expected the path of a class" in refusal({"_target_": nothing})
     assert "there is no nowhere" in refusal({"_target_": "nowhere.Net"})
     inner = {"_target_": "torch.nn.Sequential", "_args_": [{"_target_": "torch.nn.Relu6"}]}
     assert "model._args_.0._target_" in refusal(inner)

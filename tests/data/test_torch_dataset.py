@@ -1,0 +1,94 @@
+"""A torch Dataset as a source of pictures."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+
+from src.config import assembly, command_line
+from src.data.sources.torch_dataset import TorchDataset
+from src.errors import InputError
+
+FAKE = "data.dataset.source.dataset"
+
+
+def pictures() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (12, 5, 4, 3), dtype=np.uint8)
+
+
+class Pictures(Dataset):
+    """Twelve pictures of 5x4 pixels in three classes, in one of the forms that a picture may have."""
+
+    classes = ("ant", "bee", "cat")
+
+    def __init__(self, kind: str = "bytes", *, item: Any = None, count: int = 12):
+        self.kind, self.item, self.count = kind, item, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> Any:
+        if number == 7 and isinstance(self.item, Exception):
+            raise self.item
+        if number == 7 and self.item is not None:
+            return self.item
+        pixels = pictures()[number]
+        first = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+        forms = {
+            "bytes": pixels,
+            "pillow": Image.fromarray(pixels),
+            "tensor": first,
+            "numbers": first / 255,
+            "grey": pixels[..., 0],
+        }
+        return forms[self.kind], number % 3
+
+
+@pytest.mark.parametrize("kind", ["bytes", "pillow", "tensor", "numbers", "grey"])
+def test_pictures_of_each_form_are_stored_alike(kind):
+    raw = TorchDataset(dataset=Pictures(kind)).read()
+    expected = pictures().transpose(0, 3, 1, 2)
+    assert np.array_equal(raw.arrays["image"], expected[:, :1] if kind == "grey" else expected)
+    assert raw.arrays["target"].tolist() == [0, 1, 2] * 4
+    assert raw.classes == ["ant", "bee", "cat"]
+    assert raw.splits == {}
+
+
+def test_each_split_may_have_a_data_set_of_its_own():
+    raw = TorchDataset(dataset=Pictures(), val=Pictures(count=2), test=Pictures(count=3)).read()
+    assert {name: rows.tolist() for name, rows in raw.splits.items()} == {"val": [12, 13], "test": [14, 15, 16]}
+    assert len(raw.arrays["image"]) == 17
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        (iter([]), r"dataset: expected a map-style torch Dataset, with __getitem__ and __len__; received list_iterator"),
+        (Pictures(count=0), "expected at least one example; Pictures has none"),
+        (Pictures(item=OSError("no file b.png")), "item 7 of Pictures cannot be read: OSError: no file b.png"),
+        (Pictures(item=(pictures()[0, :3], 0)), "pictures of one size, 3x5x4 as the first; item 7 has 3x3x4"),
+        (Pictures(item=pictures()[0]), "item 7 of Pictures: expected a pair of a picture and a class; received ndarray"),
+        (Pictures(item=(pictures()[0], 0.5)), r"item 7 .* expected a class as a whole number; received 0\.5"),
+        (Pictures(item=(pictures()[0], "bee")), "item 7 .* expected a class as a whole number; received 'bee'"),
+        (Pictures(item=(pictures()[0], -1)), "expected classes from 0; received -1"),
+        (Pictures(item=(torch.full((3, 5, 4), -2.5), 0)), r"received float32 from -2\.5 to -2\.5\. Leave out transforms"),
+        (Pictures(item=(torch.zeros(3), 0)), r"item 7 .* expected a picture; received Tensor of shape \[3\]"),
+    ],
+)
+def test_what_is_no_picture_with_a_class_is_refused_with_its_item(dataset, message):
+    with pytest.raises(InputError, match=message):
+        TorchDataset(dataset=dataset).read()
+
+
+def test_a_data_set_of_torchvision_is_prepared_and_its_arguments_count(project):
+    fake = (f"{FAKE}._target_=torchvision.datasets.FakeData", f"+{FAKE}.image_size=[3,8,8]", f"+{FAKE}.num_classes=3")
+    folders = set()
+    for size in (40, 50):
+        prepared = assembly.prepare(command_line.configure(["data=torch_dataset", *fake, f"+{FAKE}.size={size}"]))
+        assert prepared.card["counts"]["train"] == size - round(0.2 * size) - round(0.15 * size)
+        assert prepared.facts == {"shape": [3, 8, 8], "num_classes": 3}
+        folders.add(prepared.folder)
+    assert len(folders) == 2
