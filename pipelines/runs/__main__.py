@@ -20,16 +20,38 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.runs import condition, table
+from pipelines.runs import condition, deletion, table
 from src.config import command_line, listing
 from src.config.listing import Row
+from src.errors import InputError
 
 
 def main(arguments: Sequence[str]) -> None:
     options = command_line.keywords(
         arguments, where="", sort="-started", columns="", output="", show="", delete="", yes="false", runs="runs", uri=""
     )
-    _list(options)
+    if options["delete"]:
+        _delete(options)
+    else:
+        _list(options)
+
+
+def _delete(options: dict[str, str]) -> None:
+    for key in ("show", "output", "columns"):
+        if options[key]:
+            raise InputError(f"{key}={options[key]}: expected delete= alone, or with where=. Leave it out.")
+    if options["yes"] not in ("true", "false"):
+        raise InputError(f"yes={options['yes']}: expected true or false.")
+    if (options["delete"] == "true") is not bool(options["where"]):
+        raise InputError(
+            "delete: expected names of runs, delete=cnn-1a2b3c4d, or a condition, delete=true where=...; name either."
+        )
+    root = Path(options["runs"])
+    found = listing.rows(root)
+    chosen = (
+        _selected(found, options["where"]) if options["where"] else deletion.named(_words(options["delete"]), found, root=root)
+    )
+    deletion.delete(chosen, root=root, uri=options["uri"], yes=options["yes"] == "true")
 
 
 def _list(options: dict[str, str]) -> None:
