@@ -24,6 +24,8 @@ from pipelines.runs import condition, deletion, table
 from src.config import command_line, listing
 from src.config.listing import Row
 from src.errors import InputError
+from src.runs import finding
+from src.runs.folder import Run
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -32,6 +34,10 @@ def main(arguments: Sequence[str]) -> None:
     )
     if options["delete"]:
         _delete(options)
+    elif options["show"]:
+        from pipelines.runs import details  # it composes a configuration, which a list has no use for
+
+        print(details.shown(Run(finding.folder("show", options["show"], runs=Path(options["runs"])))))
     else:
         _list(options)
 
