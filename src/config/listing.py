@@ -75,7 +75,7 @@ def row(run: Run) -> Row:
     running = run.locked()
     record, metrics = read(lambda: read_json(run.record)), read(lambda: read_json(run.metrics))
     timings, uploaded = read(lambda: read_json(run.timings)), read(lambda: read_json(run.folder / UPLOADED))
-    begun = run.config.exists() or not (running or (run.folder / "submission").is_dir())
+    begun = any(path.exists() for path in (run.config, run.record, run.metrics))  # a run writes its configuration first
     config = read(lambda: configuration(run.config)) if begun else {}
     state = "running" if running else "damaged" if problems else _state(run, record)
     values = {

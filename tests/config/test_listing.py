@@ -46,9 +46,11 @@ def test_each_state():
     stored("died", status="RUNNING")
     stored("unrecorded", status="RUNNING", accuracy=0.9)  # killed after its last number
     (Path("runs") / "submitted" / "submission").mkdir(parents=True)
+    (Path("runs") / "hardly").mkdir()
+    (Path("runs") / "hardly" / ".lock").touch()  # killed before it wrote anything
     (Path("runs") / "sweeps").mkdir()
     (Path("runs") / ".uploader").mkdir()
-    interrupted = dict.fromkeys(("killed", "died", "unrecorded"), "interrupted")
+    interrupted = dict.fromkeys(("killed", "died", "unrecorded", "hardly"), "interrupted")
     assert states() == {"finished": "finished", "failed": "failed", **interrupted, "submitted": "submitted"}
     with Run(Path("runs/killed")).lock(), Run(Path("runs/new")).lock():
         now = states()
