@@ -140,7 +140,7 @@ def read(name: str) -> Entry:
         epochs=list(csv.DictReader((folder / "learning.csv").read_text().splitlines())),
         figures=sorted((folder / "figures").glob("*.png")),
         progress=sorted((folder / "figures" / "training").glob("*.png")),
-        link=_link(_uploaded(Path(run["folder"]))),
+        link=link(_uploaded(Path(run["folder"]))),
         search=_search(folder),
     )
 
@@ -163,7 +163,7 @@ def _search(results: Path) -> Search | None:
         best={**{key: value for key, value in best.items() if key not in NOT_VALUES}, **confirmed, **best["overrides"]},
         states=Counter(row["state"].lower() for row in trials),
         figures=sorted((folder / "figures").glob("*.png")),
-        link=_link(_uploaded(study)),
+        link=link(_uploaded(study)),
     )
 
 
@@ -193,7 +193,7 @@ def _uploaded(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def _link(state: Mapping[str, Any]) -> str | None:
+def link(state: Mapping[str, Any]) -> str | None:
     """The page of an uploaded run in the MLflow UI."""
     uri, experiment = state.get("uri", ""), state.get("experiment")
     if experiment is None or not uri.startswith(("sqlite:", "http:", "https:")):

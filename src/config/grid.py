@@ -4,7 +4,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from src.config import headline, sources
+from src.config import sources, text_table
+from src.runs import headline
 from src.runs.files import REMEDY, read_json
 from src.runs.folder import Run
 
@@ -34,10 +35,11 @@ def table(jobs: Sequence[Job]) -> str:
     for name, runs in chosen.items():
         seeds = [str(len(runs))] if with_seeds else []
         lines.append([name, *seeds, *(_cell([scores[metric] for scores in runs if metric in scores]) for metric in metrics)])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     return "\n".join(
-        [f"grid: {sum(map(len, chosen.values()))} of {len(jobs)} runs are finished", *(f"  {row}" for row in rows)]
+        [
+            f"grid: {sum(map(len, chosen.values()))} of {len(jobs)} runs are finished",
+            *(f"  {row}" for row in text_table.lines(lines)),
+        ]
     )
 
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from omegaconf import OmegaConf
 
-from src.config import command_line, headline, sources
+from src.config import command_line, sources
+from src.runs import headline
 from src.runs.files import REMEDY, read_json
 from src.runs.folder import EXPORTED_KEYS, Run
 from src.tracking import journal

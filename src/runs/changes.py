@@ -47,6 +47,26 @@ def since_latest(run: Run, name: str, identity: Identity) -> str | None:
     return f"new run: {', '.join(differences[:NAMED])}{more} since {latest.folder.name}"
 
 
+def settings_between(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """The settings that differ, each as `key before -> now`. Of a node with another class, the class alone counts.
+
+    Args:
+        before, now: by dotted key.
+    """
+    keys = [key for key in {*before, *now} if before.get(key, ...) != now.get(key, ...)]
+    replaced = [key.removesuffix("_target_") for key in keys if key.endswith("._target_")]
+    named = set()
+    for key in sorted(keys, key=lambda key: (key.count("."), key)):
+        inside = any(key.startswith(node) and key != f"{node}_target_" for node in replaced)
+        around = any(other.startswith(f"{key}.") for other in keys)  # null that has become a node, or the reverse
+        change = f"{_shown(before, key)} -> {_shown(now, key)}"
+        # A key of the same name further out has the same change: this one follows it, as data.seed follows seed.
+        follows = (key.rpartition(".")[2], change) in named
+        named.add((key.rpartition(".")[2], change))
+        if not (inside or around or follows):
+            yield f"{key} {change}"
+
+
 def _latest(folder: Path, name: str) -> Run | None:
     """The run of this name beside a folder that began last."""
     pattern = re.compile(rf"{re.escape(name)}-[0-9a-f]{{8}}(\.\d+)?")
@@ -56,7 +76,7 @@ def _latest(folder: Path, name: str) -> Run | None:
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    settings = list(_settings(old["configuration"]["values"], new["configuration"]["values"]))
+    settings = list(settings_between(old["configuration"]["values"], new["configuration"]["values"]))
     yield from settings
     if old["data"] != new["data"]:
         yield "the prepared data changed"
@@ -71,21 +91,6 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str
                 yield f"{path} changed"
         elif not settings:  # where other classes are named, that other files belong to them says nothing new
             yield f"{path} is {'used' if path in now else 'not used any more'}"
-
-
-def _settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    keys = [key for key in {*before, *now} if before.get(key, ...) != now.get(key, ...)]
-    replaced = [key.removesuffix("_target_") for key in keys if key.endswith("._target_")]
-    named = set()
-    for key in sorted(keys, key=lambda key: (key.count("."), key)):
-        inside = any(key.startswith(node) for node in replaced) and not key.endswith("._target_")
-        around = any(other.startswith(f"{key}.") for other in keys)  # null that has become a node, or the reverse
-        change = f"{_shown(before, key)} -> {_shown(now, key)}"
-        # A key of the same name further out has the same change: this one follows it, as data.seed follows seed.
-        follows = (key.rpartition(".")[2], change) in named
-        named.add((key.rpartition(".")[2], change))
-        if not (inside or around or follows):
-            yield f"{key} {change}"
 
 
 def _shown(values: Mapping[str, Any], key: str) -> str:

@@ -13,6 +13,7 @@ from src.runs.locks import mutex
 from src.tracking import store
 
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # for MLflow's pages: "Machine learning", no language models
+KEY = "record"  # the tag by which a record finds its run again
 
 
 class Store:
@@ -43,6 +44,16 @@ class Store:
             if experiment.lifecycle_stage != "active":
                 raise InputError(store.deleted(name, experiment.experiment_id))
             return experiment.experiment_id
+
+    def recorded(self, experiment: str, key: str) -> str | None:
+        """The id of the run of a record; None where the store has none that is not deleted.
+
+        Args:
+            experiment: its id.
+            key: of the record.
+        """
+        known = self.client.search_runs([experiment], f"tags.{KEY} = '{key}'", max_results=1)
+        return known[0].info.run_id if known else None
 
     def alive(self, run: str) -> bool:
         """Whether the store has a run of this id; a store that was deleted and filled anew does not."""

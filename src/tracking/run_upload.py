@@ -16,14 +16,13 @@ from src.runs.masking import mask
 from src.tracking import system_metrics
 from src.tracking.journal import read
 from src.tracking.keys import metric_key, mlflow_key
-from src.tracking.mlflow_store import Store
+from src.tracking.mlflow_store import KEY, Store
 from src.tracking.models import log_model
 from src.tracking.system_metrics import Sample
 from src.tracking.upload_state import STATE, read_record, read_state
 
 BATCH = 1000  # points in one request, the limit of MLflow's REST interface
 LONGEST = 6000  # characters of a parameter's value
-KEY = "record"  # the tag by which a record finds its run again
 
 
 class RunUpload:
@@ -101,9 +100,9 @@ class RunUpload:
 
     def _run(self, experiment: str) -> str:
         """The id of the record's run, which an earlier upload may have created before it was killed."""
-        known = self._client.search_runs([experiment], f"tags.{KEY} = '{self.record['key']}'", max_results=1)
+        known = self._store.recorded(experiment, self.record["key"])
         if known:
-            return known[0].info.run_id
+            return known
         name, started = self.record["name"], self.record["started"]
         tags = {KEY: self.record["key"]}
         return self._client.create_run(experiment, start_time=started, tags=tags, run_name=name).info.run_id

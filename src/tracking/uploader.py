@@ -169,6 +169,8 @@ class Uploader:
             self.outdated = True
             return
         yield
+        if not one.folder.is_dir():  # somebody deleted the run meanwhile; its lock would make the folder again
+            return
         with mutex(one.folder / upload_state.LOCK):
             if one.training:
                 one.upload = one.upload or mlflow_upload.of(self._store, one.folder, one.samples)

@@ -1,6 +1,7 @@
 """The uploader: one process for many runs, that yields to trainings and outlives what goes wrong with one record."""
 
 import json
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -70,6 +71,20 @@ def test_eight_runs_have_one_uploader_which_leaves_when_it_is_idle(project, data
     assert {run.info.run_name: run.data.metrics["val/loss"] for run in runs} == {f"cnn-{number}": number for number in range(8)}
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert all(any(name.startswith("system/cpu") for name in run.data.metrics) for run in runs)
+
+
+def test_a_run_that_is_deleted_before_its_upload_is_not_made_again(project, database):
+    folder = run_folder(project)
+    queue = Queue.of(folder, f"sqlite:///{database}")
+    queue.put(folder)
+    with loop(queue) as uploader:
+        uploader.look()
+        assert uploader.step()  # opens the store
+        shutil.rmtree(folder)
+        steps(uploader)
+        uploader.look()
+    assert not folder.exists()
+    assert not queue.entries()
 
 
 def test_a_refused_run_starts_nothing(project):
