@@ -83,8 +83,8 @@ def _following(composed: DictConfig, config: Mapping[str, Any]) -> Iterator[str]
 
 
 def _part(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides the result of a training and of its evaluation."""
-    return {**identity.training_part(config), **{key: config.get(key) for key in identity.EVALUATION}}
+    """What decides the result of a preparation, of a training and of its evaluation."""
+    return {**identity.training_part(config), **{key: config.get(key) for key in ("data", *identity.EVALUATION)}}
 
 
 def _files(folder: Path) -> Iterator[tuple[str, str]]:

@@ -17,9 +17,10 @@ def shown(capsys, name: str) -> str:
 
 
 def test_the_settings_that_differ_from_the_experiment(capsys):
-    stored("cnn-1", "+experiment=cnn", "optimizer.lr=3e-4", "data.labelled=20", accuracy=0.95)
+    stored("cnn-1", "+experiment=cnn", "optimizer.lr=3e-4", "data.labelled=20", "data.dataset.split.test=0.3", accuracy=0.95)
     text = shown(capsys, "cnn-1")
-    assert "settings that differ from +experiment=cnn\n  data.labelled null -> 20\n  optimizer.lr 0.005 -> 0.0003\n\n" in text
+    differences = ("data.labelled null -> 20", "optimizer.lr 0.005 -> 0.0003", "data.dataset.split.test 0.2 -> 0.3")
+    assert "\n".join(["settings that differ from +experiment=cnn", *(f"  {line}" for line in differences), ""]) in text
     assert "  test/accuracy     0.9500\n" in text
     assert "  metrics.json  " in text
 
