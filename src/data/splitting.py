@@ -6,6 +6,7 @@ from src.data.raw import Raw
 from src.errors import InputError
 
 SPLITS = ("train", "val", "test")
+SPLIT_NAMES = {**{split: split for split in SPLITS}, "valid": "val", "validation": "val"}  # as users write them
 
 
 def assign(raw: Raw, group: np.ndarray, *, name: str, seed: int, val: float = 0, test: float = 0) -> dict[str, np.ndarray]:

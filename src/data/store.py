@@ -55,9 +55,12 @@ class Prepared:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a configuration may leave to the data: shape and num_classes."""
-        classes = self.card["classes"]
-        return {"shape": self.card["arrays"]["image"]["shape"][1:], "num_classes": len(classes) if classes else None}
+        """What a configuration may leave to the data: shape, num_classes, and the statistics of a target of numbers."""
+        classes, numbers = self.card["classes"], self.card["statistics"].get("target")
+        facts = {"shape": self.card["arrays"]["image"]["shape"][1:], "num_classes": len(classes) if classes else None}
+        if numbers is not None:
+            facts |= {"num_targets": len(numbers["mean"]), "target_mean": numbers["mean"], "target_std": numbers["std"]}
+        return facts
 
 
 def prepare(
@@ -116,7 +119,8 @@ def prepare(
         "classes": raw.classes,
         "class_counts": counts,
         "arrays": {key: {"shape": list(array.shape), "dtype": str(array.dtype)} for key, array in raw.arrays.items()},
-        "statistics": {"image": _statistics(raw.arrays["image"], rows["train"])} if "image" in raw.arrays else {},
+        "target_names": raw.target_names,
+        "statistics": _all_statistics(raw, rows["train"], name=name),
         "groups": raw.groups,
         "split": {**split, "own": sorted(raw.splits)},
         "duplicates": copies.counts,
@@ -195,6 +199,25 @@ def _class_counts(raw: Raw, rows: Mapping[str, np.ndarray]) -> dict[str, list[in
         return {split: target[rows[split]].sum(axis=0).tolist() for split in SPLITS}
     counts = {split: np.bincount(target[rows[split]].ravel(), minlength=len(raw.classes)) for split in SPLITS}
     return {split: count[: len(raw.classes)].tolist() for split, count in counts.items()}  # without pixels that do not count
+
+
+def _all_statistics(raw: Raw, rows: np.ndarray, *, name: str) -> dict[str, dict[str, list[float]]]:
+    """The statistics of images and of numbers over some rows.
+
+    Raises:
+        InputError: a number is the same everywhere, so that there is nothing to learn.
+    """
+    statistics = {"image": _statistics(raw.arrays["image"], rows)} if "image" in raw.arrays else {}
+    if raw.target_names is not None:
+        numbers = raw.arrays["target"][rows].astype(np.float64)
+        constant = [own for own, value in zip(raw.target_names, np.ptp(numbers, axis=0), strict=True) if not value]
+        if constant:
+            raise InputError(
+                f"{name}: expected numbers that differ among the examples of train; received one value alone for "
+                f"{', '.join(constant)}. Leave it out, or add examples with other values."
+            )
+        statistics["target"] = {"mean": numbers.mean(axis=0).tolist(), "std": numbers.std(axis=0).tolist()}
+    return statistics
 
 
 def _statistics(image: np.ndarray, rows: np.ndarray) -> dict[str, list[float]]:

@@ -4,7 +4,7 @@ from src.config import checks
 
 NAMES = {
     "data": """
-        canvases digits fashion_mnist image_folder isbi2012 mask_folder mnist photographs
+        canvases digits fashion_mnist image_folder image_table isbi2012 mask_folder mnist photographs
     """,
     "model": """
         alexnet autoencoder cnn dcgan encoder_classifier encoder_projection fnn googlenet gradient_boosting

@@ -25,13 +25,18 @@ DATA, SHIPPED = checks.options("data"), shipped("data")
 
 @pytest.fixture
 def pictures(project) -> Path:
-    """Where conf/data/image_folder looks by default: two classes of twelve pictures."""
+    """Where conf/data/image_folder and image_table look by default: two classes of twelve pictures."""
+    lines = []
     rng = np.random.default_rng(0)
     for label, level in (("dark", 60), ("light", 190)):
         (project / "data/raw/images" / label).mkdir(parents=True)
         for number in range(12):
             pixels = rng.normal(level, 20, (20, 14, 3)).clip(0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(project / "data/raw/images" / label / f"{number}.png")
+            lines.append(f"images/{label}/{number}.png,{label}")
+    (project / "data/raw/images.csv").write_text(
+        "\n".join(["path,label", *sorted(lines)])
+    )  # in the order of the folder's files
     return project
 
 
@@ -165,6 +170,16 @@ def test_a_folder_of_pictures_is_prepared(pictures, settings):
     check_prepared(config, prepared)
     (folder,) = (pictures / "data/prepared").iterdir()
     assert folder.name.startswith("image_folder-")
+
+
+def test_a_table_of_pictures_is_prepared_as_their_folder(pictures):
+    config = composition.compose(["data=image_table"])
+    prepared = assembly.prepare(config)
+    check_prepared(config, prepared)
+    folder = assembly.prepare(composition.compose(["data=image_folder"]))
+    assert [f"images/{name}" for name in folder.names] == list(prepared.names)
+    for name in ("image", "target", "train.index", "val.index", "test.index"):
+        assert np.array_equal(prepared.array(name), folder.array(name))
 
 
 def test_canvases_are_prepared(canvases):

@@ -15,12 +15,11 @@ import numpy as np
 from src.data.notes import counted, listed
 from src.data.raw import Raw
 from src.data.sources import files, pixels
+from src.data.sources.classes import numbered
 from src.data.sources.decoding import SUFFIXES, check_channels, check_formats, check_length
-from src.data.splitting import SPLITS
+from src.data.splitting import SPLIT_NAMES
 from src.errors import InputError
 from src.value_types import Whole
-
-SPLIT_NAMES = {**{split: split for split in SPLITS}, "valid": "val", "validation": "val"}  # of folders
 
 
 @dataclass
@@ -90,20 +89,16 @@ class Folder:
             where=self._where(),
         )
         level = 1 if found.has_splits else 0
-        every = [name.split("/")[level] for name in names]
-        names, labels = [names[number] for number in kept], [every[number] for number in kept]
-        classes = sorted(set(labels))
-        if lost := sorted({*every} - {*classes}):
-            notes.append(f"{counted(len(lost), 'class has', 'classes have')} no image that can be read: {listed(lost)}.")
-        numbers = {label: number for number, label in enumerate(classes)}
+        classes, target, more = numbered([name.split("/")[level] for name in names], kept)
+        names = [names[number] for number in kept]
         split = np.array([SPLIT_NAMES[name.split("/")[0]] for name in names]) if found.has_splits else np.array([])
         return Raw(
-            arrays={"image": image, "target": np.array([numbers[label] for label in labels], dtype=np.int64)},
+            arrays={"image": image, "target": target},
             classes=classes,
             splits={str(own): np.flatnonzero(split == own) for own in np.unique(split)},
             origin=files.text(self.root.name),
             names=names,
-            notes=[*found.notes(), *notes],
+            notes=[*found.notes(), *notes, *more],
         )
 
     def _find(self) -> _Found:
