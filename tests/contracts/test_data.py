@@ -191,6 +191,22 @@ def test_canvases_are_prepared(canvases):
     assert prepared.array("target").sum(axis=1).max() == 3
 
 
+def test_turned_digits_are_prepared(rotated_digits):
+    config, prepared = rotated_digits
+    resolved = assembly.complete(config, prepared)
+    assert (resolved.model.num_outputs, prepared.card["target_names"]) == (1, ["angle"])
+    assert prepared.card["counts"] == {"train": 350, "val": 50, "test": 100}
+    angle, image = prepared.array("target")[:, 0], prepared.array("image")[:, 0].astype(np.float64)
+    assert -45 <= angle.min() < -40 < 40 < angle.max() <= 45
+    train = angle[prepared.index("train")]
+    assert list(resolved.task["mean"]) == pytest.approx([train.mean()], abs=1e-4)
+    assert list(resolved.task["std"]) == pytest.approx([train.std()], rel=1e-5)
+    # The mean picture of those that are turned counterclockwise leans to the left.
+    y, x = np.mgrid[-9.5:10, -9.5:10]
+    lean = [(image[rows].mean(axis=0) * x * y).sum() for rows in (angle > 20, angle < -20)]
+    assert lean[0] > 0 > lean[1]
+
+
 def test_membranes_are_prepared(isbi2012, data_cache):
     config, prepared = isbi2012
     check_prepared(config, prepared)
