@@ -1,6 +1,6 @@
 """Losses that torch lacks, as pure functions. Each returns a value for each example, so that processes can add them up."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -30,6 +30,19 @@ def check_weights(factors: Tensor | None, logits: Tensor, *, key: str) -> Tensor
     if factors is not None and len(factors) != logits.shape[1]:
         raise InputError(f"{key}: expected {logits.shape[1]} factors, one for each class; received {len(factors)}.")
     return factors
+
+
+def mean(loss: Callable[[Tensor, Tensor], Tensor], prediction: Tensor, target: Tensor) -> Tensor:
+    """A user's loss of a batch, after a check that it is one number.
+
+    Raises:
+        InputError: it is none, as where it is not reduced to the mean over the batch.
+    """
+    value = loss(prediction, target)
+    if not isinstance(value, Tensor) or value.ndim:
+        received = f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise InputError(f"task.loss: expected the mean loss of the batch as a tensor with one number; received {received}.")
+    return value
 
 
 def smooth(shares: Tensor, smoothing: float) -> Tensor:

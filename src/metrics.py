@@ -1,5 +1,7 @@
 """Metrics as pure functions of arrays. Several work on many resamples of a bootstrap at once."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 
@@ -123,6 +125,30 @@ def auroc(target: np.ndarray, score: np.ndarray, repeats: np.ndarray) -> np.ndar
         pairs = (flags * weight).sum() * negative[-1]
         values.append((flags * weight * (negative[first] + negative[last])).sum() / (2 * pairs) if pairs else np.nan)
     return np.array(values)
+
+
+def regression_scores(
+    target: np.ndarray, prediction: np.ndarray, total: Callable[[np.ndarray], np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The root of the mean squared error, the mean absolute error, and the share of the variance that is explained.
+
+    Args:
+        target, prediction: shape (examples, numbers).
+        total: the sum over the examples that count, from (examples, ...) to (resamples, ...).
+
+    Returns:
+        Arrays of shape (resamples, numbers). `r2` is NaN where all targets that count are equal.
+    """
+    error, centred = prediction - target, target - target.mean(axis=0)
+    count = total(np.ones((len(target), 1)))
+    squares = total(error**2)
+    spread = total(centred**2) - total(centred) ** 2 / count
+    known = spread > 1e-12 * total(centred**2)  # what is left of equal numbers is rounding
+    return {
+        "rmse": np.sqrt(squares / count),
+        "mae": total(np.abs(error)) / count,
+        "r2": np.where(known, 1 - squares / np.where(known, spread, 1), np.nan),
+    }
 
 
 def calibration_bins(target: np.ndarray, probability: np.ndarray, bins: int = 10) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

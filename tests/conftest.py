@@ -187,6 +187,14 @@ def canvases(tmp_path_factory: pytest.TempPathFactory) -> tuple[DictConfig, Prep
 
 
 @pytest.fixture(scope="session")
+def rotated_digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[DictConfig, Prepared]:
+    """The configuration of turned digits, and some of the data, prepared once."""
+    folder = tmp_path_factory.mktemp("rotated")
+    config = composition.compose(["data=rotated_digits", "data.count=500", "task=regression", f"paths.prepared={folder}"])
+    return config, assembly.prepare(config)
+
+
+@pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[DictConfig, Prepared]:
     """The configuration of scikit-learn's digits, and the data, prepared once."""
     config = composition.compose(["data=digits", f"paths.prepared={tmp_path_factory.mktemp('digits')}"])

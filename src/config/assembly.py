@@ -20,10 +20,10 @@ from src.runs import identity, names
 from src.runs.files import REMEDY
 from src.runs.folder import CONFIG_KEYS
 
-# keys of data that its class does not take: only its preparation reads them, or the check of the pair of data and task
+# keys of data that its class does not take: its preparation reads them, its task, or the check of the pair of data and task
 PREPARING = (
-    *("dataset", "root", "size", "channels", "tile", "stride", "labels", "ignored", "splits", "count", "max_unreadable"),
-    "gives",
+    *("dataset", "table", "root", "columns", "size", "channels", "tile", "stride", "labels", "ignored", "splits", "count"),
+    *("max_unreadable", "gives", "num_targets", "target_mean", "target_std"),
 )
 
 

@@ -13,9 +13,10 @@ NAMES: Mapping[Target, str] = {
     "class": "one class for each example",
     "labels": "any number of labels for each example",
     "mask": "a class for each pixel",
-    "number": "a number for each example",
+    "number": "one or several numbers for each example",
     "nothing": "no target",
 }
+LISTED = ("class", "labels", "number")  # what a table may list: its source reads data.gives
 
 
 def check(config: DictConfig) -> None:
@@ -29,10 +30,15 @@ def check(config: DictConfig) -> None:
         return
     wanted = " or ".join(NAMES[one] for one in takes)
     tasks = [name for name in checks.options("task") if gives in (stated("task", name, "task.takes") or ())]
-    data = [name for name in checks.options("data") if stated("data", name, "gives") in takes]
+    own = {name: stated("data", name, "dataset.source") for name in checks.options("data")}
+    tables = [name for name, source in own.items() if OmegaConf.is_config(source) and "gives" in source]
+    data = [name for name in own if name not in tables and stated("data", name, "gives") in takes]
+    remedies = [_one_of("task", tasks), _one_of("data", data)]
+    if listed := [one for one in takes if one in LISTED]:
+        remedies += [f"data={name} data.gives={'|'.join(listed)}" for name in tables]
     raise InputError(
         f"{config.task._target_}: expected data with {wanted}; {config.data.dataset.name} has {NAMES[gives]}. Choose "
-        f"{_one_of('task', tasks)}, or {_one_of('data', data)}."
+        f"{', or '.join(remedies)}."
     )
 
 

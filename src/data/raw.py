@@ -19,6 +19,7 @@ class Raw:
     Args:
         arrays: by name; ragged where examples differ in length.
         classes: names of the classes; None where there are none.
+        target_names: of the numbers of a target, float32 of shape (rows, numbers); None where it has no numbers.
         splits: rows by split, as far as the data set states its own.
         origin: where the data comes from.
         groups: where a row is a piece of an example, the names of the examples. The array `group` has the number of each
@@ -32,6 +33,7 @@ class Raw:
 
     arrays: Mapping[str, np.ndarray | Ragged]
     classes: list[str] | None = None
+    target_names: list[str] | None = None
     splits: Mapping[str, np.ndarray] = field(default_factory=dict)
     origin: str = ""
     groups: list[str] | None = None
@@ -67,7 +69,8 @@ def check(raw: Raw, name: str) -> None:
     """Refuses arrays that do not fit together and labels that do not fit the classes.
 
     Raises:
-        InputError: arrays of different lengths or without rows, labels outside the classes, or labels of one class only.
+        InputError: arrays of different lengths or without rows, labels outside the classes or of one class only, or numbers
+            that are infinite or NaN.
     """
     target = raw.arrays.get("target")
     lengths = {key: len(array) for key, array in raw.arrays.items()}
@@ -77,6 +80,8 @@ def check(raw: Raw, name: str) -> None:
         raise InputError(
             f"{name}: expected a name for each of {min(lengths.values())} rows; received {len(raw.names)}. Correct the source."
         )
+    if isinstance(target, np.ndarray) and raw.target_names is not None:
+        _check_numbers(target, raw.target_names, name)
     if not isinstance(target, np.ndarray) or raw.classes is None:
         return
     if target.ndim == 2 and (target.shape[1] != len(raw.classes) or not np.isin(target, (0, 1)).all()):
@@ -96,6 +101,19 @@ def check(raw: Raw, name: str) -> None:
         )
     if len(np.unique(target[counted] if raw.ignores else target)) < 2:
         raise InputError(f"{name}: expected examples of at least two classes; received one class. Add examples of another.")
+
+
+def _check_numbers(target: np.ndarray, names: Sequence[str], name: str) -> None:
+    if target.dtype != np.float32 or target.shape[1:] != (len(names),):
+        raise InputError(
+            f"{name}: expected for each example {len(names)} numbers as float32 ({', '.join(names)}); received "
+            f"{target.dtype} of shape {list(target.shape)}. Correct the source."
+        )
+    if len(rows := np.flatnonzero(~np.isfinite(target).all(axis=1))):
+        raise InputError(
+            f"{name}: expected numbers that are finite; received {target[rows[0]].tolist()} in row {rows[0]}, and {len(rows)} "
+            "such rows in total. Correct the numbers, or leave out the examples."
+        )
 
 
 def select_classes(raw: Raw, selected: Sequence[int], name: str) -> Raw:

@@ -6,6 +6,7 @@ from src.data.raw import Raw
 from src.errors import InputError
 
 SPLITS = ("train", "val", "test")
+SPLIT_NAMES = {**{split: split for split in SPLITS}, "valid": "val", "validation": "val"}  # as users write them
 
 
 def assign(

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from src.data import duplicates, notes, seal, splitting
+from src.data import duplicates, notes, seal, splitting, statistics
 from src.data.columns import Dense, Ragged
 from src.data.raw import Raw, Source, check, select_classes
 from src.data.splitting import SPLITS
@@ -68,10 +68,16 @@ class Prepared:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a configuration may leave to the data: num_classes, the shape of images, and what the source states."""
+        """What a configuration may leave to the data: num_classes, the shape of images, and what the source states.
+
+        Of a target of numbers: its statistics.
+        """
         classes, image = self.card["classes"], self.card["arrays"].get("image")
-        shape = {"shape": image["shape"][1:]} if image else {}
-        return {**shape, "num_classes": len(classes) if classes else None, **self.card["facts"]}
+        facts: dict[str, Any] = {"shape": image["shape"][1:]} if image else {}
+        facts["num_classes"] = len(classes) if classes else None
+        if (numbers := self.card["statistics"].get("target")) is not None:
+            facts |= {"num_targets": len(numbers["mean"]), "target_mean": numbers["mean"], "target_std": numbers["std"]}
+        return {**facts, **self.card["facts"]}
 
 
 def prepare(
@@ -113,7 +119,6 @@ def prepare(
     first, target = next(iter(raw.arrays.values())), raw.arrays.get("target")
     group = raw.group
     groups = splitting.assign(raw, group, name=name, **split)
-    image = raw.arrays.get("image")
     copies = duplicates.find(first, group, groups, target=target)
     example = partial(_example, raw)
     duplicates.check(copies, groups, name=name, max_duplicates=max_duplicates, example=example)
@@ -131,7 +136,8 @@ def prepare(
         "classes": raw.classes,
         "class_counts": counts,
         "arrays": {key: _described(array) for key, array in raw.arrays.items()},
-        "statistics": {"image": _statistics(image, rows["train"])} if isinstance(image, np.ndarray) else {},
+        "target_names": raw.target_names,
+        "statistics": statistics.of(raw, rows["train"], name=name),
         "facts": dict(raw.facts),
         "groups": raw.groups,
         "split": {**split, "own": sorted(raw.splits)},
@@ -227,16 +233,3 @@ def _class_counts(raw: Raw, rows: Mapping[str, np.ndarray]) -> dict[str, list[in
         return {split: target[rows[split]].sum(axis=0).tolist() for split in SPLITS}
     counts = {split: np.bincount(target[rows[split]].ravel(), minlength=len(raw.classes)) for split in SPLITS}
     return {split: count[: len(raw.classes)].tolist() for split, count in counts.items()}  # without pixels that do not count
-
-
-def _statistics(image: np.ndarray, rows: np.ndarray) -> dict[str, list[float]]:
-    """Mean and standard deviation of each channel over some rows, of pixels scaled to lie between 0 and 1."""
-    total, squares, count = np.zeros(image.shape[1]), np.zeros(image.shape[1]), 0
-    chunk_size = min(1024, max(1, 2**24 // image[0].size))  # some 100 MB of float64
-    for chunk in np.array_split(rows, max(1, len(rows) // chunk_size)):
-        pixels = image[chunk].astype(np.float64) / 255
-        total += pixels.sum(axis=(0, 2, 3))
-        squares += (pixels**2).sum(axis=(0, 2, 3))
-        count += pixels.size // image.shape[1]
-    mean = total / count
-    return {"mean": mean.tolist(), "std": np.sqrt(np.maximum(squares / count - mean**2, 1e-12)).tolist()}

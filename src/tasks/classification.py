@@ -1,6 +1,6 @@
 """One class of several for each example."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Unpack
 
@@ -21,6 +21,8 @@ class Classification(Task):
         label_smoothing: the share of a target that is spread over all classes (Szegedy et al. 2016), also in validation.
         focus: the exponent of the focal loss, by which confident correct predictions count less; 0 for plain cross-entropy.
         class_weights: a factor for the loss of each class's examples; None for 1.
+        loss: in place of all this, from logits and class numbers to the mean over the batch, (). For mixed examples it gets the
+            shares of the classes, (batch, classes), as torch's cross_entropy does.
     """
 
     primary_output = "probability"
@@ -31,14 +33,21 @@ class Classification(Task):
         label_smoothing: float = 0.0,
         focus: float = 0.0,
         class_weights: Sequence[float] | None = None,
+        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
         **common: Unpack[TaskArguments],
     ):
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"task.label_smoothing: expected 0 up to, but not including, 1; received {label_smoothing}.")
         if focus < 0:
             raise ValueError(f"task.focus: expected at least 0; received {focus}.")
+        if loss is not None and (label_smoothing or focus or class_weights is not None):
+            raise ValueError(
+                "task.loss: expected no label_smoothing, focus and class_weights beside a loss of your own; received "
+                f"{label_smoothing}, {focus} and {class_weights}. Give them to that loss, where it takes them."
+            )
         super().__init__(**common)
         self._weights: Tensor | None
+        self._loss = loss
         self._smoothing, self._focus = label_smoothing, focus
         self.register_buffer("_weights", losses.weights(class_weights, key="task.class_weights"), persistent=False)
 
@@ -47,6 +56,8 @@ class Classification(Task):
 
     def _outcome(self, logits: Tensor, target: Any) -> Outcome:
         spread = target.spread(logits.shape[1]) if isinstance(target, MixedTarget) else target
+        if self._loss is not None:
+            return Outcome(losses.mean(self._loss, logits, spread), logits, target)
         if not self._focus and self._weights is None:
             return Outcome(cross_entropy(logits, spread, label_smoothing=self._smoothing), logits, target)
         shares = spread if isinstance(target, MixedTarget) else one_hot(target, logits.shape[1]).float()

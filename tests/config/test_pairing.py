@@ -18,10 +18,17 @@ def test_each_shipped_task_and_data_set_says_what_it_takes_and_has():
     takes = {name: pairing.stated("task", name, "task.takes") for name in TASKS}
     assert takes.pop("multilabel") == ["labels"]
     assert takes.pop("segmentation") == ["mask"]
+    assert takes.pop("regression") == ["number"]
     assert all(kinds == ["class"] for kinds in takes.values())
     gives = {name: pairing.stated("data", name, "gives") for name in shipped("data")}
-    assert {name for name, kind in gives.items() if kind != "class"} == {"canvases", "isbi2012", "mask_folder"}
+    assert {name for name, kind in gives.items() if kind != "class"} == {
+        "canvases",
+        "isbi2012",
+        "mask_folder",
+        "rotated_digits",
+    }
     assert {gives["canvases"], gives["isbi2012"], gives["mask_folder"]} == {"labels", "mask"}
+    assert gives["rotated_digits"] == "number"
 
 
 @pytest.mark.parametrize(
@@ -30,9 +37,14 @@ def test_each_shipped_task_and_data_set_says_what_it_takes_and_has():
         (
             ["data=isbi2012"],
             r"Classification: expected data with one class for each example; isbi2012 has a class for each pixel\. Choose "
-            r"task=segmentation, or data=.*digits\|.*photographs",
+            r"task=segmentation, or data=.*digits\|.*photographs, or data=image_table data.gives=class\.",
         ),
-        (["data.gives=number"], r"digits has a number for each example\. Choose another task, or data="),
+        (
+            ["task=regression"],
+            r"Regression: expected data with one or several numbers for each example; digits has one class for each example\. "
+            r"Choose task=adversarial\|.*, or data=rotated_digits, or data=image_table data\.gives=number\.",
+        ),
+        (["data.gives=nothing"], r"digits has no target\. Choose another task, or data="),
         (["data.gives=numbers"], r"data\.gives: expected one of class, labels, mask, number, nothing; received numbers"),
     ],
 )

@@ -4,7 +4,8 @@ from src.config import checks
 
 NAMES = {
     "data": """
-        canvases digits fashion_mnist image_folder isbi2012 mask_folder mnist photographs torch_dataset
+        canvases digits fashion_mnist image_folder image_table isbi2012 mask_folder mnist photographs rotated_digits
+        torch_dataset
     """,
     "model": """
         alexnet autoencoder cnn dcgan encoder_classifier encoder_projection fnn googlenet gradient_boosting
@@ -15,7 +16,7 @@ NAMES = {
         alexnet anomaly_autoencoder anomaly_pca autoencoder binary cnn contrastive dcgan denoising_autoencoder
         eight_classes few_labels fnn googlenet gradient_boosting inception_v3 k_nearest_neighbours lenet
         logistic_regression most_frequent multilabel pca random_forest resnet18 resnet50 resnet_small
-        sparse_autoencoder transfer unet vae vgg11 vgg16 vit_tiny
+        rotation sparse_autoencoder transfer unet vae vgg11 vgg16 vit_tiny
     """,
 }
 

@@ -25,13 +25,18 @@ DATA, SHIPPED = checks.options("data"), shipped("data")
 
 @pytest.fixture
 def pictures(project) -> Path:
-    """Where conf/data/image_folder looks by default: two classes of twelve pictures."""
+    """Where conf/data/image_folder and image_table look by default: two classes of twelve pictures."""
+    lines = []
     rng = np.random.default_rng(0)
     for label, level in (("dark", 60), ("light", 190)):
         (project / "data/raw/images" / label).mkdir(parents=True)
         for number in range(12):
             pixels = rng.normal(level, 20, (20, 14, 3)).clip(0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(project / "data/raw/images" / label / f"{number}.png")
+            lines.append(f"images/{label}/{number}.png,{label}")
+    (project / "data/raw/images.csv").write_text(
+        "\n".join(["path,label", *sorted(lines)])
+    )  # in the order of the folder's files
     return project
 
 
@@ -169,6 +174,16 @@ def test_a_folder_of_pictures_is_prepared(pictures, settings):
     assert folder.name.startswith("image_folder-")
 
 
+def test_a_table_of_pictures_is_prepared_as_their_folder(pictures):
+    config = composition.compose(["data=image_table"])
+    prepared = assembly.prepare(config)
+    check_prepared(config, prepared)
+    folder = assembly.prepare(composition.compose(["data=image_folder"]))
+    assert [f"images/{name}" for name in folder.names] == list(prepared.names)
+    for name in ("image", "target", "train.index", "val.index", "test.index"):
+        assert np.array_equal(prepared.array(name), folder.array(name))
+
+
 def test_canvases_are_prepared(canvases):
     config, prepared = canvases
     check_prepared(config, prepared)
@@ -176,6 +191,22 @@ def test_canvases_are_prepared(canvases):
     assert min(prepared.card["class_counts"]["test"]) > 100
     assert (prepared.array("target").sum(axis=1) >= 1).all()
     assert prepared.array("target").sum(axis=1).max() == 3
+
+
+def test_turned_digits_are_prepared(rotated_digits):
+    config, prepared = rotated_digits
+    resolved = assembly.complete(config, prepared)
+    assert (resolved.model.num_outputs, prepared.card["target_names"]) == (1, ["angle"])
+    assert prepared.card["counts"] == {"train": 350, "val": 50, "test": 100}
+    angle, image = prepared.array("target")[:, 0], prepared.array("image")[:, 0].astype(np.float64)
+    assert -45 <= angle.min() < -40 < 40 < angle.max() <= 45
+    train = angle[prepared.index("train")]
+    assert list(resolved.task["mean"]) == pytest.approx([train.mean()], abs=1e-4)
+    assert list(resolved.task["std"]) == pytest.approx([train.std()], rel=1e-5)
+    # The mean picture of those that are turned counterclockwise leans to the left.
+    y, x = np.mgrid[-9.5:10, -9.5:10]
+    lean = [(image[rows].mean(axis=0) * x * y).sum() for rows in (angle > 20, angle < -20)]
+    assert lean[0] > 0 > lean[1]
 
 
 def test_membranes_are_prepared(isbi2012, data_cache):

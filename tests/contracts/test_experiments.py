@@ -13,6 +13,7 @@ from src.runs import identity
 from tests.contracts.shipped import shipped
 
 EXPERIMENTS, SHIPPED = checks.options("experiment"), shipped("experiment")
+PREPARED = ("digits", "fashion_mnist", "isbi2012", "canvases", "rotated_digits")  # data sets that are fixtures
 
 
 def text(name: str) -> str:
@@ -65,7 +66,7 @@ def test_every_group_that_it_chooses_exists(name, composed):
 
 def test_it_builds_on_its_data(name, composed, project, request):
     config = composed[name]
-    if name not in SHIPPED or config.data.dataset.name not in ("digits", "fashion_mnist", "isbi2012", "canvases"):
+    if name not in SHIPPED or config.data.dataset.name not in PREPARED:
         pytest.skip(f"{config.data.dataset.name} is not to be had in every clone")
     _, prepared = request.getfixturevalue(config.data.dataset.name)
     if config.data.dataset.get("classes"):  # only these classes of that data set

@@ -1,6 +1,7 @@
 """A folder of images by class: what is read, and what is refused."""
 
 import os
+import shutil
 import struct
 import zlib
 from pathlib import Path
@@ -263,14 +264,14 @@ def test_a_hidden_folder_is_no_class(root):
     assert len(raw.arrays["image"]) == 8
 
 
-@pytest.mark.parametrize("name", ["dark Äpfel/4.bmp", "only these/0.WEBP", "only these/0.tif"])
+@pytest.mark.parametrize("name", ["dark Äpfel/4.ppm", "only these/0.JP2"])
 def test_an_image_of_a_format_that_is_not_read_is_named(root, name):
     picture(root / name)
     (root / "dark Äpfel" / "Thumbs.db").write_bytes(b"what Windows leaves")
     for ask in (Folder.read, Folder.state):
         with pytest.raises(InputError) as caught:
             ask(Folder(root=str(root), size=8, channels=3))
-        assert "expected images in files .png, .jpg, .jpeg; received 1 of other formats" in str(caught.value)
+        assert ".tiff, .gif; received 1 of other formats" in str(caught.value)
         assert str(caught.value).endswith(f"\n  {root / name}")
 
 
@@ -311,3 +312,95 @@ def test_a_pipe_or_a_device_is_no_picture(root):
     with pytest.raises(InputError, match=r"2 of 10 files cannot be read") as caught:
         Folder(root=str(root), size=10, channels=1).read()
     assert str(caught.value).count("expected a file; received a folder, a pipe or a device") == 2
+
+
+def test_each_format_that_pillow_reads_without_loss_gives_the_same_pixels(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8)).astype(np.uint8)
+    exact = {"tiff": {"compression": "tiff_lzw"}, "webp": {"lossless": True}}
+    for number, suffix in enumerate(("png", "bmp", "TIF", "tiff", "gif", "webp")):
+        path = tmp_path / f"class {number}" / f"0.{suffix}"
+        path.parent.mkdir()
+        Image.fromarray(pixels).save(path, **exact.get(suffix, {}))
+    raw = Folder(root=str(tmp_path), size=8, channels=1).read()
+    assert (raw.arrays["image"] == pixels).all()
+    assert raw.notes == []
+
+
+def test_of_several_pages_or_frames_the_first_is_kept_and_the_file_named(tmp_path):
+    pages = [Image.fromarray(np.full((8, 8), level, dtype=np.uint8)) for level in (200, 10, 20)]
+    for label, suffix in (("a", "gif"), ("b", "tif"), ("c", "webp")):
+        (tmp_path / label).mkdir()
+        pages[0].save(tmp_path / label / f"0.{suffix}", save_all=True, append_images=pages[1:], lossless=True)
+    picture(tmp_path / "a" / "1.gif")
+    raw = Folder(root=str(tmp_path), size=8, channels=1).read()
+    assert [image.mean() for image in raw.arrays["image"]][::2] == pytest.approx([200, 200], abs=1)
+    assert raw.notes == ["3 files have several pages or frames; only the first of each is kept: a/0.gif, b/0.tif, c/0.webp."]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (np.full((4, 4), 0.5, dtype=np.float32), "expected whole numbers as pixels; received fractions"),
+        (np.full((4, 4), -3, dtype=np.int32), "expected pixels from 0; received -3"),
+    ],
+)
+def test_pixels_that_are_no_grey_levels_are_refused(tmp_path, pixels, message):
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        Image.fromarray(pixels).save(tmp_path / label / "0.tif")
+    with pytest.raises(InputError, match=f"a/0.tif: {message}"):
+        Folder(root=str(tmp_path), size=4, channels=1).read()
+
+
+@pytest.fixture
+def split_root(tmp_path) -> Path:
+    """ImageNet's layout: the splits, with two classes in each."""
+    for split, count in (("train", 4), ("val", 1), ("test", 2)):
+        for label, level in (("dark", 40), ("light", 210)):
+            for number in range(count):
+                picture(tmp_path / split / label / f"{number}.png", level=level, seed=len(split) * 10 + number)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_folders_named_as_splits_are_the_splits(split_root, name):
+    (split_root / "val").rename(split_root / name)
+    picture(split_root / "train" / "of no class.png")
+    (split_root / "notes.txt").write_text("not a picture")
+    raw = Folder(root=str(split_root), size=8, channels=1).read()
+    assert raw.classes == ["dark", "light"]
+    rows = {split: [raw.names[row] for row in rows] for split, rows in raw.splits.items()}
+    assert rows["train"] == [f"train/{label}/{number}.png" for label in ("dark", "light") for number in range(4)]
+    assert rows["val"] == [f"{name}/{label}/0.png" for label in ("dark", "light")]
+    assert len(rows["test"]) == 4
+    assert [raw.classes[number] for number in raw.arrays["target"]] == [one.split("/")[1] for one in raw.names]
+    assert raw.notes == ["1 file is outside of the folders of the classes and left out: train/of no class.png."]
+
+
+def test_a_split_that_has_no_folder_is_drawn_from_the_training_part(split_root, tmp_path_factory):
+    shutil.rmtree(split_root / "test")
+    prepared = prepare(tmp_path_factory.mktemp("p") / "p", Folder(root=str(split_root), size=8, channels=1), max_duplicates=1.0)
+    assert prepared.card["split"]["own"] == ["train", "val"]
+    assert prepared.card["counts"] == {"train": 6, "val": 2, "test": 2}  # a quarter of all is for the test, as 10 / 4
+    assert {prepared.names[row].split("/")[0] for row in prepared.index("test")} == {"train"}
+
+
+def test_two_classes_may_be_called_train_and_test(tmp_path):
+    for label in ("train", "test"):
+        picture(tmp_path / label / "0.png")
+    raw = Folder(root=str(tmp_path), size=8, channels=1).read()
+    assert (raw.classes, raw.splits) == (["test", "train"], {})
+
+
+@pytest.mark.parametrize(
+    ("change", "received"),
+    [
+        (lambda root: picture(root / "unsorted" / "0.png"), "test, train, unsorted, val"),
+        (lambda root: shutil.rmtree(root / "train"), "test, val"),
+        (lambda root: shutil.copytree(root / "val", root / "valid"), "test, train, val, valid"),
+    ],
+)
+def test_folders_that_are_splits_only_in_part_are_refused(split_root, change, received):
+    change(split_root)
+    with pytest.raises(InputError, match=f"those of splits: train, with val or test or both, .*; received {received}"):
+        Folder(root=str(split_root), size=8, channels=1).state()

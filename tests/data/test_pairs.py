@@ -159,7 +159,7 @@ def twice(root: Path) -> None:
 
 def of_a_format_that_is_not_read(root: Path) -> None:
     for folder in ("images", "masks"):
-        Image.fromarray(np.zeros((40, 56), dtype=np.uint8)).save(root / folder / "12.tif")
+        Image.fromarray(np.zeros((40, 56), dtype=np.uint8)).save(root / folder / "12.ppm")
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def of_a_format_that_is_not_read(root: Path) -> None:
         (broken, r"1 of 12 pairs cannot be used\. Repair or remove them, or raise data\.max_unreadable \(0\).*:\n  3: "),
         (too_small, r"3: expected pictures of at least 16x16 pixels; received 15x56"),
         (twice, r"expected one image named 3; received two"),
-        (of_a_format_that_is_not_read, r"received 1 of other formats.*\n  images/12\.tif"),
+        (of_a_format_that_is_not_read, r"received 1 of other formats.*\n  images/12\.ppm"),
     ],
 )
 def test_a_pair_that_cannot_be_used_is_named(root, spoil, message):
@@ -226,7 +226,7 @@ def test_a_folder_that_is_not_there(tmp_path):
         source(tmp_path / "nowhere").state()
     (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()
-    with pytest.raises(InputError, match=r"a mask of the same name \(\.png\); received no image\."):
+    with pytest.raises(InputError, match=r"a mask of the same name \(\.png, .*, \.gif\); received no image\."):
         source(tmp_path).state()
 
 
@@ -249,3 +249,17 @@ def test_an_edit_of_a_mask_is_another_state(root):
     assert source(root).state() == before
     in_colours(root)
     assert source(root).state() != before
+
+
+@pytest.mark.parametrize("suffix", ["tif", "bmp"])
+def test_masks_in_other_formats_have_the_same_values(root, suffix):
+    before = Pairs(files=Local(root=str(root)), tile=16, stride=16, channels=1).read()
+    for number in range(12):
+        for folder in ("images", "masks"):
+            path = root / folder / f"{number}.png"
+            with Image.open(path) as image:
+                image.save(path.with_suffix(f".{suffix}"))
+            path.unlink()
+    after = Pairs(files=Local(root=str(root)), tile=16, stride=16, channels=1).read()
+    assert after.classes == before.classes == ["0", "100", "200"]
+    assert all(np.array_equal(after.arrays[name], before.arrays[name]) for name in before.arrays)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from src.errors import InputError
 from src.protocols import Batch, Mix
 from src.tasks.classification import Classification
 from tests.nets import optimization
@@ -102,3 +103,16 @@ def test_a_focal_loss_has_a_finite_gradient_at_confident_predictions():
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(ValueError, match=r"task\.(focus|class_weights): expected"):
         task(0.0, **settings)
+
+
+def test_a_loss_of_the_users_own_takes_the_place_of_cross_entropy():
+    own = nn.MultiMarginLoss()
+    assert loss(0.0, TARGET, loss=own) == own(LOGITS, TARGET)
+    mixed = task(0.0).mix(TARGET, Mix(PARTNER, SHARE))
+    assert loss(0.0, mixed, loss=cross_entropy) == pytest.approx(loss(0.0, mixed))
+    with pytest.raises(
+        InputError, match=r"task\.loss: expected the mean loss of the batch .*; received a tensor of shape \[6\]"
+    ):
+        loss(0.0, TARGET, loss=nn.CrossEntropyLoss(reduction="none"))
+    with pytest.raises(ValueError, match=r"task\.loss: expected no label_smoothing.*; received 0\.1, 0\.0 and None"):
+        task(0.1, loss=own)

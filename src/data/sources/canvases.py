@@ -3,11 +3,10 @@
 import numpy as np
 
 from src.data.raw import Raw
-from src.data.sources.digits import Digits
+from src.data.sources.digits import Digits, divided
 from src.errors import InputError
 from src.value_types import Count, Seed
 
-SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 CELL, CELLS = 10, 2  # a digit of 8x8 pixels lies anywhere in a cell; a canvas has CELLS x CELLS cells
 
 
@@ -34,10 +33,9 @@ class Canvases:
         rng = np.random.default_rng(self._seed)
         image = np.zeros((self._count, 1, CELLS * CELL, CELLS * CELL), dtype=np.uint8)
         target = np.zeros((self._count, 10), dtype=np.uint8)
-        permutation, ends = rng.permutation(len(digits)), np.cumsum(list(SHARES.values()))
-        pools = np.split(permutation, np.round(ends[:-1] * len(digits)).astype(int))
-        rows = np.split(np.arange(self._count), np.round(ends[:-1] * self._count).astype(int))
-        for pool, canvases in zip(pools, rows, strict=True):
+        splits = {}
+        for split, pool, canvases in divided(rng, len(digits), self._count):
+            splits[split] = canvases
             for row in canvases:
                 sample = rng.choice(pool, rng.integers(1, 4), replace=False)
                 cells = rng.permutation(CELLS**2)[: len(sample)]
@@ -49,6 +47,6 @@ class Canvases:
         return Raw(
             arrays={"image": image, "target": target},
             classes=raw.classes,
-            splits=dict(zip(SHARES, rows, strict=True)),
+            splits=splits,
             origin=f"{raw.origin}, on canvases",
         )

@@ -18,9 +18,11 @@ from src.errors import InputError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+EXACT = (".png", ".bmp", ".tif", ".tiff", ".gif")  # whose values are never changed by compression, as masks need
+PAGED = (".webp", ".tif", ".tiff", ".gif")  # formats of which a file may have several pages or frames
 # Of image formats that are not supported. All other files count as no image: notes, tables, files of the operating system.
-UNSUPPORTED = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
+UNSUPPORTED = (".avif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".pgm", ".ppm")
 
 
 def check_formats(paths: Iterable[PurePath], *, where: str) -> None:
@@ -36,7 +38,7 @@ def check_formats(paths: Iterable[PurePath], *, where: str) -> None:
 def check_channels(channels: int) -> None:
     if channels not in (1, 3):
         raise InputError(
-            f"data.channels: expected 1 (grey) or 3 (colour), as PNG and JPEG have; received {channels}. Choose one of the "
+            f"data.channels: expected 1 (grey) or 3 (colour), as image files have; received {channels}. Choose one of the "
             "two, and every image is converted to it. Images with other channels need a source of their own in "
             "src/data/sources."
         )
@@ -51,6 +53,8 @@ def check_length(key: str, pixels: int, *, largest: int | None = None) -> None:
 
 def decode(file: Path | bytes, *, channels: int, depth: Depth) -> Image:
     """An upright image of 1 or 3 channels with 8 bits each, or as it is stored where it has 16 bits of grey (`is_deep`).
+
+    Of a file with several pages or frames it is the first one.
 
     Args:
         depth: counts the images with 16 bits.
@@ -70,6 +74,8 @@ def decode(file: Path | bytes, *, channels: int, depth: Depth) -> Image:
         if is_deep(upright):
             depth.add_grey(upright)
             return upright
+        if upright.mode == "F":  # Pillow would turn all values above 255 into white
+            raise ValueError("expected whole numbers as pixels; received fractions. Convert it to 8 or 16 bits")
         if ";16" in stored:
             depth.add_colour(upright)
         return upright.convert("L" if channels == 1 else "RGB")
@@ -80,13 +86,23 @@ def is_deep(image: Image) -> bool:
     return image.mode.startswith("I")
 
 
+def has_several(path: Path) -> bool:
+    """Whether a file has several pages or frames."""
+    from PIL.Image import open
+
+    if path.suffix.lower() not in PAGED:
+        return False
+    with _reasons(), open(path) as image:
+        return getattr(image, "is_animated", False)
+
+
 def decode_values(content: bytes) -> np.ndarray:
-    """The values of a PNG file of one channel as they are stored, for a palette its indices; shape (height, width).
+    """The values of an image file of one channel as they are stored, for a palette its indices; shape (height, width).
 
     They are bytes where they fit into bytes.
 
     Raises:
-        ValueError: the file is no complete image, or has several channels.
+        ValueError: the file is no complete image, or has several channels or fractions.
     """
     from PIL.Image import open
 
@@ -94,6 +110,8 @@ def decode_values(content: bytes) -> np.ndarray:
         array, mode = np.asarray(image), image.mode
     if array.ndim != 2:
         raise ValueError(f"expected one channel, a number for each pixel; received {array.shape[2]} channels ({mode})")
+    if mode == "F":
+        raise ValueError("expected whole numbers, one for each pixel; received fractions")
     return array.astype(np.min_scalar_type(array.max(initial=0)))
 
 

@@ -25,9 +25,16 @@ class Depth:
         self._colour, self._brightest = 0, 0
 
     def add_grey(self, image: Image) -> None:
-        """Counts an image with 16 bits of grey, which `eight_bits` reduces when all are counted."""
+        """Counts an image with 16 bits of grey, which `eight_bits` reduces when all are counted.
+
+        Raises:
+            ValueError: it has values below 0.
+        """
+        values = np.asarray(image)
+        if values.min(initial=0) < 0:
+            raise ValueError(f"expected pixels from 0; received {values.min()}. Convert it to 8 or 16 bits without a sign")
         self._grey += 1
-        self._largest = max(self._largest, int(np.asarray(image).max(initial=0)))
+        self._largest = max(self._largest, int(values.max(initial=0)))
 
     def add_colour(self, image: Image) -> None:
         """Counts an image of 16 bits and several channels. Pillow gives the upper 8 bits and not the lower."""

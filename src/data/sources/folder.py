@@ -1,35 +1,25 @@
-"""A folder of images by class: root/<class>/<any name>.png or .jpg, at any depth. Hidden files and folders do not count."""
+"""A folder of images by class: root/<class>/<any name>.png, .jpg ..., at any depth. Hidden files and folders do not count.
+
+Where the folders in the root are named train, val and test, they are the splits, and the classes are the folders in them: the
+layout of ImageNet.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from src.data.notes import counted, listed
 from src.data.raw import Raw
-from src.data.sources import files
-from src.data.sources.decoding import (
-    SUFFIXES,
-    channels_first,
-    check_channels,
-    check_formats,
-    check_length,
-    decode,
-    is_deep,
-)
-from src.data.sources.depth import Depth
-from src.data.unreadable import leave_out
+from src.data.sources import files, pixels
+from src.data.sources.classes import numbered
+from src.data.sources.decoding import SUFFIXES, check_channels, check_formats, check_length
+from src.data.splitting import SPLIT_NAMES
 from src.errors import InputError
 from src.value_types import Whole
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-ELONGATED = 4  # times as long as wide; the middle square of a longer image is less than a quarter of it
 
 
 @dataclass
@@ -42,6 +32,7 @@ class _Found:
         others: number of files that are no images, by suffix.
         loose: images outside of the folders of the classes, and links that lead to nothing.
         links: links to folders, which are not followed.
+        has_splits: whether the folders in the root are splits, and the classes are the folders in them.
     """
 
     images: list[Path] = field(default_factory=list)
@@ -49,6 +40,7 @@ class _Found:
     others: Counter[str] = field(default_factory=Counter)
     loose: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
+    has_splits: bool = False
 
     def notes(self) -> list[str]:
         """A line for each kind of what is left out."""
@@ -65,7 +57,7 @@ class _Found:
 
 
 class Folder:
-    """A user's own images. The names of the folders in the root, sorted, are the classes.
+    """A user's own images. The names of the folders in the root, or in those of the splits, sorted, are the classes.
 
     Every image is converted to `channels` channels, scaled until its shorter side has `size` pixels, and
     cropped to the middle.
@@ -86,102 +78,87 @@ class Folder:
         return files.state(self.root, self._find().images)
 
     def read(self) -> Raw:
-        found, depth = self._find(), Depth()
-        image = np.empty((len(found.images), self.channels, self.size, self.size), dtype=np.uint8)
-        kept: list[Path] = []
-        deep: list[int] = []  # rows of images with 16 bits, decoded again when the values of all of them are known
-        elongated: list[str] = []
-        unreadable: list[tuple[str, str]] = []
-        for path in found.images:
-            try:
-                picture = decode(path, channels=self.channels, depth=depth)
-            except ValueError as error:
-                unreadable.append((self._name(path), str(error)))
-                continue
-            if max(picture.size) > ELONGATED * min(picture.size):
-                elongated.append(f"{self._name(path)} ({picture.size[0]}x{picture.size[1]})")
-            if is_deep(picture):
-                deep.append(len(kept))
-            else:
-                image[len(kept)] = self._pixels(picture)
-            kept.append(path)
-        where = f"data.root={files.text(self.root)}"
-        left_out = leave_out(
-            unreadable,
-            count=len(found.images),
-            limit=self.max_unreadable,
-            where=where,
-            what="files cannot be read as images",
+        found = self._find()
+        names = [self._name(path) for path in found.images]
+        image, kept, notes = pixels.read(
+            found.images,
+            names,
+            size=self.size,
+            channels=self.channels,
+            max_unreadable=self.max_unreadable,
+            where=self._where(),
         )
-        notes = [*found.notes(), *left_out, *depth.notes(where)]
-        for row in deep:
-            image[row] = self._pixels(self._eight_bits(decode(kept[row], channels=self.channels, depth=Depth()), depth))
-        if elongated:
-            notes.append(
-                f"{counted(len(elongated), 'image is', 'images are')} more than {ELONGATED} times as long as wide; only the "
-                f"middle square of each is kept: {listed(elongated)}."
-            )
-        names = [self._name(path) for path in kept]
-        labels = [name.partition("/")[0] for name in names]
-        classes = sorted(set(labels))
-        if lost := sorted({self._name(path).partition("/")[0] for path in found.images} - {*classes}):
-            notes.append(f"{counted(len(lost), 'class has', 'classes have')} no image that can be read: {listed(lost)}.")
-        numbers = {label: number for number, label in enumerate(classes)}
+        level = 1 if found.has_splits else 0
+        classes, target, more = numbered([name.split("/")[level] for name in names], kept)
+        names = [names[number] for number in kept]
+        split = np.array([SPLIT_NAMES[name.split("/")[0]] for name in names]) if found.has_splits else np.array([])
         return Raw(
-            arrays={"image": image[: len(kept)], "target": np.array([numbers[label] for label in labels], dtype=np.int64)},
+            arrays={"image": image, "target": target},
             classes=classes,
+            splits={str(own): np.flatnonzero(split == own) for own in np.unique(split)},
             origin=files.text(self.root.name),
             names=names,
-            notes=notes,
+            notes=[*found.notes(), *notes, *more],
         )
 
     def _find(self) -> _Found:
-        where = f"data.root={files.text(self.root)}"
         if not self.root.is_dir():
-            raise InputError(f"{where}: expected a folder with a folder of images for each class; there is none.")
-        found, classes = _Found(), list[str]()
+            raise InputError(f"{self._where()}: expected a folder with a folder of images for each class; there is none.")
+        found, inside = _Found(), dict[Path, list[Path]]()
         for entry in sorted(self.root.glob("[!.]*")):
             if not entry.is_dir():
                 is_lost = entry.is_symlink() and not entry.exists()
                 found.loose += [self._name(entry)] if is_lost or entry.suffix.lower() in SUFFIXES else []
                 continue
-            inside, links = files.walk(entry)
-            check_formats(inside, where=where)
-            images = [path for path in inside if path.suffix.lower() in SUFFIXES]
-            (classes if images else found.empty).append(self._name(entry))
-            found.images += images
+            below, links = files.walk(entry)
+            check_formats(below, where=self._where())
+            images = [path for path in below if path.suffix.lower() in SUFFIXES]
+            if images:
+                inside[entry] = images
+            else:
+                found.empty.append(self._name(entry))
             found.links += map(self._name, links)
             found.others.update(
-                files.text(path.suffix.lower() or path.name) for path in inside if path.suffix.lower() not in SUFFIXES
+                files.text(path.suffix.lower() or path.name) for path in below if path.suffix.lower() not in SUFFIXES
             )
+        found.has_splits = self._has_splits(inside)
+        for entry, images in inside.items():
+            loose = [path for path in images if found.has_splits and path.parent == entry]
+            found.loose += map(self._name, loose)
+            found.images += [path for path in images if path not in {*loose}]
+        names = [self._name(path).split("/") for path in found.images]
+        classes = sorted({parts[1 if found.has_splits else 0] for parts in names})
         if len(classes) < 2:
             received = f"one class, {classes[0]}" if classes else "no image"
             raise InputError(
-                f"{where}: expected at least two folders with {', '.join(SUFFIXES)} files, one for each class; "
+                f"{self._where()}: expected at least two folders with {', '.join(SUFFIXES)} files, one for each class; "
                 f"received {received}."
             )
         return found
 
+    def _has_splits(self, inside: dict[Path, list[Path]]) -> bool:
+        """Whether the folders in the root are splits: two or more are named so, and have their images in folders.
+
+        Args:
+            inside: the images by folder of the root.
+
+        Raises:
+            InputError: some are splits and others are not, two are the same split, or none is for training.
+        """
+        named = [entry.name for entry, images in inside.items() if any(path.parent != entry for path in images)]
+        splits = [SPLIT_NAMES[name] for name in named if name in SPLIT_NAMES]
+        if len(splits) < 2:
+            return False
+        others = [self._name(entry) for entry in inside if entry.name not in SPLIT_NAMES]
+        if others or "train" not in splits or len({*splits}) < len(splits):
+            raise InputError(
+                f"{self._where()}: expected the folders of classes, or those of splits: train, with val or test or both, and "
+                f"the folders of classes in them; received {', '.join(map(self._name, inside))}. Rename or move some of them."
+            )
+        return True
+
+    def _where(self) -> str:
+        return f"data.root={files.text(self.root)}"
+
     def _name(self, path: Path) -> str:
         return files.text(path.relative_to(self.root).as_posix())
-
-    def _eight_bits(self, image: Image, depth: Depth) -> Image:
-        from PIL.Image import fromarray  # only where images are decoded
-
-        return fromarray(depth.eight_bits(np.asarray(image))).convert("L" if self.channels == 1 else "RGB")
-
-    def _pixels(self, image: Image) -> np.ndarray:
-        image = _shortened(image)
-        width, height = image.size
-        scale = self.size / min(width, height)
-        image = image.resize((max(self.size, round(width * scale)), max(self.size, round(height * scale))))
-        left, top = (image.size[0] - self.size) // 2, (image.size[1] - self.size) // 2
-        return channels_first(image.crop((left, top, left + self.size, top + self.size)))
-
-
-def _shortened(image: Image) -> Image:
-    """The middle of a very long image. Scaled as a whole, 60,000x1 pixels would fill the memory."""
-    longest = ELONGATED * min(image.size)
-    width, height = min(image.size[0], longest), min(image.size[1], longest)
-    left, top = (image.size[0] - width) // 2, (image.size[1] - height) // 2
-    return image if (width, height) == image.size else image.crop((left, top, left + width, top + height))

@@ -1,4 +1,4 @@
-"""A folder of images and a folder of masks with equal names: images/<name>.png or .jpg, masks/<name>.png."""
+"""A folder of images and a folder of masks with equal names: images/<name>.jpg, .png ..., masks/<name>.png ..."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ from src.data import tiles
 from src.data.notes import counted, listed
 from src.data.raw import IGNORED, Raw
 from src.data.sources.decoding import (
+    EXACT,
     SUFFIXES,
     channels_first,
     check_channels,
@@ -140,7 +141,7 @@ class Pairs:
         """The files of image and mask by their common name, and other files. Numbers in the names are sorted by value."""
         others = []
         by_name: dict[str, dict[str, str]] = {"image": {}, "mask": {}}
-        for kind, suffixes in (("image", SUFFIXES), ("mask", (".png",))):
+        for kind, suffixes in (("image", SUFFIXES), ("mask", EXACT)):
             paths = [PurePosixPath(file) for file in sorted(self._files.names(self._folders[kind]))]
             check_formats(paths, where=self._where())
             for path in paths:
@@ -160,8 +161,8 @@ class Pairs:
         ]
         if single or not image:
             raise InputError(
-                f"{self._where()}: expected for each image ({', '.join(SUFFIXES)}) a mask of the same name (.png); received "
-                f"{_listed(single) if single else 'no image.'}"
+                f"{self._where()}: expected for each image ({', '.join(SUFFIXES)}) a mask of the same name "
+                f"({', '.join(EXACT)}); received {_listed(single) if single else 'no image.'}"
             )
         return {name: (image[name], mask[name]) for name in sorted(image, key=_natural)}, others
 
