@@ -50,7 +50,7 @@ def _delete(options: dict[str, str]) -> None:
         raise InputError(f"yes={options['yes']}: expected true or false.")
     if (options["delete"] == "true") is not bool(options["where"]):
         raise InputError(
-            "delete: expected names of runs, delete=cnn-1a2b3c4d, or a condition, delete=true where=...; name either."
+            "delete: expected names of runs, delete=NAME-1a2b3c4d, or a condition, delete=true where=...; name either."
         )
     root = Path(options["runs"])
     found = listing.rows(root)

@@ -68,7 +68,7 @@ class Condition:
         return tokens
 
     def _error(self, expected: str) -> InputError:
-        example = "where=\"test/accuracy > 0.9 and model == 'cnn'\""
+        example = "where=\"test/accuracy > 0.9 and state == 'finished'\""
         return InputError(f"where={self._text}: expected {expected}. For example: {example}.")
 
     def _next(self) -> tuple[str, str]:
@@ -141,7 +141,7 @@ class Condition:
 
     def _listed(self) -> Term:
         if not self._accepts("["):
-            raise self._error("a list after `in`, such as ['cnn', 'lenet']; received none")
+            raise self._error("a list after `in`, such as ['finished', 'failed']; received none")
         terms: list[Term] = []
         while not self._accepts("]"):
             terms.append(self._value())
