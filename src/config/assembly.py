@@ -22,8 +22,8 @@ from src.runs.folder import CONFIG_KEYS
 
 # keys of data that its class does not take: its preparation reads them, its task, or the check of the pair of data and task
 PREPARING = (
-    *("dataset", "table", "root", "columns", "size", "channels", "tile", "stride", "labels", "ignored", "splits", "count"),
-    *("max_unreadable", "gives", "num_targets", "target_mean", "target_std"),
+    *("dataset", "file", "arrays", "table", "root", "columns", "size", "channels", "tile", "stride", "labels", "ignored"),
+    *("splits", "count", "max_unreadable", "gives", "num_targets", "target_mean", "target_std"),
 )
 
 

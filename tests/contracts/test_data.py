@@ -34,9 +34,8 @@ def pictures(project) -> Path:
             pixels = rng.normal(level, 20, (20, 14, 3)).clip(0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(project / "data/raw/images" / label / f"{number}.png")
             lines.append(f"images/{label}/{number}.png,{label}")
-    (project / "data/raw/images.csv").write_text(
-        "\n".join(["path,label", *sorted(lines)])
-    )  # in the order of the folder's files
+    table = ["path,label", *sorted(lines)]  # in the order of the folder's files
+    (project / "data/raw/images.csv").write_text("\n".join(table))
     return project
 
 
@@ -44,6 +43,14 @@ def pictures(project) -> Path:
 def masks(project) -> Path:
     """Where conf/data/mask_folder looks by default: twelve pictures with masks."""
     discs.write(project / "data/raw/masks")
+    return project
+
+
+@pytest.fixture
+def arrays(project) -> Path:
+    """Where conf/data/arrays looks by default: twelve pictures of two classes."""
+    (project / "data/raw").mkdir(parents=True, exist_ok=True)
+    np.savez(project / "data/raw/images.npz", images=np.zeros((12, 8, 8), dtype=np.uint8), labels=np.arange(12) % 2)
     return project
 
 
@@ -75,7 +82,7 @@ def test_a_comment_says_what_it_is(name):
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_its_source_has_a_stable_state(name, pictures, masks, monkeypatch):
+def test_its_source_has_a_stable_state(name, pictures, masks, arrays, monkeypatch):
     node = assembly.plain(composition.compose([f"data={name}"]), "data.dataset.source")
     if name == "torch_dataset":  # the class is the user's to name
         node["dataset"]["_target_"] = "torchvision.datasets.FakeData"

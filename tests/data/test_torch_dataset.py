@@ -74,7 +74,7 @@ def test_each_split_may_have_a_data_set_of_its_own():
         (Pictures(item=(pictures()[0], 0.5)), r"item 7 .* expected a class as a whole number; received 0\.5"),
         (Pictures(item=(pictures()[0], "bee")), "item 7 .* expected a class as a whole number; received 'bee'"),
         (Pictures(item=(pictures()[0], -1)), "expected classes from 0; received -1"),
-        (Pictures(item=(torch.full((3, 5, 4), -2.5), 0)), r"received float32 from -2\.5 to -2\.5\. Leave out transforms"),
+        (Pictures(item=(torch.full((3, 5, 4), -2.5), 0)), r"received float32 from -2\.5 to -2\.5\. Leave out what normalises"),
         (Pictures(item=(torch.zeros(3), 0)), r"item 7 .* expected a picture; received Tensor of shape \[3\]"),
     ],
 )

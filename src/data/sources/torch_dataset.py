@@ -1,11 +1,11 @@
 """Any map-style torch Dataset whose items are a picture and its class, of torchvision or of a user's own."""
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from src.data.raw import Raw
+from src.data.sources import values
 from src.errors import InputError
 
 WHERE = "data.dataset.source"
@@ -62,8 +62,8 @@ class TorchDataset:
                     image = np.empty((total, *pixels.shape), dtype=np.uint8)
                 if pixels.shape != image.shape[1:]:
                     raise InputError(
-                        f"{WHERE}.{name}: expected pictures of one size, {_shape(image.shape[1:])} as the first; item {number} "
-                        f"has {_shape(pixels.shape)}. Give the data set a transform that resizes and crops."
+                        f"{WHERE}.{name}: expected pictures of one size, {values.shown(image.shape[1:])} as the first; item "
+                        f"{number} has {values.shown(pixels.shape)}. Give the data set a transform that resizes and crops."
                     )
                 image[row], target[row] = pixels, label
                 row += 1
@@ -114,24 +114,8 @@ def _pixels(picture: Any, where: str) -> np.ndarray:
     array = picture.detach().cpu().numpy() if is_tensor else np.asarray(picture)
     if array.ndim == 2:
         array = array[None]
-    elif array.ndim == 3 and not is_tensor and not _channels_first(array.shape):
+    elif array.ndim == 3 and not is_tensor and array.shape[2] in values.CHANNELS:
         array = array.transpose(2, 0, 1)
     if array.ndim != 3 or 0 in array.shape:
         raise InputError(f"{where}: expected a picture; received {type(picture).__name__} of shape {list(array.shape)}.")
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype == bool or (np.issubdtype(array.dtype, np.floating) and array.min() >= 0 and array.max() <= 1):
-        return np.round(255 * array.astype(np.float64)).astype(np.uint8)
-    raise InputError(
-        f"{where}: expected bytes, or numbers from 0 to 1; received {array.dtype} from {array.min():g} to {array.max():g}. "
-        "Leave out transforms that normalise: the platform does that itself, by the statistics of the training split."
-    )
-
-
-def _channels_first(shape: Sequence[int]) -> bool:
-    """Whether an array has few channels in front, and not behind."""
-    return shape[0] in (1, 3) and shape[2] not in (1, 3)
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))
+    return values.as_bytes(array, where)
