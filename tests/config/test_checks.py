@@ -25,7 +25,7 @@ def test_the_files_of_data_say_how_classes_are_kept():
         for path in (ROOT / "conf/data" / f"{name}.yaml" for name in shipped("data"))
         for match in re.finditer(r"\S*keep\.\S+", path.read_text())
     ]
-    classified = ("arrays", "digits", "fashion_mnist", "image_folder", "image_table", "mnist", "torch_dataset")
+    classified = ("digits", "fashion_mnist", "image_arrays", "image_folder", "image_table", "mnist", "torch_dataset")
     assert {name for name, _ in stated} == {f"{name}.yaml" for name in classified}
     for name, override in stated:
         assert compose([f"data={name.removesuffix('.yaml')}", override]).data.keep == {"train": [0]}, name

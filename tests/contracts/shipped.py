@@ -4,7 +4,7 @@ from src.config import checks
 
 NAMES = {
     "data": """
-        arrays canvases digits fashion_mnist image_folder image_table isbi2012 mask_folder mnist photographs rotated_digits
+        canvases digits fashion_mnist image_arrays image_folder image_table isbi2012 mask_folder mnist photographs rotated_digits
         torch_dataset
     """,
     "model": """

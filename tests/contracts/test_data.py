@@ -48,7 +48,7 @@ def masks(project) -> Path:
 
 @pytest.fixture
 def arrays(project) -> Path:
-    """Where conf/data/arrays looks by default: twelve pictures of two classes."""
+    """Where conf/data/image_arrays looks by default: twelve pictures of two classes."""
     (project / "data/raw").mkdir(parents=True, exist_ok=True)
     np.savez(project / "data/raw/images.npz", images=np.zeros((12, 8, 8), dtype=np.uint8), labels=np.arange(12) % 2)
     return project

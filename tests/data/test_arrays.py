@@ -91,7 +91,7 @@ def test_what_is_no_file_of_arrays_is_refused(tmp_path):
 def test_it_is_prepared_by_its_configuration(project):
     path = file(project)
     config = command_line.configure(
-        ["data=arrays", f"data.file={path}", "data.labels=[ant,bee,cat]", "data.dataset.max_duplicates=1"]
+        ["data=image_arrays", f"data.file={path}", "data.labels=[ant,bee,cat]", "data.dataset.max_duplicates=1"]
     )
     prepared = assembly.prepare(config)
     assert prepared.card["classes"] == ["ant", "bee", "cat"]
