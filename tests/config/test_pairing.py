@@ -37,7 +37,7 @@ def test_each_shipped_task_and_data_set_says_what_it_takes_and_has():
         (
             ["data=isbi2012"],
             r"Classification: expected data with one class for each example; isbi2012 has a class for each pixel\. Choose "
-            r"task=segmentation, or data=digits\|.*image_arrays\|.*photographs\|torch_dataset, or data=image_table data.gives=class\.",
+            r"task=segmentation, or data=digits\|.*image_arrays\|.*torch_dataset, or data=image_table data.gives=class\.",
         ),
         (
             ["task=regression"],

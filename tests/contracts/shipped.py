@@ -4,8 +4,8 @@ from src.config import checks
 
 NAMES = {
     "data": """
-        canvases digits fashion_mnist image_arrays image_folder image_table isbi2012 mask_folder mnist photographs rotated_digits
-        torch_dataset
+        canvases digits fashion_mnist image_arrays image_folder image_table isbi2012 mask_folder mnist photographs
+        rotated_digits torch_dataset
     """,
     "model": """
         alexnet autoencoder cnn dcgan encoder_classifier encoder_projection fnn googlenet gradient_boosting
