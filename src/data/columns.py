@@ -108,7 +108,7 @@ class Ragged(Column):
         return values
 
     def nbytes(self, rows: np.ndarray) -> int:
-        return int(self.lengths[rows].sum()) * self.values[:1].nbytes
+        return int((self.offsets[rows + 1] - self.offsets[rows]).sum()) * self.values[:1].nbytes
 
     def held(self, rows: np.ndarray) -> Ragged:
         lengths = self.lengths[rows]
