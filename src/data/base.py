@@ -70,7 +70,7 @@ class Data(ABC):
         return self.inputs(rows).astype(np.float32).reshape(len(rows), -1)
 
     def feature_statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """What an estimator subtracts from each feature, and what it divides it by; float64. By default features stay as they are."""
+        """What an estimator subtracts from each feature, and divides it by; float64. By default features stay as they are."""
         count = self.features(self.rows("train")[:1]).shape[1]
         return np.zeros(count), np.ones(count)
 
