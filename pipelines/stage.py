@@ -87,6 +87,7 @@ def train(name: str) -> None:
     experiment.learner.export(model)
     kept = {key: value for key, value in experiment.config.items() if key not in ("paths", "tracking", "force", "resume")}
     write_atomic(model / "config.yaml", OmegaConf.to_yaml(kept).encode())
+    write_json(Run(model).data, experiment.prepared.card)
     metrics = {key: value for key, value in read_json(run.metrics).items() if not key.startswith("test/")}
     write_json(model / "metrics.json", metrics)
     if not _is_evaluated(name, run):

@@ -51,9 +51,10 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """An evaluated split.
+    """An evaluated split, or answers for raw inputs.
 
     Args:
+        split: empty for raw inputs, which have no targets.
         table: its predictions, one row an example; `index` is the row of the store, or the number of a whole image.
         metrics: by flat name, such as `test/accuracy`.
         intervals: 95 % intervals of some of them.
@@ -90,6 +91,10 @@ class Evaluation(ABC):
             outputs: of the learner, by name; the first dimension is the example.
         """
 
+    def answers(self, outputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray | Sequence[object]]:
+        """The columns of a table of answers for raw inputs, which have no targets. By default they are the outputs."""
+        return {name: output if output.ndim == 1 else [*output] for name, output in outputs.items()}
+
     @abstractmethod
     def scores(self, table: pd.DataFrame) -> Scores:
         """Scores of a table of predictions, by names without the split. A score that is not a number is left out."""
@@ -108,6 +113,10 @@ class Evaluation(ABC):
         Besides `index` they have `prediction`, the number of the network's output that is its answer, and `caption`. Where
         there are no answers, it is the first row with `index` alone.
         """
+        return table[["index"]].head(1)
+
+    def explained(self, table: pd.DataFrame, count: int) -> pd.DataFrame:
+        """Rows of a table of answers, so many at most, with what `examples` gives."""
         return table[["index"]].head(1)
 
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from src.data.base import Data
-from src.data.columns import Columns, Dense, Ragged
+from src.data.columns import Columns, Dense, Field, Ragged
 from src.data.raw import Raw
+from src.data.reading import Reader
 from src.data.shown import Picture, Shown
 from src.data.store import Prepared
 from src.evaluation.resampling import bootstrap, interval
@@ -46,6 +47,16 @@ class Draws:
         return Raw(arrays=arrays, origin="drawn", facts={"vocabulary": TOKENS})
 
 
+class TokenReader(Reader):
+    """Reads the tokens of a row's column `tokens`: numbers with spaces between them."""
+
+    def read(self, raw: Mapping[str, str]) -> Mapping[str, np.ndarray]:
+        words = raw["tokens"].split()
+        if not words or not all(word.isdigit() and int(word) < TOKENS for word in words):
+            raise ValueError(f"expected numbers from 0 to {TOKENS - 1}; received {raw['tokens']!r}")
+        return {"tokens": np.array(words, dtype=np.int32)}
+
+
 class Sentences(Data):
     """Tokens and their number as the two fields of an input, and tags as the target."""
 
@@ -55,10 +66,12 @@ class Sentences(Data):
         tokens = prepared.column("tokens")
         assert isinstance(tokens, Ragged)
         self._lengths = tokens.lengths
-        self._fields = {
-            "input": {"tokens": tokens, "length": Dense(tokens.lengths)},
-            "target": prepared.column("tags", padding=PADDING),
-        }
+        self._fields: dict[str, Field] = {"input": {"tokens": tokens, "length": Dense(tokens.lengths)}}
+        if prepared.has("tags"):
+            self._fields["target"] = prepared.column("tags", padding=PADDING)
+
+    def reader(self) -> Reader:
+        return TokenReader()
 
     @property
     def fields(self) -> Columns:
@@ -112,7 +125,7 @@ class Tagging(Task):
         return {"accuracy": sums["correct"] / sums["tokens"]}
 
     def predict(self, input: Fields) -> Mapping[str, Tensor]:
-        return {"logits": self.model(input)}
+        return {"logits": self.model(input), "length": input["length"]}
 
 
 class TaggingScores(Evaluation):
@@ -124,6 +137,10 @@ class TaggingScores(Evaluation):
     def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]:
         correct = (outputs["logits"].argmax(axis=2) == target).sum(axis=1)
         return {"correct": correct, "tokens": (target != PADDING).sum(axis=1)}
+
+    def answers(self, outputs: Mapping[str, np.ndarray]) -> Mapping[str, Sequence[object]]:
+        tags = outputs["logits"].argmax(axis=2)
+        return {"tags": [own[:length].tolist() for own, length in zip(tags, outputs["length"], strict=True)]}
 
     def scores(self, table: pd.DataFrame) -> Scores:
         correct, tokens = table["correct"].to_numpy(), table["tokens"].to_numpy()

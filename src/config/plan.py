@@ -93,5 +93,6 @@ class Plan:
             if line:
                 print(line)
         write_atomic(self.run.config, mask(OmegaConf.to_yaml(self.config)).encode())
+        write_json(self.run.data, self.prepared.card)
         if not self.run.identity.is_file():
             write_json(self.run.identity, changes.content(self.identity))

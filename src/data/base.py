@@ -11,6 +11,7 @@ import numpy as np
 
 from src.data import columns
 from src.data.columns import Columns
+from src.data.reading import Reader
 from src.data.shown import Shown
 from src.data.store import Prepared
 
@@ -98,6 +99,10 @@ class Data(ABC):
         names = self.prepared.names
         return None if names is None else [names[number] for number in index.tolist()]
 
+    def reader(self) -> Reader | None:
+        """Reads raw inputs of a prediction; None where there is no way from them to stored ones."""
+        return None
+
     def rows(self, split: str) -> np.ndarray:
         """The rows of a split, as integers in rising order.
 
@@ -134,8 +139,10 @@ class Data(ABC):
 
     def assemble(
         self, rows: np.ndarray, predictions: Iterator[Mapping[str, np.ndarray]]
-    ) -> Iterator[tuple[np.ndarray, Mapping[str, np.ndarray], np.ndarray]]:
+    ) -> Iterator[tuple[np.ndarray, Mapping[str, np.ndarray], np.ndarray | None]]:
         """Puts predictions together to what is scored: indices, outputs and targets of whole examples, some at a time.
+
+        The targets are None where the store has none, as of raw inputs.
 
         Each row is a whole example, unless a modality stores examples in pieces.
 
@@ -147,4 +154,4 @@ class Data(ABC):
         for outputs in predictions:
             index = rows[done : done + len(next(iter(outputs.values())))]
             done += len(index)
-            yield index, outputs, self.targets(index)
+            yield index, outputs, self.targets(index) if "target" in self.fields else None

@@ -37,6 +37,8 @@ class Images(Pictures):
         super().__init__(prepared=prepared, shape=shape, num_classes=num_classes, batch_size=batch_size)
         self._labelled: np.ndarray | None = None
         self.keep = {split: sorted(classes) for split, classes in (keep or {}).items()}
+        if "target" not in self.fields:  # raw inputs of a prediction: there is nothing to choose from
+            return
         if keep and self.fields["target"].array.ndim != 1:
             raise ValueError("data.keep: expected examples with one class each; these have several labels. Leave it out.")
         known = set(range(self.num_classes or 0))
@@ -53,7 +55,7 @@ class Images(Pictures):
         if split == "train" and self._labelled is not None:
             return self._labelled
         rows = super().rows(split)
-        return rows[np.isin(self.targets(rows), self.keep[split])] if split in self.keep else rows
+        return rows[np.isin(self.targets(rows), self.keep[split])] if split in self.keep and "target" in self.fields else rows
 
     def _draw(self, labelled: float, seed: int) -> np.ndarray:
         """Rows of the training split, in rising order: a number or a share of each class that it has."""

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from src.data.pictures import Pictures
+from src.data.reading import Reader
 from src.data.tiles import Canvas, paste
 
 
@@ -26,7 +27,7 @@ class Masks(Pictures):
 
     def assemble(
         self, rows: np.ndarray, predictions: Iterator[Mapping[str, np.ndarray]]
-    ) -> Iterator[tuple[np.ndarray, Mapping[str, np.ndarray], np.ndarray]]:
+    ) -> Iterator[tuple[np.ndarray, Mapping[str, np.ndarray], np.ndarray | None]]:
         """Whole images, one by one: number, outputs as maps of shape (1, ..., height, width), and mask."""
         group, position = self.prepared.array("group")[rows], self.prepared.array("position")[rows]
         ends = np.append(np.flatnonzero(np.diff(group)) + 1, len(rows)).tolist()
@@ -37,10 +38,18 @@ class Masks(Pictures):
             canvas.add(tile, top=top, left=left)
             if number + 1 == ends[0]:
                 whole = {name: value[None] for name, value in canvas.means().items()}
-                corners = position[start : ends[0], :2]
-                mask = paste(self.targets(rows[start : ends[0]]), corners, height=height, width=width)
-                yield group[number : number + 1], whole, mask[None]
+                mask = None
+                if "target" in self.fields:
+                    corners = position[start : ends[0], :2]
+                    mask = paste(self.targets(rows[start : ends[0]]), corners, height=height, width=width)[None]
+                yield group[number : number + 1], whole, mask
                 canvas, start = None, ends.pop(0)
+
+    def reader(self) -> Reader:
+        from src.data.sources.image_reader import TileReader  # only a prediction reads raw inputs
+
+        channels, tile, _ = self.shape
+        return TileReader(channels=channels, tile=tile, **{"stride": tile, **self.prepared.card.get("reading", {})})
 
     def tiles(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """The rows of an image's tiles, and the top and left of each tile."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from src.data.base import Data
 from src.data.columns import Dense
+from src.data.reading import Reader
 from src.data.shown import Picture
 from src.data.store import Prepared
 
@@ -32,7 +33,9 @@ class Pictures(Data):
         super().__init__(prepared=prepared, shape=shape, num_classes=num_classes, batch_size=batch_size)
         statistics = prepared.card["statistics"]["image"]
         self.mean, self.std = np.array(statistics["mean"], np.float32), np.array(statistics["std"], np.float32)
-        self._fields = {"input": Dense(prepared.array("image")), "target": Dense(prepared.array("target"))}
+        self._fields = {"input": Dense(prepared.array("image"))}
+        if prepared.has("target"):
+            self._fields["target"] = Dense(prepared.array("target"))
 
     @property
     def fields(self) -> Mapping[str, Dense]:
@@ -56,6 +59,11 @@ class Pictures(Data):
         pixels = prod(self.shape[1:])
         mean, std = (np.repeat(255 * values, pixels).astype(np.float64) for values in (self.mean, self.std))
         return mean, std
+
+    def reader(self) -> Reader:
+        from src.data.sources.image_reader import ImageReader  # only a prediction reads raw inputs
+
+        return ImageReader(shape=self.shape, **self.prepared.card.get("reading", {}))
 
     def show(self, row: int) -> Picture:
         return Picture.of(self.fields["input"].array[row])

@@ -27,6 +27,7 @@ class Raw:
         names: of the examples, one for each row, such as their files; None where they have none, or `groups` has them. They
             decide nothing.
         facts: what a configuration may leave to the data, such as the size of a vocabulary, by the keys of its node `data`.
+        reading: what a reader of raw inputs must know, by the names of its arguments, as plain values; the card keeps it.
         ignores: whether pixels of masks with the target IGNORED do not count.
         notes: lines that the preparation prints and the card keeps, as on files that are left out.
     """
@@ -39,6 +40,7 @@ class Raw:
     groups: list[str] | None = None
     names: list[str] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    reading: Mapping[str, Any] = field(default_factory=dict)
     ignores: bool = False
     notes: Sequence[str] = ()
 

@@ -49,6 +49,10 @@ class Prepared:
         """One array, memory-mapped, with one row for each example; of a ragged field all values."""
         return np.load(self.folder / f"{name}.npy", mmap_mode="r")
 
+    def has(self, name: str) -> bool:
+        """Whether there is such an array."""
+        return (self.folder / f"{name}.npy").is_file()
+
     def column(self, name: str, *, padding: float = 0, multiple: int = 1) -> Dense | Ragged:
         """One field of all examples, memory-mapped: ragged where the examples differ in length.
 
@@ -139,6 +143,7 @@ def prepare(
         "target_names": raw.target_names,
         "statistics": statistics.of(raw, rows["train"], name=name),
         "facts": dict(raw.facts),
+        "reading": dict(raw.reading),
         "groups": raw.groups,
         "split": {**split, "own": sorted(raw.splits)},
         "duplicates": copies.counts,

@@ -24,6 +24,7 @@ from src.runs.files import write_atomic
 # Training values up to which one thread computes. On so few values threads wait for each other longer than they compute, up
 # to a hundred times as long. One thread also gives the same numbers on any number of processors.
 SINGLE_THREADED = 2**22
+EXAMPLES = 256  # that are predicted at a time
 
 
 class Estimator(Learner):
@@ -57,7 +58,7 @@ class Estimator(Learner):
         self._scaler = _scaler(data)
         self._shape = tuple(data.shape)
         self._thread_pools = ThreadpoolController()
-        self._threads = 1 if len(data.rows("train")) * prod(data.shape) <= SINGLE_THREADED else None
+        self._threads = 1 if data.prepared.card["counts"]["train"] * prod(data.shape) <= SINGLE_THREADED else None
 
     def check(self, data: Data) -> Cost:
         self.validate(data)
@@ -106,10 +107,13 @@ class Estimator(Learner):
         return folder / "weights.skops"
 
     def predict(self, data: Data, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
-        for chunk in np.array_split(rows, max(1, len(rows) // 1024)):
+        """Examples are predicted so many at a time, as networks do it: the number decides the last bits of products."""
+        for start in range(0, len(rows), EXAMPLES):
+            chunk = rows[start : start + EXAMPLES]
+            filled = np.append(chunk, chunk[-1:].repeat(EXAMPLES - len(chunk)))
             with self._thread_pools.limit(limits=self._threads):
-                outputs = self.outputs(self._features(data, chunk), data)
-            yield outputs
+                outputs = self.outputs(self._features(data, filled), data)
+            yield {name: output[: len(chunk)] for name, output in outputs.items()}
 
     def package(self, folder: Path, example: np.ndarray | Mapping[str, np.ndarray]) -> Mapping[str, Any]:
         assert isinstance(example, np.ndarray), "an estimator gets features, which data of several fields do not have"

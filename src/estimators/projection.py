@@ -25,10 +25,12 @@ class Projection(Estimator):
             )
 
     def outputs(self, features: np.ndarray, data: Data) -> Mapping[str, np.ndarray]:
-        latent = self.estimator.transform(features)
+        exact = features.astype(np.float64)  # products of float32 have last bits that depend on the place in the array
+        latent = self.estimator.transform(exact)
         reconstruction = self.estimator.inverse_transform(latent)
-        error = np.square(reconstruction - features).mean(axis=1)
-        return {"reconstruction": reconstruction.reshape(-1, *self._shape), "error": error, "latent": latent}
+        error = np.square(reconstruction - exact).mean(axis=1)
+        outputs = {"reconstruction": reconstruction.reshape(-1, *self._shape), "error": error, "latent": latent}
+        return {name: output.astype(np.float32) for name, output in outputs.items()}
 
     def measure(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, float]:
         return {"error": float(outputs["error"].mean())}

@@ -31,7 +31,10 @@ class Adversarial(Evaluation):
         self._extractor = FeatureExtractor(classifier, data=data, samples=samples) if classifier else None
 
     def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]:
-        return {"target": target, "prediction": outputs["realness"]}
+        return {"target": target, **self.answers(outputs)}
+
+    def answers(self, outputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        return {"prediction": outputs["realness"]}
 
     def scores(self, table: pd.DataFrame) -> Scores:
         return Scores({"realness": table["prediction"].mean()}, {})

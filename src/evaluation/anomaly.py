@@ -43,7 +43,10 @@ class Anomaly(Evaluation):
         self.quantile = quantile
 
     def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]:
-        return {"target": target, "prediction": outputs["error"], "anomalous": ~np.isin(target, self.normal)}
+        return {"target": target, **self.answers(outputs), "anomalous": ~np.isin(target, self.normal)}
+
+    def answers(self, outputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        return {"prediction": outputs["error"]}
 
     def scores(self, table: pd.DataFrame) -> Scores:
         error, anomalous = _arrays(table)

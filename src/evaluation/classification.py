@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,9 +38,16 @@ class Classification(Evaluation):
         self.top_k = min(top_k, len(self.classes))
 
     def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]:
-        probability = outputs["probability"]
-        by_class = {f"probability_{name}": probability[:, i] for i, name in enumerate(self.classes)}
-        return {"target": target, "prediction": probability.argmax(axis=1), **by_class}
+        return {"target": target, "prediction": outputs["probability"].argmax(axis=1), **self._by_class(outputs)}
+
+    def answers(self, outputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray | Sequence[object]]:
+        """The number and the name of the most probable class, and all probabilities."""
+        prediction = outputs["probability"].argmax(axis=1)
+        names = [self.classes[number] for number in prediction.tolist()]
+        return {"prediction": prediction, "class": names, **self._by_class(outputs)}
+
+    def _by_class(self, outputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        return {f"probability_{name}": outputs["probability"][:, i] for i, name in enumerate(self.classes)}
 
     def scores(self, table: pd.DataFrame) -> Scores:
         target, prediction, probability = self._arrays(table)
@@ -89,6 +96,12 @@ class Classification(Evaluation):
             f"{self.classes[predicted]}, {share:.0%}\nis {self.classes[target]}" for predicted, share, target in predictions
         ]
         return chosen.assign(caption=captions)
+
+    def explained(self, table: pd.DataFrame, count: int) -> pd.DataFrame:
+        first = table.head(count)
+        confidence = first[[f"probability_{name}" for name in self.classes]].max(axis=1)
+        captions = [f"{name}, {share:.0%}" for name, share in zip(first["class"], confidence, strict=True)]
+        return first.assign(caption=captions)
 
     def _arrays(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         probability = table[[f"probability_{name}" for name in self.classes]].to_numpy(np.float64)

@@ -36,7 +36,10 @@ class Contrastive(Evaluation):
         self.classes = data.classes
 
     def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]:
-        return {"target": target, **latents.columns(outputs["latent"])}
+        return {"target": target, **self.answers(outputs)}
+
+    def answers(self, outputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        return latents.columns(outputs["latent"])
 
     def scores(self, table: pd.DataFrame) -> Scores:
         points = latents.of(table)

@@ -93,7 +93,10 @@ class Explanation(Analysis):
         network = experiment.learner.scoring_network
         if network is None:
             raise UnsupportedNetwork("the learner has no network")
-        table = experiment.evaluation.examples(result.table, mistakes=self._mistakes, right=self._right)
+        if result.split:
+            table = experiment.evaluation.examples(result.table, mistakes=self._mistakes, right=self._right)
+        else:
+            table = experiment.evaluation.explained(result.table, self._mistakes + self._right)
         shape = experiment.data.shape
         if len(shape) != 3:
             raise UnsupportedNetwork(f"examples of shape {list(shape)} are no images [channels, height, width]")

@@ -26,7 +26,8 @@ def check(data: Data) -> None:
     Raises:
         ValueError: an example has several labels, or a mask.
     """
-    if data.targets(data.rows("train")[:1]).ndim != 1:
+    rows = data.rows("train")[:1]
+    if len(rows) and data.targets(rows).ndim != 1:  # a prediction has raw inputs alone
         raise ValueError("expected data with one class for each example; this one has labels or masks. Choose other data.")
 
 

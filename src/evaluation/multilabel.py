@@ -27,8 +27,10 @@ class MultiLabel(Evaluation):
         self.classes = list(data.classes)
 
     def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]:
-        true = {f"target_{name}": target[:, i] for i, name in enumerate(self.classes)}
-        return true | {f"probability_{name}": outputs["probability"][:, i] for i, name in enumerate(self.classes)}
+        return {**{f"target_{name}": target[:, i] for i, name in enumerate(self.classes)}, **self.answers(outputs)}
+
+    def answers(self, outputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        return {f"probability_{name}": outputs["probability"][:, i] for i, name in enumerate(self.classes)}
 
     def scores(self, table: pd.DataFrame) -> Scores:
         values = self._scores(table, np.ones((1, len(table))))

@@ -39,6 +39,7 @@ def _tables(experiment: Experiment, rows: np.ndarray) -> Iterator[pa.Table]:
     for index, outputs, target in experiment.data.assemble(rows, batches):
         names = experiment.data.names(index)
         own = {"index": index} if names is None else {"index": index, "example": names}
+        assert target is not None, "examples of a split have targets"
         chunks.append(pa.table({**own, **experiment.evaluation.columns(outputs, target)}))
         if sum(map(len, chunks)) >= PIECE:
             yield pa.concat_tables(chunks).combine_chunks()

@@ -31,7 +31,10 @@ class Reconstruction(Evaluation):
         self.classes = data.classes
 
     def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]:
-        return {"target": target, "prediction": outputs["error"], **latents.columns(outputs["latent"])}
+        return {"target": target, **self.answers(outputs)}
+
+    def answers(self, outputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        return {"prediction": outputs["error"], **latents.columns(outputs["latent"])}
 
     def scores(self, table: pd.DataFrame) -> Scores:
         error = table["prediction"].to_numpy(np.float64)

@@ -43,8 +43,10 @@ class Regression(Evaluation):
         self._mean, self._std = np.array(statistics["mean"]), np.array(statistics["std"])
 
     def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]:
-        true = {f"target_{name}": target[:, i] for i, name in enumerate(self.names)}
-        return true | {f"prediction_{name}": outputs["prediction"][:, i] for i, name in enumerate(self.names)}
+        return {**{f"target_{name}": target[:, i] for i, name in enumerate(self.names)}, **self.answers(outputs)}
+
+    def answers(self, outputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        return {f"prediction_{name}": outputs["prediction"][:, i] for i, name in enumerate(self.names)}
 
     def scores(self, table: pd.DataFrame) -> Scores:
         target, prediction = self._arrays(table)

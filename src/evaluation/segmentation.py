@@ -68,6 +68,12 @@ class Segmentation(Evaluation):
                     columns.setdefault(f"{kind}_{name}", []).append(thresholds.histogram(probability[i][pixels]).tolist())
         return columns
 
+    def answers(self, outputs: Mapping[str, np.ndarray]) -> Mapping[str, Sequence[object]]:
+        """The mask, a PNG of class numbers, and the share of the pixels that each class has."""
+        masks = [probability.argmax(axis=0).astype(np.uint8) for probability in outputs["probability"]]
+        shares = {f"share_{name}": [float((mask == i).mean()) for mask in masks] for i, name in enumerate(self.classes)}
+        return {"mask": [_packed(mask) for mask in masks], **shares}
+
     def scores(self, table: pd.DataFrame) -> Scores:
         counts = self._counts(table)
         pixels, losses = counts.sum(axis=(1, 2)), table["log_loss"].to_numpy(np.float64)

@@ -28,5 +28,5 @@ class Substitute(Pictures):
 
     def assemble(
         self, rows: np.ndarray, predictions: Iterator[Mapping[str, np.ndarray]]
-    ) -> Iterator[tuple[np.ndarray, Mapping[str, np.ndarray], np.ndarray]]:
+    ) -> Iterator[tuple[np.ndarray, Mapping[str, np.ndarray], np.ndarray | None]]:
         return self._data.assemble(self._rows[rows], predictions)

@@ -35,8 +35,11 @@ class Variational(Evaluation):
         self._extractor = FeatureExtractor(classifier, data=data, samples=samples) if classifier else None
 
     def columns(self, outputs: Mapping[str, np.ndarray], target: np.ndarray) -> Mapping[str, np.ndarray]:
+        return {"target": target, **self.answers(outputs)}
+
+    def answers(self, outputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         bound = outputs["error"] + outputs["kl"]
-        return {"target": target, "prediction": bound, "kl": outputs["kl"], **latents.columns(outputs["latent"])}
+        return {"prediction": bound, "kl": outputs["kl"], **latents.columns(outputs["latent"])}
 
     def scores(self, table: pd.DataFrame) -> Scores:
         bound, divergence = table["prediction"].to_numpy(np.float64), table["kl"].to_numpy(np.float64)

@@ -36,6 +36,11 @@ class Run:
         return self.folder / "identity.json"
 
     @property
+    def data(self) -> Path:
+        """The card of the data that it learns, from which predictions for raw inputs are made."""
+        return self.folder / "data_card.json"
+
+    @property
     def best(self) -> Path:
         return self.folder / "best.ckpt"
 

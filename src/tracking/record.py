@@ -117,7 +117,7 @@ class Record(Sink):
             write_atomic(self.run.folder / "uncommitted.diff", code.diff)
         self._journal = Journal(self.run.journal)
         write_atomic(self.run.folder / "versions.txt", _versions().encode())
-        for file in ("config.yaml", "versions.txt", "uncommitted.diff", "job.log"):
+        for file in ("config.yaml", "data_card.json", "versions.txt", "uncommitted.diff", "job.log"):
             if (self.run.folder / file).is_file():
                 self.artifact(self.run.folder / file)
         self._enqueue()

@@ -19,8 +19,8 @@ from src.runs import checkpoints
 from src.tasks.base import Task
 from src.training import packaging
 
-EXAMPLES = 512  # of one forward pass, fewer where they are more than ...
-FORWARD_BYTES = 2**20  # ... so many bytes: the activations of a network take hundreds of times as much
+EXAMPLES = 128  # of one forward pass, fewer where they are more than ...
+FORWARD_BYTES = 2**19  # ... so many bytes: the activations of a network take hundreds of times as much
 
 
 def _state(path: Path) -> Mapping[str, Tensor]:
@@ -92,14 +92,20 @@ class NetworkInference(Learner):
 
     @torch.inference_mode()
     def predict(self, data: Data, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
+        """Every forward pass has the same number of examples; the last one is filled up with its last example.
+
+        Libraries choose another order of additions for another number. So an example has the same outputs, to the last bit,
+        beside whichever others it is predicted.
+        """
         self._move_to_device()
         fields = {"input": data.fields["input"]}
-        count = max(1, min(EXAMPLES, FORWARD_BYTES // max(1, columns.nbytes(data.fields, rows[:1]))))
-        order = Order(len(rows), together=max(count, data.batch_size))
-        for block in Batches(fields, rows, order, in_memory=0, block=8):
+        count = max(1, min(EXAMPLES, FORWARD_BYTES // max(1, columns.nbytes(fields, rows[:1]))), data.batch_size)
+        filled, left = np.append(rows, rows[-1:].repeat(-len(rows) % count)), len(rows)
+        for block in Batches(fields, filled, Order(len(filled), together=count), in_memory=0, block=8):
             for batch in block:
                 outputs = self.task.predict(self.task.preprocess(batch.to(self.torch_device).input))
-                yield {name: output.cpu().numpy() for name, output in outputs.items()}
+                yield {name: output[:left].cpu().numpy() for name, output in outputs.items()}
+                left -= batch.size
 
     @torch.inference_mode()
     def generate(self, latents: np.ndarray, *, noise: bool = False) -> np.ndarray:

@@ -69,6 +69,8 @@ class NetworkLearner(NetworkInference):
         seed_everything(seed, workers=True, verbose=False)
         accumulate = optimization.accumulate_grad_batches
         steps = self._trainer.steps(Loaders(data, loading, ranks=trainer.processes, accumulate=accumulate, seed=seed).steps)
+        if not len(data.rows("train")):  # raw inputs of a prediction: nothing is trained, and a schedule would have no steps
+            optimization = dataclasses.replace(optimization, scheduler=None)
         self._optimization = dataclasses.replace(optimization, total_steps=steps)
         schedule.check(self._optimization)
         network = model()

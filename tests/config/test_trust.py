@@ -12,7 +12,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from src import evaluate
+from src import evaluate, predict
 from src.config import assembly, checks, command_line, composition, trust
 from src.errors import InputError
 from src.runs.folder import Run
@@ -94,6 +94,10 @@ def by_evaluate(folder: Path) -> int:
     return evaluate.main([f"run={folder}"])
 
 
+def by_predict(folder: Path) -> int:
+    return predict.main([f"run={folder}", "input=x.png"])
+
+
 def by_resume(folder: Path) -> int:
     return command_line.guard(lambda: command_line.configure([f"resume={folder}"]))
 
@@ -127,7 +131,9 @@ def by_a_pulled_model(folder: Path) -> int:
     return command_line.guard(lambda: assembly.restore(folder))
 
 
-@pytest.mark.parametrize("reader", [by_evaluate, by_resume, by_feature_extractor, by_tuned, by_stage, by_a_pulled_model])
+@pytest.mark.parametrize(
+    "reader", [by_evaluate, by_predict, by_resume, by_feature_extractor, by_tuned, by_stage, by_a_pulled_model]
+)
 def test_no_reader_runs_a_payload(marker, reader, capsys):
     assert reader(run_folder(PAYLOADS["joblib.load"])) == 2
     assert "received joblib.load (" in capsys.readouterr().err

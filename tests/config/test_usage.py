@@ -15,6 +15,7 @@ SHOWN = {
     "src.prepare": ["The prepared data of an experiment", "fashion_mnist"],
     "src.doctor": ["What would stop a training on this machine", "accelerator: auto"],
     "src.evaluate": ["Evaluates a run again", "split=test ", "explanation=, robustness="],
+    "src.predict": ["Answers of a trained run", "output=FILE", "costs no other answer"],
     "pipelines.sweep": ["An Optuna search", "n_trials: 20           # finished trials in all", "sweep/sampler: cmaes"],
     "pipelines.sync": ["Uploads every record", "uri="],
     "pipelines.compose": ["The compose stage"],

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+def eight_bits(values: np.ndarray, shift: int) -> np.ndarray:
+    """Values with 16 bits as bytes. What is brighter than all images of the data set becomes white."""
+    return (values >> shift).clip(max=255).astype(np.uint8)
+
+
 class Depth:
     """The values that the images with 16 bits have, over all files of a data set.
 
@@ -43,7 +48,7 @@ class Depth:
 
     def eight_bits(self, values: np.ndarray) -> np.ndarray:
         """Values with 16 bits as bytes."""
-        return (values >> self._shift).astype(np.uint8)
+        return eight_bits(values, self.shift)
 
     def notes(self, where: str) -> list[str]:
         """What became of the images with 16 bits.
@@ -61,7 +66,7 @@ class Depth:
         if self._grey:
             lines.append(
                 f"{counted(self._grey, 'image has', 'images have')} 16 bits of grey with values up to {self._largest:,}; "
-                f"they are shifted by {counted(self._shift, 'bit')} to 8 bits."
+                f"they are shifted by {counted(self.shift, 'bit')} to 8 bits."
             )
         if self._colour:
             lines.append(
@@ -70,5 +75,6 @@ class Depth:
         return lines
 
     @property
-    def _shift(self) -> int:
+    def shift(self) -> int:
+        """Bits that images with 16 bits of grey lose on the right."""
         return max(0, self._largest.bit_length() - 8)

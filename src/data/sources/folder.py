@@ -80,7 +80,7 @@ class Folder:
     def read(self) -> Raw:
         found = self._find()
         names = [self._name(path) for path in found.images]
-        image, kept, notes = pixels.read(
+        image, kept, notes, shift = pixels.read(
             found.images,
             names,
             size=self.size,
@@ -98,6 +98,7 @@ class Folder:
             splits={str(own): np.flatnonzero(split == own) for own in np.unique(split)},
             origin=files.text(self.root.name),
             names=names,
+            reading={"scales": True, "shift": shift},
             notes=[*found.notes(), *notes, *more],
         )
 

@@ -110,6 +110,7 @@ class Pairs:
             origin=self._files.origin,
             groups=list(decoded),
             ignores=bool(self._ignored),
+            reading={"stride": self._stride, "shift": depth.shift},
             notes=notes,
         )
 

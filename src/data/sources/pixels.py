@@ -10,7 +10,7 @@ import numpy as np
 
 from src.data.notes import counted, listed
 from src.data.sources.decoding import channels_first, decode, has_several, is_deep
-from src.data.sources.depth import Depth
+from src.data.sources.depth import Depth, eight_bits
 from src.data.unreadable import leave_out
 
 if TYPE_CHECKING:
@@ -25,12 +25,14 @@ class Pixels(NamedTuple):
     Args:
         image: uint8, shape (images, channels, size, size).
         kept: their positions among all files.
+        shift: bits that those with 16 bits of grey lost on the right.
         notes: lines on what is left out or changed.
     """
 
     image: np.ndarray
     kept: list[int]
     notes: list[str]
+    shift: int
 
 
 def read(paths: Sequence[Path], names: Sequence[str], *, size: int, channels: int, max_unreadable: int, where: str) -> Pixels:
@@ -65,13 +67,13 @@ def read(paths: Sequence[Path], names: Sequence[str], *, size: int, channels: in
         if is_deep(picture):
             deep.append(len(kept))
         else:
-            image[len(kept)] = _scaled(picture, size)
+            image[len(kept)] = _scaled(picture, size, size)
         kept.append(number)
     notes = leave_out(unreadable, count=len(paths), limit=max_unreadable, where=where, what="files cannot be read as images")
     notes += depth.notes(where)
     for row in deep:
-        picture = _eight_bits(decode(paths[kept[row]], channels=channels, depth=Depth()), depth, channels)
-        image[row] = _scaled(picture, size)
+        picture = _eight_bits(decode(paths[kept[row]], channels=channels, depth=Depth()), depth.shift, channels)
+        image[row] = _scaled(picture, size, size)
     if elongated:
         notes.append(
             f"{counted(len(elongated), 'image is', 'images are')} more than {ELONGATED} times as long as wide; only the "
@@ -82,22 +84,37 @@ def read(paths: Sequence[Path], names: Sequence[str], *, size: int, channels: in
             f"{counted(len(several), 'file has', 'files have')} several pages or frames; only the first of each is kept: "
             f"{listed(several)}."
         )
-    return Pixels(image[: len(kept)], kept, notes)
+    return Pixels(image[: len(kept)], kept, notes, depth.shift)
 
 
-def _eight_bits(image: Image, depth: Depth, channels: int) -> Image:
+def one(file: Path | bytes, *, channels: int, shift: int, size: Sequence[int] | None) -> np.ndarray:
+    """The pixels of one image file, as `read` gives them, (channels, height, width).
+
+    Args:
+        shift: bits that an image with 16 bits of grey loses on the right.
+        size: height and width to which it is scaled and cropped; None leaves it as it is.
+
+    Raises:
+        ValueError: it cannot be read as an image.
+    """
+    image = decode(file, channels=channels, depth=Depth())
+    if is_deep(image):
+        image = _eight_bits(image, shift, channels)
+    return channels_first(image) if size is None else _scaled(image, *size)
+
+
+def _eight_bits(image: Image, shift: int, channels: int) -> Image:
     from PIL.Image import fromarray  # only where images are decoded
 
-    return fromarray(depth.eight_bits(np.asarray(image))).convert("L" if channels == 1 else "RGB")
+    return fromarray(eight_bits(np.asarray(image), shift)).convert("L" if channels == 1 else "RGB")
 
 
-def _scaled(image: Image, size: int) -> np.ndarray:
+def _scaled(image: Image, height: int, width: int) -> np.ndarray:
     image = _shortened(image)
-    width, height = image.size
-    scale = size / min(width, height)
-    image = image.resize((max(size, round(width * scale)), max(size, round(height * scale))))
-    left, top = (image.size[0] - size) // 2, (image.size[1] - size) // 2
-    return channels_first(image.crop((left, top, left + size, top + size)))
+    scale = max(width / image.size[0], height / image.size[1])
+    image = image.resize((max(width, round(image.size[0] * scale)), max(height, round(image.size[1] * scale))))
+    left, top = (image.size[0] - width) // 2, (image.size[1] - height) // 2
+    return channels_first(image.crop((left, top, left + width, top + height)))
 
 
 def _shortened(image: Image) -> Image:

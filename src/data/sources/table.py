@@ -87,7 +87,7 @@ class Table:
         limit, what = self._max_unreadable, "files cannot be read as images"
         if len(missing) > limit:  # before the others are decoded
             leave_out(missing, count=len(paths), limit=limit, where=self._where, what=what)
-        image, kept, notes = pixels.read(
+        image, kept, notes, shift = pixels.read(
             paths, placed, size=self._size, channels=self._channels, max_unreadable=limit, where=self._where
         )
         classes, names = None, None
@@ -104,6 +104,7 @@ class Table:
             splits={split: np.flatnonzero(rows[kept]) for split, rows in splits.items()},
             origin=files.text(self._table.name),
             names=[self._name(paths[row]) for row in kept],
+            reading={"scales": True, "shift": shift},
             notes=notes,
         )
 

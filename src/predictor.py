@@ -1,0 +1,202 @@
+"""A trained run that answers for raw inputs: for images that no split has, as for those of the test split.
+
+from src.predictor import Predictor
+predictor = Predictor.load("runs/cnn-1a2b3c4d")
+predictor.predict(["cat.png", "dog.jpg"])
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+
+from src.config import trust as trusting
+from src.data import inputs, unseen
+from src.data.notes import counted
+from src.data.reading import Reader
+from src.errors import InputError, Stop
+from src.experiment import Experiment, Result
+from src.runs import finding
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TOGETHER = 128  # raw inputs that are predicted at once, a multiple of them where they are small, up to ...
+MOST = 8  # ... so many times, and ...
+BYTES = 16 * 2**20  # ... so many bytes
+
+
+class Unreadable(NamedTuple):
+    """A raw input without an answer, and why."""
+
+    name: str
+    reason: str
+
+
+class NotAnswered(Stop):
+    """Some raw inputs could not be read. All others have their answers."""
+
+    code = 1
+
+    def __init__(self, unreadable: Sequence[Unreadable], *, answered: int):
+        self.unreadable = tuple(unreadable)
+        listed = "\n  ".join(f"{name}: {reason}" for name, reason in unreadable)
+        total = answered + len(unreadable)
+        super().__init__(
+            f"{len(unreadable):,} of {counted(total, 'raw input')} cannot be read, and {counted(answered, 'has', 'have')} an "
+            f"answer. Repair or remove these:\n  {listed}"
+        )
+
+
+class Predictor:
+    """Answers of one run.
+
+    An answer does not depend on the inputs beside it: that for a raw file of the test split equals its row in
+    predictions.parquet to the last bit, on the same kind of machine.
+
+    Args:
+        experiment: for raw inputs, as `load` makes it.
+
+    Raises:
+        InputError: the run's data say of no raw input how it is read.
+    """
+
+    def __init__(self, experiment: Experiment):
+        self._experiment = experiment
+        reader = experiment.data.reader()
+        if reader is None:
+            raise InputError(
+                f"{experiment.name}: expected data that are read from raw inputs; those of {type(experiment.data).__name__} "
+                "are not. Give the class a method `reader`."
+            )
+        self.reader: Reader = reader
+
+    @classmethod
+    def load(
+        cls, run: str | Path, *, runs: str | Path = "runs", trust: bool = False, analyses: Mapping[str, Any] | None = None
+    ) -> Self:
+        """The predictor of a finished run. The data that it learned need not be on this machine.
+
+        Args:
+            run: its folder, the name of its folder, or `runs:/ID` of MLflow.
+            runs: the folder of runs.
+            trust: whether the run's configuration may name any code, which then runs here with your rights.
+            analyses: nodes of a configuration, by key, that `explain` uses.
+
+        Raises:
+            InputError: there is no such run, it is not finished, or its configuration names foreign code.
+        """
+        from src.config import assembly
+
+        with trusting.command():
+            trusting.grant(str(trust))
+            return cls(assembly.for_predictions(finding.folder("run", str(run), runs=Path(runs)), analyses=analyses))
+
+    def predict(self, raw: str | Path | Iterable[Any]) -> pd.DataFrame:
+        """A table of answers, one row for each raw input, in their order.
+
+        Args:
+            raw: paths, bytes of files, or arrays; or one path as `python -m src.predict input=PATH` takes it: of a file, a
+                folder, a table or an array.
+
+        Raises:
+            NotAnswered: some cannot be read.
+        """
+        import pandas as pd
+
+        items = inputs.find(str(raw), self.reader).items if isinstance(raw, str | Path) else inputs.named(raw)
+        unreadable: list[Unreadable] = []
+        tables = list(self.stream(items, unreadable=unreadable))
+        if unreadable:
+            raise NotAnswered(unreadable, answered=sum(map(len, tables)))
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+    def stream(self, items: Iterable[tuple[str, Any]], *, unreadable: list[Unreadable]) -> Iterator[pd.DataFrame]:
+        """Tables of answers, some raw inputs at a time. The memory does not grow with their number.
+
+        Args:
+            items: name and raw input.
+            unreadable: gets those without an answer.
+        """
+        for read in self._chunks(items, unreadable):
+            yield self._answers(self._of(read))
+
+    def explain(self, items: Iterable[tuple[str, Any]], folder: Path) -> None:
+        """Writes what the analyses of `load` draw of the first raw inputs into a folder."""
+        from src.evaluation.plotting import write
+
+        experiment = next((self._of(read) for read in self._chunks(items, [])), None)
+        if experiment is None:
+            return
+        table = self._answers(experiment)
+        for analysis in experiment.analyses.values():
+            result = Result("", table.assign(index=np.arange(len(table))), {}, {})
+            for name, figure in analysis.analyse(experiment, result).figures.items():
+                write(figure, folder / f"{name}.png")
+
+    def _of(self, read: Sequence[tuple[str, Mapping[str, np.ndarray]]]) -> Experiment:
+        """The experiment with these raw inputs as its examples."""
+        from src.config import assembly
+
+        names, fields = zip(*read, strict=True)
+        prepared = unseen.together(self._experiment.prepared.folder, self._experiment.prepared.card, fields, names)
+        return replace(self._experiment, prepared=prepared, data=assembly.data_of(self._experiment.config, prepared))
+
+    def _answers(self, experiment: Experiment) -> pd.DataFrame:
+        import pandas as pd
+
+        data, tables = experiment.data, []
+        rows = np.arange(len(data))
+        for index, outputs, _ in data.assemble(rows, experiment.learner.predict(data, rows)):
+            tables.append(pd.DataFrame({"example": data.names(index), **experiment.evaluation.answers(outputs)}))
+        return pd.concat(tables, ignore_index=True)
+
+    def _chunks(
+        self, items: Iterable[tuple[str, Any]], unreadable: list[Unreadable]
+    ) -> Iterator[list[tuple[str, Mapping[str, np.ndarray]]]]:
+        """What was read, so much at a time that the network computes on whole batches of it."""
+        chunk: list[tuple[str, Mapping[str, np.ndarray]]] = []
+        most = 0
+        for name, read in _ahead(self.reader, items):
+            if isinstance(read, str):
+                unreadable.append(Unreadable(name, read))
+                continue
+            most = most or TOGETHER * max(1, min(MOST, BYTES // (TOGETHER * sum(field.nbytes for field in read.values()))))
+            chunk.append((name, read))
+            if len(chunk) == most:
+                yield chunk
+                chunk = []
+        if chunk:
+            yield chunk
+
+
+def _ahead(reader: Reader, items: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Mapping[str, np.ndarray] | str]]:
+    """Each raw input as it was read, or the reason why it cannot be, in their order. Threads read ahead of their use."""
+    workers = len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(workers, "read-ahead") as pool:
+        pending: deque[Future[list[tuple[str, Mapping[str, np.ndarray] | str]]]] = deque()
+        left = iter(items)
+        while piece := list(islice(left, 32)):
+            pending.append(pool.submit(_read, reader, piece))
+            if len(pending) > 4 * workers:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
+
+
+def _read(reader: Reader, piece: Sequence[tuple[str, Any]]) -> list[tuple[str, Mapping[str, np.ndarray] | str]]:
+    read: list[tuple[str, Mapping[str, np.ndarray] | str]] = []
+    for name, raw in piece:
+        try:
+            read.append((name, reader.read(raw)))
+        except ValueError as error:
+            read.append((name, str(error)))
+    return read
