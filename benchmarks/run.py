@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import commands, epochs, run_cost, saving, scaling, sweeps, tracking
+from benchmarks import commands, epochs, raw_files, run_cost, saving, scaling, sweeps, tracking
 from pipelines import generated_text
 
 HERE = Path(__file__).parent
@@ -74,6 +74,11 @@ BENCHMARKS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
         lambda: sweeps.measure("pruning"),
     ),
     "predict": ("predicting, over the bare forward pass", "at most 1.11", epochs.predict),
+    "predict_files": (
+        "answers for raw files, over torchvision's ImageFolder, a DataLoader with as many processes and the bare forward pass",
+        "at most 1.11",
+        raw_files.predict,
+    ),
 }
 
 

@@ -19,7 +19,7 @@ from src.runs import checkpoints
 from src.tasks.base import Task
 from src.training import packaging
 
-EXAMPLES = 128  # of one forward pass, fewer where they are more than ...
+EXAMPLES = 256  # of one forward pass, fewer where they are more than ...
 FORWARD_BYTES = 2**19  # ... so many bytes: the activations of a network take hundreds of times as much
 
 
