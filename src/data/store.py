@@ -125,7 +125,8 @@ def prepare(
     rows = {key: np.flatnonzero(np.isin(group, numbers)) for key, numbers in groups.items()}
     counts = _class_counts(raw, rows)
     what = "pixel" if isinstance(target, np.ndarray) and target.ndim > 2 else "example"
-    lines = [*raw.notes, *copies.notes(example), *notes.scarce_classes(counts or {}, raw.classes or [], what=what)]
+    scarce = notes.scarce_classes(counts or {}, raw.classes or [], what=what)
+    lines = [*raw.notes, *splitting.notes(raw, group, groups), *copies.notes(example), *scarce]
     for line in lines:
         print(f"data: {name}: {line}", file=sys.stderr)
     card = {
@@ -140,7 +141,7 @@ def prepare(
         "statistics": statistics.of(raw, rows["train"], name=name),
         "facts": dict(raw.facts),
         "groups": raw.groups,
-        "split": {**split, "own": sorted(raw.splits)},
+        "split": {**split, **({raw.split_by.kind: raw.split_by.column} if raw.split_by else {}), "own": sorted(raw.splits)},
         "duplicates": copies.counts,
         "notes": lines,
     }
