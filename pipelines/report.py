@@ -159,7 +159,7 @@ def _shared_settings(entry: Entry) -> Settings:
     config = entry.config
     evaluation = {key: value for key, value in config["evaluation"].items() if key != "headline"}
     kept = config["data"].get("keep") or {}
-    folds = sorted({one.fold for one in entry.members or [entry]} - {None})  # another one has another test split
+    folds = sorted({one.fold for one in entry.members or [entry] if one.fold is not None})  # another one has another test split
     data = {"keep": kept, **({"dataset": {"split": {"fold": folds}}} if folds else {})}
     shared = {"evaluation": evaluation, "data": data, "objective": {"metric": config["objective"]["metric"]}}
     return frozenset(

@@ -65,7 +65,7 @@ def assign(
             dealt = grouped(rng, value[rest], labels[rest], [len(rest) / folds] * folds)
         groups[free[0]] = np.sort(rest[dealt == fold])
         rest = np.setdiff1d(rest, groups[free[0]])
-    sizes = {}
+    sizes: dict[str, int] = {}
     for split, size in (("test", test), ("val", val)):
         if split not in groups:
             sizes[split] = _size(split, size, count=count, left=len(rest) - sum(sizes.values()), name=name)

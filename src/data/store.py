@@ -129,6 +129,7 @@ def prepare(
     lines = [*raw.notes, *splitting.notes(raw, group, groups), *copies.notes(example), *scarce]
     for line in lines:
         print(f"data: {name}: {line}", file=sys.stderr)
+    by: dict[str, Any] = {} if raw.split_by is None else {raw.split_by.kind: raw.split_by.column}
     card = {
         "name": name,
         "source": raw.origin,
@@ -141,7 +142,7 @@ def prepare(
         "statistics": statistics.of(raw, rows["train"], name=name),
         "facts": dict(raw.facts),
         "groups": raw.groups,
-        "split": {**split, **({raw.split_by.kind: raw.split_by.column} if raw.split_by else {}), "own": sorted(raw.splits)},
+        "split": {**split, **by, "own": sorted(raw.splits)},
         "duplicates": copies.counts,
         "notes": lines,
     }
