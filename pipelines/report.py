@@ -1,7 +1,7 @@
 """The report stage: `python -m pipelines.report` writes index.html, leaderboard.md and a page for each experiment to reports/.
 
 It reads results/, and knows no task, model or data set by name. It compares experiments that share the data and the classes
-kept of them, the evaluation with its settings, and the objective.
+kept of them, the evaluation with its settings, and the objective. Those that differ in seed or fold alone are one row.
 """
 
 import json
@@ -17,6 +17,7 @@ import jinja2
 from omegaconf import OmegaConf
 from PIL import Image
 
+from pipelines import repeats
 from pipelines.formatting import brief, number, words
 from pipelines.params import Params
 from pipelines.results import Entry, Estimate, read
@@ -92,8 +93,8 @@ def main(arguments: Sequence[str] = ()) -> None:
     command_line.keywords(arguments)
     entries, unread = _entries()
     groups: dict[str, dict[Settings, list[Entry]]] = {}
-    for entry in entries:
-        groups.setdefault(entry.card["content"], {}).setdefault(_shared_settings(entry), []).append(entry)
+    for entry in repeats.merged(entries):
+        groups.setdefault(repeats.data_key(entry), {}).setdefault(_shared_settings(entry), []).append(entry)
     data_sets = [
         [compare(entries, distinction=_distinction(settings, group)) for settings, entries in group.items()]
         for group in groups.values()
@@ -158,7 +159,9 @@ def _shared_settings(entry: Entry) -> Settings:
     config = entry.config
     evaluation = {key: value for key, value in config["evaluation"].items() if key != "headline"}
     kept = config["data"].get("keep") or {}
-    shared = {"evaluation": evaluation, "data": {"keep": kept}, "objective": {"metric": config["objective"]["metric"]}}
+    folds = sorted({one.fold for one in entry.members or [entry] if one.fold is not None})  # another one has another test split
+    data = {"keep": kept, **({"dataset": {"split": {"fold": folds}}} if folds else {})}
+    shared = {"evaluation": evaluation, "data": data, "objective": {"metric": config["objective"]["metric"]}}
     return frozenset(
         (key, value if isinstance(value, str) else json.dumps(value, sort_keys=True)) for key, value in flat(shared)
     )

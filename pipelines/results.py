@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from pipelines import provenance
 from src.config import composition, sources
 from src.errors import InputError
+from src.runs import repeats
 from src.runs.files import read_json
 from src.runs.masking import mask
 from src.tracking import deferred_upload, store, upload_state
@@ -73,6 +74,7 @@ class Entry:
         record: what is known of the run, as `provenance.of_record` gives it.
         progress: figures that the training drew, in their order.
         link: to the run in MLflow.
+        members: the experiments whose mean this is; empty where it is one itself. All but the numbers is that of the first.
     """
 
     name: str
@@ -88,6 +90,21 @@ class Entry:
     progress: Sequence[Path]
     link: str | None
     search: Search | None
+    members: Sequence[Entry] = ()
+
+    @property
+    def fold(self) -> int | None:
+        """None where its data are not divided into folds."""
+        return repeats.fold(self.config)
+
+    @property
+    def repeated(self) -> str:
+        """What it is the mean over; empty where it is one experiment."""
+        counts = {
+            "folds": len({one.fold for one in self.members}),
+            "seeds": len({one.config.get("seed") for one in self.members}),
+        }
+        return " and ".join(f"{count} {what}" for what, count in counts.items() if count > 1)
 
     @property
     def data(self) -> str:
@@ -100,7 +117,9 @@ class Entry:
 
     @property
     def origin(self) -> dict[str, str]:
-        return provenance.origin(self.name, self.record, self.numbers, tuned=self.search is not None)
+        return provenance.origin(
+            self.members[0].name if self.members else self.name, self.record, self.numbers, tuned=self.search is not None
+        )
 
     @property
     def costs(self) -> dict[str, float]:

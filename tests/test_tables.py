@@ -113,6 +113,34 @@ def test_a_wrong_number_is_refused_with_its_line_before_anything_is_written(fold
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
 
 
+def test_splits_go_by_groups_or_by_time(folder, tmp_path):
+    rows = pd.read_csv(folder / "my pictures/table.csv")
+    rows["patient"] = [f"patient {number}" for number in np.arange(60) * 7 % 13]
+    rows["taken"] = pd.to_datetime("2024-01-01") + pd.to_timedelta(np.arange(60) * 11 % 60, unit="D")
+    rows.to_csv(tmp_path / "table.csv", index=False)
+    shared = ("data=image_table", "data.table=table.csv", f"data.root={folder / 'my pictures'}", "data.size=8")
+    shared += ("data.columns.target=kind", "data.dataset.split.val=6")
+
+    def splits(*overrides: str) -> dict[str, pd.DataFrame]:
+        printed = command(tmp_path, "prepare", *shared, *overrides)
+        prepared = tmp_path / "data/prepared" / printed.splitlines()[-1].rpartition("/")[2]
+        names = json.loads((prepared / "names.json").read_text())
+        assert names == rows["path"].tolist()
+        return {split: rows.iloc[np.load(prepared / f"{split}.index.npy")] for split in ("train", "val", "test")}
+
+    by_time = splits("data.columns.time=taken", "data.dataset.split.test=12")
+    assert [len(part) for part in by_time.values()] == [42, 6, 12]
+    assert by_time["train"]["taken"].max() < by_time["val"]["taken"].min()
+    assert by_time["val"]["taken"].max() < by_time["test"]["taken"].min()
+    tested = []
+    for fold in range(3):
+        parts = splits("data.columns.group=patient", "data.dataset.split.folds=3", f"data.dataset.split.fold={fold}")
+        own = [{*part["patient"]} for part in parts.values()]
+        assert sum(map(len, own)) == len(set.union(*own)) == 13
+        tested += parts["test"]["path"].tolist()
+    assert sorted(tested) == sorted(rows["path"])
+
+
 def test_folders_of_splits_are_prepared(folder):
     printed = command(folder, "prepare", "data=image_folder", "data.root=my pictures", "data.size=8")
     card = json.loads(next((folder / "data/prepared").glob("image_folder-*/card.json")).read_text())

@@ -1,16 +1,15 @@
-"""The table at the end of a grid (-m): the scores of each choice, with mean and deviation over its seeds."""
+"""The table at the end of a grid (-m): the scores of each choice, with mean, deviation and interval over its seeds or folds."""
 
-import statistics
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from omegaconf import OmegaConf
 
 from src.config import sources, text_table
-from src.runs import headline
+from src.runs import headline, repeats
 from src.runs.files import REMEDY, read_json
 from src.runs.folder import Run
-
-FOLD = "data.dataset.split.fold"
-REPEATED = ("seed", FOLD)  # keys by which runs of one choice differ
+from src.runs.repeats import FOLD, REPEATED, Mean, Value
 
 
 class Job(NamedTuple):
@@ -23,9 +22,10 @@ class Job(NamedTuple):
 def table(jobs: Sequence[Job]) -> str:
     """One line for each choice of overrides: those that differ between the runs, less seed and fold, and the headline's scores.
 
-    The deviation is that of a sample of seeds or folds. A run that is not finished is left out.
+    The deviation is that of a sample of seeds or folds. Below it stands the interval of the mean. A run that is not finished is
+    left out.
     """
-    chosen: dict[str, list[Mapping[str, float]]] = {}
+    chosen: dict[str, list[Mapping[str, Value]]] = {}
     for job, name in zip(jobs, _names(jobs), strict=True):
         if job.run is not None and job.run.fitted:
             chosen.setdefault(name, []).append(_scores(job.run))
@@ -33,8 +33,11 @@ def table(jobs: Sequence[Job]) -> str:
     with_seeds = any(len(runs) > 1 for runs in chosen.values())
     lines = [["", *([("runs" if _folds(jobs) else "seeds")] if with_seeds else []), *metrics]]
     for name, runs in chosen.items():
-        seeds = [str(len(runs))] if with_seeds else []
-        lines.append([name, *seeds, *(_cell([scores[metric] for scores in runs if metric in scores]) for metric in metrics)])
+        values = [[scores[metric] for scores in runs if metric in scores] for metric in metrics]
+        means = [repeats.mean(each) if each else None for each in values]
+        lines.append([name, *([str(len(runs))] if with_seeds else []), *map(_cell, means)])
+        if len(runs) > 1:
+            lines.append(["  95 %", "", *map(_interval, means)])
     return "\n".join(
         [
             f"grid: {sum(map(len, chosen.values()))} of {len(jobs)} runs are finished",
@@ -55,12 +58,20 @@ def _folds(jobs: Sequence[Job]) -> bool:
     return len({one for job in jobs for one in job.overrides if one.startswith(f"{FOLD}=")}) > 1
 
 
-def _scores(run: Run) -> dict[str, float]:
-    return headline.scores(sources.load(run.config, keys=("evaluation",), remedy=REMEDY), read_json(run.metrics))
+def _scores(run: Run) -> dict[str, Value]:
+    config: Any = OmegaConf.to_container(sources.load(run.config, keys=("evaluation",), remedy=REMEDY))
+    fold = repeats.fold(config)
+    return {name: Value(value, fold) for name, value in headline.scores(config, read_json(run.metrics)).items()}
 
 
-def _cell(values: Sequence[float]) -> str:
-    if not values:
+def _cell(mean: Mean | None) -> str:
+    if mean is None:
         return "-"
-    deviation = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.4f}{deviation}"
+    return f"{mean.value:.4f}" + ("" if mean.deviation is None else f" ± {mean.deviation:.4f}")
+
+
+def _interval(mean: Mean | None) -> str:
+    if mean is None or mean.interval is None:
+        return "-"
+    low, high = mean.interval
+    return f"{low:.4f} to {high:.4f}"

@@ -1,14 +1,17 @@
 """From a node of the configuration to the object that it describes. In src the only caller of Hydra's instantiate.
 
 Wrong settings are the user's: a name that does not exist, a setting that a class does not take, a value that a constructor
-refuses by a ValueError. Whatever else a constructor raises is a defect of its code and keeps its traceback.
+refuses by a ValueError, a file that it cannot open. Whatever else a constructor raises is a defect of its code and keeps its
+traceback.
 """
 
 import difflib
 import inspect
 import re
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -19,6 +22,7 @@ from src.config.schema import HYDRA
 from src.errors import InputError, Stop
 from src.value_types import mismatch
 
+PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 KEYWORD = re.compile(r"unexpected keyword argument '(\w+)'")
 
 
@@ -43,7 +47,7 @@ def make(node: Mapping[str, Any], where: str, kind: type = object, /, **live: An
         if (message := _refusal(node, where, cause)) is not None:
             raise InputError(message) from error
         raise cause from cause.__cause__
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OSError) as error:
         if (message := _refusal(node, where, error)) is not None:
             raise InputError(message) from error
         raise
@@ -98,7 +102,7 @@ def _refusal(node: Mapping[str, Any], where: str, error: BaseException) -> str |
     """The message for a constructor that refuses what the configuration says; None for a defect, or a message of its own."""
     if isinstance(error, Stop):
         return None
-    if isinstance(error, ValueError | InstantiationException):
+    if isinstance(error, ValueError | OSError | InstantiationException):
         return f"{where}: {node['_target_']} refuses its settings: {str(error).strip()}"
     keyword = KEYWORD.search(str(error)) if isinstance(error, TypeError) else None
     if keyword is not None:  # a function that passes further settings on, to another one that does not take them
@@ -166,9 +170,18 @@ def located(target: object, where: str) -> Any:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):  # a module that this one imports
                 raise
             close = difflib.get_close_matches(names[end - 1], dir(value) if value is not None else [], n=3)
-            hint = f"Nearest: {', '.join(close)}" if close else "Correct the name, or install what it belongs to"
+            hint = f"Nearest: {', '.join(close)}" if close else _remedy(names[0])
             raise InputError(
                 f"{where}._target_: expected the dotted path of a class or function; received {target}, but there is no "
                 f"{name}. {hint}."
             ) from None
     return value
+
+
+def _remedy(package: str) -> str:
+    """What to do about a package that cannot be imported: how it is installed, where this project has it as an extra."""
+    extras = tomllib.loads(PROJECT.read_text())["project"]["optional-dependencies"] if PROJECT.is_file() else {}
+    for extra, requirements in extras.items():
+        if any(re.match(rf"{re.escape(package)}\b", one) for one in requirements) and extra != "dev":
+            return f"Install it: uv pip install -r pyproject.toml --extra {extra} -c constraints.txt"
+    return "Correct the name, or install what it belongs to"

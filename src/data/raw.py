@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -10,6 +10,21 @@ from src.data.columns import Ragged
 from src.errors import InputError
 
 IGNORED = 255  # the target of a pixel that does not count, where a data set has such pixels; no class has this number
+
+
+@dataclass(frozen=True)
+class SplitBy:
+    """What decides which split an example belongs to. The array `split_by` has the number of its value for each row.
+
+    Args:
+        kind: `group`, where examples with one value belong to one split; `time`, where the oldest train and the newest test.
+        column: its name.
+        values: by their numbers; those of a time in rising order.
+    """
+
+    kind: Literal["group", "time"]
+    column: str
+    values: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -21,6 +36,7 @@ class Raw:
         classes: names of the classes; None where there are none.
         target_names: of the numbers of a target, float32 of shape (rows, numbers); None where it has no numbers.
         splits: rows by split, as far as the data set states its own.
+        split_by: what decides the other splits; None where they are drawn freely.
         origin: where the data comes from.
         groups: where a row is a piece of an example, the names of the examples. The array `group` has the number of each
             row's example, and a split has whole examples.
@@ -36,6 +52,7 @@ class Raw:
     classes: list[str] | None = None
     target_names: list[str] | None = None
     splits: Mapping[str, np.ndarray] = field(default_factory=dict)
+    split_by: SplitBy | None = None
     origin: str = ""
     groups: list[str] | None = None
     names: list[str] | None = None

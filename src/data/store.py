@@ -129,9 +129,11 @@ def prepare(
     rows = {key: np.flatnonzero(np.isin(group, numbers)) for key, numbers in groups.items()}
     counts = _class_counts(raw, rows)
     what = "pixel" if isinstance(target, np.ndarray) and target.ndim > 2 else "example"
-    lines = [*raw.notes, *copies.notes(example), *notes.scarce_classes(counts or {}, raw.classes or [], what=what)]
+    scarce = notes.scarce_classes(counts or {}, raw.classes or [], what=what)
+    lines = [*raw.notes, *splitting.notes(raw, group, groups), *copies.notes(example), *scarce]
     for line in lines:
         print(f"data: {name}: {line}", file=sys.stderr)
+    by: dict[str, Any] = {} if raw.split_by is None else {raw.split_by.kind: raw.split_by.column}
     card = {
         "name": name,
         "source": raw.origin,
@@ -145,7 +147,7 @@ def prepare(
         "facts": dict(raw.facts),
         "reading": dict(raw.reading),
         "groups": raw.groups,
-        "split": {**split, "own": sorted(raw.splits)},
+        "split": {**split, **by, "own": sorted(raw.splits)},
         "duplicates": copies.counts,
         "notes": lines,
     }

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.data.raw import Raw
-from src.data.splitting import SPLITS, assign, stratified, stratified_folds
+from src.data.raw import Raw, SplitBy
+from src.data.splitting import SPLITS, assign, grouped, notes, stratified, stratified_folds
 from src.errors import InputError
 from tests.data.prepared import SPLIT, pieces
 from tests.pictures import noise
@@ -124,3 +124,86 @@ def test_a_stated_split_of_pieces_is_kept():
 def test_a_split_that_leaves_nothing_is_refused(settings, message):
     with pytest.raises(InputError, match=message):
         split(**settings)
+
+
+def by(kind: str, numbers: np.ndarray, **settings) -> Raw:
+    """Examples whose splits go by these numbers."""
+    names = [f"{kind} {number}" for number in range(int(numbers.max()) + 1)]
+    return Raw({"image": IMAGE, "target": TARGET, "split_by": numbers}, classes=CLASSES,
+               split_by=SplitBy(kind, "column", names), **settings)  # fmt: skip
+
+
+@given(counts=st.lists(st.integers(1, 12), min_size=3, max_size=30), data=st.data())
+def test_groups_stay_together_and_sizes_are_near_to_those_asked_for(counts, data):
+    values = np.repeat(np.arange(len(counts)), counts)
+    labels = np.array(data.draw(st.lists(st.integers(0, 2), min_size=len(values), max_size=len(values))))
+    sizes = np.array(data.draw(st.sampled_from([(0.5, 0.5), (0.7, 0.2, 0.1), (1 / 3, 1 / 3, 1 / 3)]))) * len(values)
+    parts = grouped(np.random.default_rng(0), values, labels, sizes)
+    assert {*parts} == {*range(len(sizes))}, "no part is empty"
+    assert all(len({*parts[values == value]}) == 1 for value in values)
+    assert np.abs(np.bincount(parts) - sizes).max() <= 2 * max(counts)
+
+
+def test_groups_of_one_example_are_drawn_as_examples_are():
+    labels = np.repeat([0, 1, 2], [60, 30, 10])
+    parts = grouped(np.random.default_rng(0), np.arange(100), labels, [70, 20, 10])
+    table = np.array([np.bincount(labels[parts == part]) for part in range(3)])
+    assert np.abs(table - np.outer([0.7, 0.2, 0.1], [60, 30, 10])).max() <= 1
+
+
+def test_grouped_splits_depend_on_the_seed_and_have_their_sizes():
+    raw = by("group", np.repeat(np.arange(24), 5))
+    one, same, other = (split(raw, val=0.2, test=30, seed=seed) for seed in (0, 0, 1))
+    assert np.array_equal(one["test"], same["test"])
+    assert not np.array_equal(one["test"], other["test"])
+    assert sizes(one) == [65, 25, 30]
+    assert sorted(np.concatenate([*one.values()])) == list(range(120))
+    assert np.abs(np.bincount(TARGET[one["test"]]) - np.bincount(TARGET) / 4).max() <= 3, "stratified as well as groups allow"
+    assert [*notes(raw, np.arange(120), one)] == ["the splits have whole groups, by column: 13 in train, 5 in val, 6 in test."]
+
+
+def test_a_group_is_in_one_fold():
+    patient = np.arange(120) % 17
+    groups = [split(by("group", patient), val=0.1, folds=4, fold=fold) for fold in range(4)]
+    assert sorted(np.concatenate([one["test"] for one in groups])) == list(range(120))
+    for one in groups:
+        own = [{*patient[rows]} for rows in one.values()]
+        assert sum(map(len, own)) == len(set.union(*own)) == 17
+        assert 23 <= len(one["test"]) <= 37
+
+
+def test_the_newest_test_and_examples_of_one_time_stay_together():
+    day = np.random.default_rng(0).permutation(np.arange(120) // 6)  # twenty days with six examples each
+    raw = by("time", day)
+    groups = split(raw, val=0.2, test=20)
+    assert [sorted({*day[groups[name]]}) for name in SPLITS] == [[*range(13)], [*range(13, 17)], [17, 18, 19]]
+    assert all(np.array_equal(split(raw, val=0.2, test=20, seed=1)[name], groups[name]) for name in SPLITS)
+    (note,) = notes(raw, np.arange(120), groups)
+    assert note == "the splits go by time, column: train from time 0 to time 12, val from time 13 to time 16, " \
+        "test from time 17 to time 19."  # fmt: skip
+    groups = split(by("time", day, splits={"test": np.arange(20)}), val=0.2)
+    assert {*groups["test"]} == {*range(20)}
+    assert day[groups["train"]].max() < day[groups["val"]].min()
+    few = split(by("time", np.minimum(day, 2)), val=6, test=6)
+    assert sizes(few) == [6, 6, 108], "there are only three times"
+
+
+@pytest.mark.parametrize(
+    ("raw", "settings", "message"),
+    [
+        (by("group", np.arange(120) % 2), {}, r"at least 3 different values of column, .* one for each of train, test, val;"),
+        (by("group", np.arange(120) % 3), {"folds": 4}, r"one for each of 4 folds; received 3 in 120 examples"),
+        (by("group", np.arange(120) % 2), {"folds": 2}, r"at least 2 different values .* train, val; received 1 in "),
+        (by("time", np.arange(120) % 2), {}, r"at least 3 different values of column.*; received 2 in 120 examples"),
+        (by("time", np.arange(120)), {"folds": 4}, r"by time, column, alone: .*; received data\.dataset\.split\.folds=4 too"),
+        (by("time", np.arange(120), splits={"val": np.arange(9), "test": np.arange(9, 20)}), {}, "received stated splits"),
+        (
+            by("group", np.arange(120) % 7, splits={"test": np.arange(9)}),
+            {},
+            "all examples of one column in one split; received group 0 in train and test, and 7 such groups in total",
+        ),
+    ],
+)  # fmt: skip
+def test_splits_that_do_not_go_with_their_column_are_refused(raw, settings, message):
+    with pytest.raises(InputError, match=message):
+        split(raw, **{"val": 0.2, "test": 0.2, **settings})

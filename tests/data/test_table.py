@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from src.data.raw import SplitBy
 from src.data.sources.table import Table
 from src.errors import InputError
 from tests.data.prepared import prepare
@@ -44,7 +45,8 @@ def write(root: Path, rows: dict[str, Any] = ROWS, name: str = "table.csv") -> P
 
 
 def table(path: Path, target: Any = "label", *, gives: Any = "class", split: str | None = None, **settings: Any) -> Table:
-    columns: Any = {"path": "path", "target": target, "split": split}
+    by = {name: settings.pop(name) for name in ("group", "time") if name in settings}
+    columns: Any = {"path": "path", "target": target, "split": split, **by}
     return Table(table=str(path), columns=columns, gives=gives, **{"size": 4, "channels": 1, **settings})
 
 
@@ -254,3 +256,62 @@ def test_a_target_that_never_differs_in_training_is_refused(root, tmp_path):
         InputError, match=r"numbers that differ among the examples of train; received one value alone for age\."
     ):
         prepare(tmp_path / "prepared", source)
+
+
+@pytest.mark.parametrize(
+    ("column", "order"),
+    [
+        (["2", "10", "1e1", "-1", "2.0", "3"], [1, 3, 3, 0, 1, 2]),
+        (["2024-05-31", "2024-06-01", "2024-06-01T00:00", "2023-12-31", "2024-05-31 00:00:00", "2024-05-31T14:30"], None),
+        (["2024-05-31T12:00+02:00", *["2024-05-31T23:00+02:00"] * 2, "2024-05-31T09:59Z", "2024-05-31T10Z", "2024-05-31T11Z"],
+         None),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["table.csv", "table.parquet"])
+def test_times_are_numbers_or_dates_in_their_order(root, name, column, order):
+    raw = table(write(root, {**ROWS, "taken": column}, name), time="taken").read()
+    assert raw.split_by == SplitBy("time", "taken", [column[3], column[0], column[5], column[1]])
+    assert raw.arrays["split_by"].tolist() == (order or [1, 3, 3, 0, 1, 2])
+    assert raw.arrays["split_by"].dtype == np.uint8
+
+
+def test_dates_of_parquet_are_times(root):
+    days = np.array(["2024-05-31", "2024-06-01", "2024-06-01", "2023-12-31", "2024-05-31", "2024-05-31T14:30"], "M8[s]")
+    raw = table(write(root, {**ROWS, "taken": days}, "table.parquet"), time="taken").read()
+    assert raw.arrays["split_by"].tolist() == [1, 3, 3, 0, 1, 2]
+    assert raw.split_by.values[0] == "2023-12-31 00:00:00"
+
+
+def test_groups_are_kept_for_the_images_that_can_be_read(root, tmp_path):
+    path = write(root, {**ROWS, "patient": ["b", "a", "b", "c", "a", "d"]})
+    (root / "img/3.png").write_bytes(b"")
+    raw = table(path, group="patient", max_unreadable=1).read()
+    assert raw.split_by == SplitBy("group", "patient", ["a", "b", "c", "d"])
+    assert raw.arrays["split_by"].tolist() == [1, 0, 1, 0, 3]
+    source = table(path, group="patient", max_unreadable=1)
+    prepared = prepare(tmp_path / "prepared", source, split={"val": 1, "test": 1, "seed": 0, "folds": None, "fold": 0})
+    assert prepared.card["split"] == {"val": 1, "test": 1, "seed": 0, "folds": None, "fold": 0, "group": "patient", "own": []}
+    assert "the splits have whole groups, by patient: 1 in train, 1 in val, 1 in test." in prepared.card["notes"]
+    by = prepared.array("split_by")
+    assert sorted([*{*by[prepared.index(split)].tolist()}] for split in ("train", "val", "test")) == [[0], [1], [3]]
+    others = {name: ROWS[name] for name in ("path", "label")}
+    assert table(write(root, {**others, "patient": [*"abcdef"]}), None, group="patient", max_unreadable=1).read().classes == [
+        "9",
+        "10",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "message"),
+    [
+        ([*"abcdef"], {"group": "patients"}, r"a column patients \(data\.columns\.group\); there is none \("),
+        (["a", "", *"abcd"], {"group": "by"}, r"column by \(data\.columns\.group\) the name of a group; .*\n  line 3: an "),
+        (["a", *"12345"], {"time": "by"}, r"column by \(data\.columns\.time\) a number, or a date .*\n  line 2: 'a'$"),
+        (["1", "nan", "", "inf", *"23"], {"time": "by"}, r"in 3 of 6 rows.*line 3: .nan.\n  line 4: an empty cell"),
+        (["31.05.2024", *["2024-05-31"] * 5], {"time": "by"}, r"2024-05-31T14:30 \(ISO 8601\); .*\n  line 2: '31\.05\.2024'"),
+        (["2024-05-31", *"12345"], {"time": "by"}, r"times of one kind .*a time without a zone \(2024-05-31\) and a number"),
+        ([*"123456"], {"time": "by", "group": "by"}, r"by groups .* or by time .*; received both, by and by\. Leave one"),
+    ],
+)  # fmt: skip
+def test_a_wrong_column_of_groups_or_times_is_named(root, change, settings, message):
+    assert re.search(f"(?s){message}", refused(table(write(root, {**ROWS, "by": change}), **settings)))

@@ -1,5 +1,6 @@
 """A torch Dataset as a source of pictures."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch.utils.data import Dataset
 
 from src.config import assembly, command_line
 from src.data.sources.torch_dataset import TorchDataset
+from src.data.store import Prepared
 from src.errors import InputError
 
 FAKE = "data.dataset.source.dataset"
@@ -43,11 +45,12 @@ class Pictures(Dataset):
             "tensor": first,
             "numbers": first / 255,
             "grey": pixels[..., 0],
+            "transparent": Image.fromarray(pixels).convert("RGBA"),
         }
         return forms[self.kind], number % 3
 
 
-@pytest.mark.parametrize("kind", ["bytes", "pillow", "tensor", "numbers", "grey"])
+@pytest.mark.parametrize("kind", ["bytes", "pillow", "tensor", "numbers", "grey", "transparent"])
 def test_pictures_of_each_form_are_stored_alike(kind):
     raw = TorchDataset(dataset=Pictures(kind)).read()
     expected = pictures().transpose(0, 3, 1, 2)
@@ -61,6 +64,11 @@ def test_each_split_may_have_a_data_set_of_its_own():
     raw = TorchDataset(dataset=Pictures(), val=Pictures(count=2), test=Pictures(count=3)).read()
     assert {name: rows.tolist() for name, rows in raw.splits.items()} == {"val": [12, 13], "test": [14, 15, 16]}
     assert len(raw.arrays["image"]) == 17
+    named = {"test": Pictures(count=3), "train": Pictures(), "validation": Pictures(count=2)}
+    raw = TorchDataset(dataset=named).read()
+    assert {name: rows.tolist() for name, rows in raw.splits.items()} == {"test": [0, 1, 2], "val": [15, 16]}
+    with pytest.raises(InputError, match=r"received test, train, validation, and data\.dataset\.source\.val\. Choose"):
+        TorchDataset(dataset=named, val=Pictures())
 
 
 @pytest.mark.parametrize(
@@ -75,6 +83,23 @@ def test_each_split_may_have_a_data_set_of_its_own():
         (Pictures(item=(pictures()[0], "bee")), "item 7 .* expected a class as a whole number; received 'bee'"),
         (Pictures(item=(pictures()[0], -1)), "expected classes from 0; received -1"),
         (Pictures(item=(torch.full((3, 5, 4), -2.5), 0)), r"received float32 from -2\.5 to -2\.5\. Leave out what normalises"),
+        (
+            Pictures(item=(np.zeros((5, 4, 4), np.uint8), 0)),
+            r"item 7 .* expected a picture; received ndarray of shape \[5, 4, 4\]",
+        ),
+        (
+            Pictures(item={"img": 0, "label": 0}),
+            r"item 7 .* the fields image and label; received img, label\. .*source\.fields=",
+        ),
+        (
+            {"train": Pictures(), "dev": Pictures()},
+            r"source\.dataset: expected the data sets of train, .*; received train, dev\. ",
+        ),
+        ({"val": Pictures()}, "expected the data sets of train, and perhaps of val and test, each once; received val"),
+        (
+            {"train": Pictures(), "valid": Pictures(item=OSError("no")), "test": Pictures()},
+            r"source\.dataset\[valid\]: item 7 of Pictures cannot be read: OSError: no",
+        ),
         (Pictures(item=(torch.zeros(3), 0)), r"item 7 .* expected a picture; received Tensor of shape \[3\]"),
     ],
 )
@@ -92,3 +117,57 @@ def test_a_data_set_of_torchvision_is_prepared_and_its_arguments_count(project):
         assert prepared.facts == {"shape": [3, 8, 8], "num_classes": 3}
         folders.add(prepared.folder)
     assert len(folders) == 2
+
+
+def test_a_folder_of_hugging_face_states_its_splits_and_the_names_of_its_classes(project):
+    datasets = pytest.importorskip("datasets", reason="the extra datasets is not installed")
+    datasets.disable_progress_bars()
+    features = datasets.Features(picture=datasets.Image(), kind=datasets.ClassLabel(names=["ant", "bee"]))
+
+    def save(first: int) -> None:
+        numbers = {"train": range(first, first + 4), "validation": range(10, 12), "test": range(20, 23)}
+        items = {
+            split: {
+                "picture": [Image.fromarray(np.full((2, 3, 3), 10 * one, dtype=np.uint8)) for one in own],
+                "kind": [one % 2 for one in own],
+            }
+            for split, own in numbers.items()
+        }
+        parts = {split: datasets.Dataset.from_dict(one, features=features) for split, one in items.items()}
+        datasets.DatasetDict(parts).save_to_disk(project / "saved")
+
+    def prepare(*overrides: str) -> Prepared:
+        target = (f"{FAKE}._target_=datasets.load_from_disk", f"+{FAKE}.dataset_path={project / 'saved'}")
+        return assembly.prepare(command_line.configure(["data=torch_dataset", *target, *overrides]))
+
+    save(0)
+    with pytest.raises(InputError, match=r"item 0 of Dataset: expected the fields image and label; received picture, kind\."):
+        prepare()
+    prepared = prepare("data.dataset.source.fields=[picture,kind]")
+    assert prepared.card["classes"] == ["ant", "bee"]
+    assert prepared.card["counts"] == {"train": 4, "val": 2, "test": 3}
+    assert prepared.facts == {"shape": [3, 2, 3], "num_classes": 2}
+    levels = {split: prepared.array("image")[prepared.index(split), 2, 1, 1].tolist() for split in ("train", "val", "test")}
+    assert levels == {"train": [0, 10, 20, 30], "val": [100, 110], "test": [200, 210, 220]}
+    assert prepared.array("target").tolist() == [0, 1, 0, 1, 0, 1, 0, 1, 0]
+    save(1)
+    changed = prepare("data.dataset.source.fields=[picture,kind]")
+    assert changed.array("image")[changed.index("train"), 0, 0, 0].tolist() == [10, 20, 30, 40], "the files are noticed"
+
+
+def test_a_folder_that_there_is_not_and_a_package_that_is_not_installed_are_named(project, monkeypatch):
+    target = "tests.data.test_torch_dataset.opened"
+    with pytest.raises(
+        InputError, match=r"data\.dataset\.source: .* refuses its settings: .*No such file or directory: 'none'"
+    ):
+        assembly.prepare(command_line.configure(["data=torch_dataset", f"{FAKE}._target_={target}", f"+{FAKE}.path=none"]))
+    monkeypatch.setitem(sys.modules, "datasets", None)  # as if it were not there
+    with pytest.raises(
+        InputError, match=r"there is no datasets\. Install it: uv pip install .* --extra datasets -c constraints"
+    ):
+        assembly.prepare(command_line.configure(["data=torch_dataset", f"{FAKE}._target_=datasets.load_from_disk"]))
+
+
+def opened(path: str) -> Pictures:
+    with open(path):
+        return Pictures()

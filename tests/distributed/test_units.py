@@ -12,14 +12,20 @@ SETTINGS = (
     *("+experiment=tags", "trainer.max_epochs=2", "trainer.accelerator=cpu", "optimizer=sgd"),
     "trainer.log_every_n_steps=1",
 )
+ACCUMULATED = ("trainer.accumulate_grad_batches=3",)
 
 
-@pytest.mark.parametrize("settings", [(), ("trainer.accumulate_grad_batches=3",)], ids=["plain", "accumulated"])
-def test_two_processes_train_as_one_with_the_doubled_batch(project, settings):
+@pytest.mark.parametrize(
+    ("trainer", "settings"),
+    [("ddp", ()), ("ddp", ACCUMULATED), ("fsdp", ACCUMULATED)],
+    ids=["plain", "accumulated", "accumulated and shared out"],
+)
+@pytest.mark.filterwarnings("ignore:.*returned a view tensor")  # the logits, which nothing here changes in place
+def test_two_processes_train_as_one_with_the_doubled_batch(project, trainer, settings):
     """121 sequences in batches of 8: the second process has none of the last one's, but a filler."""
     write_configuration(project / "own")
     prepared = None
-    for name, own in {"one": ("data.batch_size=8",), "two": ("data.batch_size=4", "trainer=ddp", *settings)}.items():
+    for name, own in {"one": ("data.batch_size=8",), "two": ("data.batch_size=4", f"trainer={trainer}")}.items():
         overrides = [*SETTINGS, "data.dataset.source.count=201", *own, *settings]
         config = composition.compose(dict.fromkeys(overrides), extra=[project / "own"])
         prepared = prepared or assembly.prepare(config)

@@ -42,7 +42,10 @@ def results(
     card: dict[str, Any] | None = None,
     timings: dict[str, float] | None = None,
     parameters: int = 53_098,
+    fingers: int = 5,
     figures: int = 1,
+    seed: int | None = None,
+    fold: int | None = None,
 ) -> Path:
     """The results of one experiment in the working folder, and its run folder.
 
@@ -51,14 +54,20 @@ def results(
         modes: of the metrics that are not better if larger.
         settings: of the evaluation.
         keep: of the data, the only classes of a split.
+        fingers: a setting of the model.
         half: half the width of each interval.
+        fold: of three.
     """
     folder = Path("results") / name
+    split = {"seed": 0, "val": 0.1, "folds": 3, "fold": fold} if fold is not None else {}
+    if fold is not None:
+        counts = {"train": [700 + fold, 500], "val": [60, 40], "test": [110 - fold, 90]}
+        card = {"content": f"{fold}" * 48, "class_counts": counts, "split": {**split, "own": []}, **(card or {})}
     write(folder / "inputs" / "card.json", {**CARD, **(card or {})})
     config = {
         "name": name,
-        "data": {"_target_": "made.up.Pebbles", "keep": keep or {}, "batch_size": 32},
-        "model": {"_target_": "made.up.Hand", "fingers": 5},
+        "data": {"_target_": "made.up.Pebbles", "keep": keep or {}, "batch_size": 32, "dataset": {"split": split}},
+        "model": {"_target_": "made.up.Hand", "fingers": fingers},
         "objective": {"metric": f"val/{metric}", "mode": mode},
         "evaluation": {
             "_target_": evaluation,
@@ -66,6 +75,8 @@ def results(
             **(settings or {}),
         },
     }
+    if seed is not None:
+        config["seed"] = seed
     # The training knew other settings of the evaluation.
     write(folder / "model" / "config.yaml", {**config, "evaluation": {"_target_": evaluation, "headline": {}}})
     scores = {f"{split}/{key}": value for split in ("val", "test") for key, value in values.items()}

@@ -6,8 +6,10 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from scipy.stats import t
 
 from pipelines import provenance, report
 from pipelines.formatting import number
@@ -102,6 +104,42 @@ def test_comparisons_with_equal_titles_name_the_settings_that_differ():
     titles += ["Handling by grip (data.keep.train=[1], evaluation.classifier=runs/grown-up)", "Throwing by grip"]
     assert re.findall(r"^### (.*)", leaderboard(), re.MULTILINE) == titles
     assert re.findall(r"<h3 .*>(.*)</h3>", index()) == titles
+
+
+def test_folds_are_one_row_with_the_interval_of_their_mean():
+    for fold, grip in enumerate((0.8, 0.9, 0.85)):
+        results(f"hand_fold_{fold}", {"grip": grip}, fold=fold, seed=0)
+        results(f"foot_{fold}", {"grip": grip / 2}, fold=fold, seed=0, fingers=0)
+    results("hand_of_one_fold", {"grip": 0.7}, fold=1, seed=1, fingers=4)
+    text = leaderboard()
+    low, high = t.interval(0.95, 2, 0.85, 0.05 * np.sqrt(1 / 3 + 1 / 2))
+    assert (
+        f"| [hand_fold](experiments/hand_fold.html) (mean of 3 folds) | **0.8500** ({low:.4f}–{high:.4f}) | **53.1 k** |"
+        in text
+    )
+    assert "| [foot](experiments/foot.html) (mean of 3 folds) | 0.4250 (" in text
+    assert text.count("\n## ") == 1, "folds share their data"
+    assert "### Handling by grip (data.dataset.split.fold=[1])" in text, "one fold has another test split than all of them"
+    assert "split seed 0, val 0.1, folds 3; duplicates" in text
+    page = Path("reports/experiments/hand_fold.html").read_text()
+    assert re.findall(r"<tr><th scope=.row.>(hand_fold_.)</th><td>0</td><td>(.)</td><td>(.{6})</td></tr>", page) == [
+        ("hand_fold_0", "0", "0.8000"),
+        ("hand_fold_1", "1", "0.9000"),
+        ("hand_fold_2", "2", "0.8500"),
+    ]
+    assert "python -m src.train +experiment=hand_fold_0" in page
+    assert "Mean of 3 folds." in index()
+
+
+def test_seeds_are_one_row_and_equal_ones_are_not():
+    results("a", {"grip": 0.8}, seed=0)
+    results("a_again", {"grip": 0.9}, seed=1)
+    results("b", {"grip": 0.7}, seed=2, modes={"grip": "min"})
+    results("c", {"grip": 0.7}, seed=2, modes={"grip": "min"})
+    text = leaderboard()
+    low, high = t.interval(0.95, 1, 0.85, np.sqrt(0.005 / 2))
+    assert f"| [a_and_1_more](experiments/a_and_1_more.html) (mean of 2 seeds) | **0.8500** ({low:.4f}–{high:.4f})" in text
+    assert rows(text)[1:] == ["b", "c"]
 
 
 def test_a_class_with_a_slash_in_its_name_has_its_row():

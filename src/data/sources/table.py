@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 
-from src.data.raw import Raw
-from src.data.sources import cells, files, pixels
+from src.data.raw import Raw, SplitBy
+from src.data.sources import cells, files, pixels, split_columns
 from src.data.sources.cells import Cells
 from src.data.sources.classes import numbered
 from src.data.sources.decoding import check_channels, check_length
@@ -29,13 +29,17 @@ class Columns(TypedDict):
 
     Args:
         path: of the images.
-        target: of what is to be predicted; None for the one column that is neither path nor split.
+        target: of what is to be predicted; None for the one column that has no other meaning.
         split: with train, val or test; None where the table does not state the splits.
+        group: whose values are in one split each, as patients.
+        time: by which the oldest rows train and the newest test.
     """
 
     path: str
     target: str | Sequence[str] | None
     split: str | None
+    group: NotRequired[str | None]
+    time: NotRequired[str | None]
 
 
 class Table:
@@ -78,10 +82,11 @@ class Table:
         paths = self._paths
         self._target()  # a wrong table is refused before anything is prepared
         self._splits()
+        self._split_by()
         return f"{hashlib.sha256(self._table.read_bytes()).hexdigest()} {files.state(self._root, paths)}"
 
     def read(self) -> Raw:
-        paths, target, splits = self._paths, self._target(), self._splits()
+        paths, target, splits, split_by = self._paths, self._target(), self._splits(), self._split_by()
         placed = [f"{self._name(path)} ({place})" for path, place in zip(paths, self._cells.places, strict=True)]
         missing = [(name, "there is no such file") for path, name in zip(paths, placed, strict=True) if not path.exists()]
         limit, what = self._max_unreadable, "files cannot be read as images"
@@ -97,11 +102,13 @@ class Table:
         else:
             target = target[kept]
             classes, names = (self._targets, None) if self._gives == "labels" else (None, self._targets)
+        arrays = {"image": image, "target": target, **({} if split_by is None else {"split_by": split_by[1][kept]})}
         return Raw(
-            arrays={"image": image, "target": target},
+            arrays=arrays,
             classes=classes,
             target_names=names,
             splits={split: np.flatnonzero(rows[kept]) for split, rows in splits.items()},
+            split_by=None if split_by is None else split_by[0],
             origin=files.text(self._table.name),
             names=[self._name(paths[row]) for row in kept],
             reading={"scales": True, "shift": shift},
@@ -121,7 +128,8 @@ class Table:
         """
         stated = self._columns["target"]
         if stated is None:
-            stated = [name for name in self._cells.columns if name not in (self._columns["path"], self._columns["split"])]
+            others = {value for key, value in self._columns.items() if key != "target"}
+            stated = [name for name in self._cells.columns if name not in others]
             if len(stated) != 1:
                 raise InputError(
                     f"{self._where}: expected one more column, or a name in {TARGET}; received {len(stated)} "
@@ -192,6 +200,10 @@ class Table:
                 f"{' and '.join(np.unique(splits))} alone. Correct it, or leave the choice to data.dataset.split ({key}=null)."
             )
         return {split: splits == split for split in SPLITS if split in splits}
+
+    def _split_by(self) -> tuple[SplitBy, np.ndarray] | None:
+        group, time = self._columns.get("group"), self._columns.get("time")
+        return split_columns.read(self._parsed, group=group, time=time, where=self._where)
 
     def _parsed(self, name: str, key: str, parse: Callable[[str], Any], expected: str) -> list[Any]:
         """The values of a column.

@@ -1,11 +1,14 @@
-"""Any map-style torch Dataset whose items are a picture and its class, of torchvision or of a user's own."""
+"""Any map-style torch Dataset whose items are a picture and its class, of torchvision, Hugging Face or a user's own."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from src.data.raw import Raw
-from src.data.sources import values
+from src.data.sources import files, values
+from src.data.splitting import SPLIT_NAMES
 from src.errors import InputError
 
 WHERE = "data.dataset.source"
@@ -24,20 +27,36 @@ class TorchDataset:
 
     A picture is a Pillow image, an array of bytes (height, width) or (height, width, channels), or a tensor
     (channels, height, width) of bytes or of numbers from 0 to 1. Tensors may be arrays of numpy in the same form. All pictures
-    have one size, which a transform of the data set gives them. The names of the classes are its attribute `classes`, where it
-    has one.
+    have one size, which a transform of the data set gives them. The names of the classes are its attribute `classes`, or, of
+    Hugging Face, those that its feature has.
 
     Args:
-        dataset: all examples, or those of the training.
+        dataset: all examples, those of the training, or several data sets by the names of their splits.
         val, test: those of the other splits; None leaves the choice to data.dataset.split.
+        fields: the names of the picture and of its class, where an item has its parts by name.
         version: a number that the user changes when the examples have changed.
     """
 
-    def __init__(self, *, dataset: MapStyle, val: MapStyle | None = None, test: MapStyle | None = None, version: int = 1):
-        parts = {"dataset": dataset, "val": val, "test": test}
-        self._parts = {name: part for name, part in parts.items() if part is not None}
+    def __init__(
+        self,
+        *,
+        dataset: MapStyle | Mapping[str, MapStyle],
+        val: MapStyle | None = None,
+        test: MapStyle | None = None,
+        fields: Sequence[str] = ("image", "label"),
+        version: int = 1,
+    ):
+        if len(fields) != 2:
+            raise InputError(f"{WHERE}.fields: expected the names of the picture and of its class; received {[*fields]}.")
+        stated = {"val": val, "test": test}
+        others = {split: (split, part) for split, part in stated.items() if part is not None}
+        if isinstance(dataset, Mapping):
+            self._parts = _by_split(dataset, stated=[*others])
+        else:
+            self._parts = {"train": ("dataset", dataset), **others}
+        self._fields = tuple(fields)
         self._version = version
-        for name, part in self._parts.items():
+        for name, part in self._parts.values():
             if not hasattr(part, "__getitem__") or not hasattr(part, "__len__"):
                 raise InputError(
                     f"{WHERE}.{name}: expected a map-style torch Dataset, with __getitem__ and __len__; received "
@@ -47,14 +66,15 @@ class TorchDataset:
                 raise InputError(f"{WHERE}.{name}: expected at least one example; {type(part).__name__} has none.")
 
     def state(self) -> str:
-        return f"{self._version} {[len(part) for part in self._parts.values()]}"
+        parts = [(split, len(part), *_stored(part)) for split, (_, part) in self._parts.items()]
+        return f"{self._version} {self._fields} {parts}"
 
     def read(self) -> Raw:
-        total = sum(map(len, self._parts.values()))
+        total = sum(len(part) for _, part in self._parts.values())
         image, target = np.empty(0, dtype=np.uint8), np.empty(total, dtype=np.int64)
         splits: dict[str, np.ndarray] = {}
         row = 0
-        for name, part in self._parts.items():
+        for split, (name, part) in self._parts.items():
             first = row
             for number in range(len(part)):
                 pixels, label = self._item(name, part, number)
@@ -67,15 +87,15 @@ class TorchDataset:
                     )
                 image[row], target[row] = pixels, label
                 row += 1
-            if name != "dataset":
-                splits[name] = np.arange(first, row)
+            if split != "train":
+                splits[split] = np.arange(first, row)
         if target.min() < 0:
             raise InputError(f"{WHERE}: expected classes from 0; received {target.min()}. Number them from 0.")
         return Raw(
             arrays={"image": image, "target": target},
             classes=self._classes(int(target.max()) + 1),
             splits=splits,
-            origin=type(self._parts["dataset"]).__name__,
+            origin=type(self._parts["train"][1]).__name__,
         )
 
     def _item(self, name: str, part: MapStyle, number: int) -> tuple[np.ndarray, int]:
@@ -87,6 +107,13 @@ class TorchDataset:
             raise InputError(
                 f"{where} cannot be read: {type(error).__name__}: {error}. Correct it, or leave it out."
             ) from error
+        if isinstance(item, Mapping):
+            if not {*self._fields} <= {*item}:
+                raise InputError(
+                    f"{where}: expected the fields {' and '.join(self._fields)}; received {', '.join(map(str, item))}. Name "
+                    f"the picture and its class: {WHERE}.fields=[picture,class]."
+                )
+            item = [item[field] for field in self._fields]
         if not isinstance(item, tuple | list) or len(item) != 2:
             raise InputError(f"{where}: expected a pair of a picture and a class; received {type(item).__name__}.")
         picture, label = item
@@ -100,8 +127,37 @@ class TorchDataset:
 
     def _classes(self, count: int) -> list[str]:
         """The names that the data set states, else numbers."""
-        stated = [str(name) for name in getattr(self._parts["dataset"], "classes", [])]
+        part = self._parts["train"][1]
+        features = getattr(part, "features", None)  # of Hugging Face: by the names of an item's fields
+        feature = features.get(self._fields[1]) if isinstance(features, Mapping) else None
+        stated = [str(name) for name in getattr(part, "classes", None) or getattr(feature, "names", None) or []]
         return stated if len(stated) >= count else [str(number) for number in range(count)]
+
+
+def _by_split(parts: Mapping[str, MapStyle], *, stated: Sequence[str]) -> dict[str, tuple[str, MapStyle]]:
+    """The data sets by split, each with its key for messages.
+
+    Args:
+        stated: the splits that the configuration gives data sets of their own.
+
+    Raises:
+        InputError: there is no training split, another name than that of a split, or one split twice.
+    """
+    splits = [SPLIT_NAMES.get(str(name).lower(), "") for name in parts]
+    if "train" not in splits or "" in splits or len({*splits, *stated}) < len(splits) + len(stated):
+        more = f", and {' and '.join(f'{WHERE}.{split}' for split in stated)}" if stated else ""
+        raise InputError(
+            f"{WHERE}.dataset: expected the data sets of train, and perhaps of val and test, each once; received "
+            f"{', '.join(map(str, parts)) or 'none'}{more}. Choose or rename them in a function of your own."
+        )
+    return {split: (f"dataset[{name}]", part) for split, (name, part) in zip(splits, parts.items(), strict=True)}
+
+
+def _stored(part: MapStyle) -> Iterator[str]:
+    """The state of the files that a data set of Hugging Face names as its own."""
+    for file in getattr(part, "cache_files", None) or []:
+        path = Path(file["filename"])
+        yield files.state(path.parent, [path])
 
 
 def _pixels(picture: Any, where: str) -> np.ndarray:
@@ -110,12 +166,16 @@ def _pixels(picture: Any, where: str) -> np.ndarray:
     Raises:
         InputError: it is none, or its values are neither bytes nor numbers from 0 to 1.
     """
+    from PIL.Image import Image  # only where pictures are read
+
+    if isinstance(picture, Image) and not picture.mode.startswith(("I", "F")):  # palettes and transparency are no channels
+        picture = picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB")
     is_tensor = hasattr(picture, "detach")
     array = picture.detach().cpu().numpy() if is_tensor else np.asarray(picture)
     if array.ndim == 2:
         array = array[None]
     elif array.ndim == 3 and not is_tensor and array.shape[2] in values.CHANNELS:
         array = array.transpose(2, 0, 1)
-    if array.ndim != 3 or 0 in array.shape:
+    if array.ndim != 3 or 0 in array.shape or (not is_tensor and array.shape[0] not in values.CHANNELS):
         raise InputError(f"{where}: expected a picture; received {type(picture).__name__} of shape {list(array.shape)}.")
     return values.as_bytes(array, where)
