@@ -24,6 +24,11 @@ class Depth:
         self._grey, self._largest = 0, 0
         self._colour, self._brightest = 0, 0
 
+    def add(self, other: Depth) -> None:
+        """Counts what another one has counted."""
+        self._grey, self._largest = self._grey + other._grey, max(self._largest, other._largest)
+        self._colour, self._brightest = self._colour + other._colour, max(self._brightest, other._brightest)
+
     def add_grey(self, image: Image) -> None:
         """Counts an image with 16 bits of grey, which `eight_bits` reduces when all are counted.
 
@@ -43,7 +48,7 @@ class Depth:
 
     def eight_bits(self, values: np.ndarray) -> np.ndarray:
         """Values with 16 bits as bytes."""
-        return (values >> self._shift).astype(np.uint8)
+        return eight_bits(values, self.shift)
 
     def notes(self, where: str) -> list[str]:
         """What became of the images with 16 bits.
@@ -61,7 +66,7 @@ class Depth:
         if self._grey:
             lines.append(
                 f"{counted(self._grey, 'image has', 'images have')} 16 bits of grey with values up to {self._largest:,}; "
-                f"they are shifted by {counted(self._shift, 'bit')} to 8 bits."
+                f"they are shifted by {counted(self.shift, 'bit')} to 8 bits."
             )
         if self._colour:
             lines.append(
@@ -70,5 +75,20 @@ class Depth:
         return lines
 
     @property
-    def _shift(self) -> int:
+    def shift(self) -> int:
+        """The bits by which values with 16 bits of grey are shifted to 8 bits."""
         return max(0, self._largest.bit_length() - 8)
+
+
+def eight_bits(values: np.ndarray, shift: int) -> np.ndarray:
+    """Values with 16 bits as bytes.
+
+    Raises:
+        ValueError: some are too large for so many bits of shift.
+    """
+    shifted = values >> shift
+    if shifted.max(initial=0) > 255:
+        raise ValueError(
+            f"expected values up to {(256 << shift) - 1:,}, as the prepared images of 16 bits have; received {values.max():,}"
+        )
+    return shifted.astype(np.uint8)
