@@ -34,7 +34,7 @@ class Pixels(NamedTuple):
         image: uint8, shape (images, channels, size, size).
         kept: their positions among all files.
         notes: lines on what is left out or changed.
-        shift: the bits by which images with 16 bits of grey are shifted, as `one` takes it.
+        shift: bits that those with 16 bits of grey lost on the right.
     """
 
     image: np.ndarray
@@ -62,26 +62,24 @@ class _Decoded:
     unreadable: list[tuple[int, str]] = field(default_factory=list)
 
 
-def one(file: Path | bytes, *, size: int, channels: int, shift: int) -> np.ndarray:
-    """One image with `channels` channels, scaled until its shorter side has `size` pixels, and cropped to the middle.
-
-    It equals the image of the same file in a data set that was prepared with these values.
+def one(file: Path | bytes, *, channels: int, shift: int, size: Sequence[int] | None) -> np.ndarray:
+    """The pixels of one image file, as `read` gives them: uint8, (channels, height, width).
 
     Args:
-        shift: the bits by which an image with 16 bits of grey is shifted, so that 8 bits hold the largest value of a data set.
-
-    Returns:
-        uint8, shape (channels, size, size).
+        shift: bits that an image with 16 bits of grey loses on the right.
+        size: height and width to which it is scaled and cropped; None leaves it as it is.
 
     Raises:
-        ValueError: the file is no image that can be read, or has 16 bits and larger values than the data set.
+        ValueError: it cannot be read as an image.
     """
-    image = _square(decode(file, channels=channels, depth=Depth()), size, channels, shift)
-    return np.ascontiguousarray(channels_first(image))
+    image = _eight_bits(decode(file, channels=channels, depth=Depth()), shift, channels)
+    return np.ascontiguousarray(channels_first(image if size is None else _scaled(image, *size)))
 
 
 def read(paths: Sequence[Path], names: Sequence[str], *, size: int, channels: int, max_unreadable: int, where: str) -> Pixels:
-    """Every image as `one` gives it. Many files are decoded by a process for each processor.
+    """Every image with `channels` channels, scaled until its shorter side has `size` pixels, and cropped to the middle.
+
+    Many files are decoded by a process for each processor.
 
     Args:
         names: of the files, for messages.
@@ -197,7 +195,7 @@ def _decode(shape: tuple[int, ...], shift: int | None, files: _Files) -> tuple[_
         if shift is None and is_deep(picture):
             found.deep.append(number)
         else:
-            sheet.paste(_square(picture, size, channels, shift or 0), row)
+            sheet.paste(_scaled(_eight_bits(picture, shift or 0, channels), size, size), row)
     return found, sheet.pixels()
 
 
@@ -219,20 +217,22 @@ class _Sheet:
         return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
 
 
-def _square(image: Image, size: int, channels: int, shift: int) -> Image:
-    if is_deep(image):
-        from PIL.Image import fromarray  # only where images are decoded
+def _eight_bits(image: Image, shift: int, channels: int) -> Image:
+    if not is_deep(image):
+        return image
+    from PIL.Image import fromarray  # only where images are decoded
 
-        image = fromarray(eight_bits(np.asarray(image), shift)).convert("L" if channels == 1 else "RGB")
-    return image if image.size == (size, size) else _scaled(_shortened(image), size)
+    return fromarray(eight_bits(np.asarray(image), shift)).convert("L" if channels == 1 else "RGB")
 
 
-def _scaled(image: Image, size: int) -> Image:
-    width, height = image.size
-    scale = size / min(width, height)
-    image = image.resize((max(size, round(width * scale)), max(size, round(height * scale))))
-    left, top = (image.size[0] - size) // 2, (image.size[1] - size) // 2
-    return image.crop((left, top, left + size, top + size))
+def _scaled(image: Image, height: int, width: int) -> Image:
+    if image.size == (width, height):
+        return image
+    image = _shortened(image)
+    scale = max(width / image.size[0], height / image.size[1])
+    image = image.resize((max(width, round(image.size[0] * scale)), max(height, round(image.size[1] * scale))))
+    left, top = (image.size[0] - width) // 2, (image.size[1] - height) // 2
+    return image.crop((left, top, left + width, top + height))
 
 
 def _shortened(image: Image) -> Image:
