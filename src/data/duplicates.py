@@ -1,12 +1,13 @@
 """Examples that are equal to the bit: in two splits, within a split, or under two labels."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
+from src.data import scratch
 from src.data.columns import Ragged
 from src.data.notes import SHOWN, counted, listed
 from src.data.splitting import SPLITS
@@ -78,7 +79,7 @@ def find(
         split: [(number, own[digests[number]]) for number in groups[split].tolist() if own[digests[number]] != number]
         for split, own in first.items()
     }
-    return Duplicates(across, within, [] if target is None else _contradictions(digests, _digests(target, group)))
+    return Duplicates(across, within, [] if target is None else _contradictions(digests, target, group))
 
 
 def check(
@@ -109,10 +110,22 @@ def check(
 
 def _digests(array: np.ndarray | Ragged, group: np.ndarray) -> list[bytes]:
     """A digest of all pieces of each example."""
+    rows = _rows(array)
+    if np.array_equal(group, np.arange(len(group))):
+        return [hashlib.blake2b(row, digest_size=12).digest() for row in rows]
     hashes = [hashlib.blake2b(digest_size=12) for _ in range(int(group.max()) + 1)]
-    for row, number in enumerate(group):
-        hashes[number].update(np.ascontiguousarray(array[row]).data)
+    for number, row in zip(group.tolist(), rows, strict=True):
+        hashes[number].update(row)
     return [digest.digest() for digest in hashes]
+
+
+def _rows(array: np.ndarray | Ragged) -> Iterator[np.ndarray]:
+    """Each row, without gaps in memory."""
+    if isinstance(array, Ragged):
+        yield from (np.ascontiguousarray(array[row]) for row in range(len(array)))
+        return
+    for chunk in scratch.chunks(array):
+        yield from np.ascontiguousarray(chunk).reshape(len(chunk), -1)
 
 
 def _first(digests: Sequence[bytes], numbers: Sequence[int]) -> dict[bytes, int]:
@@ -120,12 +133,16 @@ def _first(digests: Sequence[bytes], numbers: Sequence[int]) -> dict[bytes, int]
     return {digests[number]: number for number in reversed(numbers)}
 
 
-def _contradictions(digests: Sequence[bytes], targets: Sequence[bytes]) -> list[tuple[int, int]]:
+def _contradictions(digests: Sequence[bytes], target: np.ndarray | Ragged, group: np.ndarray) -> list[tuple[int, int]]:
     """The first two examples with different targets, of each set of equal examples that has such."""
     by_digest: dict[bytes, list[int]] = {}
     for number, digest in enumerate(digests):
         by_digest.setdefault(digest, []).append(number)
-    sets = ((one, [other for other in rest if targets[other] != targets[one]]) for one, *rest in by_digest.values())
+    equal = [numbers for numbers in by_digest.values() if len(numbers) > 1]
+    if not equal:
+        return []
+    targets = _digests(target, group)
+    sets = ((one, [other for other in rest if targets[other] != targets[one]]) for one, *rest in equal)
     return [(others[0], one) for one, others in sets if others]
 
 

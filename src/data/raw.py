@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from src.data import scratch
 from src.data.columns import Ragged
 from src.errors import InputError
 
@@ -149,7 +150,10 @@ def select_classes(raw: Raw, selected: Sequence[int], name: str) -> Raw:
     rows = np.flatnonzero(np.isin(target, selected))
     numbers = np.zeros(count, dtype=target.dtype)
     numbers[[*selected]] = np.arange(len(selected))
-    kept = {key: array[rows] if isinstance(array, np.ndarray) else array.held(rows) for key, array in raw.arrays.items()}
+    kept = {
+        key: scratch.pick(array, rows) if isinstance(array, np.ndarray) else array.held(rows)
+        for key, array in raw.arrays.items()
+    }
     arrays = {**kept, "target": numbers[target[rows]]}
     splits = {split: np.flatnonzero(np.isin(rows, before)) for split, before in raw.splits.items()}
     names = None if raw.names is None else [raw.names[row] for row in rows]

@@ -1,7 +1,10 @@
 """Statistics of prepared data over its training split, which the card keeps."""
 
+import math
+
 import numpy as np
 
+from src.data import scratch
 from src.data.raw import Raw
 from src.errors import InputError
 
@@ -27,13 +30,21 @@ def of(raw: Raw, rows: np.ndarray, *, name: str) -> dict[str, dict[str, list[flo
 
 
 def _of_pixels(image: np.ndarray, rows: np.ndarray) -> dict[str, list[float]]:
-    """Mean and standard deviation of each channel over some rows, of pixels scaled to lie between 0 and 1."""
-    total, squares, count = np.zeros(image.shape[1]), np.zeros(image.shape[1]), 0
-    chunk_size = min(1024, max(1, 2**24 // image[0].size))  # some 100 MB of float64
-    for chunk in np.array_split(rows, max(1, len(rows) // chunk_size)):
-        pixels = image[chunk].astype(np.float64) / 255
-        total += pixels.sum(axis=(0, 2, 3))
-        squares += (pixels**2).sum(axis=(0, 2, 3))
-        count += pixels.size // image.shape[1]
-    mean = total / count
-    return {"mean": mean.tolist(), "std": np.sqrt(np.maximum(squares / count - mean**2, 1e-12)).tolist()}
+    """Mean and standard deviation of each channel over some rows, of pixels scaled to lie between 0 and 1.
+
+    The sums are whole numbers, so that they do not depend on the order.
+    """
+    totals, squares = np.zeros(image.shape[1], dtype=np.uint64), np.zeros(image.shape[1], dtype=np.uint64)
+    size = max(1, scratch.CHUNK // image[0].size)
+    for start in range(0, len(rows), size):
+        pixels = image[rows[start : start + size]]
+        scratch.release(image)
+        totals += pixels.sum(axis=(0, 2, 3), dtype=np.uint64)
+        squares += np.square(pixels, dtype=np.uint16).sum(axis=(0, 2, 3), dtype=np.uint64)
+    count = len(rows) * image[0, 0].size
+    pairs = list(zip(totals.tolist(), squares.tolist(), strict=True))
+    variances = [(count * square - total**2) / (255 * count) ** 2 for total, square in pairs]
+    return {
+        "mean": [total / (255 * count) for total, _ in pairs],
+        "std": [math.sqrt(max(variance, 1e-12)) for variance in variances],
+    }

@@ -5,11 +5,9 @@ A prepared folder is written under a temporary name, renamed, and never changed 
 
 import hashlib
 import json
-import os
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from src.data import duplicates, notes, seal, splitting, statistics
+from src.data import duplicates, notes, scratch, seal, splitting, statistics, writing
 from src.data.columns import Dense, Ragged
 from src.data.raw import Raw, Source, check, select_classes
 from src.data.splitting import SPLITS
@@ -111,22 +109,41 @@ def prepare(
             seal.check(folder)
             return Prepared(folder)
         print(f"data: {folder} lacks {lacking}; it is prepared anew.", file=sys.stderr)
+    with writing.temporary(folder) as temporary, scratch.within(temporary):
+        raw = _read(folder, source)
+        check(raw, name)
+        if classes is not None:
+            raw = select_classes(raw, classes, name)
+        rows, card = _described(raw, name=name, split=split, max_duplicates=max_duplicates)
+        _write(temporary, raw, rows, card)
+        writing.move(temporary, folder)
+    return Prepared(folder)
+
+
+def _read(folder: Path, source: Source) -> Raw:
+    """What the source has. Of many files that cannot be read, a list lies beside the folder."""
     unreadable = folder.with_name(f"{folder.name}.unreadable.txt")
     try:
         raw = source.read()
     except Unreadable as error:
         raise error.written(unreadable) from error
     unreadable.unlink(missing_ok=True)
-    check(raw, name)
-    if classes is not None:
-        raw = select_classes(raw, classes, name)
+    return raw
+
+
+def _described(
+    raw: Raw, *, name: str, split: Mapping[str, Any], max_duplicates: float
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The rows of each split, and the card. What a user should know is printed."""
     first, target = next(iter(raw.arrays.values())), raw.arrays.get("target")
     group = raw.group
     groups = splitting.assign(raw, group, name=name, **split)
-    copies = duplicates.find(first, group, groups, target=target)
-    example = partial(_example, raw)
-    duplicates.check(copies, groups, name=name, max_duplicates=max_duplicates, example=example)
     rows = {key: np.flatnonzero(np.isin(group, numbers)) for key, numbers in groups.items()}
+    example = partial(_example, raw)
+    with ThreadPoolExecutor(1, "content") as beside:
+        content = beside.submit(_content, raw, rows)
+        copies = duplicates.find(first, group, groups, target=target)
+        duplicates.check(copies, groups, name=name, max_duplicates=max_duplicates, example=example)
     counts = _class_counts(raw, rows)
     what = "pixel" if isinstance(target, np.ndarray) and target.ndim > 2 else "example"
     scarce = notes.scarce_classes(counts or {}, raw.classes or [], what=what)
@@ -134,14 +151,14 @@ def prepare(
     for line in lines:
         print(f"data: {name}: {line}", file=sys.stderr)
     by: dict[str, Any] = {} if raw.split_by is None else {raw.split_by.kind: raw.split_by.column}
-    card = {
+    return rows, {
         "name": name,
         "source": raw.origin,
-        "content": _content(raw, rows),
+        "content": content.result(),
         "counts": {key: len(rows[key]) for key in SPLITS},
         "classes": raw.classes,
         "class_counts": counts,
-        "arrays": {key: _described(array) for key, array in raw.arrays.items()},
+        "arrays": {key: _shape_and_type(array) for key, array in raw.arrays.items()},
         "target_names": raw.target_names,
         "statistics": statistics.of(raw, rows["train"], name=name),
         "facts": dict(raw.facts),
@@ -151,8 +168,6 @@ def prepare(
         "duplicates": copies.counts,
         "notes": lines,
     }
-    _write(folder, raw, rows, card)
-    return Prepared(folder)
 
 
 def _example(raw: Raw, number: int) -> str:
@@ -172,51 +187,26 @@ def _files(name: str, array: np.ndarray | Ragged) -> dict[str, np.ndarray]:
     return {f"{name}.npy": array}
 
 
-def _described(array: np.ndarray | Ragged) -> dict[str, Any]:
+def _shape_and_type(array: np.ndarray | Ragged) -> dict[str, Any]:
     """The shape and the type of a field for the card; null is a length that differs."""
     if isinstance(array, Ragged):
         return {"shape": [len(array), None, *array.values.shape[1:]], "dtype": str(array.values.dtype)}
     return {"shape": list(array.shape), "dtype": str(array.dtype)}
 
 
-def _write(folder: Path, raw: Raw, rows: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> None:
-    """Writes the whole folder under a temporary name, then renames it."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        with naming(folder):
-            temporary.mkdir(parents=True)
-            for key, array in raw.arrays.items():
-                for name, values in _files(key, array).items():
-                    np.save(temporary / name, values)
-            for split in SPLITS:
-                np.save(temporary / f"{split}.index.npy", rows[split])
-            if raw.names is not None:
-                (temporary / NAMES).write_text(json.dumps(raw.names))
-            (temporary / "card.json").write_text(json.dumps(card, indent=2) + "\n")
-            seal.write(temporary)
-            _move(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _move(temporary: Path, folder: Path) -> None:
-    """Renames a complete folder, and removes the incomplete one that has its name. A complete one of another process stays."""
-    remnant = temporary.with_name(f"{temporary.name}.remnant")
-    try:
-        while True:
-            try:
-                os.replace(temporary, folder)
-                return
-            except OSError:
-                if folder.is_dir() and seal.missing(folder) is None:
-                    return
-                if not folder.is_dir():
-                    raise
-            with suppress(FileNotFoundError):  # another process may have moved it
-                os.rename(folder, remnant)
-    finally:
-        shutil.rmtree(remnant, ignore_errors=True)
+def _write(temporary: Path, raw: Raw, rows: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> None:
+    """Writes and seals the whole folder."""
+    with naming(temporary):
+        for key, array in raw.arrays.items():
+            for name, values in _files(key, array).items():
+                scratch.save(temporary / name, values)
+        scratch.remove_rest(temporary)
+        for split in SPLITS:
+            np.save(temporary / f"{split}.index.npy", rows[split])
+        if raw.names is not None:
+            (temporary / NAMES).write_text(json.dumps(raw.names))
+        (temporary / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+        seal.write(temporary)
 
 
 def _content(raw: Raw, rows: Mapping[str, np.ndarray]) -> str:
@@ -225,7 +215,8 @@ def _content(raw: Raw, rows: Mapping[str, np.ndarray]) -> str:
     for key in sorted(raw.arrays):
         for name, values in _files(key, raw.arrays[key]).items():
             content.update(f"{name.removesuffix('.npy')}{values.dtype}{values.shape}".encode())
-            content.update(np.ascontiguousarray(values).data)
+            for chunk in scratch.chunks(values):
+                content.update(np.ascontiguousarray(chunk).data)
     for split in SPLITS:
         content.update(rows[split].tobytes())
     content.update(json.dumps(raw.classes).encode())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from src.data.sources import files
 from src.data.sources.files import Published
 from src.errors import InputError
 
@@ -124,3 +125,16 @@ def test_the_state_is_that_of_the_hashes(project):
     files = published(project)
     assert files.state(files.names("train/image")) != files.state(files.names("train/label"))
     assert files.state(NAMES) == published(project, "http://elsewhere/").state(NAMES)
+
+
+def test_files_of_a_folder_come_in_the_order_of_their_paths(tmp_path):
+    names = ["b.png", "a/z.png", "a/b/c.png", "a.png", "a-b/0.png", "a/b.png", "B/0.png", ".hidden/0.png", "a/.hidden.png"]
+    write(tmp_path, dict.fromkeys(names, b""))
+    (tmp_path / "a" / "link").symlink_to("..")
+    (tmp_path / "a" / "loop.png").symlink_to("loop.png")
+    found, links = files.walk(tmp_path)
+    assert found == sorted(path for path in found)
+    assert files.below(tmp_path, found) == [
+        *("B/0.png", "a/b/c.png", "a/b.png", "a/loop.png", "a/z.png", "a-b/0.png", "a.png", "b.png"),
+    ]
+    assert files.below(tmp_path, links) == ["a/link"]

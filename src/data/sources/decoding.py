@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ EXACT = (".png", ".bmp", ".tif", ".tiff", ".gif")  # whose values are never chan
 PAGED = (".webp", ".tif", ".tiff", ".gif")  # formats of which a file may have several pages or frames
 # Of image formats that are not supported. All other files count as no image: notes, tables, files of the operating system.
 UNSUPPORTED = (".avif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".pgm", ".ppm")
+UNTURNED = frozenset(("dpi", "gamma", "icc_profile", "srgb", "transparency"))  # what a PNG may state besides how it is turned
 
 
 def check_formats(paths: Iterable[PurePath], *, where: str) -> None:
@@ -65,20 +65,23 @@ def decode(file: Path | bytes, *, channels: int, depth: Depth) -> Image:
     from PIL import ImageOps  # only where images are decoded
     from PIL.Image import open
 
-    with _reasons():
+    wanted = "L" if channels == 1 else "RGB"
+    with _Reasons():
         if isinstance(file, Path):
             check_regular(file)
         with open(BytesIO(file) if isinstance(file, bytes) else file) as image:
             stored = str(image.tile[0][3]) if image.tile else ""  # of a PNG: how the bytes are stored, as "RGB;16B"
-            upright = ImageOps.exif_transpose(image)
-        if is_deep(upright):
-            depth.add_grey(upright)
-            return upright
-        if upright.mode == "F":  # Pillow would turn all values above 255 into white
-            raise ValueError("expected whole numbers as pixels; received fractions. Convert it to 8 or 16 bits")
-        if ";16" in stored:
-            depth.add_colour(upright)
-        return upright.convert("L" if channels == 1 else "RGB")
+            image.load()
+            if not (image.format == "PNG" and UNTURNED.issuperset(image.info)):
+                ImageOps.exif_transpose(image, in_place=True)
+            if is_deep(image):
+                depth.add_grey(image)
+                return image
+            if image.mode == "F":  # Pillow would turn all values above 255 into white
+                raise ValueError("expected whole numbers as pixels; received fractions. Convert it to 8 or 16 bits")
+            if ";16" in stored:
+                depth.add_colour(image)
+            return image if image.mode == wanted else image.convert(wanted)
 
 
 def is_deep(image: Image) -> bool:
@@ -92,7 +95,7 @@ def has_several(path: Path) -> bool:
 
     if path.suffix.lower() not in PAGED:
         return False
-    with _reasons(), open(path) as image:
+    with _Reasons(), open(path) as image:
         return getattr(image, "is_animated", False)
 
 
@@ -106,7 +109,7 @@ def decode_values(content: bytes) -> np.ndarray:
     """
     from PIL.Image import open
 
-    with _reasons(), open(BytesIO(content)) as image:
+    with _Reasons(), open(BytesIO(content)) as image:
         array, mode = np.asarray(image), image.mode
     if array.ndim != 2:
         raise ValueError(f"expected one channel, a number for each pixel; received {array.shape[2]} channels ({mode})")
@@ -121,17 +124,21 @@ def channels_first(image: Image) -> np.ndarray:
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
-@contextmanager
-def _reasons() -> Iterator[None]:
-    """Turns what Pillow raises for a file into ValueError."""
-    from PIL import UnidentifiedImageError
-    from PIL.Image import DecompressionBombError
+class _Reasons:
+    """A block that turns what Pillow raises for a file into ValueError."""
 
-    try:
-        yield
-    except DecompressionBombError as error:
-        raise ValueError(f"expected an image that fits in memory; {str(error).partition(',')[0]}") from error
-    except UnidentifiedImageError as error:
-        raise ValueError("expected the content of an image; received something else") from error
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
-        raise ValueError(text(str(error))) from error
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
+        if error is None:
+            return
+        from PIL import UnidentifiedImageError
+        from PIL.Image import DecompressionBombError
+
+        if isinstance(error, DecompressionBombError):
+            raise ValueError(f"expected an image that fits in memory; {str(error).partition(',')[0]}") from error
+        if isinstance(error, UnidentifiedImageError):
+            raise ValueError("expected the content of an image; received something else") from error
+        if isinstance(error, OSError | SyntaxError | ValueError | struct.error):
+            raise ValueError(text(str(error))) from error

@@ -29,6 +29,11 @@ class Depth:
         self._grey, self._largest = 0, 0
         self._colour, self._brightest = 0, 0
 
+    def add(self, other: Depth) -> None:
+        """Counts what another one has counted."""
+        self._grey, self._largest = self._grey + other._grey, max(self._largest, other._largest)
+        self._colour, self._brightest = self._colour + other._colour, max(self._brightest, other._brightest)
+
     def add_grey(self, image: Image) -> None:
         """Counts an image with 16 bits of grey, which `eight_bits` reduces when all are counted.
 

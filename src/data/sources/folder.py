@@ -28,6 +28,7 @@ class _Found:
 
     Args:
         images: in the order of their rows.
+        names: of the images.
         empty: names of folders without an image.
         others: number of files that are no images, by suffix.
         loose: images outside of the folders of the classes, and links that lead to nothing.
@@ -36,6 +37,7 @@ class _Found:
     """
 
     images: list[Path] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     loose: list[str] = field(default_factory=list)
@@ -79,7 +81,7 @@ class Folder:
 
     def read(self) -> Raw:
         found = self._find()
-        names = [self._name(path) for path in found.images]
+        names = found.names
         image, kept, notes, shift = pixels.read(
             found.images,
             names,
@@ -111,24 +113,25 @@ class Folder:
                 is_lost = entry.is_symlink() and not entry.exists()
                 found.loose += [self._name(entry)] if is_lost or entry.suffix.lower() in SUFFIXES else []
                 continue
-            below, links = files.walk(entry)
-            check_formats(below, where=self._where())
-            images = [path for path in below if path.suffix.lower() in SUFFIXES]
+            paths, links = files.walk(entry)
+            check_formats(paths, where=self._where())
+            suffixes = [path.suffix.lower() for path in paths]
+            images = [path for path, suffix in zip(paths, suffixes, strict=True) if suffix in SUFFIXES]
             if images:
                 inside[entry] = images
             else:
                 found.empty.append(self._name(entry))
             found.links += map(self._name, links)
             found.others.update(
-                files.text(path.suffix.lower() or path.name) for path in below if path.suffix.lower() not in SUFFIXES
+                files.text(suffix or path.name) for path, suffix in zip(paths, suffixes, strict=True) if suffix not in SUFFIXES
             )
         found.has_splits = self._has_splits(inside)
         for entry, images in inside.items():
-            loose = [path for path in images if found.has_splits and path.parent == entry]
-            found.loose += map(self._name, loose)
-            found.images += [path for path in images if path not in {*loose}]
-        names = [self._name(path).split("/") for path in found.images]
-        classes = sorted({parts[1 if found.has_splits else 0] for parts in names})
+            loose = {path for path in images if path.parent == entry} if found.has_splits else set[Path]()
+            found.loose += map(self._name, sorted(loose))
+            found.images += [path for path in images if path not in loose] if loose else images
+        found.names = [files.text(name) for name in files.below(self.root, found.images)]
+        classes = sorted({name.split("/")[1 if found.has_splits else 0] for name in found.names})
         if len(classes) < 2:
             received = f"one class, {classes[0]}" if classes else "no image"
             raise InputError(
@@ -146,8 +149,9 @@ class Folder:
         Raises:
             InputError: some are splits and others are not, two are the same split, or none is for training.
         """
-        named = [entry.name for entry, images in inside.items() if any(path.parent != entry for path in images)]
-        splits = [SPLIT_NAMES[name] for name in named if name in SPLIT_NAMES]
+        possible = {entry: images for entry, images in inside.items() if entry.name in SPLIT_NAMES}
+        named = [entry.name for entry, images in possible.items() if any(path.parent != entry for path in images)]
+        splits = [SPLIT_NAMES[name] for name in named]
         if len(splits) < 2:
             return False
         others = [self._name(entry) for entry in inside if entry.name not in SPLIT_NAMES]
@@ -162,4 +166,4 @@ class Folder:
         return f"data.root={files.text(self.root)}"
 
     def _name(self, path: Path) -> str:
-        return files.text(path.relative_to(self.root).as_posix())
+        return files.text(path.relative_to(self.root))

@@ -87,7 +87,8 @@ class Table:
 
     def read(self) -> Raw:
         paths, target, splits, split_by = self._paths, self._target(), self._splits(), self._split_by()
-        placed = [f"{self._name(path)} ({place})" for path, place in zip(paths, self._cells.places, strict=True)]
+        names = [files.text(name) for name in files.below(self._root, paths)]
+        placed = [f"{name} ({place})" for name, place in zip(names, self._cells.places, strict=True)]
         missing = [(name, "there is no such file") for path, name in zip(paths, placed, strict=True) if not path.exists()]
         limit, what = self._max_unreadable, "files cannot be read as images"
         if len(missing) > limit:  # before the others are decoded
@@ -95,22 +96,22 @@ class Table:
         image, kept, notes, shift = pixels.read(
             paths, placed, size=self._size, channels=self._channels, max_unreadable=limit, where=self._where
         )
-        classes, names = None, None
+        classes, target_names = None, None
         if self._gives == "class":
             classes, target, more = numbered(target, kept)
             notes += more
         else:
             target = target[kept]
-            classes, names = (self._targets, None) if self._gives == "labels" else (None, self._targets)
+            classes, target_names = (self._targets, None) if self._gives == "labels" else (None, self._targets)
         arrays = {"image": image, "target": target, **({} if split_by is None else {"split_by": split_by[1][kept]})}
         return Raw(
             arrays=arrays,
             classes=classes,
-            target_names=names,
+            target_names=target_names,
             splits={split: np.flatnonzero(rows[kept]) for split, rows in splits.items()},
             split_by=None if split_by is None else split_by[0],
             origin=files.text(self._table.name),
-            names=[self._name(paths[row]) for row in kept],
+            names=[names[row] for row in kept],
             reading={"scales": True, "shift": shift},
             notes=notes,
         )
@@ -226,9 +227,6 @@ class Table:
                 f"{len(refused):,} of {len(places):,} rows. Correct or remove them:\n  " + "\n  ".join(lines)
             )
         return values
-
-    def _name(self, path: Path) -> str:
-        return files.text(path.relative_to(self._root).as_posix())
 
 
 def _number(cell: str) -> float | None:

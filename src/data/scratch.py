@@ -1,0 +1,105 @@
+"""Arrays on disk while a data set is prepared, so that its size does not decide how much memory that takes."""
+
+import mmap
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from src.runs.files import naming
+
+ENDING = ".scratch.npy"
+CHUNK = 2**24  # bytes of rows that are read or written at once
+_folder: ContextVar[Path | None] = ContextVar("folder", default=None)
+
+
+@contextmanager
+def within(folder: Path) -> Iterator[None]:
+    """A block whose new arrays lie in a folder, and are removed with it unless they are saved there."""
+    token = _folder.set(folder)
+    try:
+        yield
+    finally:
+        _folder.reset(token)
+
+
+def empty(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
+    """A new array in the folder of the preparation that is at work; in memory where none is.
+
+    Raises:
+        OSError: the disk has no room. A write to the mapped file would end the process without a message.
+    """
+    folder = _folder.get()
+    if folder is None:
+        return np.empty(shape, dtype=dtype)
+    path = folder / f"{len([*folder.glob(f'*{ENDING}')])}{ENDING}"
+    with naming(path):
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=tuple(shape))
+        if hasattr(os, "posix_fallocate"):
+            with open(path, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
+def chunks(array: np.ndarray) -> Iterator[np.ndarray]:
+    """All rows of an array, some at a time. Their pages of a file leave the process's memory afterwards."""
+    size = max(1, CHUNK // max(1, array[:1].nbytes))
+    for start in range(0, len(array), size):
+        yield array[start : start + size]
+        release(array)
+
+
+def release(array: np.ndarray) -> None:
+    """Lets the pages of a file that is mapped leave the process's memory. They stay in the kernel's cache."""
+    if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        array.base.madvise(mmap.MADV_DONTNEED)
+
+
+def pick(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Some rows of an array; on disk where the array is."""
+    if not isinstance(array, np.memmap):
+        return array[rows]
+    picked, done = empty((len(rows), *array.shape[1:]), array.dtype), 0
+    for chunk in chunks(picked):
+        chunk[...] = array[rows[done : done + len(chunk)]]
+        done += len(chunk)
+        release(array)
+    return picked
+
+
+def shorten(array: np.ndarray, rows: Sequence[int]) -> np.ndarray:
+    """An array that `empty` made, with some of its rows alone, in rising order. The others are lost."""
+    if len(rows) == len(array):
+        return array
+    index, done = np.asarray(rows, dtype=np.int64), 0
+    for chunk in chunks(array[: len(rows)]):
+        chunk[...] = array[index[done : done + len(chunk)]]  # a row moves to where an earlier one was
+        done += len(chunk)
+        release(array)
+    if not isinstance(array, np.memmap):
+        return array[: len(rows)]
+    path = str(array.filename)
+    with open(path, "r+b") as file:  # the header has room for any number of rows
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array[: len(rows)]))
+        file.truncate(array.offset + len(rows) * array[:1].nbytes)
+    return np.lib.format.open_memmap(path, mode="r+")
+
+
+def save(path: Path, array: np.ndarray) -> None:
+    """Writes an array to a file. One that `empty` made in its folder becomes the file."""
+    if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap):
+        own = Path(str(array.filename))
+        if own.parent == path.parent.resolve() and own.name.endswith(ENDING) and own.exists():
+            own.rename(path)
+            return
+    np.save(path, array)
+
+
+def remove_rest(folder: Path) -> None:
+    """Removes the arrays of a folder that were not saved."""
+    for path in folder.glob(f"*{ENDING}"):
+        path.unlink()
