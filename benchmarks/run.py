@@ -9,7 +9,11 @@ from typing import Any
 
 import torch
 
+<<<<<<< HEAD
 from benchmarks import commands, epochs, raw_files, run_cost, saving, scaling, sweeps, tracking
+=======
+from benchmarks import commands, epochs, preparing, run_cost, saving, scaling, sweeps, tracking
+>>>>>>> stream
 from pipelines import generated_text
 
 HERE = Path(__file__).parent
@@ -60,6 +64,17 @@ BENCHMARKS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
     ),
     "memory": ("memory with 8 times the data that may be in memory, over 1 time", "flat", scaling.memory),
     "growth": ("seconds per example with 16 times the data, over 1 time", "flat", scaling.growth),
+    "preparing": (
+        "preparing 60,000 PNG files of 32x32, in files a second over a pool of Pillow processes that only decodes",
+        "at least 0.9",
+        preparing.speed,
+    ),
+    "preparing_large": (
+        "the same of 2,000 PNG files of 224x224",
+        "at least 0.9",
+        lambda: preparing.speed(files=2_000, size=224),
+    ),
+    "preparing_memory": ("memory of a preparation with 16 times the files, over 1 time", "flat", preparing.memory),
     "processes": ("examples per second of two one-thread processes (DDP), over one", "at least 1.7", scaling.processes),
     "trial": ("a trial of a search, beyond its training", "at most 0.25 s", lambda: sweeps.measure("per_trial")),
     "trial_growth": ("a trial with 5,000 trials before it, over 100", "at most 1.5", lambda: sweeps.measure("growth")),

@@ -41,7 +41,8 @@ def predict(
     chosen = composition.compose([f"explanation={explanation}"] if explanation else [])
     nodes = composition.container(chosen)
     analyses = {key: nodes[key] for key in identity.ANALYSES if key == "explanation" and explanation}
-    predictor = Predictor.load(run, runs=chosen.paths.runs, trust=trust, analyses=analyses)
+    store = chosen.tracking.uri
+    predictor = Predictor.load(run, runs=chosen.paths.runs, tracking=store, trust=trust, analyses=analyses)
     found = inputs.find(input, predictor.reader, column=column)
     if found.left_out:
         print(f"input={input}: {found.left_out:,} of other kinds in this folder left out.", file=sys.stderr)

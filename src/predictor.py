@@ -8,12 +8,15 @@ predictor.predict(["cat.png", "dog.jpg"])
 from __future__ import annotations
 
 import os
+import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -81,13 +84,20 @@ class Predictor:
 
     @classmethod
     def load(
-        cls, run: str | Path, *, runs: str | Path = "runs", trust: bool = False, analyses: Mapping[str, Any] | None = None
+        cls,
+        run: str | Path,
+        *,
+        runs: str | Path = "runs",
+        tracking: str | None = None,
+        trust: bool = False,
+        analyses: Mapping[str, Any] | None = None,
     ) -> Self:
         """The predictor of a finished run. The data that it learned need not be on this machine.
 
         Args:
             run: its folder, the name of its folder, or `runs:/ID` of MLflow.
             runs: the folder of runs.
+            tracking: the address of MLflow's store, from which a run comes whose folder is not there; None for the user's own.
             trust: whether the run's configuration may name any code, which then runs here with your rights.
             analyses: nodes of a configuration, by key, that `explain` uses.
 
@@ -96,9 +106,9 @@ class Predictor:
         """
         from src.config import assembly
 
-        with trusting.command():
+        with trusting.command(), _folder(str(run), Path(runs), tracking) as folder:
             trusting.grant(str(trust))
-            return cls(assembly.for_predictions(finding.folder("run", str(run), runs=Path(runs)), analyses=analyses))
+            return cls(assembly.for_predictions(folder, analyses=analyses))
 
     def predict(self, raw: str | Path | Iterable[Any]) -> pd.DataFrame:
         """A table of answers, one row for each raw input, in their order.
@@ -176,6 +186,24 @@ class Predictor:
                 chunk = []
         if chunk:
             yield chunk
+
+
+@contextmanager
+def _folder(run: str, runs: Path, tracking: str | None) -> Iterator[Path]:
+    """The folder of a run, for as long as the block lasts: a copy of what MLflow holds where the folder itself is not here."""
+    if not run.startswith(finding.MLFLOW) or finding.find(run, runs=runs) is not None:
+        yield finding.folder("run", run, runs=runs)
+        return
+    from src.tracking import models, store  # they import mlflow
+
+    uri = store.address(tracking)
+    if unreachable := store.check(uri):
+        raise InputError(f"run={run}: {unreachable}")
+    with TemporaryDirectory() as name:
+        for artifact in ("config.yaml", "data_card.json", "checkpoints/best.ckpt"):
+            with models.fetched(f"{run.rstrip('/')}/{artifact}", uri) as path:
+                shutil.copy(path, name)
+        yield Path(name)
 
 
 def _ahead(reader: Reader, items: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Mapping[str, np.ndarray] | str]]:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from src import evaluate
+from src import evaluate, predict
 from src.config import command_line
 from src.errors import InputError
 from src.pretrained import weights
@@ -250,6 +250,27 @@ def test_weights_that_mlflow_holds(finished):
     for name in ("models:/numbers/2", "models:/others/1", "runs:/0/model"):
         with pytest.raises(InputError, match=rf"{name}: expected something that sqlite:"):
             weights.read(name, runs=folder, tracking=uri)
+
+
+def test_a_run_whose_folder_is_elsewhere_answers_from_mlflow(finished, tmp_path, inside, capsys):
+    folder, run_, _ = finished
+    client = whole_store(folder)
+    experiment = client.get_experiment_by_name("athanor")
+    (recorded,) = [r for r in client.search_runs([experiment.experiment_id]) if r.info.run_name == run_.folder.name]
+    np.save(tmp_path / "zero.npy", np.zeros((1, 8, 8), dtype=np.uint8))
+    capsys.readouterr()
+    for name in (run_.folder.name, f"runs:/{recorded.info.run_id}"):
+        assert predict.main([f"run={name}", f"input={tmp_path}/zero.npy"]) == 0
+    run_.folder.rename(tmp_path / "elsewhere")
+    try:
+        assert predict.main([f"run=runs:/{recorded.info.run_id}", f"input={tmp_path}/zero.npy"]) == 0
+        answers = capsys.readouterr().out.split("example ")[1:]
+        assert len(answers) == 3
+        assert len({*answers}) == 1
+        assert predict.main(["run=runs:/0", f"input={tmp_path}/zero.npy"]) == 2
+        assert "runs:/0/config.yaml: expected something that sqlite:" in capsys.readouterr().err
+    finally:
+        (tmp_path / "elsewhere").rename(run_.folder)
 
 
 @pytest.mark.cluster

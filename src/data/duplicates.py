@@ -1,7 +1,7 @@
 """Examples that are equal to the bit: in two splits, within a split, or under two labels."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -110,22 +110,17 @@ def check(
 
 def _digests(array: np.ndarray | Ragged, group: np.ndarray) -> list[bytes]:
     """A digest of all pieces of each example."""
-    rows = _rows(array)
-    if np.array_equal(group, np.arange(len(group))):
-        return [hashlib.blake2b(row, digest_size=12).digest() for row in rows]
+    if isinstance(array, np.ndarray) and np.array_equal(group, np.arange(len(group))):
+        return [digest for digests in scratch.reduce(_digests_of_rows, array) for digest in digests]
     hashes = [hashlib.blake2b(digest_size=12) for _ in range(int(group.max()) + 1)]
-    for number, row in zip(group.tolist(), rows, strict=True):
-        hashes[number].update(row)
+    for row, number in enumerate(group.tolist()):
+        hashes[number].update(np.ascontiguousarray(array[row]).data)
     return [digest.digest() for digest in hashes]
 
 
-def _rows(array: np.ndarray | Ragged) -> Iterator[np.ndarray]:
-    """Each row, without gaps in memory."""
-    if isinstance(array, Ragged):
-        yield from (np.ascontiguousarray(array[row]) for row in range(len(array)))
-        return
-    for chunk in scratch.chunks(array):
-        yield from np.ascontiguousarray(chunk).reshape(len(chunk), -1)
+def _digests_of_rows(array: np.ndarray) -> list[bytes]:
+    rows = np.ascontiguousarray(array).reshape(len(array), -1)
+    return [hashlib.blake2b(row, digest_size=12).digest() for row in rows]
 
 
 def _first(digests: Sequence[bytes], numbers: Sequence[int]) -> dict[bytes, int]:

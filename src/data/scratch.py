@@ -2,18 +2,23 @@
 
 import mmap
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from src.data.worker_pool import processors
 from src.runs.files import naming
 
 ENDING = ".scratch.npy"
-CHUNK = 2**24  # bytes of rows that are read or written at once
+CHUNK = 2**22  # bytes of rows that a thread reads or writes at once
+THREADED = 2**14  # bytes of a row from which threads do not wait for one another
+Result = TypeVar("Result")
 _folder: ContextVar[Path | None] = ContextVar("folder", default=None)
 
 
@@ -51,6 +56,29 @@ def chunks(array: np.ndarray) -> Iterator[np.ndarray]:
     for start in range(0, len(array), size):
         yield array[start : start + size]
         release(array)
+
+
+def reduce(function: Callable[[np.ndarray], Result], array: np.ndarray, rows: np.ndarray | None = None) -> Iterator[Result]:
+    """What a function gives for some rows at a time, in their order; in a thread for each processor where rows are large.
+
+    Args:
+        rows: in rising order; None for all.
+    """
+    size = max(1, CHUNK // max(1, array[:1].nbytes))
+    index = np.arange(len(array)) if rows is None else rows
+
+    def call(start: int) -> Result:
+        own = index[start : start + size]
+        result = function(array[own[0] : own[-1] + 1] if own[-1] - own[0] == len(own) - 1 else array[own])
+        release(array)
+        return result
+
+    starts = range(0, len(index), size)
+    if array[:1].nbytes < THREADED:
+        yield from map(call, starts)
+        return
+    with ThreadPoolExecutor(processors(), "chunks") as threads:
+        yield from threads.map(call, starts)
 
 
 def release(array: np.ndarray) -> None:

@@ -6,6 +6,7 @@ Sizes and times are compared whenever the folder is opened. Where they differ, a
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,14 @@ from src.runs.files import write_json
 NAME = "seal.json"
 
 
-def write(folder: Path) -> None:
-    """Seals the files that the folder has now."""
+def write(folder: Path, digests: Mapping[str, str]) -> None:
+    """Seals the files that the folder has now.
+
+    Args:
+        digests: of those files whose SHA-256 is known, by name.
+    """
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != NAME and not path.name.startswith("."))
-    write_json(folder / NAME, {path.name: {**_stamp(path), "sha256": _digest(path)} for path in files})
+    write_json(folder / NAME, {path.name: {**_stamp(path), "sha256": digests.get(path.name) or digest(path)} for path in files})
 
 
 def missing(folder: Path) -> str | None:
@@ -39,7 +44,7 @@ def check(folder: Path) -> None:
         name for name, sealed in seal.items() if _stamp(folder / name) != {key: sealed[key] for key in ("size", "mtime")}
     ]
     for name in touched:
-        if _digest(folder / name) != seal[name]["sha256"]:
+        if digest(folder / name) != seal[name]["sha256"]:
             raise InputError(
                 f"{folder / name}: expected the prepared data as they were written; this file was changed since. "
                 f"Delete the folder (rm -r {folder}); the same command then prepares it anew."
@@ -62,6 +67,6 @@ def _stamp(path: Path) -> dict[str, int]:
     return {"size": status.st_size, "mtime": status.st_mtime_ns}
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -35,12 +35,9 @@ def _of_pixels(image: np.ndarray, rows: np.ndarray) -> dict[str, list[float]]:
     The sums are whole numbers, so that they do not depend on the order.
     """
     totals, squares = np.zeros(image.shape[1], dtype=np.uint64), np.zeros(image.shape[1], dtype=np.uint64)
-    size = max(1, scratch.CHUNK // image[0].size)
-    for start in range(0, len(rows), size):
-        pixels = image[rows[start : start + size]]
-        scratch.release(image)
-        totals += pixels.sum(axis=(0, 2, 3), dtype=np.uint64)
-        squares += np.square(pixels, dtype=np.uint16).sum(axis=(0, 2, 3), dtype=np.uint64)
+    for total, square in scratch.reduce(_sums, image, rows):
+        totals += total
+        squares += square
     count = len(rows) * image[0, 0].size
     pairs = list(zip(totals.tolist(), squares.tolist(), strict=True))
     variances = [(count * square - total**2) / (255 * count) ** 2 for total, square in pairs]
@@ -48,3 +45,9 @@ def _of_pixels(image: np.ndarray, rows: np.ndarray) -> dict[str, list[float]]:
         "mean": [total / (255 * count) for total, _ in pairs],
         "std": [math.sqrt(max(variance, 1e-12)) for variance in variances],
     }
+
+
+def _sums(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The sum of each channel, and that of its squares."""
+    axes = (0, 2, 3)
+    return pixels.sum(axis=axes, dtype=np.uint64), np.square(pixels, dtype=np.uint16).sum(axis=axes, dtype=np.uint64)

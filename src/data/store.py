@@ -6,7 +6,7 @@ A prepared folder is written under a temporary name, renamed, and never changed 
 import hashlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -114,8 +114,14 @@ def prepare(
         check(raw, name)
         if classes is not None:
             raw = select_classes(raw, classes, name)
-        rows, card = _described(raw, name=name, split=split, max_duplicates=max_duplicates)
-        _write(temporary, raw, rows, card)
+        groups = splitting.assign(raw, raw.group, name=name, **split)
+        rows = {key: np.flatnonzero(np.isin(raw.group, numbers)) for key, numbers in groups.items()}
+        files = _save(temporary, raw)
+        with ThreadPoolExecutor(2, "hashes") as beside:  # large arrays take long to hash
+            digests = beside.submit(lambda: {file: seal.digest(temporary / file) for file in files})
+            content = beside.submit(_content, raw, rows)
+            card = _card(raw, groups, rows, name=name, split=split, max_duplicates=max_duplicates, content=content.result)
+        _write(temporary, raw, rows, card, digests.result())
         writing.move(temporary, folder)
     return Prepared(folder)
 
@@ -131,30 +137,32 @@ def _read(folder: Path, source: Source) -> Raw:
     return raw
 
 
-def _described(
-    raw: Raw, *, name: str, split: Mapping[str, Any], max_duplicates: float
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The rows of each split, and the card. What a user should know is printed."""
+def _card(
+    raw: Raw,
+    groups: Mapping[str, np.ndarray],
+    rows: Mapping[str, np.ndarray],
+    *,
+    name: str,
+    split: Mapping[str, Any],
+    max_duplicates: float,
+    content: Callable[[], str],
+) -> dict[str, Any]:
+    """What the card says of the data, whose hash `content` gives. What a user should know is printed."""
     first, target = next(iter(raw.arrays.values())), raw.arrays.get("target")
-    group = raw.group
-    groups = splitting.assign(raw, group, name=name, **split)
-    rows = {key: np.flatnonzero(np.isin(group, numbers)) for key, numbers in groups.items()}
     example = partial(_example, raw)
-    with ThreadPoolExecutor(1, "content") as beside:
-        content = beside.submit(_content, raw, rows)
-        copies = duplicates.find(first, group, groups, target=target)
-        duplicates.check(copies, groups, name=name, max_duplicates=max_duplicates, example=example)
+    copies = duplicates.find(first, raw.group, groups, target=target)
+    duplicates.check(copies, groups, name=name, max_duplicates=max_duplicates, example=example)
     counts = _class_counts(raw, rows)
     what = "pixel" if isinstance(target, np.ndarray) and target.ndim > 2 else "example"
     scarce = notes.scarce_classes(counts or {}, raw.classes or [], what=what)
-    lines = [*raw.notes, *splitting.notes(raw, group, groups), *copies.notes(example), *scarce]
+    lines = [*raw.notes, *splitting.notes(raw, raw.group, groups), *copies.notes(example), *scarce]
     for line in lines:
         print(f"data: {name}: {line}", file=sys.stderr)
     by: dict[str, Any] = {} if raw.split_by is None else {raw.split_by.kind: raw.split_by.column}
-    return rows, {
+    return {
         "name": name,
         "source": raw.origin,
-        "content": content.result(),
+        "content": content(),
         "counts": {key: len(rows[key]) for key in SPLITS},
         "classes": raw.classes,
         "class_counts": counts,
@@ -194,19 +202,31 @@ def _shape_and_type(array: np.ndarray | Ragged) -> dict[str, Any]:
     return {"shape": list(array.shape), "dtype": str(array.dtype)}
 
 
-def _write(temporary: Path, raw: Raw, rows: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> None:
-    """Writes and seals the whole folder."""
+def _save(temporary: Path, raw: Raw) -> list[str]:
+    """Saves the arrays. Returns the names of their files."""
+    files = {name: values for key, array in raw.arrays.items() for name, values in _files(key, array).items()}
     with naming(temporary):
-        for key, array in raw.arrays.items():
-            for name, values in _files(key, array).items():
-                scratch.save(temporary / name, values)
-        scratch.remove_rest(temporary)
+        for name, values in files.items():
+            scratch.save(temporary / name, values)
+    scratch.remove_rest(temporary)
+    return [*files]
+
+
+def _write(
+    temporary: Path, raw: Raw, rows: Mapping[str, np.ndarray], card: Mapping[str, Any], digests: Mapping[str, str]
+) -> None:
+    """Writes what stands beside the arrays, and seals the whole folder.
+
+    Args:
+        digests: SHA-256 of the arrays, by file.
+    """
+    with naming(temporary):
         for split in SPLITS:
             np.save(temporary / f"{split}.index.npy", rows[split])
         if raw.names is not None:
             (temporary / NAMES).write_text(json.dumps(raw.names))
         (temporary / "card.json").write_text(json.dumps(card, indent=2) + "\n")
-        seal.write(temporary)
+        seal.write(temporary, digests)
 
 
 def _content(raw: Raw, rows: Mapping[str, np.ndarray]) -> str:

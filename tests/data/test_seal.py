@@ -48,8 +48,8 @@ def test_a_copy_is_read_whole_at_its_first_opening_only(tmp_path, monkeypatch):
     prepare(tmp_path / "d")
     shutil.copytree(tmp_path / "d", tmp_path / "copy", copy_function=shutil.copy)
     read: list[str] = []
-    whole = seal._digest
-    monkeypatch.setattr(seal, "_digest", lambda path: read.append(path.name) or whole(path))
+    whole = seal.digest
+    monkeypatch.setattr(seal, "digest", lambda path: read.append(path.name) or whole(path))
     prepare(tmp_path / "copy", Failing())
     assert {"image.npy", "card.json"} <= {*read}
     read.clear()

@@ -206,15 +206,15 @@ class _Sheet:
         from PIL import Image  # only where images are decoded
 
         self._image = Image.new("L" if channels == 1 else "RGB", (size, count * size))
-        self._shape = count, size, size, channels
+        self._shape = count, size, size
 
     def paste(self, image: Image, row: int) -> None:
         self._image.paste(image, (0, row * self._shape[1]))
 
     def pixels(self) -> np.ndarray:
         """uint8, shape (images, channels, size, size)."""
-        pixels = np.frombuffer(self._image.tobytes(), np.uint8).reshape(self._shape)
-        return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+        bands = [np.frombuffer(band.tobytes(), np.uint8).reshape(self._shape) for band in self._image.split()]
+        return np.stack(bands, axis=1)
 
 
 def _eight_bits(image: Image, shift: int, channels: int) -> Image:
