@@ -28,6 +28,7 @@ from src.data.reading import Reader
 from src.errors import InputError, Stop
 from src.experiment import Experiment, Result
 from src.runs import finding
+from src.tracking import store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -194,14 +195,9 @@ def _folder(run: str, runs: Path, tracking: str | None) -> Iterator[Path]:
     if not run.startswith(finding.MLFLOW) or finding.find(run, runs=runs) is not None:
         yield finding.folder("run", run, runs=runs)
         return
-    from src.tracking import models, store  # they import mlflow
-
-    uri = store.address(tracking)
-    if unreachable := store.check(uri):
-        raise InputError(f"run={run}: {unreachable}")
     with TemporaryDirectory() as name:
         for artifact in ("config.yaml", "data_card.json", "checkpoints/best.ckpt"):
-            with models.fetched(f"{run.rstrip('/')}/{artifact}", uri) as path:
+            with store.fetched(f"{run.rstrip('/')}/{artifact}", store.address(tracking), key="run") as path:
                 shutil.copy(path, name)
         yield Path(name)
 

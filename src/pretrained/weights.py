@@ -2,7 +2,6 @@
 
 import difflib
 import hashlib
-import os
 import sys
 import zipfile
 from collections.abc import Mapping
@@ -122,15 +121,7 @@ def _from_file(path: Path) -> Mapping[str, Tensor]:
 
 def _from_mlflow(name: str, uri: str) -> Mapping[str, Tensor]:
     """From a model that a run has logged, or from any other file of weights."""
-    for key, value in {**store.ENVIRONMENT, "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}.items():
-        os.environ.setdefault(key, value)
-    if unreachable := store.check(uri):
-        raise InputError(
-            f"pretrained.weights={name}: expected a tracking store that answers; {unreachable}. Start it, or name a file."
-        )
-    from src.tracking import models  # it imports mlflow
-
-    with models.fetched(name, uri) as path:
+    with store.fetched(name, uri, key="pretrained.weights") as path:
         programs = sorted(path.rglob("*.pt2")) if path.is_dir() else [path]
         if not programs:
             raise InputError(

@@ -5,7 +5,8 @@ import os
 import re
 import socket
 import sqlite3
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -181,3 +182,23 @@ def _revisions() -> tuple[set[str], str]:
         followed |= set(re.findall(r'^down_revision(?:[^=\n]*)? = ["\'](\w+)["\']', text, re.MULTILINE))
     (head,) = own - followed
     return own, head
+
+
+@contextmanager
+def fetched(name: str, uri: str, *, key: str) -> Iterator[Path]:
+    """A file or folder of what MLflow calls `models:/NAME/VERSION` or `runs:/ID/PATH`, for as long as the block lasts.
+
+    Args:
+        key: of the command line, for messages.
+
+    Raises:
+        InputError: the store does not answer, or has no such thing.
+    """
+    for variable, value in {**ENVIRONMENT, "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}.items():
+        os.environ.setdefault(variable, value)
+    if unreachable := check(uri):
+        raise InputError(f"{key}={name}: expected a tracking store that answers; {unreachable}. Start it, or name a file.")
+    from src.tracking import models  # it imports mlflow
+
+    with models.fetched(name, uri) as path:
+        yield path
