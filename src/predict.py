@@ -61,7 +61,8 @@ def predict(
         predictor.explain(inputs.find(input, predictor.reader, column=column).items, folder)
         print(f"explanations: {folder}")
     if unreadable:
-        raise NotAnswered(unreadable, answered=writer.rows)
+        file = Path(output).with_suffix(".unreadable.txt") if output else None
+        raise NotAnswered(unreadable, answered=writer.rows, file=file)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -28,6 +28,7 @@ from src.data.reading import Reader
 from src.errors import InputError, Stop
 from src.experiment import Experiment, Result
 from src.runs import finding
+from src.runs.files import write_atomic
 from src.tracking import store
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 TOGETHER = 256  # raw inputs that are predicted at once, a multiple of them where they are small, up to ...
 MOST = 4  # ... so many times, and ...
 BYTES = 16 * 2**20  # ... so many bytes
+SHOWN = 10  # unreadable inputs in a message
 
 
 class Unreadable(NamedTuple):
@@ -46,13 +48,24 @@ class Unreadable(NamedTuple):
 
 
 class NotAnswered(Stop):
-    """Some raw inputs could not be read. All others have their answers."""
+    """Some raw inputs could not be read. All others have their answers.
+
+    Args:
+        answered: how many have one.
+        file: gets the list of the unreadable ones where the message cannot have all of them; None for no file.
+    """
 
     code = 1
 
-    def __init__(self, unreadable: Sequence[Unreadable], *, answered: int):
+    def __init__(self, unreadable: Sequence[Unreadable], *, answered: int, file: Path | None = None):
         self.unreadable = tuple(unreadable)
-        listed = "\n  ".join(f"{name}: {reason}" for name, reason in unreadable)
+        lines = [f"{name}: {reason}" for name, reason in unreadable]
+        more = len(lines) - SHOWN
+        if more > 0:
+            lines = [*lines[:SHOWN], f"and {more:,} more" + (f". All of them: {file}" if file else "")]
+        if more > 0 and file is not None:
+            write_atomic(file, "".join(f"{name}: {reason}\n" for name, reason in unreadable).encode())
+        listed = "\n  ".join(lines)
         total = answered + len(unreadable)
         super().__init__(
             f"{len(unreadable):,} of {counted(total, 'raw input')} cannot be read, and {counted(answered, 'has', 'have')} an "

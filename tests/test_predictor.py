@@ -149,6 +149,21 @@ def test_broken_files_cost_no_other_answer(photographs, capsys):
         (photographs / "notes.txt").unlink()
 
 
+def test_many_broken_files_are_listed_in_a_file(photographs, capsys):
+    names = [f"{number:02}.png" for number in range(12)]
+    Path("broken").mkdir()
+    for name in names:
+        Path("broken", name).write_text("no image")
+    assert predict.main(["run=cnn-1", "input=broken", "output=none/answers.csv"]) == 1
+    printed = capsys.readouterr().err
+    assert "12 of 12 raw inputs cannot be read" in printed
+    assert "09.png: " in printed
+    assert "10.png: " not in printed
+    assert "and 2 more. All of them: none/answers.unreadable.txt" in printed
+    assert [line.partition(":")[0] for line in Path("none/answers.unreadable.txt").read_text().splitlines()] == names
+    assert pd.read_csv("none/answers.csv").empty
+
+
 def test_a_single_input_a_table_and_the_standard_input_are_answered(photographs, capsys, monkeypatch):
     assert predict.main(["run=runs/cnn-1", f"input={photographs}/cat/0.png"]) == 0
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())

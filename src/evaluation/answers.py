@@ -58,15 +58,15 @@ def writer(path: Path | None, *, single: bool) -> Iterator[Writer]:
         if path is None:
             yield _Lines() if single else _Csv(sys.stdout)
             return
-        temporary = stack.enter_context(atomic(path))
-        if path.suffix.lower() == ".parquet":
-            parquet = _Parquet(temporary, stack)
-            yield parquet
-            if not parquet.rows:
-                parquet.write(pd.DataFrame({"example": pd.Series(dtype=str)}))
-            return
-        file = stack.enter_context(temporary.open("w", encoding="utf-8", newline=""))
-        yield _Csv(file) if path.suffix.lower() == ".csv" else _JsonLines(file)
+        temporary, suffix = stack.enter_context(atomic(path)), path.suffix.lower()
+        if suffix == ".parquet":
+            own: Writer = _Parquet(temporary, stack)
+        else:
+            file = stack.enter_context(temporary.open("w", encoding="utf-8", newline=""))
+            own = _Csv(file) if suffix == ".csv" else _JsonLines(file)
+        yield own
+        if not own.rows:
+            own.write(pd.DataFrame({"example": pd.Series(dtype=str)}))
 
 
 class _Parquet(Writer):
