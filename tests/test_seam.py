@@ -6,19 +6,25 @@ It goes by a real `dvc repro`, beside a classical baseline.
 import ast
 import json
 import re
+from pathlib import Path
 
+import mlflow
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
 
+from src.data.store import Prepared
 from tests.contracts.shipped import shipped
 from tests.records import whole_store
 from tests.repository import ROOT, clone, repro, run
-from tests.tagging import write_configuration
+from tests.tagging import PADDING, write_configuration
 
 EXPERIMENTS = ("toy", "most_frequent", "tags")
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred.*")
 def test_a_toy_task_a_toy_modality_and_a_baseline_go_all_the_way(tmp_path):
     folder = clone(tmp_path)
     (folder / "conf/task/brightness.yaml").write_text(
@@ -59,8 +65,25 @@ def test_a_toy_task_a_toy_modality_and_a_baseline_go_all_the_way(tmp_path):
     records = client.search_runs([client.get_experiment_by_name("athanor").experiment_id])
     assert [record.info.status for record in records] == ["FINISHED"] * len(EXPERIMENTS)
     (toy,) = (record for record in records if record.info.run_name.startswith("toy"))
+    model_of_the_toy_modality(folder, client, table, next(one for one in records if one.info.run_name.startswith("tags")))
     assert toy.data.metrics["values/test/distance"] == pytest.approx(metrics["test/distance"])
     assert run(folder, "git", "status", "--porcelain", "src", "pipelines").stdout == ""
+
+
+def model_of_the_toy_modality(folder: Path, client: MlflowClient, table: pd.DataFrame, record: Run) -> None:
+    """Its model in MLflow takes the fields of ragged rows in a dictionary, padded, and counts as many right tags as the run."""
+    (model,) = client.search_logged_models(
+        record.info.experiment_id.split(), filter_string=f"source_run_id='{record.info.run_id}'"
+    )
+    prepared = Prepared(next(folder.glob("data/prepared/sentences-*")))
+    rows = table["index"].to_numpy()
+    tokens, tags = prepared.column("tokens").take(rows), prepared.column("tags", padding=PADDING).take(rows)
+    fields = {"tokens": tokens, "length": (tags != PADDING).sum(axis=1)}
+    mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
+    loaded = mlflow.pyfunc.load_model(model.model_uri)
+    assert {*loaded.metadata.signature.inputs.input_names()} == {*fields}
+    logits = loaded.predict(fields)
+    assert (logits.argmax(axis=2) == tags).sum(axis=1).tolist() == table["correct"].tolist()
 
 
 def test_nothing_that_runs_knows_a_task_a_model_or_data_by_name():

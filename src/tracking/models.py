@@ -56,7 +56,10 @@ def write_model(target: Path, folder: Path, package: Mapping[str, Any], *, model
         example = {name: example[name] for name in example.files}
     _save_example(described, example, str(target))
     output_spec = TensorSpec(np.dtype(output["dtype"]), tuple(output["shape"]))
-    described.signature = ModelSignature(infer_signature(example).inputs, Schema([output_spec]))
+    inputs, shapes = infer_signature(example).inputs, package.get("inputs")  # the example's own sizes may be free
+    if shapes is not None:
+        inputs = Schema([TensorSpec(one.type, tuple(shapes[one.name or ""]), one.name) for one in inputs.inputs])
+    described.signature = ModelSignature(inputs, Schema([output_spec]))
     anywhere = {"python_version": platform.python_version(), "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"}}
     versions = package["requirements"]
     if package["flavour"] == "pytorch":

@@ -120,7 +120,7 @@ def run(folder: Path) -> Path:
 
 def outcome(folder: Path) -> dict[str, str]:
     """SHA-256 of all results of a run, without its times."""
-    assert "test/accuracy" in json.loads((folder / "metrics.json").read_text())
+    assert any(name.startswith("test/") for name in json.loads((folder / "metrics.json").read_text()))
     return outcome_of_training(folder)
 
 

@@ -12,7 +12,8 @@ from pipelines.sweep.__main__ import sweep
 from src.errors import InputError, RunFailed
 from src.runs.folder import Run
 from tests.pipelines.sweep import records, study
-from tests.repository import ROOT
+from tests.repository import ROOT, run
+from tests.tagging import write_configuration
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 HERE = ("trainer.progress_bar=false", "tracking.uri=http://127.0.0.1:9")  # no store, so no uploads
@@ -39,6 +40,22 @@ def test_an_architecture_is_searched_with_its_own_parameters(project):
         assert ("model=cnn/model.width" in trial.params) == (trial.params["model"] == "cnn")
         if trial.params["model"] == "cnn":
             assert config["model"]["width"] == int(trial.params["model=cnn/model.width"])
+
+
+def test_a_modality_that_src_does_not_know_is_searched(project):
+    write_configuration(project / "own")
+    (project / "own/sweep").mkdir()
+    space = "space: {optimizer.lr: 'interval(5e-3, 3e-2)', model.width: 'choice(8, 16)'}\n"
+    (project / "own/sweep/tags.yaml").write_text(f"defaults: [default]\n{space}")
+    settings = ("sweep.n_trials=3", "sweep.workers=1", "trainer.max_epochs=2", "sweep/pruner=none", *HERE)
+    command = ("python", "-m", "pipelines.sweep", "--config-dir", "own", "+experiment=tags", "+sweep=tags", *settings)
+    run(project, *command, PYTHONPATH=str(ROOT))
+    trials = study(project, "tags").trials
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 3
+    (best,) = (project / "runs").glob("tags-*")
+    metrics = json.loads((best / "metrics.json").read_text())
+    assert metrics["val/accuracy"] == pytest.approx(max(trial.value for trial in trials))
+    assert metrics["test/accuracy"] > 0.5, "a third is chance"
 
 
 def test_several_objectives_are_optimized_together(project, capsys):
