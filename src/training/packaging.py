@@ -24,7 +24,7 @@ def package(task: Task, folder: Path, example: np.ndarray | Mapping[str, np.ndar
         example: a few inputs, by name where an input has several fields. Their number stays free in the program, and so does
             each other size that a field need not have for the network.
     """
-    predictor = Predictor(task).eval()
+    predictor = PackagedModel(task).eval()
     predictor.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     free = torch.export.Dim.AUTO
     inputs: Fields
@@ -51,7 +51,7 @@ def package(task: Task, folder: Path, example: np.ndarray | Mapping[str, np.ndar
     }
 
 
-class Predictor(nn.Module):
+class PackagedModel(nn.Module):
     """From stored inputs, as float32, to the task's primary output."""
 
     def __init__(self, task: Task):
