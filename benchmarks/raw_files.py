@@ -59,7 +59,8 @@ def _by_platform(predictor: Predictor, images: Path) -> float:
     from src.data import inputs
 
     start, unreadable = time.perf_counter(), list[Unreadable]()
-    answered = sum(map(len, predictor.stream(inputs.find(str(images), predictor.reader).items, unreadable=unreadable)))
+    found = inputs.find(str(images), predictor.reader)
+    answered = sum(map(len, predictor.stream(found.items, unreadable=unreadable, total=found.total)))
     assert (answered, unreadable) == (FILES, [])
     return time.perf_counter() - start
 

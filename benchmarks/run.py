@@ -9,11 +9,7 @@ from typing import Any
 
 import torch
 
-<<<<<<< HEAD
-from benchmarks import commands, epochs, raw_files, run_cost, saving, scaling, sweeps, tracking
-=======
-from benchmarks import commands, epochs, preparing, run_cost, saving, scaling, sweeps, tracking
->>>>>>> stream
+from benchmarks import commands, epochs, preparing, raw_files, run_cost, saving, scaling, sweeps, tracking
 from pipelines import generated_text
 
 HERE = Path(__file__).parent

@@ -51,7 +51,7 @@ def predict(
         answers.writer(Path(output) if output else None, single=found.total == 1) as writer,
         tqdm(total=found.total, unit="input", file=sys.stderr, disable=not sys.stderr.isatty(), leave=False) as bar,
     ):
-        for table in predictor.stream(found.items, unreadable=unreadable):
+        for table in predictor.stream(found.items, unreadable=unreadable, total=found.total):
             writer.write(table)
             bar.update(len(table))
     if output:

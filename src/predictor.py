@@ -7,13 +7,13 @@ predictor.predict(["cat.png", "dog.jpg"])
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 
 from src.config import trust as trusting
-from src.data import inputs, unseen
+from src.data import inputs, reading, unseen, worker_pool
 from src.data.notes import counted
-from src.data.reading import Reader
+from src.data.reading import Read, Reader
 from src.errors import InputError, Stop
 from src.experiment import Experiment, Result
 from src.runs import finding
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 TOGETHER = 256  # raw inputs that are predicted at once, a multiple of them where they are small, up to ...
 MOST = 4  # ... so many times, and ...
 BYTES = 16 * 2**20  # ... so many bytes
+PIECE = 32  # raw inputs that a process or a thread reads at once
+MANY = 500  # raw inputs from which on processes read them
 SHOWN = 10  # unreadable inputs in a message
 
 
@@ -136,28 +138,31 @@ class Predictor:
         """
         import pandas as pd
 
-        items = inputs.find(str(raw), self.reader).items if isinstance(raw, str | Path) else inputs.named(raw)
+        found = inputs.find(str(raw), self.reader) if isinstance(raw, str | Path) else inputs.Inputs(inputs.named(raw), None)
         unreadable: list[Unreadable] = []
-        tables = list(self.stream(items, unreadable=unreadable))
+        tables = list(self.stream(found.items, unreadable=unreadable, total=found.total))
         if unreadable:
             raise NotAnswered(unreadable, answered=sum(map(len, tables)))
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
-    def stream(self, items: Iterable[tuple[str, Any]], *, unreadable: list[Unreadable]) -> Iterator[pd.DataFrame]:
+    def stream(
+        self, items: Iterable[tuple[str, Any]], *, unreadable: list[Unreadable], total: int | None = None
+    ) -> Iterator[pd.DataFrame]:
         """Tables of answers, some raw inputs at a time. The memory does not grow with their number.
 
         Args:
             items: name and raw input.
             unreadable: gets those without an answer.
+            total: how many they are, where it is known.
         """
-        for read in self._chunks(items, unreadable):
+        for read in self._chunks(items, unreadable, total):
             yield self._answers(self._of(read))
 
     def explain(self, items: Iterable[tuple[str, Any]], folder: Path) -> None:
         """Writes what the analyses of `load` draw of the first raw inputs into a folder."""
         from src.evaluation.plotting import write
 
-        experiment = next((self._of(read) for read in self._chunks(items, [])), None)
+        experiment = next((self._of(read) for read in self._chunks(items, [], None)), None)
         if experiment is None:
             return
         table = self._answers(experiment)
@@ -184,12 +189,12 @@ class Predictor:
         return pd.concat(tables, ignore_index=True)
 
     def _chunks(
-        self, items: Iterable[tuple[str, Any]], unreadable: list[Unreadable]
+        self, items: Iterable[tuple[str, Any]], unreadable: list[Unreadable], total: int | None
     ) -> Iterator[list[tuple[str, Mapping[str, np.ndarray]]]]:
         """What was read, so much at a time that the network computes on whole batches of it."""
         chunk: list[tuple[str, Mapping[str, np.ndarray]]] = []
         most = 0
-        for name, read in _ahead(self.reader, items):
+        for name, read in _ahead(self.reader, items, total):
             if isinstance(read, str):
                 unreadable.append(Unreadable(name, read))
                 continue
@@ -215,25 +220,24 @@ def _folder(run: str, runs: Path, tracking: str | None) -> Iterator[Path]:
         yield Path(name)
 
 
-def _ahead(reader: Reader, items: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Mapping[str, np.ndarray] | str]]:
-    """Each raw input as it was read, or the reason why it cannot be, in their order. Threads read ahead of their use."""
-    workers = len(os.sched_getaffinity(0))
-    with ThreadPoolExecutor(workers, "read-ahead") as pool:
-        pending: deque[Future[list[tuple[str, Mapping[str, np.ndarray] | str]]]] = deque()
-        left = iter(items)
-        while piece := list(islice(left, 32)):
-            pending.append(pool.submit(_read, reader, piece))
-            if len(pending) > 4 * workers:
+def _ahead(reader: Reader, items: Iterable[tuple[str, Any]], total: int | None) -> Iterator[Read]:
+    """Each raw input as it was read, or the reason why it cannot be, in their order and ahead of their use.
+
+    Many inputs are read by processes, few ones by threads, which start at once.
+    """
+    left = iter(items)
+    pieces = iter(lambda: list(islice(left, PIECE)), [])
+    function, processors = partial(reading.read, reader), worker_pool.processors()
+    if total is not None and total >= MANY:
+        with worker_pool.started(function, processes=processors, what="reads raw inputs") as pool:
+            for read in pool(pieces):
+                yield from read
+        return
+    with ThreadPoolExecutor(processors, "read-ahead") as threads:
+        pending: deque[Future[list[Read]]] = deque()
+        for piece in pieces:
+            pending.append(threads.submit(function, piece))
+            if len(pending) > worker_pool.AHEAD * processors:
                 yield from pending.popleft().result()
         while pending:
             yield from pending.popleft().result()
-
-
-def _read(reader: Reader, piece: Sequence[tuple[str, Any]]) -> list[tuple[str, Mapping[str, np.ndarray] | str]]:
-    read: list[tuple[str, Mapping[str, np.ndarray] | str]] = []
-    for name, raw in piece:
-        try:
-            read.append((name, reader.read(raw)))
-        except ValueError as error:
-            read.append((name, str(error)))
-    return read

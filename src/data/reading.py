@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -29,3 +29,18 @@ class Reader(ABC):
         Raises:
             ValueError: it cannot be read. The message is the reason alone: expected ...; received ...
         """
+
+
+Read: TypeAlias = tuple[str, Mapping[str, np.ndarray] | str]
+"""A raw input's name, and its stored fields or the reason why it cannot be read."""
+
+
+def read(reader: Reader, raw: Sequence[tuple[str, Any]]) -> list[Read]:
+    """Some raw inputs with their names."""
+    done: list[Read] = []
+    for name, one in raw:
+        try:
+            done.append((name, reader.read(one)))
+        except ValueError as error:
+            done.append((name, str(error)))
+    return done
