@@ -57,6 +57,17 @@ def test_a_folder_of_arrays_and_splits_of_their_own(tmp_path):
         ({}, {"train": ["pictures", "labels"]}, r"expected an array pictures, as data\.arrays says; it has images, labels"),
         ({"labels": LABELS[:9]}, {}, "as many classes as pictures, and at least one; images has 30 and labels 9"),
         ({"labels": LABELS / 2}, {}, r"labels: expected a class as a whole number from 0 .*, 0\.5 in row 1"),
+        (
+            {"labels": np.where(LABELS > 0, np.nan, 0.0)},
+            {},
+            "labels: expected a class as a whole number from 0 .*, nan in row 1",
+        ),
+        ({"labels": LABELS * 10**9}, {}, r"numbered 0, 1, 2 and so on; received 2000000000 in row 2, of 30 examples\. Number"),
+        (
+            {"images": np.where(IMAGES > 9, np.nan, 0.0)},
+            {},
+            "images: expected bytes, or numbers from 0 to 1; received float64 from",
+        ),
         ({"labels": LABELS - 1}, {}, "labels: expected a class as a whole number from 0 .*, -1 in row 0"),
         ({"labels": np.array(["a", "b", "c"] * 10)}, {}, "labels: expected a class as a whole number from 0"),
         ({"labels": np.array([1, None, 2] * 10, dtype=object)}, {}, "expected plain numbers in labels; it cannot be read"),
@@ -74,8 +85,12 @@ def test_arrays_that_do_not_fit_are_refused(tmp_path, arrays, names, message):
 
 
 def test_what_is_no_file_of_arrays_is_refused(tmp_path):
+    whole = Path(file(tmp_path)).read_bytes()
+    (tmp_path / "set.npz").unlink()
     for content, message in (
         (None, "there is none"),
+        (whole[:300], "expected a whole file .npz of plain arrays; received another"),
+        (whole[:400] + bytes([whole[400] ^ 1]) + whole[401:], "plain numbers in images; it cannot be read: Bad CRC"),
         (b"text", "expected a whole file .npz"),
         (b"PK", "expected a whole file"),
     ):

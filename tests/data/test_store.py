@@ -60,12 +60,14 @@ def test_classes_with_too_few_examples_are_named(tmp_path, capsys):
     target = np.zeros(60, dtype=np.int64)
     target[[0, 20]] = 1  # none in test
     target[5] = 2
+    target[[12, 13]] = 4  # in val alone
     splits = {"train": np.arange(10), "val": np.arange(10, 40), "test": np.arange(40, 60)}
-    card = prepare(tmp_path / "d", Arrays(image, target, num_classes=4, splits=splits)).card
+    card = prepare(tmp_path / "d", Arrays(image, target, num_classes=5, splits=splits)).card
     assert card["notes"] == [
         "1 class has no example: class 3.",
         "1 class has one example: class 2.",
-        "1 class has no example in test: class 1.",
+        "1 class has no example in train: class 4.",
+        "2 classes have no example in test: class 1, class 4.",
     ]
     assert "data: noise: 1 class has no example: class 3.\n" in capsys.readouterr().err
 

@@ -13,6 +13,7 @@ from src.config import assembly, command_line
 from src.data.sources.torch_dataset import TorchDataset
 from src.data.store import Prepared
 from src.errors import InputError
+from tests.data.prepared import prepare
 
 FAKE = "data.dataset.source.dataset"
 
@@ -81,6 +82,11 @@ def test_each_split_may_have_a_data_set_of_its_own():
         (Pictures(item=pictures()[0]), "item 7 of Pictures: expected a pair of a picture and a class; received ndarray"),
         (Pictures(item=(pictures()[0], 0.5)), r"item 7 .* expected a class as a whole number; received 0\.5"),
         (Pictures(item=(pictures()[0], "bee")), "item 7 .* expected a class as a whole number; received 'bee'"),
+        (Pictures(item=(pictures()[0], float("nan"))), "item 7 .* expected a class as a whole number; received nan"),
+        (
+            Pictures(item=(torch.full((3, 5, 4), torch.nan), 0)),
+            "item 7 .* numbers from 0 to 1; received float32 from nan to nan",
+        ),
         (Pictures(item=(pictures()[0], -1)), "expected classes from 0; received -1"),
         (Pictures(item=(torch.full((3, 5, 4), -2.5), 0)), r"received float32 from -2\.5 to -2\.5\. Leave out what normalises"),
         (
@@ -106,6 +112,16 @@ def test_each_split_may_have_a_data_set_of_its_own():
 def test_what_is_no_picture_with_a_class_is_refused_with_its_item(dataset, message):
     with pytest.raises(InputError, match=message):
         TorchDataset(dataset=dataset).read()
+
+
+def test_a_label_outside_the_classes_is_refused_with_its_item(tmp_path):
+    with pytest.raises(InputError, match=r"labels from 0 to 2 \(3 classes\); received 3 in row 7, and 1 such labels in total"):
+        prepare(tmp_path / "prepared", TorchDataset(dataset=Pictures(item=(pictures()[0], 3))))
+    unnamed = Pictures(item=(pictures()[0], 10**9))
+    unnamed.classes = ()
+    with pytest.raises(InputError, match="numbered 0, 1, 2 and so on; received 1000000000 in row 7, of 12 examples"):
+        prepare(tmp_path / "prepared", TorchDataset(dataset=unnamed))
+    assert not [*tmp_path.iterdir()], "nothing is half-written"
 
 
 def test_a_data_set_of_torchvision_is_prepared_and_its_arguments_count(project):

@@ -1,5 +1,7 @@
 """Pictures and classes in arrays of numpy: a file .npz, or a folder of files .npy."""
 
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -10,6 +12,8 @@ from src.data.raw import Raw
 from src.data.sources import files, values
 from src.data.splitting import SPLITS
 from src.errors import InputError
+
+DAMAGED = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)  # what reading raises for a file that is not whole
 
 
 class Arrays:
@@ -60,7 +64,7 @@ class Arrays:
         target = np.concatenate(labels)
         return Raw(
             arrays={"image": np.concatenate(images), "target": target},
-            classes=self._classes or [str(number) for number in range(int(target.max()) + 1)],
+            classes=values.named(target, self._classes, self._where),
             splits=splits if len(splits) > 1 else {},
             origin=files.text(self._path.name),
         )
@@ -75,9 +79,11 @@ class Arrays:
             return nullcontext(self._path)
         if not self._path.is_file():
             raise InputError(f"{self._where}: expected a file .npz, or a folder of files .npy; there is none.")
+        if self._path.suffix == ".npz" and not zipfile.is_zipfile(self._path):  # of which numpy would leave the file open
+            raise InputError(f"{self._where}: expected a whole file .npz of plain arrays; received another, or a part of one.")
         try:
             opened = np.load(self._path, allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
+        except DAMAGED as error:
             raise InputError(
                 f"{self._where}: expected a whole file .npz of plain arrays; received another: {error}."
             ) from error
@@ -93,5 +99,5 @@ class Arrays:
             )
         try:
             return np.load(found / f"{name}.npy", mmap_mode="r", allow_pickle=False) if isinstance(found, Path) else found[name]
-        except (ValueError, OSError, EOFError) as error:  # numpy raises ValueError for objects, which are pickles
+        except DAMAGED as error:  # numpy raises ValueError for objects, which are pickles
             raise InputError(f"{self._where}: expected plain numbers in {name}; it cannot be read: {error}.") from error

@@ -93,7 +93,7 @@ class TorchDataset:
             raise InputError(f"{WHERE}: expected classes from 0; received {target.min()}. Number them from 0.")
         return Raw(
             arrays={"image": image, "target": target},
-            classes=self._classes(int(target.max()) + 1),
+            classes=values.named(target, self._classes(), WHERE),
             splits=splits,
             origin=type(self._parts["train"][1]).__name__,
         )
@@ -125,13 +125,12 @@ class TorchDataset:
             raise InputError(f"{where}: expected a class as a whole number; received {value:g}.")
         return _pixels(picture, where), int(value)
 
-    def _classes(self, count: int) -> list[str]:
-        """The names that the data set states, else numbers."""
+    def _classes(self) -> list[str]:
+        """The names that the data set states; none where it states none."""
         part = self._parts["train"][1]
         features = getattr(part, "features", None)  # of Hugging Face: by the names of an item's fields
         feature = features.get(self._fields[1]) if isinstance(features, Mapping) else None
-        stated = [str(name) for name in getattr(part, "classes", None) or getattr(feature, "names", None) or []]
-        return stated if len(stated) >= count else [str(number) for number in range(count)]
+        return [str(name) for name in getattr(part, "classes", None) or getattr(feature, "names", None) or []]
 
 
 def _by_split(parts: Mapping[str, MapStyle], *, stated: Sequence[str]) -> dict[str, tuple[str, MapStyle]]:

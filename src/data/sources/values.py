@@ -58,6 +58,23 @@ def whole(labels: np.ndarray, where: str) -> np.ndarray:
     return flat.astype(np.int64)
 
 
+def named(target: np.ndarray, stated: Sequence[str] | None, where: str) -> list[str]:
+    """The names of the classes: those that the data state, else their numbers.
+
+    Raises:
+        InputError: none are stated, and a number is larger than that of all examples: most classes would have none.
+    """
+    if stated:
+        return [*stated]
+    row = int(target.argmax())
+    if target[row] >= len(target):
+        raise InputError(
+            f"{where}: expected classes that are numbered 0, 1, 2 and so on; received {target[row]} in row {row}, of "
+            f"{len(target):,} examples. Number them without gaps, or name them."
+        )
+    return [str(number) for number in range(int(target[row]) + 1)]
+
+
 def _first_wrong(labels: np.ndarray) -> str:
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.number):
         return ""
