@@ -120,7 +120,7 @@ def _digests(array: np.ndarray | Ragged, group: np.ndarray) -> list[bytes]:
 
 def _digests_of_rows(array: np.ndarray) -> list[bytes]:
     rows = np.ascontiguousarray(array).reshape(len(array), -1)
-    return [hashlib.blake2b(row, digest_size=12).digest() for row in rows]
+    return [hashlib.blake2b(row.data, digest_size=12).digest() for row in rows]
 
 
 def _first(digests: Sequence[bytes], numbers: Sequence[int]) -> dict[bytes, int]:

@@ -83,8 +83,9 @@ def reduce(function: Callable[[np.ndarray], Result], array: np.ndarray, rows: np
 
 def release(array: np.ndarray) -> None:
     """Lets the pages of a file that is mapped leave the process's memory. They stay in the kernel's cache."""
-    if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        array.base.madvise(mmap.MADV_DONTNEED)
+    base: object = array.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def pick(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -119,7 +120,8 @@ def shorten(array: np.ndarray, rows: Sequence[int]) -> np.ndarray:
 
 def save(path: Path, array: np.ndarray) -> None:
     """Writes an array to a file. One that `empty` made in its folder becomes the file."""
-    if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap):
+    base: object = array.base
+    if isinstance(array, np.memmap) and isinstance(base, mmap.mmap):
         own = Path(str(array.filename))
         if own.parent == path.parent.resolve() and own.name.endswith(ENDING) and own.exists():
             own.rename(path)
