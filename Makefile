@@ -10,8 +10,8 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help repro test test-all check bench chaos ui lock
 help:
 	@echo "make repro     reproduce everything: data, training, evaluation, report"
-	@echo "make test      the tests that every change must pass, in less than five minutes on two cores"
-	@echo "make test-all  those with servers, several processes and long ones too"
+	@echo "make test      the quick tests, in less than five minutes on two cores"
+	@echo "make test-all  the slow and long ones too, and those with servers and several processes"
 	@echo "make check     format, lint, types, import rules"
 	@echo "make bench     the platform beside a bare loop, as ratios (most of an hour, alone on the machine)"
 	@echo "make chaos     runs and processes killed at random moments, damaged checkpoints, a full disk, a failing server"

@@ -11,6 +11,7 @@ from src.errors import InputError
 from tests.runs.stored import stored
 
 
+@pytest.mark.slow
 def test_a_run_is_trained_found_again_and_loaded(project, capsys):
     overrides = ["+experiment=most_frequent", "tracking.wait=0"]
     assert api.compose(overrides) == command_line.configure(overrides)

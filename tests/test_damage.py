@@ -119,6 +119,7 @@ def test_a_damaged_file_is_named_with_its_remedy(
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_the_command_that_trained_a_run_writes_its_files_anew(restored):
     names = {*{name for name, *_ in CASES} - {"best.ckpt"}, "metrics.json"}
     before = {name: (restored.folder / name).read_bytes() for name in names - {"record.json", "timings.json"}}
@@ -131,6 +132,7 @@ def test_the_command_that_trained_a_run_writes_its_files_anew(restored):
     assert restored.best.read_bytes() == weights
 
 
+@pytest.mark.slow
 def test_a_bad_line_of_the_journal_is_named_and_can_be_deleted(restored, capsys):
     bad_line(restored.journal)
     restored.metrics.unlink()
@@ -152,6 +154,7 @@ def test_a_run_that_is_a_file(restored, command, capsys):
     assert "expected the folder of a run" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_damaged_file_of_another_run_does_not_hold_up_a_new_one(restored, capsys):
     cut(restored.identity)
     overrides = (*FNN, "seed=1")

@@ -140,6 +140,7 @@ def test_keys_in_the_text_exist(page):
     assert [key for key, group in named if group in groups and key not in known] == []
 
 
+@pytest.mark.slow
 def test_options_of_commands_exist(page):
     for words, output in commands(page):
         if (settings := overrides(words)) is not None:

@@ -34,6 +34,7 @@ def find(digits, project, capsys):
     return search
 
 
+@pytest.mark.slow
 def test_the_command_leaves_a_figure_and_a_table_and_no_run(project):
     printed = run(project, "python", "-m", "src.find_lr", *SMALL, "finder.steps=60", PYTHONPATH=str(ROOT)).stdout
     *rows, last = printed.splitlines()
@@ -47,6 +48,7 @@ def test_the_command_leaves_a_figure_and_a_table_and_no_run(project):
     assert table["loss"][:10].mean() == pytest.approx(math.log(10), abs=0.4), "what an untrained network loses"
 
 
+@pytest.mark.slow
 def test_the_proposals_train_well_and_rates_ten_times_as_large_do_not(find, digits, project):
     """Plain gradient descent on the real digits, which learns best with a rate of about 0.3."""
     plain = ("optimizer=sgd", "optimizer.momentum=0.0", "optimizer.nesterov=false", "trainer.max_epochs=3")
@@ -68,6 +70,7 @@ def test_the_proposals_train_well_and_rates_ten_times_as_large_do_not(find, digi
     assert max(others) < 0.7, accuracies
 
 
+@pytest.mark.slow
 def test_the_same_search_finds_the_same_in_the_same_folder(find, project):
     _, table = find("finder.steps=30")
     _, again = find("finder.steps=30")
@@ -75,6 +78,7 @@ def test_the_same_search_finds_the_same_in_the_same_folder(find, project):
     assert len(list((project / "rates").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_ends_the_search_and_not_the_command(find):
     wild = ("optimizer=sgd", "finder.last=1e30", "finder.limit=1e300", "divergence=roll_back")
     proposals, table = find(*wild)
@@ -83,6 +87,7 @@ def test_a_loss_that_is_no_number_ends_the_search_and_not_the_command(find):
     assert STEEPEST in proposals
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -98,6 +103,7 @@ def test_what_else_a_training_has_is_no_hindrance(find, settings):
     assert table["rate"].iloc[-1] == pytest.approx(1e-2)
 
 
+@pytest.mark.slow
 def test_what_an_optimizer_step_does_belongs_to_the_search(find):
     """With the first layer frozen, and with a heavy penalty, the same batches lose otherwise."""
     losses = {}
@@ -127,12 +133,14 @@ def test_what_has_no_rate_to_be_found_is_refused(digits, project, overrides, mes
     assert not list(project.iterdir())
 
 
+@pytest.mark.slow
 def test_its_keys_are_shown_with_the_others(project):
     for flags in (["+experiment=cnn", "--cfg", "job"], ["--cfg", "job", "finder.steps=100"], ["--cfg", "job"]):
         printed = run(project, "python", "-m", "src.find_lr", *flags, PYTHONPATH=str(ROOT)).stdout
         assert "\nfinder:\n  steps: 100\n" in printed
 
 
+@pytest.mark.slow
 def test_a_run_to_be_trained_further_is_refused(project):
     (project / "runs/cnn-1").mkdir(parents=True)
     keys = dict.fromkeys(CONFIG_KEYS, "{}") | {"name": "cnn", "seed": "0", "resume": "null"}

@@ -84,6 +84,7 @@ def test_it_leads_a_session(tmp_path):
         assert process.wait() == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_what_it_starts_is_forked_too_and_is_its_own_child(tmp_path):
     lines = run(tmp_path, *PROBE, "start", "report", **ENVIRONMENT).stdout.splitlines()
     state: dict[str, Any] = {key: value for line in lines for key, value in json.loads(line).items()}
@@ -114,6 +115,7 @@ def test_what_depends_on_the_start_of_an_interpreter_is_fresh(tmp_path, words, e
     assert not json.loads(run(tmp_path, *words, **extra).stdout)["torch"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["folder", "path"])
 def test_another_checkout_is_imported_afresh(tmp_path, by):
     other = tmp_path / "other"

@@ -39,6 +39,7 @@ def test_confusion(case):
     assert np.array_equal(metrics.confusion(target, prediction, classes), expected)
 
 
+@pytest.mark.slow
 @given(labels())
 def test_scores_from_a_confusion(case):
     target, prediction, classes = case
@@ -65,6 +66,7 @@ def test_scores_from_a_confusion(case):
         assert scores[f"{name}_macro"] == pytest.approx(mean[i])
 
 
+@pytest.mark.slow
 @given(st.lists(labels(), min_size=1, max_size=4))
 def test_many_confusions_are_scored_independently(cases):
     counts = [metrics.confusion(target, prediction, 7) for target, prediction, _ in cases]

@@ -55,6 +55,7 @@ def answers(experiment: Experiment, rows: np.ndarray) -> pd.DataFrame:
     return pd.concat(tables).set_index("index")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", shipped("experiment"))
 def test_a_raw_input_has_the_answer_of_its_prediction(name, project, request):
     config = composition.compose([f"+experiment={name}"])
@@ -196,6 +197,7 @@ def test_bytes_arrays_and_paths_have_the_same_answer(photographs):
         predictor.predict("large.npy")
 
 
+@pytest.mark.slow
 def test_an_explanation_is_drawn_beside_the_answers(photographs, capsys):
     settings = ["run=cnn-1", f"input={photographs}", "explanation=default"]
     assert predict.main(settings) == 2

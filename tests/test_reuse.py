@@ -28,6 +28,7 @@ def first(shared_project: Path) -> Run:
     return trained(*FNN)
 
 
+@pytest.mark.slow
 def test_force_makes_the_next_folder_with_equal_weights(first, capsys):
     forced = trained(*FNN, "force=true")
     assert "new run" not in capsys.readouterr().out
@@ -37,6 +38,7 @@ def test_force_makes_the_next_folder_with_equal_weights(first, capsys):
     assert forced.metrics.read_text() == first.metrics.read_text()
 
 
+@pytest.mark.slow
 def test_a_changed_run_says_what_is_different(first, capsys):
     other = trained(*FNN, "seed=1")
     line = capsys.readouterr().out.splitlines()[0]
@@ -62,6 +64,7 @@ def test_a_run_without_an_identity_file_is_the_same_run(first, capsys):
     first.identity.write_text(before)
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_trained_further(first):
     longer = trained(f"resume={first.folder}", "trainer.max_epochs=2")
     steps = [json.loads(line)["step"] for line in longer.journal.read_text().splitlines()]

@@ -23,6 +23,7 @@ from tests.tagging import PADDING, write_configuration
 EXPERIMENTS = ("toy", "most_frequent", "tags")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred.*")
 def test_a_toy_task_a_toy_modality_and_a_baseline_go_all_the_way(tmp_path):

@@ -52,6 +52,7 @@ def trained(folder) -> tuple[Run, str]:
     return Run(folder / printed.splitlines()[-1].removeprefix("run: ")), printed
 
 
+@pytest.mark.slow
 def test_a_regression_is_scored_and_recorded_in_the_units_of_the_table(trained, folder):
     own, printed = trained
     assert "test/rmse " in printed
@@ -84,6 +85,7 @@ def test_the_exported_model_gives_the_numbers_of_the_table(trained):
     assert answers[:, 1].mean() > 1000
 
 
+@pytest.mark.slow
 def test_it_is_found_again_evaluated_and_explained(trained, folder):
     own, _ = trained
     assert "This run exists; nothing is trained." in command(folder, "train", *TABLE, *NUMBERS, *SMALL)
@@ -95,6 +97,7 @@ def test_it_is_found_again_evaluated_and_explained(trained, folder):
     assert (own.folder / "val/figures/explanation.png").is_file()
 
 
+@pytest.mark.slow
 def test_one_number_and_a_loss_of_ones_own(folder):
     more = ("data.columns.target=level", "task.loss._target_=torch.nn.HuberLoss", "+task.loss.delta=0.5")
     printed = command(folder, "train", *TABLE, *NUMBERS[:2], *more, *SMALL, "trainer.max_epochs=1")
@@ -102,6 +105,7 @@ def test_one_number_and_a_loss_of_ones_own(folder):
     assert list(pd.read_parquet(own.predictions)) == ["index", "example", "target_level", "prediction_level"]
 
 
+@pytest.mark.slow
 def test_a_wrong_number_is_refused_with_its_line_before_anything_is_written(folder, tmp_path):
     content = (folder / "my pictures/table.csv").read_text().splitlines()
     content[7] = content[7].replace(content[7].split(",")[1], "old")
@@ -113,6 +117,7 @@ def test_a_wrong_number_is_refused_with_its_line_before_anything_is_written(fold
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
 
 
+@pytest.mark.slow
 def test_splits_go_by_groups_or_by_time(folder, tmp_path):
     rows = pd.read_csv(folder / "my pictures/table.csv")
     rows["patient"] = [f"patient {number}" for number in np.arange(60) * 7 % 13]
@@ -141,6 +146,7 @@ def test_splits_go_by_groups_or_by_time(folder, tmp_path):
     assert sorted(tested) == sorted(rows["path"])
 
 
+@pytest.mark.slow
 def test_folders_of_splits_are_prepared(folder):
     printed = command(folder, "prepare", "data=image_folder", "data.root=my pictures", "data.size=8")
     card = json.loads(next((folder / "data/prepared").glob("image_folder-*/card.json")).read_text())

@@ -71,6 +71,7 @@ def test_a_line_says_what_goes_on_after_the_training(finished):
     ]
 
 
+@pytest.mark.slow
 def test_overfitting_ends_with_the_training_loss(project, capsys):
     run_ = trained("+experiment=fnn", "+debug=overfit", "trainer.max_epochs=2", "trainer.accelerator=cpu")
     first, last = [point["value"] for point in journal.read(run_.journal) if point["name"] == "train/loss_epoch"]
@@ -112,6 +113,7 @@ def test_predictions_agree_with_the_metrics(finished):
     assert json.loads(run_.metrics.read_text())["test/accuracy"] == pytest.approx(accuracy, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_the_same_command_again_trains_nothing(finished):
     folder, run_, printed = finished
     before = run_.journal.read_bytes()
@@ -121,6 +123,7 @@ def test_the_same_command_again_trains_nothing(finished):
     assert run_.journal.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_evaluating_again_gives_exactly_the_numbers_of_training(finished, inside):
     _, run_, _ = finished
     metrics, predictions = run_.metrics.read_text(), run_.predictions.read_bytes()
@@ -136,6 +139,7 @@ def test_evaluating_again_gives_exactly_the_numbers_of_training(finished, inside
     assert not (run_.folder / "val/figures/explanation.png").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred.*")
 def test_the_record_in_mlflow(finished, monkeypatch, tmp_path):
     folder, run_, _ = finished
@@ -184,6 +188,7 @@ print(*sorted({{"torchvision", "lightning", "src"}} & set(sys.modules)))
     assert run(tmp_path, sys.executable, "-c", script, fresh=True).stdout.strip() == ""
 
 
+@pytest.mark.slow
 def test_an_augmented_run_shows_what_it_was_trained_on(finished, inside):
     folder, plain, _ = finished
     settings = ("augmentation=[light,mixup]", "augmentation.affine.degrees=20", "trainer.max_epochs=1")
@@ -202,6 +207,7 @@ def test_an_augmented_run_shows_what_it_was_trained_on(finished, inside):
     assert run_.metrics.read_text() == metrics
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred.*")
 def test_the_model_of_a_classical_estimator_gives_its_predictions(project, monkeypatch):
     run_ = Run(trained("+experiment=random_forest").folder.resolve())
@@ -217,6 +223,7 @@ def test_the_model_of_a_classical_estimator_gives_its_predictions(project, monke
     np.testing.assert_allclose(loaded, probability, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_run_begins_with_the_weights_of_another_one(finished, inside):
     folder, run_, _ = finished
     begun = (*SMALL, "trainer.max_epochs=1", f"pretrained.weights={run_.folder.name}")
@@ -232,6 +239,7 @@ def test_a_run_begins_with_the_weights_of_another_one(finished, inside):
     assert sorted((folder / "runs").iterdir()) == before
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred.*")
 def test_weights_that_mlflow_holds(finished):
     folder, run_, _ = finished
@@ -252,6 +260,7 @@ def test_weights_that_mlflow_holds(finished):
             weights.read(name, runs=folder, tracking=uri)
 
 
+@pytest.mark.slow
 def test_a_run_whose_folder_is_elsewhere_answers_from_mlflow(finished, tmp_path, inside, capsys):
     folder, run_, _ = finished
     client = whole_store(folder)
@@ -287,6 +296,7 @@ def test_a_grid(tmp_path):
     assert "Traceback" not in refused
 
 
+@pytest.mark.slow
 def test_help_and_the_resolved_configuration(tmp_path):
     text = command(tmp_path, "--help")
     for name in ("cnn", "random_forest", "fashion_mnist", "lenet", "Exit codes"):

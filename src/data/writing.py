@@ -30,6 +30,10 @@ def temporary(folder: Path) -> Iterator[Path]:
             try:
                 own.mkdir()
                 yield own
+            except OSError as error:
+                if str(error.filename).startswith(str(own)):  # a user knows the other name
+                    error.filename = str(folder)
+                raise
             finally:
                 _remove(lock)
 

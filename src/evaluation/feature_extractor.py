@@ -101,7 +101,8 @@ def _features(classifier: Experiment, images: np.ndarray) -> tuple[np.ndarray, n
         classes = [batch["probability"].argmax(axis=1) for batch in classifier.learner.predict(other, other.rows(""))]
     finally:
         handle.remove()
-    return np.concatenate(features).astype(np.float64), np.concatenate(classes)
+    own = np.concatenate(features)[: len(images)]  # a prediction fills its last forward pass up
+    return own.astype(np.float64), np.concatenate(classes)
 
 
 def _stored(pixels: np.ndarray) -> np.ndarray:

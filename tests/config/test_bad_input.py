@@ -63,6 +63,7 @@ def pictures(root: Path, classes: tuple[str, ...], *, size: int = 12, count: int
     return root
 
 
+@pytest.mark.slow
 def test_a_command_that_is_refused_prints_one_message_and_leaves_no_run(tmp_path):
     done = run(tmp_path, "python", "-m", "src.train", "+experiment=cnn", "model=lenet", code=2, PYTHONPATH=str(ROOT))
     (message,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
@@ -72,6 +73,7 @@ def test_a_command_that_is_refused_prints_one_message_and_leaves_no_run(tmp_path
     assert runs(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_model_whose_sizes_do_not_fit_the_data(refusal):
     assert "shape [1, 8, 8]" in refusal(*FNN, "model.input_shape=[1,9,9]")
     assert "out of bounds" in refusal(*FNN, "model.num_outputs=3")
@@ -150,6 +152,7 @@ def test_a_folder_of_images_suits_a_network(assembled, project):
     assert experiment.data.classes == ["dark ones", "léger"]
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_a_number(digits, project, capsys):
     settings = ("optimizer=sgd", "optimizer.lr=1e30", "trainer.max_epochs=3")
     config = command_line.configure([*FNN, *settings, f"paths.prepared={digits[1].folder.parent}"])

@@ -19,6 +19,7 @@ def test_a_new_key_of_a_group_of_keys_is_added():
     assert compose(["+experiment=fnn", remedy]).data.keep == {"train": [3]}
 
 
+@pytest.mark.slow
 def test_the_files_of_data_say_how_classes_are_kept():
     stated = [
         (path.name, match.group())

@@ -46,6 +46,7 @@ def shell(tmp_path):
     os.waitpid(process, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS has a bash of 2007, without programmable completion of this kind")
 def test_completion(shell, tmp_path):
     shell('bind "set enable-bracketed-paste off"; before=$COMP_WORDBREAKS\n', "\n> ")

@@ -39,6 +39,7 @@ def test_a_row_has_scores_timings_settings_and_the_options_of_groups():
     assert "paths.runs" not in row.values
 
 
+@pytest.mark.slow
 def test_each_state():
     stored("finished", accuracy=0.9)
     stored("failed", status="FAILED")

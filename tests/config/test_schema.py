@@ -95,6 +95,7 @@ def test_a_wrong_key_of_any_other_file_names_it_too(tmp_path, name, text, overri
         compose([override], extra=[tmp_path])
 
 
+@pytest.mark.slow
 def test_a_wrong_key_of_a_tuned_file_names_it(project):
     path = write(project, "tuned/scratch.yaml", "nodes: {trainr.max_epochs: 3}\n")
     with pytest.raises(InputError, match=rf"^{path.relative_to(project)} sets trainr: .*nearest: trainer"):
@@ -109,6 +110,7 @@ def test_a_wrong_key_of_a_tuned_file_names_it(project):
         command_line.configure(["tuned=true"])
 
 
+@pytest.mark.slow
 def test_a_key_of_ones_own_that_is_read_is_kept(tmp_path):
     write(tmp_path, "experiment/mine.yaml", f"{HEAD}my_width: 24\nmodel: {{hidden: ['${{my_width}}', '${{my_width}}']}}\n")
     config = compose(["+experiment=mine"], extra=[tmp_path])
@@ -229,6 +231,7 @@ def test_a_wrong_value_ends_a_command_with_one_line(project):
     assert not list(project.iterdir())
 
 
+@pytest.mark.slow
 def test_the_checks_import_nothing_heavy(project):
     script = "import sys\nfrom src.config import composition\ncomposition.compose(['+experiment=cnn'])\nprint(*sys.modules)"
     done = subprocess.run(

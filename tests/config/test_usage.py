@@ -63,6 +63,7 @@ def test_unknown_flags_are_refused(tmp_path):
     assert usage.flags(["-cjob", "--cfg=job", "-m", "--config-dir=x", "seed=-1"]) == ["-cjob", "--cfg=job", "-m"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [("src.train", "--help"), ("src.train", "--cfg", "job"), ("src.evaluate", "--help")])
 def test_a_reader_that_leaves(arguments, tmp_path):
     command = [sys.executable, "-m", *arguments]

@@ -39,6 +39,7 @@ def test_a_comment_says_what_it_does(group, name):
     assert text.startswith("# ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("group", "name"), OPTIONS)
 def test_it_looks_at_a_network_and_leaves_numbers_and_figures(group, name, built, project):
     experiment = built(f"{group}={name}")
@@ -77,6 +78,7 @@ def test_a_wrong_setting_is_refused_by_its_name(overrides, message, built):
         built(*overrides)
 
 
+@pytest.mark.slow
 def test_a_run_is_looked_at_otherwise_than_it_asked_for(built, project):
     experiment = built("explanation=transformer")
     experiment.learner.export(project / "run")

@@ -158,6 +158,7 @@ def test_digits_are_prepared(digits):
     assert prepared.array("image").max() == 255
 
 
+@pytest.mark.slow
 def test_fashion_mnist_is_prepared(fashion_mnist, data_cache):
     check_prepared(*fashion_mnist)
     card = fashion_mnist[1].card

@@ -164,6 +164,7 @@ def test_it_can_be_exported_for_any_number_of_examples(name):
             assert torch.allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_any_size_works_or_is_refused_with_one_that_does(ours):
     """A network needs a smallest size, all above which work, or a multiple of one, of which the message names the next."""
     refused, worked = {}, set()

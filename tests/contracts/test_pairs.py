@@ -53,6 +53,7 @@ def test_the_discriminator_learns_a_batch_by_heart(name):
         assert ((pair.eval().discriminator(x)[:, 0] > 0) == real.bool()).all()
 
 
+@pytest.mark.slow
 def test_the_generator_learns_a_batch_by_heart(name):
     pair = build(name).train()
     x, _ = examples(name)

@@ -14,6 +14,7 @@ def ragged(lengths: list[int], **settings) -> Ragged:
     return Ragged(np.arange(100, 100 + sum(lengths)), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), **settings)
 
 
+@pytest.mark.slow
 @given(
     lengths=st.lists(st.integers(0, 6), min_size=1, max_size=12),
     data=st.data(),

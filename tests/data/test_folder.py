@@ -175,6 +175,7 @@ def test_a_name_that_is_no_utf8_is_shown_with_its_bytes(root, tmp_path):
         folder.read()
 
 
+@pytest.mark.slow
 def test_links_to_nothing_and_images_that_are_too_large_are_named(root):
     (root / "dark Äpfel" / "gone.png").symlink_to("../elsewhere.png")
     (root / "dark Äpfel" / "loop.png").symlink_to("loop.png")

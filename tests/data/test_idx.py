@@ -86,6 +86,7 @@ def test_the_state_is_that_of_the_hashes(project):
     assert source(project).state() != source(project, **{FILES[0]: "0" * 64}).state()
 
 
+@pytest.mark.slow
 @given(
     array=st.sampled_from(["u1", "i1", "i2", "i4", "f4", "f8"]).flatmap(
         lambda kind: arrays.arrays(kind, arrays.array_shapes(max_dims=3, max_side=5))

@@ -66,6 +66,7 @@ def test_one_file_is_read_as_the_same_file_of_a_data_set(root):
         pixels.one(b"text", channels=1, shift=0, size=None)
 
 
+@pytest.mark.slow
 def test_some_classes_are_taken_on_disk_too(root, tmp_path, two):
     source = Folder(root=str(root), size=8, channels=1, max_unreadable=3)
     whole, some = (prepare(tmp_path / str(classes), source, classes=classes) for classes in (None, [1, 0]))
@@ -103,6 +104,7 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.002)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("end", "code", "message"),
     [

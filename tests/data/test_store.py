@@ -176,6 +176,7 @@ def test_a_failure_while_writing_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_simultaneous_processes_write_one_folder(tmp_path):
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(3, timeout=120)

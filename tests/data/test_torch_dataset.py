@@ -135,6 +135,7 @@ def test_a_data_set_of_torchvision_is_prepared_and_its_arguments_count(project):
     assert len(folders) == 2
 
 
+@pytest.mark.slow
 def test_a_folder_of_hugging_face_states_its_splits_and_the_names_of_its_classes(project):
     datasets = pytest.importorskip("datasets", reason="the extra datasets is not installed")
     datasets.disable_progress_bars()

@@ -12,7 +12,8 @@ from src.errors import ProcessLost
 
 
 def own_workers() -> list[psutil.Process]:
-    return [process for process in psutil.Process().children() if worker_pool.WORKER in process.cmdline()]
+    alive = [process for process in psutil.Process().children() if process.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in alive if worker_pool.WORKER in process.cmdline()]
 
 
 def test_results_come_in_the_order_of_the_items():

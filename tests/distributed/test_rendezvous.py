@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 
+import pytest
+
 from tests.servers import require
 
 FEW = "20000 20255"  # the ports of a network of its own: with them all it would take hundreds of servers until one comes again
@@ -23,6 +25,7 @@ print(len(set(ports)))
 """
 
 
+@pytest.mark.slow
 def test_a_server_is_found_on_a_port_that_an_earlier_one_had():
     require(os.geteuid() == 0 and shutil.which("unshare"), "needs root and unshare: apt-get install util-linux")
     require(shutil.which("ip"), "needs ip: apt-get install iproute2")

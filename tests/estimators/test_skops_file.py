@@ -99,6 +99,7 @@ def test_what_a_learner_writes_holds_no_pickle(images, tmp_path):
         assert skops_file.holds(path)
 
 
+@pytest.mark.slow
 def test_no_walk_through_scikit_learn_imports_torch():
     code = "import sys; from src.estimators import skops_file as s; from sklearn.dummy import DummyClassifier as D; "
     code += "s.dump(D()); sys.exit('torch' in sys.modules)"

@@ -71,6 +71,7 @@ def experiment(images, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_the_threshold_is_a_quantile_of_validation(experiment, tmp_path):
     val, test = (scoring.evaluate(experiment, split) for split in ("val", "test"))
     threshold = np.quantile(val.table["prediction"], 0.9)

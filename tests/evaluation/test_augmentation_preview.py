@@ -79,6 +79,7 @@ def test_a_mixture_states_what_is_in_it(built):
         assert changed.mean() <= int(share) / 100 + 0.005
 
 
+@pytest.mark.slow
 def test_it_is_the_same_every_time_and_takes_no_random_numbers_of_the_run(built, tmp_path):
     experiment = built("augmentation=[strong,mixup]")
     torch.manual_seed(5)

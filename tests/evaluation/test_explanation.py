@@ -58,6 +58,7 @@ def test_it_is_the_same_every_time(findings, trained, tmp_path):
         assert one == other
 
 
+@pytest.mark.slow
 def test_a_network_of_half_the_bits_is_explained_too(build):
     """numpy has no bfloat16."""
     experiment = build("+experiment=cnn", "model.width=8", "trainer.max_epochs=1", "trainer.precision=bf16-true")
@@ -106,6 +107,7 @@ def test_right_answers_take_the_place_of_missing_mistakes(trained):
     assert evaluation.examples(wrong[:1], mistakes=5, right=3)["index"].tolist() == wrong["index"][:1].tolist()
 
 
+@pytest.mark.slow
 def test_methods_that_a_network_does_not_support_are_skipped_with_a_message(build, capfd):
     experiment = build("+experiment=fnn", "explanation=transformer", fit=False)
     result = scoring.evaluate(experiment, "test")
@@ -135,6 +137,7 @@ def test_what_takes_no_image_is_not_explained(build, capfd, tmp_path, experiment
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_network_without_answers_shows_its_inside(build, capfd):
     experiment = build("+experiment=autoencoder", "model.channels=[4,8]", "explanation=default", fit=False)
     result = scoring.evaluate(experiment, "test")

@@ -50,6 +50,7 @@ def scores(run: Run, classifier: Path, monkeypatch, samples: np.ndarray | None =
     return scoring.evaluate(experiment, "test").metrics
 
 
+@pytest.mark.slow
 def test_real_examples_are_near_and_noise_is_far(trained, monkeypatch):
     classifier = trained["fnn"].folder.absolute()
     data = assembly.restore(classifier).data
@@ -69,6 +70,7 @@ def test_real_examples_are_near_and_noise_is_far(trained, monkeypatch):
     assert real["test/classifier_accuracy"] == read_json(trained["fnn"].metrics)["test/accuracy"]
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_compared_later(trained, monkeypatch, capsys):
     own = read_json(trained["vae"].metrics)
     assert "test/frechet" not in own

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from src.evaluation.final import evaluate_test
 from src.runs.files import read_json, write_atomic, write_json
 from src.runs.folder import Run
@@ -9,6 +11,7 @@ from src.tracking.record import Record
 from tests.repository import ROOT, run
 
 
+@pytest.mark.slow
 def test_an_evaluation_replaces_its_files_and_keeps_those_of_the_training(build, project):
     experiment = build("+experiment=k_nearest_neighbours", "robustness=default", "robustness.examples=20")
     own = Run(project / "runs/neighbours")
@@ -63,6 +66,7 @@ print(*sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_a_classical_run_and_its_figures_import_no_torch(project):
     modules = set(run(project, "python", "-c", CLASSICAL, fresh=True, PYTHONPATH=str(ROOT)).stdout.split())
     assert {"sklearn", "matplotlib"} <= modules

@@ -82,6 +82,7 @@ def test_the_surest_mistakes_are_worth_a_closer_look(predicted):
         assert caption == f"{CLASSES[label]}, {probability[row, label]:.0%}\n{there}"
 
 
+@pytest.mark.slow
 def test_its_answers_are_explained(canvases, tmp_path):
     config, prepared = canvases
     config = composition.compose(["+experiment=multilabel", "explanation=default", "trainer.accelerator=cpu"])

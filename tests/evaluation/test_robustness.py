@@ -94,6 +94,7 @@ def test_a_step_that_is_no_corruption_is_refused():
         Robustness(examples=0)
 
 
+@pytest.mark.slow
 def test_accuracy_falls_with_the_strength_from_that_of_the_images_as_they_are(trained):
     experiment, result = trained
     findings = experiment.analyses["robustness"].analyse(experiment, result)
@@ -130,6 +131,7 @@ def test_at_most_so_many_examples_are_corrupted(trained):
     assert findings.tables["robustness"]["value"][0] == pytest.approx(right, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_a_classical_estimator_is_tried_alike(build, tmp_path):
     experiment = build("+experiment=k_nearest_neighbours", "robustness=default")
     result = scoring.analyse(experiment, scoring.evaluate(experiment, "test"), tmp_path)

@@ -62,6 +62,7 @@ def blended(experiment: Experiment, rows: np.ndarray) -> dict[int, np.ndarray]:
     return images
 
 
+@pytest.mark.slow
 def test_whole_images_are_scored_each_pixel_once(build):
     experiment = build()
     result = scoring.evaluate(experiment, "val")
@@ -110,6 +111,7 @@ def test_the_table_is_small_and_comes_back_from_disk(build, project):
     assert (project / "run/predictions.parquet").stat().st_size < 30_000
 
 
+@pytest.mark.slow
 def test_corruptions_that_move_pixels_are_skipped_for_masks(build, capfd):
     experiment = build("robustness=default")
     result = scoring.evaluate(experiment, "test")
@@ -120,6 +122,7 @@ def test_corruptions_that_move_pixels_are_skipped_for_masks(build, capfd):
     assert "rotation" not in set(findings.tables["robustness"]["corruption"])
 
 
+@pytest.mark.slow
 def test_its_figures_are_drawn_and_the_same_every_time(build, project):
     experiment = build()
     result = scoring.evaluate(experiment, "val")
@@ -128,6 +131,7 @@ def test_its_figures_are_drawn_and_the_same_every_time(build, project):
     assert {path.stem: path.read_bytes() for path in scoring.save(experiment, result, project / "run")} == written
 
 
+@pytest.mark.slow
 def test_tiles_are_explained_those_with_most_errors_first(build):
     experiment = build("explanation=default")
     result = scoring.evaluate(experiment, "test")
@@ -156,6 +160,7 @@ def test_tiles_are_explained_those_with_most_errors_first(build):
     assert {"saliency_randomised_correlation", "grad_cam_randomised_correlation"} <= set(findings.metrics)
 
 
+@pytest.mark.slow
 def test_the_scores_of_an_image_are_the_means_over_its_pixels(build):
     experiment = build()
     images = torch.rand(2, 1, 16, 16)
@@ -175,6 +180,7 @@ def test_masks_lie_over_the_images_of_the_augmentation_preview(build):
     assert not coloured.all()
 
 
+@pytest.mark.slow
 def test_the_packaged_predictor_answers_for_each_pixel(build, project):
     experiment = build()
     rows = experiment.data.rows("val")[:5]

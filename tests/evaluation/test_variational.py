@@ -59,6 +59,7 @@ def test_one_class_alone_has_no_features(experiment):
     assert "test/probe_accuracy" not in scoring.evaluate(experiment, "test").metrics
 
 
+@pytest.mark.slow
 def test_its_figures_are_the_same_every_time(experiment, tmp_path):
     result = scoring.evaluate(experiment, "test", tmp_path)
     written = scoring.save(experiment, result, tmp_path)

@@ -75,6 +75,7 @@ def test_a_machine_without_slurm(project, monkeypatch):
     assert list(project.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_search_stays_where_it_is_started(project):
     with pytest.raises(InputError, match="cluster: expected a search without one"):
         Setup.of(["+experiment=cnn", "+sweep=cnn", "cluster=slurm"])

@@ -85,6 +85,7 @@ def test_the_smallest_images_that_a_network_can_be_trained_on(settings, smallest
 HEADLESS = "model.network.aux_logits=false"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "size", "offered"),
     [
@@ -139,6 +140,7 @@ def test_training_uses_deterministic_operations_only(settings, size):
     assert not [name for name in computed.names if "adaptive" in name or "3d" in name or "upsample" in name], computed.names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["alexnet", "googlenet"])
 def test_deterministic_pooling_changes_neither_values_nor_gradients_nor_names(name):
     size = 70 if name == "alexnet" else 40
@@ -205,6 +207,7 @@ def test_a_network_without_a_convolution_is_refused():
         AdaptedClassifier(nn.Linear(3, 3), input_shape=[3, 16, 16])
 
 
+@pytest.mark.slow
 def test_auxiliary_heads_are_trained_with_their_weight_and_predict_nothing():
     torch.manual_seed(0)
     network = composed("googlenet", [1, 32, 32])

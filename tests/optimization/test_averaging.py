@@ -80,6 +80,7 @@ def test_the_mean_is_validated_kept_and_used_for_predictions(images, tmp_path, k
     assert same(dict(fresh.task.state_dict()), best["state_dict"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_size_of_blocks_changes_nothing(images, tmp_path, kind):
     data = images()
@@ -109,6 +110,7 @@ class Interrupting(Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("block", "validation"), [(11, 0), (24, 0), (0, 2)])
 def test_an_interrupted_training_continues_exactly(images, tmp_path, kind, block, validation):
@@ -125,6 +127,7 @@ def test_an_interrupted_training_continues_exactly(images, tmp_path, kind, block
     assert points(tmp_path / "run") == points(tmp_path / "whole")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_finished_training_continues(images, tmp_path, kind):
     """A mean over the last epochs starts again when a longer training moves their start."""

@@ -177,6 +177,7 @@ def test_what_is_not_known_is_a_dash():
     assert "| **0.9000** (0.8900–0.9100) | – |\n" in text
 
 
+@pytest.mark.slow
 def test_the_data_are_described():
     results("a", {"grip": 0.9})
     for text in (leaderboard(), index()):

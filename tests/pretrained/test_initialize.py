@@ -104,6 +104,7 @@ def test_superfluous_weights_are_named():
         initialize(cnn(seed=0), pretrained, weights="a file")
 
 
+@pytest.mark.slow
 def test_other_weights_make_another_run_and_the_same_ones_elsewhere_the_same(complete, digits):
     def name(config: Any) -> str:
         return identity.run_id(OmegaConf.to_container(config), digits[1].card["content"])  # type: ignore[arg-type]
@@ -126,6 +127,7 @@ def test_other_weights_make_another_run_and_the_same_ones_elsewhere_the_same(com
     assert identity.run_id(plain, digits[1].card["content"]) == ids["none"]
 
 
+@pytest.mark.slow
 def test_an_experiment_starts_with_them_and_its_run_does_not_read_them_again(complete, digits, project, tmp_path):
     config = complete("pretrained.reinitialize=[classifier.4]")
     experiment = assembly.build(config, digits[1])

@@ -38,6 +38,7 @@ def resolved(*overrides: str) -> dict[str, Any]:
     return composition.container(composition.resolve(composition.compose(overrides)))
 
 
+@pytest.mark.slow
 def test_the_same_inputs_give_the_same_identity():
     config = resolved("+experiment=cnn")
     name = identity.run_id(config, "data")
@@ -184,6 +185,7 @@ def test_the_verb_counts_with_assembly_but_without_their_imports(copy):
     assert identity.code([CNN], verb="train") not in (before, changed)
 
 
+@pytest.mark.slow
 def test_what_only_speaks_or_locks_changes_no_name(copy):
     config = resolved("+experiment=cnn")
     before = identity.of(config, "data")
@@ -226,6 +228,7 @@ def mylab(tmp_path, monkeypatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_code_in_a_folder_on_the_path_counts_with_what_it_imports_there(mylab):
     config = changed("model", {"_target_": "mylab_of_identity.nets.Net"})
     before = identity.of(config, "data")

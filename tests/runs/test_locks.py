@@ -58,6 +58,7 @@ def test_a_living_holder_on_another_machine_keeps_others_out(path, quick):
         beating.join()
 
 
+@pytest.mark.slow
 def test_a_dead_holder_on_another_machine_is_waited_out(path, capsys, monkeypatch):
     monkeypatch.setattr(locks, "TIMEOUT", 0.2)
     monkeypatch.setattr(locks, "DEAD_AFTER", 5.0)

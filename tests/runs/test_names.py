@@ -55,6 +55,7 @@ def test_a_command_refuses_it_before_it_writes(project, override, key):
     assert not [*project.iterdir()]
 
 
+@pytest.mark.slow
 def test_a_search_and_a_search_for_rates_refuse_it(project):
     for study in ("../elsewhere", "null", "a/b"):
         with pytest.raises(InputError, match=r"sweep\.study: expected a name"):
@@ -87,6 +88,7 @@ def stored(project: Path, **values: Any) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_stored_name_is_refused_too(project):
     for key in ("name", "data.dataset.name"):
         folder = stored(project / key, **{key: "../../elsewhere"})

@@ -171,6 +171,7 @@ def test_the_losses_of_their_papers():
     assert float(loss.generator(generated)) == pytest.approx(float(cross_entropy(generated, torch.ones(2))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("averaging", [None, EMA(decay=0.8)], ids=["trained", "averaged"])
 def test_it_learns_the_brightness_and_continues_exactly(images, tmp_path, averaging):
     data = images()
@@ -204,6 +205,7 @@ def test_its_package_predicts_what_is_real(images, tmp_path):
     assert np.allclose(program(torch.from_numpy(stored)).detach().numpy(), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_snapshots_are_drawn_after_every_so_many_epochs(images, tmp_path):
     data = images()
     callbacks = partial(list, [Snapshots(every=2)])

@@ -19,6 +19,7 @@ from tests.nets import CNN_SMALL, ONE_CYCLE, end, everything, fit, network, poin
 from tests.toy import Brightness
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("augmentation", [None, everything()], ids=["plain", "augmented"])
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_the_size_of_blocks_changes_nothing(images, tmp_path, precision, augmentation):
@@ -172,6 +173,7 @@ def test_a_limit_of_batches_holds_for_every_split(images, tmp_path):
     assert (result.steps, result.epochs) == (3, 3)
 
 
+@pytest.mark.slow
 def test_overfitting_validates_on_what_it_trains_on(images, tmp_path):
     data = images()
     learner = network(data, overfit_batches=2, max_epochs=60, optimizer=partial(Adam, lr=0.01))
@@ -254,7 +256,8 @@ def test_only_training_examples_are_augmented(images, tmp_path):
     assert not torch.allclose(trained[:120].sort(dim=0).values, trained[120:].sort(dim=0).values)  # other ones each epoch
     assert torch.allclose(torch.cat(model.seen[False]), stored["val"].repeat(2, 1, 1, 1), atol=1e-5)
     list(learner.predict(data, data.rows("val")))
-    assert torch.allclose(model.seen[False][-1], stored["val"], atol=1e-5)
+    predicted = model.seen[False][-1][: len(stored["val"])]  # the pass is filled up with the last example
+    assert torch.allclose(predicted, stored["val"], atol=1e-5)
 
 
 def test_a_task_whose_targets_cannot_be_mixed_is_refused_before_it_trains(images):

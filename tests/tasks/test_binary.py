@@ -70,6 +70,7 @@ def test_what_it_measures_and_predicts():
     assert torch.equal(binary.scoring(LOGITS), torch.cat([-LOGITS, LOGITS], dim=1))
 
 
+@pytest.mark.slow
 def test_a_training_learns_and_continues_exactly(images, tmp_path):
     data = images(num_classes=2)
     settings = {"model": SMALL, "task": partial(Binary, num_classes=2), "optimizer": partial(Adam, lr=0.01), "max_epochs": 6}

@@ -140,6 +140,7 @@ def test_a_network_without_an_encoder_is_refused_before_it_is_trained(images):
     assert network(data, task=Contrastive, **SETTINGS).check(data).flops
 
 
+@pytest.mark.slow
 def test_a_training_matches_more_views_and_continues_exactly(images, tmp_path):
     data = images()
     ends = []

@@ -157,6 +157,7 @@ def learner(masks: Masks, **settings: Any) -> Any:
     return network(masks, model=UNET, task=Segmentation, metric="val/dice_macro", **settings)
 
 
+@pytest.mark.slow
 def test_a_training_learns_and_its_validation_is_that_of_all_tiles(masks, tmp_path):
     segmenter = learner(masks, max_epochs=8, optimizer=partial(torch.optim.Adam, lr=0.01))
     fit(segmenter, masks, tmp_path / "run")
@@ -171,6 +172,7 @@ def test_a_training_learns_and_its_validation_is_that_of_all_tiles(masks, tmp_pa
     assert actual[-1] == pytest.approx(np.mean(dice), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_an_augmented_training_continues_exactly(masks, tmp_path):
     settings = {"max_epochs": 3, "steps_per_call": 2, **TURNS}
     fit(learner(masks, **settings), masks, tmp_path / "whole")

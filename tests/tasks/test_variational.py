@@ -106,6 +106,7 @@ def test_it_learns_and_continues_exactly(prior, images, tmp_path):
     assert same(*ends)
 
 
+@pytest.mark.slow
 def test_predictions_have_the_validated_bound(images, tmp_path):
     data = images()
     learner = network(data, task=Variational, max_epochs=1, **SETTINGS)

@@ -14,6 +14,7 @@ from tests.tracking import check, client, record, run_folder, stored
 DAMAGES = {"cut": '{"uri": "sqlite', "empty": "", "a list": "[]", "without keys": "{}"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_record_is_named_and_the_others_reach_the_store(project, database, text, capsys):
     run_folder(project)
@@ -26,6 +27,7 @@ def test_a_damaged_record_is_named_and_the_others_reach_the_store(project, datab
         assert "1 records are whole" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_damaged_upload_state_can_be_deleted(project, database):
     folder = run_folder(project)
     sync.main([])
@@ -37,6 +39,7 @@ def test_a_damaged_upload_state_can_be_deleted(project, database):
     check(project)
 
 
+@pytest.mark.slow
 def test_after_a_bad_line_is_deleted_the_store_gets_the_whole_journal(project, database):
     folder = run_folder(project)
     journal = folder / "metrics.jsonl"

@@ -62,6 +62,7 @@ def test_an_upload_that_ends_after_any_step_is_completed_by_the_next_one(tmp_pat
     assert step > 8
 
 
+@pytest.mark.slow
 def test_a_run_that_the_store_knows_already_is_found_again(folder, tmp_path):
     """As after a kill between the run's creation and the note of its id."""
     assert upload(folder)
@@ -70,6 +71,7 @@ def test_a_run_that_the_store_knows_already_is_found_again(folder, tmp_path):
     check(tmp_path, record="k")
 
 
+@pytest.mark.slow
 def test_what_a_record_says_no_more_goes_from_the_store(folder, tmp_path):
     write_json(folder / "record.json", record(tmp_path, status="FAILED", tags={"host": "this one", "failure": "a full disk"}))
     assert upload(folder)

@@ -38,6 +38,7 @@ def test_the_command_deletes_folder_and_record(project, uploaded, capsys):
     assert f"deleted runs/cnn-1 and its record {run}\n" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_folder_that_stays_is_uploaded_as_another_run(project, uploaded):
     folder, uri = uploaded
     first = deletion.delete(folder, uri)

@@ -32,6 +32,7 @@ def uploaded_files(project: Path) -> list[str]:
     return [path.name for path in (project / "mlartifacts").rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_a_record_goes_to_the_users_own_store(foreign, project, capsys):
     sync.main([])
     check(project)
@@ -57,6 +58,7 @@ def test_the_users_own_store_is_that_of_conf_local_or_the_environment(foreign, p
         sync.main([])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["../../secret", "{project}/secret", "link", "folder/secret"])
 def test_a_file_outside_the_run_is_not_uploaded(foreign, project, name):
     (foreign / "link").symlink_to(project / "secret")
@@ -68,6 +70,7 @@ def test_a_file_outside_the_run_is_not_uploaded(foreign, project, name):
     assert "secret" not in uploaded_files(project)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("link", ["model", "model/model.skops", "metrics.jsonl"])
 def test_a_link_out_of_the_run_is_not_followed(foreign, project, link):
     state(foreign, model=package(foreign))
@@ -79,6 +82,7 @@ def test_a_link_out_of_the_run_is_not_followed(foreign, project, link):
     assert "model.skops" not in uploaded_files(project)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["file", "example"])
 def test_a_model_names_its_own_files(foreign, project, key):
     state(foreign, model={**package(foreign), key: "../../../secret"})
@@ -87,6 +91,7 @@ def test_a_model_names_its_own_files(foreign, project, key):
     assert "secret" not in uploaded_files(project)
 
 
+@pytest.mark.slow
 def test_a_model_is_logged_without_being_loaded(foreign, project):
     described = package(foreign)
     (foreign / "model" / described["file"]).write_bytes(pickle.dumps(Payload(project / "marker")))
@@ -96,6 +101,7 @@ def test_a_model_is_logged_without_being_loaded(foreign, project):
     assert not (project / "marker").exists()
 
 
+@pytest.mark.slow
 def test_an_example_that_is_a_pickle_is_not_read(foreign, project):
     described = package(foreign)
     (foreign / "model" / described["example"]).write_bytes(pickle.dumps(Payload(project / "marker")))

@@ -49,6 +49,7 @@ def nothing_holds_it(folder: Path) -> None:
     assert not holding
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["command line", "environment"])
 def test_no_file_and_no_message_of_a_training_holds_it(project, capfd, monkeypatch, by):
     typed = []

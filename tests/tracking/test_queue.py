@@ -89,6 +89,7 @@ def test_an_entry_takes_the_place_of_one_that_was_given_up(project):
     assert len(queue.entries()[folder]) == 1
 
 
+@pytest.mark.slow
 def test_commands_that_end_at_the_same_moment_start_one_uploader(project, leaving, monkeypatch):
     monkeypatch.setenv("UPLOADER_IDLE", "1")
     moment = str(time.time() + 1.5)
@@ -100,6 +101,7 @@ def test_commands_that_end_at_the_same_moment_start_one_uploader(project, leavin
     assert queue.log.read_text().count("begins") == 1
 
 
+@pytest.mark.slow
 def test_an_entry_that_comes_while_the_uploader_leaves_is_served(project, leaving, monkeypatch):
     """Each comes a little later than the uploader's last look, or a little earlier: the pause follows how long it stays."""
     monkeypatch.setattr(queues, "MODULE", "tests.quick_uploader")

@@ -29,6 +29,7 @@ def test_a_study_is_closed_only_when_its_search_on_another_machine_is_silent(tmp
     assert json.loads((folder / upload_state.STATE).read_text())["status"] == "KILLED"
 
 
+@pytest.mark.slow
 def test_trials_lie_within_their_study_and_one_that_was_killed_is_closed(tmp_path):
     folder = tmp_path / "runs" / "sweeps" / "fnn"
     states = {"trial-0000": {}, "trial-0001": {"status": "RUNNING", "ended": None}}

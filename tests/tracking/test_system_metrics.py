@@ -53,6 +53,7 @@ def test_it_is_a_program(tmp_path):
     assert system_metrics.file(tmp_path, "node2").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("nodes", "own"), [("2", "system/node1/"), ("1", "system/cpu")])
 def test_what_they_sampled_is_uploaded_under_their_names(tmp_path, monkeypatch, serve, nodes, own):
     monkeypatch.setenv("SLURMD_NODENAME", "node1")

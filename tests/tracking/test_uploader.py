@@ -57,6 +57,7 @@ def steps_after_a_rest(loop: Uploader) -> int:
     return steps(loop)
 
 
+@pytest.mark.slow
 def test_eight_runs_have_one_uploader_which_leaves_when_it_is_idle(project, database, monkeypatch):
     monkeypatch.setenv("UPLOADER_IDLE", "1")
     pids = set()
@@ -98,6 +99,7 @@ def test_a_refused_run_starts_nothing(project):
     assert list(project.rglob("*")) == [project / "runs"]
 
 
+@pytest.mark.slow
 def test_a_command_waits_for_its_record_as_long_as_it_is_told_to(project, database, monkeypatch, capsys):
     monkeypatch.setitem(TRACKING, "wait", 60.0)
     monkeypatch.setenv("UPLOADER_IDLE", "0")
@@ -116,6 +118,7 @@ def test_a_command_waits_for_its_record_as_long_as_it_is_told_to(project, databa
     until(lambda: not uploaders(project))
 
 
+@pytest.mark.slow
 def test_a_record_that_the_store_refuses_stops_no_other(project, database, serve):
     refused = run_folder(project, "cnn-1", experiment="")
     broken = run_folder(project, "cnn-2")
@@ -133,6 +136,7 @@ def test_a_record_that_the_store_refuses_stops_no_other(project, database, serve
     assert queue.failure(whole) is None
 
 
+@pytest.mark.slow
 def test_a_store_that_is_away_is_waited_for_and_then_left_to_the_next_uploader(project, database, serve):
     away, here = run_folder(project, "cnn-1", uri="http://127.0.0.1:9"), run_folder(project, "cnn-2")
     queues = [Queue.of(away, "http://127.0.0.1:9"), Queue.of(here, record(project)["uri"])]
@@ -143,6 +147,7 @@ def test_a_store_that_is_away_is_waited_for_and_then_left_to_the_next_uploader(p
     check(project, "cnn-2")
 
 
+@pytest.mark.slow
 def test_a_store_that_was_away_gets_what_was_given_up(project, database, serve, monkeypatch):
     folder, uri = run_folder(project), record(project)["uri"]
     queue = Queue.of(folder, uri)
@@ -159,6 +164,7 @@ def test_a_store_that_was_away_gets_what_was_given_up(project, database, serve, 
     assert queue.entries() == {}
 
 
+@pytest.mark.slow
 def test_it_rests_while_a_run_trains_and_uploads_its_values_all_the_same(project, database, monkeypatch):
     monkeypatch.setattr(uploader, "COLD", 60.0)
     folder, over = running(project, "cnn-1"), run_folder(project, "cnn-2")
@@ -180,6 +186,7 @@ def test_it_rests_while_a_run_trains_and_uploads_its_values_all_the_same(project
     check(project)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_is_closed(project, database, serve):
     folder = running(project, "cnn-1")
     queue = Queue.of(folder, record(project)["uri"])
@@ -191,6 +198,7 @@ def test_a_run_that_was_killed_is_closed(project, database, serve):
     assert len(client(project).get_metric_history(run.info.run_id, "val/loss")) == POINTS
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_is_the_same_run(project, database, serve):
     folder = run_folder(project)
     queue = Queue.of(folder, record(project)["uri"])

@@ -96,6 +96,7 @@ def test_a_deletion_that_was_killed_is_finished(root, capsys):
     assert "deleted runs/cnn-1, which a killed command had begun\ndeleted runs/fnn-2\n" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "stay"), [("y", ["fnn-2", "fnn-3"]), ("", ["cnn-1", "fnn-2", "fnn-3"])])
 def test_a_terminal_is_asked(root, answer, stay):
     terminal, standard_input = pty.openpty()

@@ -16,6 +16,7 @@ def shown(capsys, name: str) -> str:
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_settings_that_differ_from_the_experiment(capsys):
     stored("cnn-1", "+experiment=cnn", "optimizer.lr=3e-4", "data.labelled=20", "data.dataset.split.test=0.3", accuracy=0.95)
     text = shown(capsys, "cnn-1")
@@ -25,6 +26,7 @@ def test_the_settings_that_differ_from_the_experiment(capsys):
     assert "  metrics.json  " in text
 
 
+@pytest.mark.slow
 def test_what_the_data_and_the_machine_fill_in_is_no_difference(capsys):
     facts = ("data.shape=[3,224,224]", "data.num_classes=2")
     stored("resnet18-1", "+experiment=resnet18", *facts, "trainer.precision=bf16-mixed", accuracy=0.9)
@@ -33,12 +35,14 @@ def test_what_the_data_and_the_machine_fill_in_is_no_difference(capsys):
     assert "settings: those of +experiment=cnn\n" in shown(capsys, "cnn-2")
 
 
+@pytest.mark.slow
 def test_a_run_that_another_name_was_given_is_held_against_the_defaults(capsys):
     stored("mine-1", "+experiment=cnn", "name=mine", accuracy=0.95)
     assert "settings that differ from the defaults\n" in (text := shown(capsys, "mine-1"))
     assert "  model._target_ src.models.fnn.FNN -> src.models.cnn.CNN\n" in text
 
 
+@pytest.mark.slow
 def test_how_a_run_ended_and_where_its_record_is(capsys):
     folder = stored("cnn-1", "+experiment=cnn", status="FAILED")
     write_json(folder / "record.json", {**read_json(folder / "record.json"), "tags": {"failure": "the loss is nan\nmore"}})

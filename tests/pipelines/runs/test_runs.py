@@ -85,6 +85,7 @@ def test_what_is_stored_sends_no_control_codes_to_a_terminal(three, capsys):
     assert ["cnn-1", "a", "[2Jb"] in lines(capsys, "columns=run,name")
 
 
+@pytest.mark.slow
 def test_the_command_imports_nothing_that_trains_or_records(three):
     heavy = "[name for name in ('torch', 'mlflow', 'pandas', 'lightning') if name in sys.modules]"
     code = f"import sys; from pipelines.runs.__main__ import main; main([]); print({heavy})"

@@ -25,6 +25,7 @@ def test_the_best_epoch_is_kept_and_loaded(images, tmp_path):
     assert same(best["state_dict"], dict(learner.task.state_dict()))
 
 
+@pytest.mark.slow
 def test_an_objective_that_nobody_logs_is_refused(images, tmp_path):
     data = images()
     with pytest.raises(InputError, match=r"objective\.metric=val/f1: .* it logs .*val/accuracy"):
@@ -121,6 +122,7 @@ def test_an_interrupted_training_continues_exactly(images, tmp_path, uninterrupt
     assert points(folder) == uninterrupted["points"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hook", "counts"),
     [("on_train_batch_start", [4]), ("on_train_batch_end", [5]), ("on_validation_end", [2]), ("on_train_batch_end", [2, 2, 2])],
@@ -232,6 +234,7 @@ def test_a_training_continues_from_another_runs_end(images, tmp_path, first, fur
     assert points(tmp_path / "further")["val/loss", last] == points(tmp_path / "whole")["val/loss", last]
 
 
+@pytest.mark.slow
 def test_an_epoch_that_max_steps_cut_short_counts_as_one(images, tmp_path):
     data = images()
     settings = {"model": CNN_SMALL, "optimizer": partial(Adam, lr=0.01)}
