@@ -27,7 +27,7 @@ from tests.repository import ROOT, run
 from tests.sinks import ListSink
 from tests.tagging import TAGS, write_configuration
 
-COUNT = 300  # examples of a split, more than one forward pass has
+COUNT = 600  # examples of a split, more than one forward pass has
 
 
 def exported(folder: Path, *overrides: str) -> Experiment:

@@ -25,6 +25,7 @@ from src.runs.files import write_atomic
 # to a hundred times as long. One thread also gives the same numbers on any number of processors.
 SINGLE_THREADED = 2**22
 EXAMPLES = 256  # that are predicted at a time
+LINEAR = ("coef_", "intercept_", "components_", "mean_")  # attributes of scikit-learn's linear models
 
 
 class Estimator(Learner):
@@ -89,6 +90,7 @@ class Estimator(Learner):
         start = time.monotonic()
         with self._thread_pools.limit(limits=self._threads):
             self.estimator.fit(self._features(data, rows), data.targets(rows))
+        _widen(self.estimator)
         seconds = time.monotonic() - start
         val = data.rows("val")
         batches = list(self.predict(data, val))
@@ -101,6 +103,7 @@ class Estimator(Learner):
     def load(self, path: Path) -> None:
         """Loads the estimator: one of its own class, from a file that makes nothing but trusted types."""
         self.estimator = skops_file.load(path, self._kind)
+        _widen(self.estimator)
 
     def export(self, folder: Path) -> Path:
         write_atomic(folder / "weights.skops", skops_file.dump(self.estimator))
@@ -134,6 +137,14 @@ class Estimator(Learner):
 
     def _features(self, data: Data, rows: np.ndarray) -> np.ndarray:
         return self._scaler.transform(data.features(rows))
+
+
+def _widen(estimator: BaseEstimator) -> None:
+    """Gives a linear model its coefficients as float64. Products of float32 have last bits that depend on an example's place."""
+    for name in LINEAR:
+        values = getattr(estimator, name, None)
+        if isinstance(values, np.ndarray) and values.dtype == np.float32:
+            setattr(estimator, name, values.astype(np.float64))
 
 
 def _scaler(data: Data) -> StandardScaler:

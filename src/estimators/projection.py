@@ -25,10 +25,9 @@ class Projection(Estimator):
             )
 
     def outputs(self, features: np.ndarray, data: Data) -> Mapping[str, np.ndarray]:
-        exact = features.astype(np.float64)  # products of float32 have last bits that depend on the place in the array
-        latent = self.estimator.transform(exact)
+        latent = self.estimator.transform(features)
         reconstruction = self.estimator.inverse_transform(latent)
-        error = np.square(reconstruction - exact).mean(axis=1)
+        error = np.square(reconstruction - features).mean(axis=1)
         outputs = {"reconstruction": reconstruction.reshape(-1, *self._shape), "error": error, "latent": latent}
         return {name: output.astype(np.float32) for name, output in outputs.items()}
 

@@ -19,8 +19,8 @@ from src.runs import checkpoints
 from src.tasks.base import Task
 from src.training import packaging
 
-EXAMPLES = 256  # of one forward pass, fewer where they are more than ...
-FORWARD_BYTES = 2**19  # ... so many bytes: the activations of a network take hundreds of times as much
+EXAMPLES = 512  # of one forward pass, fewer where they are more than ...
+FORWARD_BYTES = 2**20  # ... so many bytes: the activations of a network take hundreds of times as much
 
 
 def _state(path: Path) -> Mapping[str, Tensor]:
