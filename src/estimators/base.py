@@ -140,7 +140,7 @@ class Estimator(Learner):
 
 
 def _widen(estimator: BaseEstimator) -> None:
-    """Gives a linear model its coefficients as float64. Products of float32 have last bits that depend on an example's place."""
+    """Gives a linear model its coefficients as float64. Last bits of products of float32 depend on the place."""
     for name in LINEAR:
         values = getattr(estimator, name, None)
         if isinstance(values, np.ndarray) and values.dtype == np.float32:
