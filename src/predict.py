@@ -16,6 +16,7 @@ from pathlib import Path
 
 from src.config import command_line, composition, trust
 from src.data import inputs
+from src.data.notes import counted
 from src.errors import InputError
 from src.evaluation import answers
 from src.predictor import NotAnswered, Predictor, Unreadable
@@ -45,7 +46,8 @@ def predict(
     predictor = Predictor.load(run, runs=chosen.paths.runs, tracking=store, trust=trust, analyses=analyses)
     found = inputs.find(input, predictor.reader, column=column)
     if found.left_out:
-        print(f"input={input}: {found.left_out:,} of other kinds in this folder left out.", file=sys.stderr)
+        others = counted(found.left_out, "file of another kind is", "files of other kinds are")
+        print(f"input={input}: {others} left out.", file=sys.stderr)
     unreadable: list[Unreadable] = []
     with (
         answers.writer(Path(output) if output else None, single=found.total == 1) as writer,

@@ -136,7 +136,7 @@ def test_broken_files_cost_no_other_answer(photographs, capsys):
     try:
         assert predict.main(["run=cnn-1", f"input={photographs}", "output=some.parquet"]) == 1
         printed = capsys.readouterr()
-        assert "1 of other kinds in this folder left out" in printed.err
+        assert "1 file of another kind is left out" in printed.err
         assert "3 of 43 raw inputs cannot be read, and 40 have an answer" in printed.err
         for name in broken:
             assert f"cat/{name}: " in printed.err
