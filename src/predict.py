@@ -19,8 +19,9 @@ from src.data import inputs
 from src.data.notes import counted
 from src.errors import InputError
 from src.evaluation import answers
-from src.predictor import NotAnswered, Predictor, Unreadable
+from src.predictor import SHOWN, NotAnswered, Predictor, Unreadable
 from src.runs import identity
+from src.runs.files import write_atomic
 
 
 def predict(
@@ -63,7 +64,9 @@ def predict(
         predictor.explain(inputs.find(input, predictor.reader, column=column).items, folder)
         print(f"explanations: {folder}")
     if unreadable:
-        file = Path(output).with_suffix(".unreadable.txt") if output else None
+        file = Path(output).with_suffix(".unreadable.txt") if output and len(unreadable) > SHOWN else None
+        if file is not None:
+            write_atomic(file, "".join(f"{name}: {reason}\n" for name, reason in unreadable).encode())
         raise NotAnswered(unreadable, answered=writer.rows, file=file)
 
 

@@ -28,7 +28,6 @@ from src.data.reading import Read, Reader
 from src.errors import InputError, Stop
 from src.experiment import Experiment, Result
 from src.runs import finding
-from src.runs.files import write_atomic
 from src.tracking import store
 
 if TYPE_CHECKING:
@@ -54,19 +53,25 @@ class NotAnswered(Stop):
 
     Args:
         answered: how many have one.
-        file: gets the list of the unreadable ones where the message cannot have all of them; None for no file.
+        file: has a list of all that cannot be read; None where there is no such file.
+        answers: of the others; None where they were given one after the other.
     """
 
     code = 1
 
-    def __init__(self, unreadable: Sequence[Unreadable], *, answered: int, file: Path | None = None):
-        self.unreadable = tuple(unreadable)
+    def __init__(
+        self,
+        unreadable: Sequence[Unreadable],
+        *,
+        answered: int,
+        file: Path | None = None,
+        answers: pd.DataFrame | None = None,
+    ):
+        self.unreadable, self.answers = tuple(unreadable), answers
         lines = [f"{name}: {reason}" for name, reason in unreadable]
         more = len(lines) - SHOWN
         if more > 0:
             lines = [*lines[:SHOWN], f"and {more:,} more" + (f". All of them: {file}" if file else "")]
-        if more > 0 and file is not None:
-            write_atomic(file, "".join(f"{name}: {reason}\n" for name, reason in unreadable).encode())
         listed = "\n  ".join(lines)
         total = answered + len(unreadable)
         super().__init__(
@@ -134,16 +139,17 @@ class Predictor:
                 folder, a table or an array.
 
         Raises:
-            NotAnswered: some cannot be read.
+            NotAnswered: some cannot be read; it has the answers of the others.
         """
         import pandas as pd
 
         found = inputs.find(str(raw), self.reader) if isinstance(raw, str | Path) else inputs.Inputs(inputs.named(raw), None)
         unreadable: list[Unreadable] = []
         tables = list(self.stream(found.items, unreadable=unreadable, total=found.total))
+        table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
         if unreadable:
-            raise NotAnswered(unreadable, answered=sum(map(len, tables)))
-        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+            raise NotAnswered(unreadable, answered=len(table), answers=table)
+        return table
 
     def stream(
         self, items: Iterable[tuple[str, Any]], *, unreadable: list[Unreadable], total: int | None = None

@@ -144,6 +144,7 @@ def test_broken_files_cost_no_other_answer(photographs, capsys):
         with pytest.raises(NotAnswered) as error:
             Predictor.load("cnn-1").predict(photographs)
         assert [one.name for one in error.value.unreadable] == [f"cat/{name}" for name in broken]
+        check_equal(error.value.answers, examples=40)
     finally:
         for name in broken:
             (photographs / "cat" / name).unlink()
