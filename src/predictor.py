@@ -143,7 +143,7 @@ class Predictor:
         """
         import pandas as pd
 
-        found = inputs.find(str(raw), self.reader) if isinstance(raw, str | Path) else inputs.Inputs(inputs.named(raw), None)
+        found = inputs.given(raw, self.reader)
         unreadable: list[Unreadable] = []
         tables = list(self.stream(found.items, unreadable=unreadable, total=found.total))
         table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

@@ -1,8 +1,7 @@
 """Raw inputs for predictions, wherever they are: files, a folder, a table of paths, an array, or lines of text."""
 
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,10 +102,16 @@ def _lines(reader: Reader) -> Iterator[tuple[str, Any]]:
             yield (text, Path(text)) if reader.suffixes else (f"line {number + 1}", text)
 
 
-def named(raw: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    """Raw inputs that a program gives, with names: of a path itself, else the number."""
+def given(raw: str | Path | Iterable[Any], reader: Reader) -> Inputs:
+    """What a program gives: one path, as `find` takes it, or raw inputs. A path is called by itself, others by their number."""
+    if isinstance(raw, str | Path):
+        return find(str(raw), reader)
+    return Inputs(_named(raw, reader), len(raw) if isinstance(raw, Sized) else None)
+
+
+def _named(raw: Iterable[Any], reader: Reader) -> Iterator[tuple[str, Any]]:
     for number, one in enumerate(raw):
-        path = None
-        with suppress(TypeError):  # bytes of a file, an array, a row
-            path = one if isinstance(one, Path) else Path(one) if isinstance(one, str) else None
-        yield (files.text(path), path) if path is not None else (str(number), one)
+        if isinstance(one, Path) or (isinstance(one, str) and reader.suffixes):
+            yield files.text(one), Path(one)
+        else:  # the bytes of a file, an array, a row
+            yield str(number), one

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ class Unseen(Prepared):
         return np.empty(0, dtype=np.int64)
 
 
-def together(folder: Any, card: Mapping[str, Any], read: Sequence[Mapping[str, np.ndarray]], names: Sequence[str]) -> Unseen:
+def together(folder: Path, card: Mapping[str, Any], read: Sequence[Mapping[str, np.ndarray]], names: Sequence[str]) -> Unseen:
     """Raw inputs as one store.
 
     Args:
