@@ -86,7 +86,7 @@ BENCHMARKS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
     ),
     "predict": ("predicting, over the bare forward pass", "at most 1.11", epochs.predict),
     "predict_files": (
-        "seconds of answers for raw files, over those of torchvision's ImageFolder, as many processes and the bare forward pass",
+        "seconds of answers for raw files, over torchvision's ImageFolder, as many processes and the bare forward pass",
         "at most 1.11",
         raw_files.predict,
     ),
