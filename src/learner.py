@@ -64,8 +64,13 @@ class Learner(ABC):
         """Writes the weights alone, and gives the file. Equal weights give equal bytes."""
 
     @abstractmethod
-    def predict(self, data: Data, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
-        """Outputs by name, batch by batch, in the order of the rows of the store."""
+    def predict(self, data: Data, rows: np.ndarray, *, fill: bool = True) -> Iterator[Mapping[str, np.ndarray]]:
+        """Outputs by name, batch by batch, in the order of the rows of the store.
+
+        Args:
+            fill: whether the last batch is computed with as many examples as the others, because their number decides the last
+                bits: an example then has the same outputs beside whichever others it is predicted. False where time counts.
+        """
 
     @abstractmethod
     def package(self, folder: Path, example: np.ndarray | Mapping[str, np.ndarray]) -> Mapping[str, Any]:

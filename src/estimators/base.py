@@ -109,11 +109,10 @@ class Estimator(Learner):
         write_atomic(folder / "weights.skops", skops_file.dump(self.estimator))
         return folder / "weights.skops"
 
-    def predict(self, data: Data, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
-        """Examples are predicted so many at a time, as networks do it: the number decides the last bits of products."""
+    def predict(self, data: Data, rows: np.ndarray, *, fill: bool = True) -> Iterator[Mapping[str, np.ndarray]]:
         for start in range(0, len(rows), EXAMPLES):
             chunk = rows[start : start + EXAMPLES]
-            filled = np.append(chunk, chunk[-1:].repeat(EXAMPLES - len(chunk)))
+            filled = np.append(chunk, chunk[-1:].repeat(EXAMPLES - len(chunk) if fill else 0))
             with self._thread_pools.limit(limits=self._threads):
                 outputs = self.outputs(self._features(data, filled), data)
             yield {name: output[: len(chunk)] for name, output in outputs.items()}

@@ -91,16 +91,11 @@ class NetworkInference(Learner):
         return path
 
     @torch.inference_mode()
-    def predict(self, data: Data, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
-        """Every forward pass has the same number of examples; the last one is filled up with its last example.
-
-        Libraries choose another order of additions for another number. So an example has the same outputs, to the last bit,
-        beside whichever others it is predicted.
-        """
+    def predict(self, data: Data, rows: np.ndarray, *, fill: bool = True) -> Iterator[Mapping[str, np.ndarray]]:
         self._move_to_device()
         fields = {"input": data.fields["input"]}
         count = max(1, min(EXAMPLES, FORWARD_BYTES // max(1, columns.nbytes(fields, rows[:1]))), data.batch_size)
-        filled, left = np.append(rows, rows[-1:].repeat(-len(rows) % count)), len(rows)
+        filled, left = np.append(rows, rows[-1:].repeat(-len(rows) % count if fill else 0)), len(rows)
         for block in Batches(fields, filled, Order(len(filled), together=count), in_memory=0, block=8):
             for batch in block:
                 outputs = self.task.predict(self.task.preprocess(batch.to(self.torch_device).input))

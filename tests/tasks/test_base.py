@@ -258,6 +258,8 @@ def test_only_training_examples_are_augmented(images, tmp_path):
     list(learner.predict(data, data.rows("val")))
     predicted = model.seen[False][-1][: len(stored["val"])]  # the pass is filled up with the last example
     assert torch.allclose(predicted, stored["val"], atol=1e-5)
+    list(learner.predict(data, data.rows("val"), fill=False))  # as a latency is measured
+    assert len(model.seen[False][-1]) == len(stored["val"])
 
 
 def test_a_task_whose_targets_cannot_be_mixed_is_refused_before_it_trains(images):
