@@ -86,6 +86,7 @@ def test_the_rules_hold_and_each_has_a_planted_violation(report):
     assert {line.removesuffix(" KEPT") for line in output.splitlines() if line.endswith(" KEPT")} == set(report)
 
 
+@pytest.mark.slow
 def test_no_module_imports_itself_by_way_of_others():
     """Imports inside functions, those only for the type checker, and those by name count too."""
     graph = grimp.build_graph("src", "pipelines", cache_dir=None)

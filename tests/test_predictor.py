@@ -166,6 +166,7 @@ def test_many_broken_files_are_listed_in_a_file(photographs, capsys):
     assert pd.read_csv("none/answers.csv").empty
 
 
+@pytest.mark.slow
 def test_a_single_input_a_table_and_the_standard_input_are_answered(photographs, capsys, monkeypatch):
     assert predict.main(["run=runs/cnn-1", f"input={photographs}/cat/0.png"]) == 0
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())

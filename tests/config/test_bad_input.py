@@ -93,6 +93,7 @@ def test_an_optimizer_of_torch_by_its_name(refusal, assembled):
     assembled(*FNN, chosen, "~optimizer.fused")
 
 
+@pytest.mark.slow
 def test_a_schedule_that_does_not_suit_the_training(refusal):
     message = refusal(*FNN, "scheduler=one_cycle", "scheduler.pct_start=3")
     assert "scheduler: expected settings that OneCycleLR takes" in message
@@ -112,6 +113,7 @@ def test_factors_of_a_loss_that_are_not_as_many_as_the_classes(refusal):
     assert "task.class_weights: expected 10 factors, one for each class; received 2." in message
 
 
+@pytest.mark.slow
 def test_an_augmentation_that_does_not_fit(refusal):
     message = refusal(*CNN, "augmentation=light", "augmentation.affine.degrees=-10")
     assert "augmentation.affine: kornia.augmentation.RandomAffine" in message

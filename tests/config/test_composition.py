@@ -101,6 +101,7 @@ def test_what_fits_is_taken(override, value):
     assert (OmegaConf.to_container(node) if OmegaConf.is_config(node) else node) == value
 
 
+@pytest.mark.slow
 def test_a_mistyped_key_of_what_is_chosen_gets_its_neighbours():
     assert "nearest: augmentation.affine.degrees" in refused("augmentation=light", "augmentation.affine.degres=5")
     assert "nearest: scheduler.pct_start" in refused("scheduler=one_cycle", "scheduler.pct_strat=0.1")
@@ -113,6 +114,7 @@ def test_several_options_of_a_group_follow_one_another():
     assert config.augmentation.mixup.alpha == 0.5
 
 
+@pytest.mark.slow
 def test_another_model_on_top_of_an_experiment_composes():
     config = compose(["+experiment=cnn", "model=lenet"])
     assert config.model._target_ == "src.models.lenet.LeNet"
@@ -121,6 +123,7 @@ def test_another_model_on_top_of_an_experiment_composes():
     assert config.optimizer == compose(["+experiment=cnn"]).optimizer
 
 
+@pytest.mark.slow
 def test_a_key_that_an_experiment_sets_for_another_model_names_the_file(tmp_path):
     path = write(tmp_path, "experiment/mine.yaml", "defaults: [{override /model: cnn}]\nname: mine\nmodel: {width: 8}\n")
     assert compose(["+experiment=mine"], extra=[tmp_path]).model.width == 8
@@ -128,6 +131,7 @@ def test_a_key_that_an_experiment_sets_for_another_model_names_the_file(tmp_path
     assert f"{path} sets model.width, which model=fnn does not have" in message
 
 
+@pytest.mark.slow
 def test_a_debug_setting_that_fits_nothing_names_the_file(tmp_path):
     path = write(tmp_path, "debug/mine.yaml", "optimizer: {momentum: 0.5}\n")
     message = refused("+debug=mine", "optimizer=adam", extra=[tmp_path])
@@ -223,6 +227,7 @@ def test_a_mistyped_command_ends_with_one_line(project, override, nearest):
     assert not list(project.iterdir())
 
 
+@pytest.mark.slow
 def test_a_mistyped_command_imports_nothing_that_trains(project):
     script = "import sys\nfrom src import train\nfrom src.config import command_line\n"
     script += "try: command_line.main(train.train, ['optimizer.lrr=1'])\n"

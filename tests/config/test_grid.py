@@ -72,6 +72,7 @@ def test_folds_of_a_choice_are_one_line(project):
     assert lines[3] == ["95", "%", "1.0000", "to", "1.0000", f"{0.85 - reach:.4f}", "to", f"{0.85 + reach:.4f}"]
 
 
+@pytest.mark.slow
 def test_each_job_is_checked_before_the_first_one_starts(project):
     with pytest.raises(InputError, match=r"trainer\.max_epochs: expected .*; received -2"):
         by_hydra._check_grid(["+experiment=cnn", "trainer.max_epochs=1,-2"], [])

@@ -23,6 +23,7 @@ def test_a_schedule_is_made_longer_with_the_training(tmp_path):
     assert longer.scheduler.T_max == 20
 
 
+@pytest.mark.slow
 def test_a_run_is_trained_further_without_a_callback(tmp_path):
     OmegaConf.save(resolve(compose(["callbacks=early_stopping"])), tmp_path / "config.yaml")
     (name,) = OmegaConf.load(tmp_path / "config.yaml").callbacks

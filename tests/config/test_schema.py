@@ -225,6 +225,7 @@ def test_the_tables_name_the_groups_of_conf():
     assert stated == groups - {"experiment", "debug", "local"} | {"paths", "objective", "evaluation", "pretrained"}
 
 
+@pytest.mark.slow
 def test_a_wrong_value_ends_a_command_with_one_line(project):
     done = run(project, sys.executable, "-m", "src.train", "objective.mode=up", code=2, PYTHONPATH=str(ROOT))
     assert done.stderr == "error: objective.mode: expected one of min, max; received up. Correct it.\n"

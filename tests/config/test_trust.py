@@ -198,6 +198,7 @@ def test_a_class_of_the_users_own_is_listed_or_named_in_conf(project, monkeypatc
         trust.load(folder / "config.yaml")
 
 
+@pytest.mark.slow
 def test_a_further_folder_of_groups_is_the_users_own(project):
     folder = run_folder({"_target_": OWN}, key="model.network")
     (project / "groups/model").mkdir(parents=True)

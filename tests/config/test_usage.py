@@ -35,6 +35,7 @@ def test_help(module, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_help_shows_what_the_command_line_chooses(tmp_path):
     text = run(
         tmp_path,
@@ -51,6 +52,7 @@ def test_help_shows_what_the_command_line_chooses(tmp_path):
     assert "width: 48" in text
 
 
+@pytest.mark.slow
 def test_unknown_flags_are_refused(tmp_path):
     for module in ("src.train", "src.find_lr", "pipelines.sweep"):
         refused = run(tmp_path, "python", "-m", module, "--experiment", "cnn", code=2, PYTHONPATH=str(ROOT)).stderr

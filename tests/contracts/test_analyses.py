@@ -26,6 +26,7 @@ def built(digits, project):
     return build
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", identity.ANALYSES)
 def test_nothing_is_looked_at_unless_an_experiment_asks_for_it(group, built):
     assert checks.options(group)

@@ -192,6 +192,7 @@ def test_a_table_of_pictures_is_prepared_as_their_folder(pictures):
         assert np.array_equal(prepared.array(name), folder.array(name))
 
 
+@pytest.mark.slow
 def test_canvases_are_prepared(canvases):
     config, prepared = canvases
     check_prepared(config, prepared)
@@ -217,6 +218,7 @@ def test_turned_digits_are_prepared(rotated_digits):
     assert lean[0] > 0 > lean[1]
 
 
+@pytest.mark.slow
 def test_membranes_are_prepared(isbi2012, data_cache):
     config, prepared = isbi2012
     check_prepared(config, prepared)

@@ -22,6 +22,7 @@ def test_the_documented_options_exist():
     assert {"stop", "skip", "roll_back"} <= set(checks.options("divergence"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", AVERAGING)
 def test_an_averaging_is_built_and_has_a_class_of_its_own(name, digits):
     learner = built(digits[1], f"averaging={name}")

@@ -41,6 +41,7 @@ def two(monkeypatch) -> None:
     monkeypatch.setattr(worker_pool, "processors", lambda: 2)
 
 
+@pytest.mark.slow
 def test_several_processes_store_what_one_stores(root, tmp_path, two, monkeypatch):
     source = Folder(root=str(root), size=8, channels=3, max_unreadable=3)
     several = prepare(tmp_path / "several", source)

@@ -133,6 +133,7 @@ def by(kind: str, numbers: np.ndarray, **settings) -> Raw:
                split_by=SplitBy(kind, "column", names), **settings)  # fmt: skip
 
 
+@pytest.mark.slow
 @given(counts=st.lists(st.integers(1, 12), min_size=3, max_size=30), data=st.data())
 def test_groups_stay_together_and_sizes_are_near_to_those_asked_for(counts, data):
     values = np.repeat(np.arange(len(counts)), counts)

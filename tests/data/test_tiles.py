@@ -9,6 +9,7 @@ from src.data import tiles
 from src.errors import InputError
 
 
+@pytest.mark.slow
 @given(
     height=st.integers(5, 30),
     width=st.integers(5, 30),

@@ -27,6 +27,7 @@ def evaluated(tmp_path_factory) -> tuple[Experiment, Result]:
     return experiment, scoring.evaluate(experiment, "test")
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_scikit_learn(evaluated):
     _, result = evaluated
     table, scores = result.table, result.metrics

@@ -49,6 +49,7 @@ def test_the_worst_mistakes_come_first_each_above_its_maps(findings, trained):
         assert predicted != true
 
 
+@pytest.mark.slow
 def test_it_is_the_same_every_time(findings, trained, tmp_path):
     experiment, result = trained
     again = experiment.analyses["explanation"].analyse(experiment, result)
@@ -121,6 +122,7 @@ def test_methods_that_a_network_does_not_support_are_skipped_with_a_message(buil
     assert set(findings.figures) == {"explanation", "filters"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("experiment", "reason"),
     [

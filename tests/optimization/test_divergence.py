@@ -204,6 +204,7 @@ class Interrupting(Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [-3, 0, 1, 4])
 @pytest.mark.parametrize("minutes", [0.0, 60.0], ids=["saved before each block", "saved before each epoch"])
 def test_an_interruption_around_a_rollback_changes_nothing(images, tmp_path, whole, after, minutes):

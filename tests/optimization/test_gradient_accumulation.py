@@ -63,6 +63,7 @@ def test_micro_batches_give_the_losses_and_weights_of_the_whole_batch(images, tm
     assert checkpoints.read(tmp_path / "micro" / "last.ckpt")["micro_batch"] == size
 
 
+@pytest.mark.slow
 def test_a_step_that_ran_out_of_memory_is_repeated_from_its_beginning(images, tmp_path, capsys):
     """Dropout, augmentation and batch normalisation are as if the size had been known from the start."""
     data = images()

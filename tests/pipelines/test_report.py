@@ -106,6 +106,7 @@ def test_comparisons_with_equal_titles_name_the_settings_that_differ():
     assert re.findall(r"<h3 .*>(.*)</h3>", index()) == titles
 
 
+@pytest.mark.slow
 def test_folds_are_one_row_with_the_interval_of_their_mean():
     for fold, grip in enumerate((0.8, 0.9, 0.85)):
         results(f"hand_fold_{fold}", {"grip": grip}, fold=fold, seed=0)
@@ -189,6 +190,7 @@ def test_the_data_are_described():
     assert "&lt;b&gt;flat&lt;/b&gt;" in index()
 
 
+@pytest.mark.slow
 def test_what_its_preparation_noted_is_told():
     results("a", {"grip": 0.9}, card={"notes": ["1 file is <b>."], "duplicates": {"test in train": 0, "under two labels": 4}})
     assert "duplicates: 4 under two labels;" in leaderboard()
@@ -196,6 +198,7 @@ def test_what_its_preparation_noted_is_told():
     assert "<b>flat" not in index()
 
 
+@pytest.mark.slow
 def test_an_experiment_has_a_page_of_its_own():
     results("a", {"grip": 0.9}, figures=2)
     Path("conf/experiment").mkdir(parents=True)

@@ -251,6 +251,7 @@ def test_a_class_that_hydra_only_looks_up_counts(mylab):
     assert "mylab_of_identity/nets.py" in before.code
 
 
+@pytest.mark.slow
 def test_an_installed_package_counts_by_its_version(monkeypatch):
     config = resolved("+experiment=logistic_regression")
     before = identity.of(config, "data")

@@ -98,6 +98,7 @@ def test_a_stored_name_is_refused_too(project):
             assembly.prepare(resuming.resumed(folder, []))
 
 
+@pytest.mark.slow
 def test_the_paths_and_the_store_of_a_stored_file_are_left_out(project, capsys):
     outside = str(project / "outside")
     other = {"paths.prepared": outside, "paths.downloads": outside, "paths.runs": outside}

@@ -194,6 +194,7 @@ def test_it_learns_the_brightness_and_continues_exactly(images, tmp_path, averag
     assert after < before
 
 
+@pytest.mark.slow
 def test_its_package_predicts_what_is_real(images, tmp_path):
     data = images()
     learner = network(data, task=partial(Adversarial, loss=Hinge()), max_epochs=1, **SETTINGS)

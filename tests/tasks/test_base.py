@@ -269,6 +269,7 @@ def test_a_task_whose_targets_cannot_be_mixed_is_refused_before_it_trains(images
         learner.check(data)
 
 
+@pytest.mark.slow
 def test_a_reconstruction_learns_from_augmented_examples(images, tmp_path):
     data = images()
     model = partial(Autoencoder, input_shape=(1, 8, 8), hidden=[16], latent_size=4)

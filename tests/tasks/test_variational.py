@@ -88,6 +88,7 @@ def test_negative_settings_are_refused(settings):
         task(**settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prior", [priors.Normal, partial(priors.Mixture, components=5)])
 def test_it_learns_and_continues_exactly(prior, images, tmp_path):
     data = images()

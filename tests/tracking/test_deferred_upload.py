@@ -83,6 +83,7 @@ def test_what_a_record_says_no_more_goes_from_the_store(folder, tmp_path):
     check(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_without_an_end_is_closed_as_a_death(folder, tmp_path):
     write_json(folder / "record.json", record(tmp_path, status="RUNNING", ended=None))
     assert upload(folder)

@@ -16,6 +16,7 @@ def uploaded(project, database):
     return folder, uri
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [None, "record.json", upload_state.STATE])
 def test_a_record_is_deleted_once_and_can_be_restored(project, uploaded, damage):
     folder, uri = uploaded
@@ -46,6 +47,7 @@ def test_a_folder_that_stays_is_uploaded_as_another_run(project, uploaded):
     assert stored(project).info.run_id not in (None, first)
 
 
+@pytest.mark.slow
 def test_a_record_in_another_store_is_left_there(project, uploaded):
     folder, _ = uploaded
     with pytest.raises(InputError, match=r"cnn-1: expected a record in sqlite:///other\.db.* it is in sqlite:.*mlflow\.db"):

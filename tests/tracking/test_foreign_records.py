@@ -39,6 +39,7 @@ def test_a_record_goes_to_the_users_own_store(foreign, project, capsys):
     assert "1 records are whole" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_record_for_another_store_stays_here(foreign, project, monkeypatch, capsys):
     monkeypatch.setattr(store, "check", lambda uri: pytest.fail(f"it asked {uri}") if uri == ELSEWHERE else None)
     for status in ("FINISHED", "RUNNING"):

@@ -117,6 +117,7 @@ def test_an_entry_that_comes_while_the_uploader_leaves_is_served(project, leavin
     assert begun > 1, "uploaders that never leave prove nothing"
 
 
+@pytest.mark.slow
 def test_an_uploader_whose_folder_was_deleted_leaves_the_next_one_its_work(project, leaving, monkeypatch):
     monkeypatch.setenv("UPLOADER_IDLE", "60")
     folder = project / "runs/cnn-1"

@@ -217,6 +217,7 @@ def test_a_run_that_goes_on_is_the_same_run(project, database, serve):
     check(project)
 
 
+@pytest.mark.slow
 def test_a_database_that_was_deleted_is_noticed(project, database, serve):
     folder = run_folder(project)
     queue = Queue.of(folder, record(project)["uri"])

@@ -29,6 +29,7 @@ def left(root: Path) -> list[str]:
     return sorted(path.name for path in root.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "stay"),
     [

@@ -40,6 +40,7 @@ def test_a_table_of_what_matters_the_newest_first(three, capsys):
     assert " ".join(counts) == "3 runs: 2 finished, 1 interrupted"
 
 
+@pytest.mark.slow
 def test_a_condition_an_order_and_columns(three, capsys):
     chosen = ["where=test/accuracy > 0.8 or optimizer.lr == 0.1", "sort=-test/accuracy", "columns=run,optimizer.lr"]
     assert lines(capsys, *chosen)[1:-1] == [["cnn-1", "0.0050"], ["fnn-2", "0.0010"], ["cnn-3", "0.1000"]]

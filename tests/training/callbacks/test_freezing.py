@@ -80,6 +80,7 @@ def test_parts_thaw_one_after_the_other(images, tmp_path):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 2, 3])
 def test_it_continues_exactly_on_both_sides_of_the_change(images, tmp_path, stop):
     data = images()
