@@ -20,7 +20,6 @@ from src.data.notes import counted
 from src.errors import InputError
 from src.evaluation import answers
 from src.predictor import SHOWN, NotAnswered, Predictor, Unreadable
-from src.runs import identity
 from src.runs.files import write_atomic
 
 
@@ -38,13 +37,14 @@ def predict(
 
     if output:
         answers.check(Path(output))
-    if explanation and not output:
-        raise InputError(f"explanation={explanation}: expected output=FILE, beside which the figures lie. Add it.")
+    if explanation and (not output or input == inputs.STANDARD):
+        raise InputError(
+            f"explanation={explanation}: expected output=FILE, beside which the figures lie, and inputs read twice; "
+            f"received output={output} and input={input}. Name files for both."
+        )
     chosen = composition.compose([f"explanation={explanation}"] if explanation else [])
-    nodes = composition.container(chosen)
-    analyses = {key: nodes[key] for key in identity.ANALYSES if key == "explanation" and explanation}
-    store = chosen.tracking.uri
-    predictor = Predictor.load(run, runs=chosen.paths.runs, tracking=store, trust=trust, analyses=analyses)
+    analyses = {"explanation": composition.container(chosen)["explanation"]} if explanation else {}
+    predictor = Predictor.load(run, runs=chosen.paths.runs, tracking=chosen.tracking.uri, trust=trust, analyses=analyses)
     found = inputs.find(input, predictor.reader, column=column)
     if found.left_out:
         others = counted(found.left_out, "file of another kind is", "files of other kinds are")

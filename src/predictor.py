@@ -33,9 +33,9 @@ from src.tracking import store
 if TYPE_CHECKING:
     import pandas as pd
 
-TOGETHER = 512  # raw inputs that are predicted at once, a multiple of them where they are small, up to ...
-MOST = 2  # ... so many times, and ...
-BYTES = 16 * 2**20  # ... so many bytes
+TOGETHER = 4_096  # raw inputs that are predicted at once, fewer where they are more than ...
+BYTES = 64 * 2**20  # ... so many bytes
+EXPLAINED = 64  # raw inputs among which an explanation finds its examples
 PIECE = 32  # raw inputs that a process or a thread reads at once
 MANY = 500  # raw inputs from which on processes read them
 SHOWN = 10  # unreadable inputs in a message
@@ -168,7 +168,7 @@ class Predictor:
         """Writes what the analyses of `load` draw of the first raw inputs into a folder."""
         from src.evaluation.plotting import write
 
-        experiment = next((self._of(read) for read in self._chunks(items, [], None)), None)
+        experiment = next((self._of(read) for read in self._chunks(islice(items, EXPLAINED), [], None)), None)
         if experiment is None:
             return
         table = self._answers(experiment)
@@ -204,7 +204,7 @@ class Predictor:
             if isinstance(read, str):
                 unreadable.append(Unreadable(name, read))
                 continue
-            most = most or TOGETHER * max(1, min(MOST, BYTES // (TOGETHER * sum(field.nbytes for field in read.values()))))
+            most = most or max(1, min(TOGETHER, BYTES // max(1, sum(field.nbytes for field in read.values()))))
             chunk.append((name, read))
             if len(chunk) == most:
                 yield chunk

@@ -204,6 +204,8 @@ def test_an_explanation_is_drawn_beside_the_answers(photographs, capsys):
     settings = ["run=cnn-1", f"input={photographs}", "explanation=default"]
     assert predict.main(settings) == 2
     assert "expected output=FILE" in capsys.readouterr().err
+    assert predict.main(["run=cnn-1", "input=-", "explanation=default", "output=why.csv"]) == 2
+    assert "inputs read twice" in capsys.readouterr().err
     assert predict.main([*settings, "output=why.csv"]) == 0
     assert "explanations: why.figures" in capsys.readouterr().out
     with Image.open("why.figures/explanation.png") as figure:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,11 +57,9 @@ def _small(numbers: np.ndarray, count: int) -> np.ndarray:
 
 def _time(cell: str) -> tuple[str, float, str] | None:
     """The kind of a time, its place on an axis, and its text; None where it is none."""
-    try:
+    with suppress(ValueError):  # it may still be a date
         number = float(cell)
         return ("a number", number, cell) if math.isfinite(number) else None
-    except ValueError:
-        pass
     try:
         time = datetime.fromisoformat(cell)
     except ValueError:
