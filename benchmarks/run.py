@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import commands, epochs, preparing, raw_files, run_cost, saving, scaling, sweeps, tracking
+from benchmarks import commands, encoded, epochs, preparing, raw_files, run_cost, saving, scaling, sweeps, tracking
 from pipelines import generated_text
 
 HERE = Path(__file__).parent
@@ -71,6 +71,11 @@ BENCHMARKS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
         lambda: preparing.speed(files=2_000, size=224),
     ),
     "preparing_memory": ("memory of a preparation with 16 times the files, over 1 time", "flat", preparing.memory),
+    "encoded_epoch": (
+        "images a second of a training on encoded JPEG files, over torchvision's ImageFolder and as many workers",
+        "at least 0.9",
+        encoded.epoch,
+    ),
     "processes": ("examples per second of two one-thread processes (DDP), over one", "at least 1.7", scaling.processes),
     "trial": ("a trial of a search, beyond its training", "at most 0.25 s", lambda: sweeps.measure("per_trial")),
     "trial_growth": ("a trial with 5,000 trials before it, over 100", "at most 1.5", lambda: sweeps.measure("growth")),

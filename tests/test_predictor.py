@@ -81,6 +81,22 @@ def test_a_raw_input_has_the_answer_of_its_prediction(name, project, request):
         assert table[column].tolist() == expected[column].tolist(), column
 
 
+@pytest.mark.slow
+def test_files_that_are_stored_as_they_are_have_the_same_answers(project):
+    rng = np.random.default_rng(0)
+    paths = [Path("images") / "ab"[number % 2] / f"{number}.jpg" for number in range(40)]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (70, 50, 3), dtype=np.uint8)).save(path)
+    files = ("data=image_folder", "data.root=images", "data.size=16", "data.storage=encoded", "data.random_crop=[0.1,0.6]")
+    experiment = exported(Path("run"), "+experiment=cnn", *files)
+    names = experiment.prepared.names
+    table = Predictor.load("run").predict([Path("images") / name for name in names])
+    expected = answers(experiment, np.arange(len(names)))
+    for column in ("prediction", "probability_a", "probability_b"):
+        assert table[column].tolist() == expected[column].tolist()
+
+
 @pytest.fixture(scope="module")
 def photographs(shared_project: Path) -> Path:
     """An image folder of two classes, of which a run has learned, and its predictions."""

@@ -23,7 +23,21 @@ from src.runs.folder import CONFIG_KEYS, EXPORTED_KEYS, Run
 
 # keys of data that its class does not take: its preparation reads them, its task, or the check of the pair of data and task
 PREPARING = (
-    *("dataset", "file", "arrays", "table", "root", "columns", "size", "channels", "tile", "stride", "labels", "ignored"),
+    *(
+        "dataset",
+        "file",
+        "arrays",
+        "table",
+        "root",
+        "columns",
+        "size",
+        "channels",
+        "storage",
+        "tile",
+        "stride",
+        "labels",
+        "ignored",
+    ),
     *("splits", "count", "max_unreadable", "gives", "num_targets", "target_mean", "target_std"),
 )
 

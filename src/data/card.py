@@ -9,6 +9,7 @@ import numpy as np
 
 from src.data import duplicates, notes, splitting, statistics
 from src.data.columns import Ragged
+from src.data.encoded import Encoded
 from src.data.raw import Raw
 from src.data.splitting import SPLITS
 
@@ -64,8 +65,10 @@ def _example(raw: Raw, number: int) -> str:
     return f"row {number}" + (f" ({raw.classes[target[number]]})" if has_class else "")  # type: ignore[index]
 
 
-def _shape_and_type(array: np.ndarray | Ragged) -> dict[str, Any]:
+def _shape_and_type(array: np.ndarray | Ragged | Encoded) -> dict[str, Any]:
     """The shape and the type of a field for the card; null is a length that differs."""
+    if isinstance(array, Encoded):
+        return {"shape": [len(array), *array.shape], "dtype": "uint8", "storage": "encoded"}
     if isinstance(array, Ragged):
         return {"shape": [len(array), None, *array.values.shape[1:]], "dtype": str(array.values.dtype)}
     return {"shape": list(array.shape), "dtype": str(array.dtype)}

@@ -9,6 +9,7 @@ import numpy as np
 
 from src.data import scratch
 from src.data.columns import Ragged
+from src.data.encoded import Encoded
 from src.data.notes import SHOWN, counted, listed
 from src.data.splitting import SPLITS
 from src.errors import InputError
@@ -53,11 +54,11 @@ class Duplicates:
 
 
 def find(
-    array: np.ndarray | Ragged,
+    array: np.ndarray | Ragged | Encoded,
     group: np.ndarray,
     groups: Mapping[str, np.ndarray],
     *,
-    target: np.ndarray | Ragged | None = None,
+    target: np.ndarray | Ragged | Encoded | None = None,
 ) -> Duplicates:
     """The copies among the examples of all splits.
 
@@ -108,8 +109,10 @@ def check(
             )
 
 
-def _digests(array: np.ndarray | Ragged, group: np.ndarray) -> list[bytes]:
-    """A digest of all pieces of each example."""
+def _digests(array: np.ndarray | Ragged | Encoded, group: np.ndarray) -> list[bytes]:
+    """A digest of all pieces of each example; of an encoded one, of its file."""
+    if isinstance(array, Encoded):
+        array = array.files
     if isinstance(array, np.ndarray) and np.array_equal(group, np.arange(len(group))):
         return [digest for digests in scratch.reduce(_digests_of_rows, array) for digest in digests]
     hashes = [hashlib.blake2b(digest_size=12) for _ in range(int(group.max()) + 1)]
@@ -128,7 +131,9 @@ def _first(digests: Sequence[bytes], numbers: Sequence[int]) -> dict[bytes, int]
     return {digests[number]: number for number in reversed(numbers)}
 
 
-def _contradictions(digests: Sequence[bytes], target: np.ndarray | Ragged, group: np.ndarray) -> list[tuple[int, int]]:
+def _contradictions(
+    digests: Sequence[bytes], target: np.ndarray | Ragged | Encoded, group: np.ndarray
+) -> list[tuple[int, int]]:
     """The first two examples with different targets, of each set of equal examples that has such."""
     by_digest: dict[bytes, list[int]] = {}
     for number, digest in enumerate(digests):

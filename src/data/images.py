@@ -18,6 +18,7 @@ class Images(Pictures):
     Args:
         shape: channels, height and width.
         num_classes: None where there are no classes.
+        random_crop: as of all pictures.
         keep: by split, the numbers of the only classes that it keeps. A split that is not named keeps all.
         labelled: how many examples of each class the training split keeps, as a number or as a share; None keeps all.
         seed: of the draw of these examples.
@@ -30,16 +31,19 @@ class Images(Pictures):
         shape: Sequence[int],
         num_classes: int | None,
         batch_size: int,
+        random_crop: Sequence[float] | None = None,
         keep: Mapping[str, Sequence[int]] | None = None,
         labelled: float | None = None,
         seed: Seed = 0,
     ):
-        super().__init__(prepared=prepared, shape=shape, num_classes=num_classes, batch_size=batch_size)
+        super().__init__(
+            prepared=prepared, shape=shape, num_classes=num_classes, batch_size=batch_size, random_crop=random_crop
+        )
         self._labelled: np.ndarray | None = None
         self.keep = {split: sorted(classes) for split, classes in (keep or {}).items()}
         if "target" not in self.fields:  # raw inputs of a prediction: there is nothing to choose from
             return
-        if keep and self.fields["target"].array.ndim != 1:
+        if keep and prepared.array("target").ndim != 1:
             raise ValueError("data.keep: expected examples with one class each; these have several labels. Leave it out.")
         known = set(range(self.num_classes or 0))
         for split, classes in self.keep.items():

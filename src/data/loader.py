@@ -1,24 +1,33 @@
 """Blocks of batches, each read by one index from columns in memory, on an accelerator or mapped from disk.
 
-No Python code runs for each example.
+No Python code runs for each example, unless it is a file that has to be decoded. Other processes do that.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from src.data import columns
+from src.data import columns, encoded, worker_pool
 from src.data.columns import Column, Columns, Dense
+from src.data.encoded import Draw, Encoded
 from src.data.order import Order
 from src.errors import InputError
 from src.protocols import Batch, Fields
 
 AHEAD = 2  # blocks that are read from disk before they are needed
+ALONE = 128  # files that this process decodes while others would only start
+
+Slices: TypeAlias = "tuple[Tensor, list[int], list[bool]]"
+Read: TypeAlias = "Callable[[Tensor, Tensor, list[int]], Sequence[Tensor]]"
+"""Reads a column's part of each batch of a block, from the positions of its examples in the rows of the split, their rows in
+the store, and the sizes of the batches."""
 
 
 class Batches:
@@ -37,6 +46,7 @@ class Batches:
         block: batches in one item; an item is a list of batches.
         in_memory: bytes up to which the rows are held in memory; more are read from disk, ahead of their use.
         device: where the rows are held, if they are held.
+        num_workers: processes that decode files; None for this process's share of the processors, 0 for none.
     """
 
     def __init__(
@@ -50,6 +60,7 @@ class Batches:
         block: int = 1,
         in_memory: float = 4 * 2**30,
         device: torch.device | str = "cpu",
+        num_workers: int | None = None,
     ):
         self.block = block
         self.rank, self.ranks = rank, ranks
@@ -59,14 +70,19 @@ class Batches:
         self.position = 0
         self.sampler = self
         self.batch_sampler = None
-        self.held = columns.nbytes(fields, rows) <= in_memory
+        leaves = {name: columns.leaves(field) for name, field in fields.items()}
+        self._computed = any(column.computed for named in leaves.values() for column in named.values())
+        self.held = not self._computed and columns.nbytes(fields, rows) <= in_memory
         device = torch.device(device if self.held else "cpu")
         self._rows = torch.from_numpy(np.array(rows)).to(device)
-        reader = _Held if self.held else _Mapped
-        self._fields = {
-            name: {key: reader(column, rows, device) for key, column in columns.leaves(field).items()}
-            for name, field in fields.items()
-        }
+        processes = max(1, worker_pool.processors() // ranks) if num_workers is None else num_workers
+
+        def reader(column: Column) -> _Mapped:
+            if isinstance(column, Encoded):
+                return _Decoded(column, rows, device, processes=processes)
+            return (_Held if self.held else _Mapped)(column, rows, device)
+
+        self._fields = {name: {key: reader(column) for key, column in named.items()} for name, named in leaves.items()}
 
     def __len__(self) -> int:
         """The number of blocks in a whole epoch, at any position."""
@@ -78,9 +94,16 @@ class Batches:
         positions, sizes = self.order.epoch(self.epoch)
         ends = np.cumsum([0, *sizes]).tolist()
         blocks = (self._slices(positions, ends, number) for number in range(self.position, len(self)))
-        for block in map(self._read, blocks) if self.held else self._ahead(blocks):
-            self.position += 1
-            yield block
+        draw = self.order.draw(self.epoch)
+        with ExitStack() as stack:
+            fields = {
+                name: {key: stack.enter_context(leaf.opened(draw)) for key, leaf in named.items()}
+                for name, named in self._fields.items()
+            }
+            read = partial(self._read, fields)
+            for block in map(read, blocks) if self.held else self._ahead(read, blocks):
+                self.position += 1
+                yield block
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -99,7 +122,7 @@ class Batches:
             )
         self.position = 0
 
-    def _slices(self, positions: Tensor, ends: Sequence[int], number: int) -> tuple[Tensor, list[int], list[bool]]:
+    def _slices(self, positions: Tensor, ends: Sequence[int], number: int) -> Slices:
         """This process's positions in a block, the size of each batch, and whether it has a share of it."""
         batches = range(number * self.block, min((number + 1) * self.block, self.batches))
         if self.ranks == 1:
@@ -116,24 +139,21 @@ class Batches:
         own = torch.cat([positions[begin:end] for begin, end in slices])
         return own.to(self._rows.device), [end - begin for begin, end in slices], real
 
-    def _read(self, slices: tuple[Tensor, list[int], list[bool]]) -> list[Batch]:
+    def _read(self, readers: Mapping[str, Mapping[str, Read]], slices: Slices) -> list[Batch]:
         """A block: one index into each column, then views of the result as batches."""
         positions, sizes, real = slices
         rows = self._rows.index_select(0, positions)
-        fields = {
-            name: {key: leaf.read(positions, rows, sizes) for key, leaf in leaves.items()}
-            for name, leaves in self._fields.items()
-        }
+        fields = {name: {key: read(positions, rows, sizes) for key, read in named.items()} for name, named in readers.items()}
         inputs = _batched(fields["input"], len(sizes))
         targets = _batched(fields["target"], len(sizes)) if "target" in fields else [None] * len(sizes)
         return [Batch(*batch) for batch in zip(inputs, targets, rows.split(sizes), real, strict=True)]
 
-    def _ahead(self, blocks: Iterator[tuple[Tensor, list[int], list[bool]]]) -> Iterator[list[Batch]]:
-        """Reads blocks in a thread while earlier blocks are used."""
-        with ThreadPoolExecutor(1, "read-ahead") as reader:
+    def _ahead(self, read: Callable[[Slices], list[Batch]], blocks: Iterator[Slices]) -> Iterator[list[Batch]]:
+        """Reads blocks in a thread while earlier blocks are used; in two, so that no process waits for the end of a block."""
+        with ThreadPoolExecutor(2 if self._computed else 1, "read-ahead") as reader:
             pending: deque[Future[list[Batch]]] = deque()
             for slices in blocks:
-                pending.append(reader.submit(self._read, slices))
+                pending.append(reader.submit(read, slices))
                 if len(pending) > AHEAD:
                     yield pending.popleft().result()
             while pending:
@@ -150,14 +170,17 @@ class _Mapped:
     def __init__(self, column: Column, rows: np.ndarray, device: torch.device):
         self._column, self._device = column, device
 
-    def read(self, positions: Tensor, rows: Tensor, sizes: list[int]) -> Sequence[Tensor]:
-        """The column's part of each batch of a block.
+    @contextmanager
+    def opened(self, draw: Draw | None) -> Iterator[Read]:
+        """A block that reads; it gets the function that does.
 
         Args:
-            positions: of the block's examples in the rows of the split.
-            rows: of the block's examples in the store.
-            sizes: of the batches.
+            draw: of the epoch, where it is read at random.
         """
+        yield self.read
+
+    def read(self, positions: Tensor, rows: Tensor, sizes: list[int]) -> Sequence[Tensor]:
+        """See `Read`."""
         index = rows.cpu().numpy()
         if self._column.uniform:
             return torch.from_numpy(self._column.take(index)).to(self._device).split(sizes)
@@ -176,6 +199,31 @@ class _Held(_Mapped):
         if self._whole is not None:
             return self._whole.index_select(0, positions).split(sizes)
         return super().read(positions, positions, sizes)
+
+
+class _Decoded(_Mapped):
+    """Reads a column of files.
+
+    Args:
+        processes: that decode, where there are many files.
+    """
+
+    def __init__(self, column: Encoded, rows: np.ndarray, device: torch.device, *, processes: int):
+        super().__init__(column, rows, device)
+        self._files = column
+        self._processes = processes if column.on_disk and len(rows) >= ALONE else 0
+
+    @contextmanager
+    def opened(self, draw: Draw | None) -> Iterator[Read]:
+        if not self._processes:
+            yield lambda _, rows, sizes: self._split([self._files.decoded(rows.cpu().numpy(), draw)], sizes)
+            return
+        function = partial(encoded.decoded, self._files.decode)
+        with worker_pool.started(function, processes=self._processes, what="decodes files") as pool:
+            yield lambda _, rows, sizes: self._split([*pool(self._files.parts(rows.cpu().numpy(), draw))], sizes)
+
+    def _split(self, pieces: Sequence[np.ndarray], sizes: list[int]) -> Sequence[Tensor]:
+        return torch.from_numpy(np.concatenate(pieces)).to(self._device).split(sizes)
 
 
 def _batched(leaves: Mapping[str, Sequence[Tensor]], count: int) -> Sequence[Fields]:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from src.data.encoded import Draw
 from src.errors import InputError
 
 
@@ -58,6 +59,10 @@ class Order:
         else:
             positions = torch.arange(self._count)
         return positions[: self.batches * self._together], self.sizes(number)
+
+    def draw(self, number: int) -> Draw | None:
+        """What a reading at random in an epoch depends on; None where the order is not random, and neither is the reading."""
+        return Draw(self._seed, number) if self._shuffle else None
 
     def sizes(self, number: int) -> list[int]:
         """The size of each batch of an epoch."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from src.data import scratch
 from src.data.columns import Ragged
+from src.data.encoded import Encoded
 from src.errors import InputError
 
 IGNORED = 255  # the target of a pixel that does not count, where a data set has such pixels; no class has this number
@@ -33,7 +34,7 @@ class Raw:
     """Arrays with one row for each example, and what the data set states about them.
 
     Args:
-        arrays: by name; ragged where examples differ in length.
+        arrays: by name; ragged where examples differ in length, encoded where files are kept as they are.
         classes: names of the classes; None where there are none.
         target_names: of the numbers of a target, float32 of shape (rows, numbers); None where it has no numbers.
         splits: rows by split, as far as the data set states its own.
@@ -49,7 +50,7 @@ class Raw:
         notes: lines that the preparation prints and the card keeps, as on files that are left out.
     """
 
-    arrays: Mapping[str, np.ndarray | Ragged]
+    arrays: Mapping[str, np.ndarray | Ragged | Encoded]
     classes: list[str] | None = None
     target_names: list[str] | None = None
     splits: Mapping[str, np.ndarray] = field(default_factory=dict)

@@ -109,12 +109,31 @@ def shorten(array: np.ndarray, rows: Sequence[int]) -> np.ndarray:
         chunk[...] = array[index[done : done + len(chunk)]]  # a row moves to where an earlier one was
         done += len(chunk)
         release(array)
+    return _cut(array, len(rows))
+
+
+def shorten_pieces(array: np.ndarray, offsets: np.ndarray, pieces: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The same for pieces of different lengths, one after the other. Returns the array, and where they begin in it.
+
+    Args:
+        offsets: where each piece begins, and the end of the last one.
+    """
+    ends = np.cumsum([0, *np.diff(offsets)[[*pieces]].tolist()]).astype(np.int64)
+    for number, start, end in zip(pieces, ends[:-1].tolist(), ends[1:].tolist(), strict=True):
+        if start < offsets[number]:
+            array[start:end] = array[offsets[number] : offsets[number + 1]]
+    release(array)
+    return _cut(array, int(ends[-1])), ends
+
+
+def _cut(array: np.ndarray, rows: int) -> np.ndarray:
+    """The first rows of an array that `empty` made."""
     if not isinstance(array, np.memmap):
-        return array[: len(rows)]
+        return array[:rows]
     path = str(array.filename)
     with open(path, "r+b") as file:  # the header has room for any number of rows
-        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array[: len(rows)]))
-        file.truncate(array.offset + len(rows) * array[:1].nbytes)
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array[:rows]))
+        file.truncate(array.offset + rows * array[:1].nbytes)
     return np.lib.format.open_memmap(path, mode="r+")
 
 

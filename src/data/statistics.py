@@ -5,6 +5,8 @@ import math
 import numpy as np
 
 from src.data import scratch
+from src.data.columns import Ragged
+from src.data.encoded import Encoded
 from src.data.raw import Raw
 from src.errors import InputError
 
@@ -16,7 +18,7 @@ def of(raw: Raw, rows: np.ndarray, *, name: str) -> dict[str, dict[str, list[flo
         InputError: a number is the same everywhere, so that there is nothing to learn.
     """
     image, target = raw.arrays.get("image"), raw.arrays.get("target")
-    statistics = {"image": _of_pixels(image, rows)} if isinstance(image, np.ndarray) else {}
+    statistics = {} if image is None or isinstance(image, Ragged) else {"image": _of_pixels(image, rows)}
     if raw.target_names is not None and isinstance(target, np.ndarray):
         numbers = target[rows].astype(np.float64)
         constant = [own for own, value in zip(raw.target_names, np.ptp(numbers, axis=0), strict=True) if not value]
@@ -29,16 +31,21 @@ def of(raw: Raw, rows: np.ndarray, *, name: str) -> dict[str, dict[str, list[flo
     return statistics
 
 
-def _of_pixels(image: np.ndarray, rows: np.ndarray) -> dict[str, list[float]]:
+def _of_pixels(image: np.ndarray | Encoded, rows: np.ndarray) -> dict[str, list[float]]:
     """Mean and standard deviation of each channel over some rows, of pixels scaled to lie between 0 and 1.
 
     The sums are whole numbers, so that they do not depend on the order.
     """
-    totals, squares = np.zeros(image.shape[1], dtype=np.uint64), np.zeros(image.shape[1], dtype=np.uint64)
-    for total, square in scratch.reduce(_sums, image, rows):
-        totals += total
-        squares += square
-    count = len(rows) * image[0, 0].size
+    if isinstance(image, Encoded):
+        assert image.sums is not None, "a source of files knows the sums of their pixels"
+        totals, squares = image.sums[rows].sum(axis=0)
+        count = len(rows) * math.prod(image.shape[1:])
+    else:
+        totals, squares = np.zeros(image.shape[1], dtype=np.uint64), np.zeros(image.shape[1], dtype=np.uint64)
+        for total, square in scratch.reduce(_sums, image, rows):
+            totals += total
+            squares += square
+        count = len(rows) * image[0, 0].size
     pairs = list(zip(totals.tolist(), squares.tolist(), strict=True))
     variances = [(count * square - total**2) / (255 * count) ** 2 for total, square in pairs]
     return {

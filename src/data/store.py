@@ -17,6 +17,7 @@ import numpy as np
 
 from src.data import card, scratch, seal, splitting, writing
 from src.data.columns import Dense, Ragged
+from src.data.encoded import Encoded
 from src.data.raw import Raw, Source, check, select_classes
 from src.data.splitting import SPLITS
 from src.data.unreadable import Unreadable
@@ -52,7 +53,7 @@ class Prepared:
         return (self.folder / f"{name}.npy").is_file()
 
     def column(self, name: str, *, padding: float = 0, multiple: int = 1) -> Dense | Ragged:
-        """One field of all examples, memory-mapped: ragged where the examples differ in length.
+        """One field of all examples, memory-mapped: ragged where they differ in length, as encoded files do.
 
         Args:
             padding, multiple: of a ragged one, as `Ragged` takes them.
@@ -139,8 +140,10 @@ def _read(folder: Path, source: Source) -> Raw:
     return raw
 
 
-def _files(name: str, array: np.ndarray | Ragged) -> dict[str, np.ndarray]:
+def _files(name: str, array: np.ndarray | Ragged | Encoded) -> dict[str, np.ndarray]:
     """How a field is stored: the arrays by the names of their files."""
+    if isinstance(array, Encoded):
+        array = array.files
     if isinstance(array, Ragged):
         return {f"{name}.npy": array.values, f"{name}{OFFSETS}": array.offsets}
     return {f"{name}.npy": array}

@@ -5,6 +5,8 @@ import pickle
 import sys
 from typing import Any
 
+PROTOCOL = 5  # the first by which arrays are not copied on the way
+
 
 def main() -> None:
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
@@ -12,7 +14,7 @@ def main() -> None:
     try:
         function = pickle.load(requests)
         while True:
-            pickle.dump(_called(function, pickle.load(requests)), answers)
+            pickle.dump(_called(function, pickle.load(requests)), answers, PROTOCOL)
             answers.flush()
     except (EOFError, BrokenPipeError):  # the parent has all that it wants, or is gone
         os._exit(0)

@@ -16,10 +16,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from src.data.worker import PROTOCOL
 from src.errors import ProcessLost
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = "src.data.worker"
+PIPE = 2**20  # bytes that a process can write before somebody reads them
 AHEAD = 4  # items for each process that are given out before the first of them is used
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -36,7 +38,8 @@ def started(
 ) -> Iterator[Callable[[Iterable[Item]], Iterator[Result]]]:
     """A block with a pool; it gets a function that calls `function` for each item, and gives the results in their order.
 
-    An error of the function is raised here. No process outlives the block, nor a kill of this process.
+    An error of the function is raised here. No process outlives the block, nor a kill of this process. Several threads may
+    use the pool at once.
 
     Args:
         function: of a module, or a partial of one.
@@ -46,20 +49,6 @@ def started(
         ProcessLost: a process ended.
     """
     workers = [_Worker(function, what) for _ in range(processes)]
-    try:
-        with ThreadPoolExecutor(processes, "pool") as threads:
-            try:
-                yield lambda items: _results(items, workers, threads)
-            finally:
-                for worker in workers:
-                    worker.end()  # a thread that waits for it goes on
-                threads.shutdown(cancel_futures=True)
-    finally:
-        for worker in workers:
-            worker.close()
-
-
-def _results(items: Iterable[Item], workers: "list[_Worker[Item, Result]]", threads: ThreadPoolExecutor) -> Iterator[Result]:
     idle: queue.SimpleQueue[_Worker[Item, Result]] = queue.SimpleQueue()
     for worker in workers:
         idle.put(worker)
@@ -71,10 +60,24 @@ def _results(items: Iterable[Item], workers: "list[_Worker[Item, Result]]", thre
         finally:
             idle.put(worker)
 
+    try:
+        with ThreadPoolExecutor(processes, "pool") as threads:
+            try:
+                yield lambda items: _results(lambda item: threads.submit(call, item), items, ahead=AHEAD * processes)
+            finally:
+                for worker in workers:
+                    worker.end()  # a thread that waits for it goes on
+                threads.shutdown(cancel_futures=True)
+    finally:
+        for worker in workers:
+            worker.close()
+
+
+def _results(submit: Callable[[Item], Future[Result]], items: Iterable[Item], *, ahead: int) -> Iterator[Result]:
     pending: deque[Future[Result]] = deque()
     for item in items:
-        pending.append(threads.submit(call, item))
-        if len(pending) > AHEAD * len(workers):
+        pending.append(submit(item))
+        if len(pending) > ahead:
             yield pending.popleft().result()
     while pending:
         yield pending.popleft().result()
@@ -95,6 +98,7 @@ class _Worker(Generic[Item, Result]):
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path},
             process_group=0,
+            pipesize=PIPE,
         )
         self._send(function)
 
@@ -124,7 +128,7 @@ class _Worker(Generic[Item, Result]):
     def _send(self, content: object) -> None:
         assert self._process.stdin is not None
         try:
-            pickle.dump(content, self._process.stdin)
+            pickle.dump(content, self._process.stdin, PROTOCOL)
             self._process.stdin.flush()
         except (OSError, ValueError) as error:
             raise self._lost() from error

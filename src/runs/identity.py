@@ -37,6 +37,7 @@ PRESENTATION = (
     "task.takes",
     "pretrained.weights",  # their content counts instead
     "trainer.in_memory_gib",
+    "trainer.num_workers",
     "trainer.oversubscribe",
     "trainer.progress_bar",
     "trainer.log_every_n_steps",

@@ -83,6 +83,7 @@ class Loaders:
             ranks=self.ranks,
             block=self.accumulate * max(1, min(steps, BLOCK_BYTES // max(1, step_bytes))),
             in_memory=self.loading.in_memory,
+            num_workers=self.loading.num_workers,
             device=device if self._fits(device, columns.nbytes(self.data.fields, rows)) else "cpu",
         )
 

@@ -1,8 +1,10 @@
-"""Modalities from outside src, ragged rows and windows of a series, killed within an epoch. The same command goes on."""
+"""Ragged rows and windows of a series from outside src, and random crops of files, killed within an epoch, go on exactly."""
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from src.tracking.journal import read
 from tests import chaos, forecasting, tagging
@@ -23,11 +25,8 @@ def times_of_the_first_epoch(folder: Path) -> list[int]:
     return [point["time"] for point in read(folder / "metrics.jsonl") if point["epoch"] == 1]
 
 
-@pytest.mark.cluster
-@pytest.mark.parametrize(("modality", "experiment"), [(tagging, "tags"), (forecasting, "forecast")])
-def test_a_modality_that_src_does_not_know_goes_on_exactly(tmp_path, modality, experiment):
-    modality.write_configuration(tmp_path / "conf")
-    command = ("--config-dir", str(tmp_path / "conf"), f"+experiment={experiment}", *SETTINGS, chaos.NOWHERE)
+def check_exact(tmp_path: Path, *arguments: str) -> None:
+    command = (*arguments, *SETTINGS, chaos.NOWHERE)
     whole = chaos.train(tmp_path / "whole", *command)
     chaos.kill(chaos.paused(tmp_path / "killed", *command, when=in_the_second_epoch), uploader=False)
     killed = chaos.run(tmp_path / "killed")
@@ -35,3 +34,22 @@ def test_a_modality_that_src_does_not_know_goes_on_exactly(tmp_path, modality, e
     assert 0 < len(chaos.points(killed)) < len(chaos.points(whole))
     assert chaos.outcome(chaos.train(tmp_path / "killed", *command)) == chaos.outcome(whole)
     assert times_of_the_first_epoch(killed) == before != [], "it is not trained again"
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize(("modality", "experiment"), [(tagging, "tags"), (forecasting, "forecast")])
+def test_a_modality_that_src_does_not_know_goes_on_exactly(tmp_path, modality, experiment):
+    modality.write_configuration(tmp_path / "conf")
+    check_exact(tmp_path, "--config-dir", str(tmp_path / "conf"), f"+experiment={experiment}")
+
+
+@pytest.mark.cluster
+def test_random_crops_of_files_that_other_processes_decode_go_on_exactly(tmp_path):
+    root, rng = tmp_path / "images", np.random.default_rng(0)
+    for number in range(280):
+        path = root / "ab"[number % 2] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 128 + 120 * (number % 2), (24, 32, 3), dtype=np.uint8)).save(path)
+    files = ("data=image_folder", f"data.root={root}", "data.size=16", "data.batch_size=8")
+    crops = ("data.storage=encoded", "data.random_crop=[0.2,1.0]", "model.width=4", "explanation=none")
+    check_exact(tmp_path, "+experiment=cnn", *files, *crops)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from src.data import worker_pool
-from src.data.sources import pixels
+from src.data.sources import image_files, pixels
 from src.data.sources.folder import Folder
 from tests import disks, repository
 from tests.data.prepared import prepare
@@ -42,16 +42,18 @@ def two(monkeypatch) -> None:
 
 
 @pytest.mark.slow
-def test_several_processes_store_what_one_stores(root, tmp_path, two, monkeypatch):
-    source = Folder(root=str(root), size=8, channels=3, max_unreadable=3)
+@pytest.mark.parametrize("storage", ["decoded", "encoded"])
+def test_several_processes_store_what_one_stores(storage, root, tmp_path, two, monkeypatch):
+    source = Folder(root=str(root), size=8, channels=3, storage=storage, max_unreadable=3)
     several = prepare(tmp_path / "several", source)
-    monkeypatch.setattr(pixels, "ALONE", COUNT + 1)
+    monkeypatch.setattr(image_files, "ALONE", COUNT + 1)
     alone = prepare(tmp_path / "alone", source)
     raw = source.read()  # in memory
     assert several.card == alone.card
     assert several.card["notes"][0].startswith("3 of 600 files cannot be read as images")
     assert (several.folder / "image.npy").read_bytes() == (alone.folder / "image.npy").read_bytes()
-    assert np.array_equal(several.array("image"), raw.arrays["image"])
+    image = raw.arrays["image"]
+    assert np.array_equal(several.array("image"), image if storage == "decoded" else image.files.values)
     assert several.names == raw.names
     assert sorted(path.name for path in several.folder.iterdir()) == sorted(path.name for path in alone.folder.iterdir())
 
@@ -107,16 +109,18 @@ def until(condition: Callable[[], object]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("end", "code", "message"),
+    ("end", "code", "message", "storage"),
     [
-        (kill, -signal.SIGKILL, ""),
-        (interrupt, 130, "interrupted; the same command continues.\n"),
-        (kill_a_worker, 1, "error: A process that decodes images ended with code -9 (SIGKILL"),
+        (kill, -signal.SIGKILL, "", "decoded"),
+        (kill, -signal.SIGKILL, "", "encoded"),
+        (interrupt, 130, "interrupted; the same command continues.\n", "decoded"),
+        (kill_a_worker, 1, "error: A process that decodes images ended with code -9 (SIGKILL", "encoded"),
     ],
 )
 @pytest.mark.skipif(worker_pool.processors() == 1, reason="one processor decodes in the process of the command")
-def test_a_preparation_that_ends_early_leaves_nothing_and_is_begun_again(root, tmp_path, end, code, message):
-    command = ("python", "-m", "src.prepare", "data=image_folder", f"data.root={root}", "data.size=8", "data.max_unreadable=3")
+def test_a_preparation_that_ends_early_leaves_nothing_and_is_begun_again(root, tmp_path, end, code, message, storage):
+    settings = (f"data.root={root}", f"data.storage={storage}", "data.size=8", "data.max_unreadable=3")
+    command = ("python", "-m", "src.prepare", "data=image_folder", *settings)
     prepared = tmp_path / "data" / "prepared"
     process = repository.start(tmp_path, *command, PYTHONPATH=str(repository.ROOT), fresh=True, new_session=True)
     until(lambda: [*prepared.glob(".*/*.scratch.npy")])
@@ -132,4 +136,4 @@ def test_a_preparation_that_ends_early_leaves_nothing_and_is_begun_again(root, t
     repository.run(tmp_path, *command, PYTHONPATH=str(repository.ROOT))
     (folder,) = prepared.iterdir()
     assert folder.name.startswith("image_folder-")
-    assert len(np.load(folder / "image.npy", mmap_mode="r")) == COUNT - 3
+    assert len(np.load(folder / "target.npy")) == COUNT - 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from io import BytesIO
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ EXACT = (".png", ".bmp", ".tif", ".tiff", ".gif")  # whose values are never chan
 PAGED = (".webp", ".tif", ".tiff", ".gif")  # formats of which a file may have several pages or frames
 # Of image formats that are not supported. All other files count as no image: notes, tables, files of the operating system.
 UNSUPPORTED = (".avif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".pgm", ".ppm")
+ORIENTATION, TURNED = 0x0112, 5  # the EXIF tag, and its values from which on width and height change places
 UNTURNED = frozenset(("dpi", "gamma", "icc_profile", "srgb", "transparency"))  # what a PNG may state besides how it is turned
 
 
@@ -51,13 +52,21 @@ def check_length(key: str, pixels: int, *, largest: int | None = None) -> None:
         raise InputError(f"data.{key}: expected a number of pixels {allowed}; received {pixels}.")
 
 
-def decode(file: Path | bytes, *, channels: int, depth: Depth) -> Image:
+def decode(
+    file: Path | bytes,
+    *,
+    channels: int,
+    depth: Depth,
+    least: Callable[[int, int], tuple[int, int]] | None = None,
+) -> Image:
     """An upright image of 1 or 3 channels with 8 bits each, or as it is stored where it has 16 bits of grey (`is_deep`).
 
     Of a file with several pages or frames it is the first one.
 
     Args:
         depth: counts the images with 16 bits.
+        least: gets width and height of the upright image, and gives how wide and high the result must be at least. A JPEG file
+            is then decoded at 1/2, 1/4 or 1/8 of its size where that is enough, which is faster. None: the whole size.
 
     Raises:
         ValueError: the file is no complete image, too large a one, or no regular file, from which reading may never end.
@@ -71,6 +80,8 @@ def decode(file: Path | bytes, *, channels: int, depth: Depth) -> Image:
             check_regular(file)
         with open(BytesIO(file) if isinstance(file, bytes) else file) as image:
             stored = str(image.tile[0][3]) if image.tile else ""  # of a PNG: how the bytes are stored, as "RGB;16B"
+            if least is not None:
+                _reduce(image, wanted, least)
             image.load()
             if not (image.format == "PNG" and UNTURNED.issuperset(image.info)):
                 ImageOps.exif_transpose(image, in_place=True)
@@ -82,6 +93,13 @@ def decode(file: Path | bytes, *, channels: int, depth: Depth) -> Image:
             if ";16" in stored:
                 depth.add_colour(image)
             return image if image.mode == wanted else image.convert(wanted)
+
+
+def _reduce(image: Image, mode: str, least: Callable[[int, int], tuple[int, int]]) -> None:
+    """Has an image decoded at a smaller size, before its pixels are read. Only JPEG can do that."""
+    turned = image.getexif().get(ORIENTATION, 1) >= TURNED
+    width, height = least(*(image.size[::-1] if turned else image.size))
+    image.draft(mode, (height, width) if turned else (width, height))
 
 
 def is_deep(image: Image) -> bool:

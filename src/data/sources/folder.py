@@ -14,9 +14,10 @@ import numpy as np
 
 from src.data.notes import counted, listed
 from src.data.raw import Raw
-from src.data.sources import files, pixels
+from src.data.sources import files, image_files
 from src.data.sources.classes import numbered
 from src.data.sources.decoding import SUFFIXES, check_channels, check_formats, check_length
+from src.data.sources.image_files import Storage
 from src.data.splitting import SPLIT_NAMES
 from src.errors import InputError
 from src.value_types import Whole
@@ -65,15 +66,17 @@ class Folder:
     cropped to the middle.
 
     Args:
+        storage: `decoded` keeps pixels; `encoded` keeps the files, for collections that are too large to keep decoded.
         max_unreadable: files that cannot be read, up to which they are left out and counted.
     """
 
-    def __init__(self, *, root: str, size: int, channels: int, max_unreadable: Whole = 0):
+    def __init__(self, *, root: str, size: int, channels: int, storage: Storage = "decoded", max_unreadable: Whole = 0):
         check_channels(channels)
         check_length("size", size)
         self.root = Path(root)
         self.size = size
         self.channels = channels
+        self.storage = storage
         self.max_unreadable = max_unreadable
 
     def state(self) -> str:
@@ -82,11 +85,12 @@ class Folder:
     def read(self) -> Raw:
         found = self._find()
         names = found.names
-        image, kept, notes, shift = pixels.read(
+        image, kept, notes, reading = image_files.read(
             found.images,
             names,
             size=self.size,
             channels=self.channels,
+            storage=self.storage,
             max_unreadable=self.max_unreadable,
             where=self._where(),
         )
@@ -100,7 +104,7 @@ class Folder:
             splits={str(own): np.flatnonzero(split == own) for own in np.unique(split)},
             origin=files.text(self.root.name),
             names=names,
-            reading={"scales": True, "shift": shift},
+            reading=reading,
             notes=[*found.notes(), *notes, *more],
         )
 

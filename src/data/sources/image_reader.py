@@ -22,19 +22,21 @@ class ImageReader(Reader):
         scales: whether an image of another size is scaled and cropped to the middle; otherwise it is refused, because nobody
             knows how the images of the data set got their size.
         shift: bits that images with 16 bits of grey lose on the right.
+        reduced: whether JPEG files are decoded at a smaller size, as `pixels.one` does it.
     """
 
     suffixes = SUFFIXES
 
-    def __init__(self, *, shape: Sequence[int], scales: bool = False, shift: int = 0):
+    def __init__(self, *, shape: Sequence[int], scales: bool = False, shift: int = 0, reduced: bool = False):
         self._channels, *self._size = shape
-        self._scales, self._shift = scales, shift
+        self._scales, self._shift, self._reduced = scales, shift, reduced
 
     def read(self, raw: Any) -> Mapping[str, np.ndarray]:
         if isinstance(raw, np.ndarray):
             image = _array(raw, self._channels)
         else:
-            image = pixels.one(raw, channels=self._channels, shift=self._shift, size=self._size if self._scales else None)
+            size = self._size if self._scales else None
+            image = pixels.one(raw, channels=self._channels, shift=self._shift, size=size, reduced=self._reduced)
         if [*image.shape[1:]] != self._size:
             expected, received = values.shown(self._size), values.shown(image.shape[1:])
             raise ValueError(f"expected {expected} pixels, the size of the images that were learned; received {received}")

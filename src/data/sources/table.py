@@ -11,10 +11,11 @@ from typing import Any, Literal, NotRequired, TypedDict
 import numpy as np
 
 from src.data.raw import Raw, SplitBy
-from src.data.sources import cells, files, pixels, split_columns
+from src.data.sources import cells, files, image_files, split_columns
 from src.data.sources.cells import Cells
 from src.data.sources.classes import numbered
 from src.data.sources.decoding import check_channels, check_length
+from src.data.sources.image_files import Storage
 from src.data.splitting import SPLIT_NAMES, SPLITS
 from src.data.unreadable import SHOWN, leave_out
 from src.errors import InputError
@@ -53,6 +54,7 @@ class Table:
         root: the folder that the paths begin in; None for that of the table.
         gives: what the columns of the target have: `class`, one column of labels; `labels`, a 0 or 1 in each column; `number`,
             a number in each column.
+        storage: `decoded` keeps pixels; `encoded` keeps the files, for collections that are too large to keep decoded.
         max_unreadable: files that cannot be read, up to which they are left out and counted.
     """
 
@@ -65,6 +67,7 @@ class Table:
         gives: Literal["class", "labels", "number", "mask", "nothing"],
         size: int,
         channels: int,
+        storage: Storage = "decoded",
         max_unreadable: Whole = 0,
     ):
         check_channels(channels)
@@ -74,7 +77,7 @@ class Table:
         self._table = Path(table)
         self._root = Path(os.path.abspath(self._table.parent if root is None else root))
         self._columns, self._gives = columns, gives
-        self._size, self._channels = size, channels
+        self._size, self._channels, self._storage = size, channels, storage
         self._max_unreadable = max_unreadable
         self._where = f"data.table={files.text(self._table)}"
 
@@ -93,8 +96,14 @@ class Table:
         limit, what = self._max_unreadable, "files cannot be read as images"
         if len(missing) > limit:  # before the others are decoded
             leave_out(missing, count=len(paths), limit=limit, where=self._where, what=what)
-        image, kept, notes, shift = pixels.read(
-            paths, placed, size=self._size, channels=self._channels, max_unreadable=limit, where=self._where
+        image, kept, notes, reading = image_files.read(
+            paths,
+            placed,
+            size=self._size,
+            channels=self._channels,
+            storage=self._storage,
+            max_unreadable=limit,
+            where=self._where,
         )
         classes, target_names = None, None
         if self._gives == "class":
@@ -112,7 +121,7 @@ class Table:
             split_by=None if split_by is None else split_by[0],
             origin=files.text(self._table.name),
             names=[names[row] for row in kept],
-            reading={"scales": True, "shift": shift},
+            reading=reading,
             notes=notes,
         )
 
