@@ -22,12 +22,13 @@ from src.experiment import Experiment
 from src.predictor import NotAnswered, Predictor
 from src.runs.files import write_json
 from tests.contracts.shipped import shipped
-from tests.contracts.test_experiments import PREPARED
 from tests.repository import ROOT, run
 from tests.sinks import ListSink
 from tests.tagging import TAGS, write_configuration
 
 COUNT = 600  # examples of a split, more than one forward pass has
+EXPERIMENTS = shipped("experiment")
+ON_PHOTOGRAPHS = [name for name in EXPERIMENTS if "photographs" in (ROOT / f"conf/experiment/{name}.yaml").read_text()]
 
 
 def exported(folder: Path, *overrides: str) -> Experiment:
@@ -56,11 +57,9 @@ def answers(experiment: Experiment, rows: np.ndarray) -> pd.DataFrame:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", shipped("experiment"))
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in ON_PHOTOGRAPHS])
 def test_a_raw_input_has_the_answer_of_its_prediction(name, project, request):
     config = composition.compose([f"+experiment={name}"])
-    if config.data.dataset.name not in PREPARED:
-        pytest.skip(f"{config.data.dataset.name} is not to be had in every clone")
     _, prepared = request.getfixturevalue(config.data.dataset.name)
     if config.data.dataset.name in ("fashion_mnist", "isbi2012"):
         request.getfixturevalue("data_cache")
@@ -79,6 +78,29 @@ def test_a_raw_input_has_the_answer_of_its_prediction(name, project, request):
     assert shared
     for column in shared:
         assert table[column].tolist() == expected[column].tolist(), column
+
+
+@pytest.fixture(scope="module")
+def flowers(shared_project: Path) -> Path:
+    """A few photographs of two classes, a test split of three."""
+    root, rng = Path("flowers"), np.random.default_rng(0)
+    for number in range(9):
+        path = root / ("train", "val", "test")[number % 3] / "ab"[number % 2] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        coarse = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
+        coarse.resize((320, 240), Image.Resampling.BICUBIC).save(path)
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ON_PHOTOGRAPHS)
+def test_a_photograph_has_the_answer_of_its_prediction(name, flowers):
+    experiment = exported(Path(f"runs/{name}"), f"+experiment={name}", f"data.root={flowers}", "data.batch_size=3")
+    names, rows = experiment.prepared.names, experiment.data.rows("test")
+    table = Predictor.load(f"runs/{name}").predict([flowers / names[row] for row in rows])
+    expected = answers(experiment, rows)
+    for column in ("prediction", "probability_a", "probability_b"):
+        assert table[column].tolist() == expected[column].tolist()
 
 
 @pytest.mark.slow

@@ -64,13 +64,13 @@ def find(path: str, reader: Reader, *, column: str = "path") -> Inputs:
 
 def _folder(folder: Path, reader: Reader) -> Inputs:
     inside, links = files.walk(folder)
-    own = [path for path in inside if path.suffix.lower() in reader.suffixes]
+    own = [path for path in inside if files.suffix(path) in reader.suffixes]
     if not own:
         kinds = (
             f"files {', '.join(reader.suffixes)}" if reader.suffixes else "no folder, because raw inputs are rows of a table"
         )
         raise InputError(f"input={files.text(folder)}: expected {kinds}; received {counted(len(inside), 'other file')}.")
-    items = ((files.text(path.relative_to(folder).as_posix()), path) for path in own)
+    items = ((files.text(name), Path(path)) for name, path in zip(files.below(folder, own), own, strict=True))
     return Inputs(items, len(own), len(inside) + len(links) - len(own))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from src.data.sources.depth import Depth
-from src.data.sources.files import check_regular, text
+from src.data.sources.files import check_regular, suffix, text
 from src.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ ORIENTATION, TURNED = 0x0112, 5  # the EXIF tag, and its values from which on wi
 UNTURNED = frozenset(("dpi", "gamma", "icc_profile", "srgb", "transparency"))  # what a PNG may state besides how it is turned
 
 
-def check_formats(paths: Iterable[PurePath], *, where: str) -> None:
+def check_formats(paths: Iterable[str | PurePath], *, where: str) -> None:
     """Refuses images of unsupported formats. Nobody would notice that they were left out."""
-    unsupported = sorted(text(path) for path in paths if path.suffix.lower() in UNSUPPORTED)
+    unsupported = sorted(text(path) for path in paths if suffix(path) in UNSUPPORTED)
     if unsupported:
         raise InputError(
             f"{where}: expected images in files {', '.join(SUFFIXES)}; received {len(unsupported)} of other formats. Convert "
@@ -53,7 +53,7 @@ def check_length(key: str, pixels: int, *, largest: int | None = None) -> None:
 
 
 def decode(
-    file: Path | bytes,
+    file: str | Path | bytes,
     *,
     channels: int,
     depth: Depth,
@@ -76,7 +76,7 @@ def decode(
 
     wanted = "L" if channels == 1 else "RGB"
     with _Reasons():
-        if isinstance(file, Path):
+        if not isinstance(file, bytes):
             check_regular(file)
         with open(BytesIO(file) if isinstance(file, bytes) else file) as image:
             stored = str(image.tile[0][3]) if image.tile else ""  # of a PNG: how the bytes are stored, as "RGB;16B"
@@ -107,11 +107,11 @@ def is_deep(image: Image) -> bool:
     return image.mode.startswith("I")
 
 
-def has_several(path: Path) -> bool:
+def has_several(path: str) -> bool:
     """Whether a file has several pages or frames."""
     from PIL.Image import open
 
-    if path.suffix.lower() not in PAGED:
+    if suffix(path) not in PAGED:
         return False
     with _Reasons(), open(path) as image:
         return getattr(image, "is_animated", False)

@@ -5,6 +5,7 @@ import os
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path, PurePath
 
 from src.errors import InputError
@@ -48,8 +49,7 @@ class Local(Files):
     def names(self, folder: str) -> list[str]:
         if not (self.root / folder).is_dir():
             raise InputError(f"data.root={self.root}: expected a folder {folder} in it; there is none.")
-        files, links = walk(self.root / folder)
-        return [str(path.relative_to(self.root)) for path in (*files, *links)]
+        return below(self.root, chain(*walk(self.root / folder)))
 
     def content(self, name: str) -> bytes:
         check_regular(self.root / name)
@@ -134,33 +134,40 @@ def text(path: str | Path | PurePath) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def below(root: Path, paths: Iterable[Path]) -> list[str]:
+def suffix(path: str | PurePath) -> str:
+    """The ending of a file's name in small letters, with its dot. pathlib would take seconds for many of them."""
+    return os.path.splitext(path)[1].lower()
+
+
+def below(root: Path, paths: Iterable[str | Path]) -> list[str]:
     """Paths below a folder relative to it. `relative_to` would take seconds for many of them."""
     start = "" if root == Path() else os.path.join(root, "")
-    whole = map(os.fspath, paths)
+    whole = [os.fspath(path) for path in paths]
     return [path[len(start) :] if path.startswith(start) else str(Path(path).relative_to(root)) for path in whole]
 
 
-def walk(folder: Path) -> tuple[list[Path], list[Path]]:
+def walk(folder: Path) -> tuple[list[str], list[str]]:
     """The files below a folder at any depth, and the links to folders there, which are not followed. Hidden ones are left out.
+
+    Paths are text, because a million objects of pathlib would take half a minute.
 
     Raises:
         InputError: a folder cannot be listed.
     """
 
-    files: list[Path] = []
-    links: list[Path] = []
+    files: list[str] = []
+    links: list[str] = []
 
-    def visit(parent: Path) -> None:
+    def visit(parent: str) -> None:
         try:
-            with os.scandir(parent) as found:
+            with os.scandir(parent or os.curdir) as found:
                 entries = sorted(found, key=lambda entry: entry.name)
         except OSError as error:
             raise InputError(f"{text(error.filename)}: expected a folder that can be listed; {error.strerror}.") from error
         for entry in entries:  # in this order, paths come sorted by their parts
             if entry.name.startswith("."):
                 continue
-            path = parent / entry.name
+            path = os.path.join(parent, entry.name)
             if not _is_folder(entry):
                 files.append(path)
             elif entry.is_symlink():
@@ -168,7 +175,7 @@ def walk(folder: Path) -> tuple[list[Path], list[Path]]:
             else:
                 visit(path)
 
-    visit(folder)
+    visit("" if folder == Path() else os.fspath(folder))
     return files, links
 
 
@@ -179,32 +186,32 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def check_regular(path: Path) -> None:
+def check_regular(path: str | Path) -> None:
     """Refuses what is no regular file, without opening it: reading from a pipe or a device may never end.
 
     Raises:
         OSError: it is another thing, or a link that leads to nothing.
     """
     try:
-        mode = path.stat().st_mode
+        mode = os.stat(path).st_mode
     except OSError as error:
-        if path.is_symlink():
+        if os.path.islink(path):
             raise OSError(f"expected a file; received a link to {text(os.readlink(path))}, which leads to none") from error
         raise
     if not stat.S_ISREG(mode):
         raise OSError("expected a file; received a folder, a pipe or a device")
 
 
-def state(root: Path, paths: Iterable[Path]) -> str:
+def state(root: Path, paths: Iterable[str | Path]) -> str:
     """A digest of the name, size and modification time of every file."""
     paths = [*paths]
     lines = [os.fsencode(name) + _stamp(path).encode() for name, path in zip(below(root, paths), paths, strict=True)]
     return hashlib.sha256(b"\n".join(lines)).hexdigest()
 
 
-def _stamp(path: Path) -> str:
+def _stamp(path: str | Path) -> str:
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError:  # a link that leads to nothing; reading it says so
         return " none"
     return f" {status.st_size} {status.st_mtime_ns}"

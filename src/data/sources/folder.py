@@ -6,6 +6,7 @@ layout of ImageNet.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +38,7 @@ class _Found:
         has_splits: whether the folders in the root are splits, and the classes are the folders in them.
     """
 
-    images: list[Path] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
@@ -111,7 +112,7 @@ class Folder:
     def _find(self) -> _Found:
         if not self.root.is_dir():
             raise InputError(f"{self._where()}: expected a folder with a folder of images for each class; there is none.")
-        found, inside = _Found(), dict[Path, list[Path]]()
+        found, inside = _Found(), dict[Path, list[str]]()
         for entry in sorted(self.root.glob("[!.]*")):
             if not entry.is_dir():
                 is_lost = entry.is_symlink() and not entry.exists()
@@ -119,20 +120,22 @@ class Folder:
                 continue
             paths, links = files.walk(entry)
             check_formats(paths, where=self._where())
-            suffixes = [path.suffix.lower() for path in paths]
+            suffixes = [*map(files.suffix, paths)]
             images = [path for path, suffix in zip(paths, suffixes, strict=True) if suffix in SUFFIXES]
             if images:
                 inside[entry] = images
             else:
                 found.empty.append(self._name(entry))
-            found.links += map(self._name, links)
+            found.links += map(self._name, map(Path, links))
             found.others.update(
-                files.text(suffix or path.name) for path, suffix in zip(paths, suffixes, strict=True) if suffix not in SUFFIXES
+                files.text(suffix or os.path.basename(path))
+                for path, suffix in zip(paths, suffixes, strict=True)
+                if suffix not in SUFFIXES
             )
         found.has_splits = self._has_splits(inside)
         for entry, images in inside.items():
-            loose = {path for path in images if path.parent == entry} if found.has_splits else set[Path]()
-            found.loose += map(self._name, sorted(loose))
+            loose = {path for path in images if os.path.dirname(path) == str(entry)} if found.has_splits else set[str]()
+            found.loose += map(self._name, map(Path, sorted(loose)))
             found.images += [path for path in images if path not in loose] if loose else images
         found.names = [files.text(name) for name in files.below(self.root, found.images)]
         classes = sorted({name.split("/")[1 if found.has_splits else 0] for name in found.names})
@@ -144,7 +147,7 @@ class Folder:
             )
         return found
 
-    def _has_splits(self, inside: dict[Path, list[Path]]) -> bool:
+    def _has_splits(self, inside: dict[Path, list[str]]) -> bool:
         """Whether the folders in the root are splits: two or more are named so, and have their images in folders.
 
         Args:
@@ -154,7 +157,8 @@ class Folder:
             InputError: some are splits and others are not, two are the same split, or none is for training.
         """
         possible = {entry: images for entry, images in inside.items() if entry.name in SPLIT_NAMES}
-        named = [entry.name for entry, images in possible.items() if any(path.parent != entry for path in images)]
+        inner = {entry for entry, images in possible.items() if any(os.path.dirname(path) != str(entry) for path in images)}
+        named = [entry.name for entry in possible if entry in inner]
         splits = [SPLIT_NAMES[name] for name in named]
         if len(splits) < 2:
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -43,7 +44,7 @@ class Images(NamedTuple):
 
 
 def read(
-    paths: Sequence[Path],
+    paths: Sequence[str | Path],
     names: Sequence[str],
     *,
     size: int,
@@ -108,7 +109,7 @@ def _notes(found: Found, names: Sequence[str]) -> list[str]:
 class _Pixels:
     """The decoded images."""
 
-    def __init__(self, paths: Sequence[Path], shape: Shape):
+    def __init__(self, paths: Sequence[str | Path], shape: Shape):
         self._image = scratch.empty((len(paths), *shape), np.uint8)
         self.together = max(1, min(TOGETHER, BYTES // self._image[:1].nbytes))
         self.on_disk = isinstance(self._image, np.memmap)
@@ -126,7 +127,7 @@ class _Files:
 
     together = TOGETHER
 
-    def __init__(self, paths: Sequence[Path], shape: Shape):
+    def __init__(self, paths: Sequence[str | Path], shape: Shape):
         self._shape = shape
         self._offsets = np.concatenate([[0], np.cumsum([_size(path) for path in paths])]).astype(np.int64)
         self._values = scratch.empty((int(self._offsets[-1]),), np.uint8)
@@ -145,22 +146,22 @@ class _Files:
         return Encoded(Ragged(values, offsets), PixelDecoder(self._shape, shift), self._shape, sums=self._sums[[*kept]])
 
 
-def _size(path: Path) -> int:
+def _size(path: str | Path) -> int:
     """The bytes of a file; 0 where there is none, which is noticed when it is read."""
     try:
-        return path.stat().st_size
+        return os.stat(path).st_size
     except OSError:
         return 0
 
 
 @contextmanager
 def _mapping(
-    store: _Pixels | _Files, paths: Sequence[Path]
+    store: _Pixels | _Files, paths: Sequence[str | Path]
 ) -> Iterator[Callable[[int | None, Iterable[int]], Iterator[Found]]]:
     """A block that gets a function which decodes some files: in this process, or in several."""
 
     def chunks(shift: int | None, positions: Iterable[int]) -> Iterator[Chunk]:
-        files = [(number, str(paths[number])) for number in positions]
+        files = [(number, os.fspath(paths[number])) for number in positions]
         return ((shift, files[start : start + store.together]) for start in range(0, len(files), store.together))
 
     if not store.on_disk or len(paths) < ALONE or worker_pool.processors() == 1:

@@ -87,7 +87,7 @@ def store_pixels(place: Place, shape: Shape, chunk: Chunk) -> Found:
     (shift, files), (channels, size, _) = chunk, shape
     found, sheet = Found(len(files)), _Sheet(len(files), size, channels)
     for row, (number, file) in enumerate(files):
-        image = _decoded(found, number, Path(file), Path(file), channels)
+        image = _decoded(found, number, file, file, channels)
         if image is None:
             continue
         if shift is None and is_deep(image):
@@ -112,17 +112,17 @@ def store_files(place: Place, offsets: np.ndarray, shape: Shape, chunk: Chunk) -
     (shift, files), (channels, size, _) = chunk, shape
     found, pieces = Found(len(files)), list[tuple[int, bytes]]()
     for number, file in files:
-        path, (start, end) = Path(file), offsets[number : number + 2].tolist()
+        start, end = offsets[number : number + 2].tolist()
         try:
-            check_regular(path)
-            content = path.read_bytes()
+            check_regular(file)
+            content = Path(file).read_bytes()
         except (OSError, ValueError) as error:
             found.unreadable.append((number, text(str(error))))
             continue
         if len(content) != end - start:
             found.unreadable.append((number, f"expected {end - start:,} bytes, as it had before; received {len(content):,}"))
             continue
-        image = _decoded(found, number, path, content, channels, least=whole(size, size))
+        image = _decoded(found, number, file, content, channels, least=whole(size, size))
         if image is None:
             continue
         if shift is None and is_deep(image):
@@ -137,8 +137,8 @@ def store_files(place: Place, offsets: np.ndarray, shape: Shape, chunk: Chunk) -
 def _decoded(
     found: Found,
     number: int,
-    path: Path,
-    file: Path | bytes,
+    path: str,
+    file: str | bytes,
     channels: int,
     *,
     least: Callable[[int, int], tuple[int, int]] | None = None,
