@@ -1,11 +1,14 @@
 """A modality that src does not know: sequences of tokens of different lengths, with a tag for each token.
 
 It tests that a source, data, a model, a task and an evaluation can come from outside: ragged inputs and targets, an input of
-several fields, batches of similar lengths, and a loss that is a mean over tokens.
+several fields, batches of similar lengths, a vocabulary that is learned of the training part, and a loss that is a mean over
+tokens.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,16 +22,52 @@ from src.data.raw import Raw
 from src.data.reading import Reader
 from src.data.shown import Picture, Shown
 from src.data.store import Prepared
+from src.data.transforms import Transform
 from src.evaluation.resampling import bootstrap, interval
 from src.experiment import Evaluation, Scores
 from src.protocols import Batch, Fields, Outcome
 from src.tasks.base import Task
 
 TOKENS, TAGS, PADDING = 12, 3, -1
+FIRST = 100  # the word of the first token
+
+
+class Vocabulary(Transform):
+    """Words, as numbers, become tokens.
+
+    Args:
+        words: of the training part, in rising order; None before it is known.
+    """
+
+    def __init__(self, words: Sequence[int] | None = None):
+        self._words = np.array([] if words is None else words, dtype=np.int32)
+
+    def fit(self, raw: Raw, rows: np.ndarray) -> None:
+        words = raw.arrays["tokens"]
+        assert isinstance(words, Ragged)
+        self._words = np.unique(words.held(rows).values)
+
+    def apply(self, raw: Raw) -> Raw:
+        words = raw.arrays["tokens"]
+        assert isinstance(words, Ragged)
+        tokens = Ragged(self.tokens(words.values), words.offsets)
+        return replace(raw, arrays={**raw.arrays, "tokens": tokens}, facts={"vocabulary": len(self._words)})
+
+    def state(self) -> Mapping[str, Any]:
+        return {"words": self._words.tolist()}
+
+    def tokens(self, words: np.ndarray) -> np.ndarray:
+        """
+        Raises:
+            ValueError: a word is not in the vocabulary.
+        """
+        if not np.isin(words, self._words).all():
+            raise ValueError(f"expected the words of the training; received {words[~np.isin(words, self._words)][0]}")
+        return np.searchsorted(self._words, words).astype(np.int32)
 
 
 class Draws:
-    """Random tokens, as many in each sequence as a seeded draw says. A token's tag depends on it and on the one before it."""
+    """Random words, as many in each sequence as a seeded draw says. A word's tag depends on it and on the one before it."""
 
     def __init__(self, *, count: int):
         self._count = count
@@ -43,18 +82,21 @@ class Draws:
         before = np.concatenate([[0], tokens[:-1]])
         before[offsets[:-1]] = 0
         tags = ((tokens + before) % TAGS).astype(np.int32)
-        arrays = {"tokens": Ragged(tokens, offsets), "tags": Ragged(tags, offsets)}
-        return Raw(arrays=arrays, origin="drawn", facts={"vocabulary": TOKENS})
+        arrays = {"tokens": Ragged(FIRST + tokens, offsets), "tags": Ragged(tags, offsets)}
+        return Raw(arrays=arrays, origin="drawn", transform=Vocabulary())
 
 
-class TokenReader(Reader):
-    """Reads the tokens of a row's column `tokens`: numbers with spaces between them."""
+class WordReader(Reader):
+    """Reads the words of a row's column `words`: numbers with spaces between them."""
+
+    def __init__(self, *, words: Sequence[int]):
+        self._vocabulary = Vocabulary(words)
 
     def read(self, raw: Mapping[str, str]) -> Mapping[str, np.ndarray]:
-        words = raw["tokens"].split()
-        if not words or not all(word.isdigit() and int(word) < TOKENS for word in words):
-            raise ValueError(f"expected numbers from 0 to {TOKENS - 1}; received {raw['tokens']!r}")
-        return {"tokens": np.array(words, dtype=np.int32)}
+        words = raw["words"].split()
+        if not words or not all(word.isdigit() for word in words):
+            raise ValueError(f"expected numbers; received {raw['words']!r}")
+        return {"tokens": self._vocabulary.tokens(np.array(words, dtype=np.int32))}
 
 
 class Sentences(Data):
@@ -71,7 +113,7 @@ class Sentences(Data):
             self._fields["target"] = prepared.column("tags", padding=PADDING)
 
     def reader(self) -> Reader:
-        return TokenReader()
+        return WordReader(**self.prepared.card["reading"])
 
     @property
     def fields(self) -> Columns:

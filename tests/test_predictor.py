@@ -284,15 +284,16 @@ def test_pictures_of_another_size_than_those_of_arrays_are_refused(project, digi
 @pytest.mark.cluster
 def test_ragged_rows_of_text_are_raw_inputs_too(project):
     write_configuration(project / "own")
-    (project / "tokens.csv").write_text("tokens\n1 2 3\n4\n11 x\n5 6 7 8 9\n")
+    (project / "words.csv").write_text("words\n101 102 103\n104\n111 x\n105 106 107 108 109\n112\n")
     train = ("python", "-m", "src.train", "--config-dir=own", "+experiment=tags", "trainer.max_epochs=3")
     run(project, *train, PYTHONPATH=str(ROOT))
     (folder,) = (project / "runs").glob("tags-*")
-    command = ("python", "-m", "src.predict", f"run={folder.name}", "input=tokens.csv", "output=a.jsonl")
+    command = ("python", "-m", "src.predict", f"run={folder.name}", "input=words.csv", "output=a.jsonl")
     done = run(project, *command, code=2, PYTHONPATH=str(ROOT))
     assert "tests.tagging.Draws (data.dataset.source)" in done.stderr
     done = run(project, *command, "trust=true", code=1, PYTHONPATH=str(ROOT))
-    assert "line 4: expected numbers from 0 to 11; received '11 x'" in done.stderr
+    assert "line 4: expected numbers; received '111 x'" in done.stderr
+    assert "line 6: expected the words of the training; received 112" in done.stderr
     rows = [json.loads(line) for line in (project / "a.jsonl").read_text().splitlines()]
     assert [row["example"] for row in rows] == ["line 2", "line 3", "line 5"]
     tokens = [[0, *map(int, text.split())] for text in ("1 2 3", "4", "5 6 7 8 9")]

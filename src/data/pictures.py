@@ -70,7 +70,7 @@ class Pictures(Data):
         return Encoded(column, decode, self.shape)
 
     def preprocess(self) -> nn.Module:
-        from src.data.transforms import Normalise  # a classical baseline runs without importing torch
+        from src.data.normalisation import Normalise  # a classical baseline runs without importing torch
 
         return Normalise(mean=self.mean, std=self.std)
 

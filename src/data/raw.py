@@ -1,8 +1,10 @@
 """What a source reads: arrays, checked, and reduced to some of their classes."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -10,6 +12,9 @@ from src.data import scratch
 from src.data.columns import Ragged
 from src.data.encoded import Encoded
 from src.errors import InputError
+
+if TYPE_CHECKING:
+    from src.data.transforms import Transform
 
 IGNORED = 255  # the target of a pixel that does not count, where a data set has such pixels; no class has this number
 
@@ -46,6 +51,7 @@ class Raw:
             decide nothing.
         facts: what a configuration may leave to the data, such as the size of a vocabulary, by the keys of its node `data`.
         reading: what a reader of raw inputs must know, by the names of its arguments, as plain values; the card keeps it.
+        transform: what is learned of the training part before the arrays are stored; None stores them as they are.
         ignores: whether pixels of masks with the target IGNORED do not count.
         notes: lines that the preparation prints and the card keeps, as on files that are left out.
     """
@@ -60,6 +66,7 @@ class Raw:
     names: list[str] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     reading: Mapping[str, Any] = field(default_factory=dict)
+    transform: Transform | None = None
     ignores: bool = False
     notes: Sequence[str] = ()
 

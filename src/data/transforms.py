@@ -1,31 +1,41 @@
-"""Preprocessing of a whole batch on its device, before the model."""
+"""What is learned of the training part before a data set is stored: a vocabulary, categories, a scale."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from src.data.raw import Raw
 
 
-class Normalise(nn.Module):
-    """Pixels from 0 to 255, of any type, to float32 centred and scaled by channel.
+class Transform(ABC):
+    """Turns what a source reads into what a store keeps. A reader of raw inputs makes it again from its state."""
 
-    Shapes: (batch, channels, height, width) to the same.
+    @abstractmethod
+    def fit(self, raw: Raw, rows: np.ndarray) -> None:
+        """Learns from some rows, those of the training split. It must look at no others."""
+
+    @abstractmethod
+    def apply(self, raw: Raw) -> Raw:
+        """The data with the arrays that are stored, and with the facts that follow from what was learned. Rows stay rows."""
+
+    @abstractmethod
+    def state(self) -> Mapping[str, Any]:
+        """What was learned, as plain values. The card keeps it, and a reader gets it by the names of its arguments."""
+
+
+def fitted(raw: Raw, rows: np.ndarray) -> Raw:
+    """The data as they are stored.
+
+    Args:
+        rows: of the training split.
     """
-
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(self, *, mean: np.ndarray, std: np.ndarray):
-        super().__init__()
-        scale = 1 / (255 * torch.as_tensor(std, dtype=torch.float32))
-        shift = -torch.as_tensor(mean, dtype=torch.float32) / torch.as_tensor(std, dtype=torch.float32)
-        self.register_buffer("scale", scale.reshape(1, -1, 1, 1), persistent=False)
-        self.register_buffer("shift", shift.reshape(1, -1, 1, 1), persistent=False)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        if pixels.dtype == self.scale.dtype:
-            return torch.addcmul(self.shift, pixels, self.scale)
-        return pixels.to(self.scale.dtype).mul_(self.scale).add_(self.shift)  # in place, on the copy
-
-    def pixels(self, normalised: Tensor) -> Tensor:
-        """The inverse, to float32 from 0 to 1."""
-        return ((normalised.float() - self.shift) / (255 * self.scale)).clamp(0, 1)
+    assert raw.transform is not None, "the source states one"
+    raw.transform.fit(raw, rows)
+    stored = raw.transform.apply(raw)
+    return replace(stored, reading={**stored.reading, **raw.transform.state()})

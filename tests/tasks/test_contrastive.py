@@ -10,7 +10,7 @@ from torch.optim import Adam
 
 from src.data.augmentation import Augmentation
 from src.data.mixing import Mixup
-from src.data.transforms import Normalise
+from src.data.normalisation import Normalise
 from src.errors import InputError
 from src.models.encoder import EncoderWithHead
 from src.optimization.random_state import random_state

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.optim import Adam
 
-from src.data.transforms import Normalise
+from src.data.normalisation import Normalise
 from src.models.autoencoder import Autoencoder
 from src.models.sparse_autoencoder import SparseAutoencoder
 from src.protocols import Batch

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from src.data import store
 from src.data.images import Images
+from src.data.normalisation import Normalise
 from src.data.raw import Raw
-from src.data.transforms import Normalise
 from src.errors import InputError
 from src.metrics import regression_scores
 from src.protocols import Batch, Mix

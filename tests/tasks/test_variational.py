@@ -9,7 +9,7 @@ import torch
 from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.optim import Adam
 
-from src.data.transforms import Normalise
+from src.data.normalisation import Normalise
 from src.layers import priors
 from src.models.vae import VAE
 from src.optimization import deterministic_noise
