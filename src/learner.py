@@ -19,16 +19,6 @@ class Learner(ABC):
     """What is trained, saved and asked for predictions: a network under Lightning's Trainer, or a classical estimator."""
 
     @property
-    def network(self) -> nn.Module | None:
-        """The network that is trained, from preprocessed inputs to outputs; None for an estimator."""
-        return None
-
-    @property
-    def scoring_network(self) -> nn.Module | None:
-        """The network from preprocessed inputs to one score a class, which explanations explain; None for an estimator."""
-        return None
-
-    @property
     def loss_decreases(self) -> bool:
         """Whether the training loss falls while the learner learns."""
         return True
@@ -83,10 +73,29 @@ class Learner(ABC):
             What the record states of it: the names of the files in the folder, the form of the outputs, what must be installed.
         """
 
+
+class HasNetwork(Learner):
+    """A learner that trains a network."""
+
+    @property
+    @abstractmethod
+    def network(self) -> nn.Module:
+        """The network, from preprocessed inputs to outputs."""
+
+    @property
+    @abstractmethod
+    def scoring_network(self) -> nn.Module:
+        """The network from preprocessed inputs to one score a class, which explanations explain."""
+
+    @abstractmethod
     def preprocess(self, inputs: np.ndarray) -> Tensor:
         """Stored inputs as the network takes them, on the device of its weights."""
-        raise NotImplementedError(f"{type(self).__name__} has no network.")
 
+
+class Generates(ABC):
+    """A learner that makes examples from latents."""
+
+    @abstractmethod
     def generate(self, latents: np.ndarray, *, noise: bool = False) -> np.ndarray:
         """Examples that are decoded from latents: pixels from 0 to 1, (count, channels, height, width).
 
@@ -94,4 +103,3 @@ class Learner(ABC):
             latents: (count, latent_size).
             noise: whether these are standard normal numbers, from which the latents are made first.
         """
-        raise NotImplementedError(f"{type(self).__name__} decodes no latents.")

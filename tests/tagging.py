@@ -18,11 +18,10 @@ from torch.nn.functional import cross_entropy
 
 from src.data.base import Data
 from src.data.columns import Columns, Dense, Field, Ragged
-from src.data.raw import Raw
+from src.data.raw import Raw, Transform
 from src.data.reading import Reader
 from src.data.shown import Picture, Shown
 from src.data.store import Prepared
-from src.data.transforms import Transform
 from src.evaluation.resampling import bootstrap, interval
 from src.experiment import Evaluation, Scores
 from src.protocols import Batch, Fields, Outcome

@@ -19,6 +19,7 @@ from src.data.masks import Masks
 from src.errors import InputError
 from src.evaluation.predictions import predictions
 from src.experiment import Experiment
+from src.learner import HasNetwork
 from src.predictor import NotAnswered, Predictor
 from src.runs.files import write_json
 from tests.contracts.shipped import shipped
@@ -40,7 +41,7 @@ def exported(folder: Path, *overrides: str) -> Experiment:
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(resolved))
     write_json(folder / "data_card.json", prepared.card)
-    if experiment.learner.network is None:
+    if not isinstance(experiment.learner, HasNetwork):
         experiment.learner.fit(experiment.data, folder=folder, sink=ListSink())
     experiment.learner.export(folder)
     return experiment

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -12,9 +13,6 @@ from src.data import scratch
 from src.data.columns import Ragged
 from src.data.encoded import Encoded
 from src.errors import InputError
-
-if TYPE_CHECKING:
-    from src.data.transforms import Transform
 
 IGNORED = 255  # the target of a pixel that does not count, where a data set has such pixels; no class has this number
 
@@ -77,6 +75,25 @@ class Raw:
         return stated if isinstance(stated, np.ndarray) else np.arange(len(next(iter(self.arrays.values()))))
 
 
+class Transform(ABC):
+    """Turns what a source reads into what a store keeps, by what it learns of the training part, as a vocabulary or a scale.
+
+    A reader of raw inputs makes it again from its state.
+    """
+
+    @abstractmethod
+    def fit(self, raw: Raw, rows: np.ndarray) -> None:
+        """Learns from some rows, those of the training split. It must look at no others."""
+
+    @abstractmethod
+    def apply(self, raw: Raw) -> Raw:
+        """The data with the arrays that are stored, and with the facts that follow from what was learned. Rows stay rows."""
+
+    @abstractmethod
+    def state(self) -> Mapping[str, Any]:
+        """What was learned, as plain values. The card keeps it, and a reader gets it by the names of its arguments."""
+
+
 class Source(Protocol):
     """A raw format."""
 
@@ -91,6 +108,18 @@ class Source(Protocol):
             Unreadable: too many files cannot be read; the preparation writes a list of them.
         """
         ...
+
+
+def fitted(raw: Raw, rows: np.ndarray) -> Raw:
+    """The data as they are stored.
+
+    Args:
+        rows: of the training split.
+    """
+    assert raw.transform is not None, "the source states one"
+    raw.transform.fit(raw, rows)
+    stored = raw.transform.apply(raw)
+    return replace(stored, reading={**stored.reading, **raw.transform.state()})
 
 
 def check(raw: Raw, name: str) -> None:

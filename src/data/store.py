@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from src.data import card, scratch, seal, splitting, transforms, writing
+from src.data import card, scratch, seal, splitting, writing
 from src.data.columns import Dense, Ragged
 from src.data.encoded import Encoded
-from src.data.raw import Raw, Source, check, select_classes
+from src.data.raw import Raw, Source, check, fitted, select_classes
 from src.data.splitting import SPLITS
 from src.data.unreadable import Unreadable
 from src.errors import InputError
@@ -118,7 +118,7 @@ def prepare(
         groups = splitting.assign(raw, raw.group, name=name, **split)
         rows = {key: np.flatnonzero(np.isin(raw.group, numbers)) for key, numbers in groups.items()}
         if raw.transform is not None:
-            raw = transforms.fitted(raw, rows["train"])
+            raw = fitted(raw, rows["train"])
             check(raw, name)
         files = _save(temporary, raw)
         with ThreadPoolExecutor(2, "hashes") as beside:  # large arrays take long to hash

@@ -48,7 +48,7 @@ class Sharded(DDPStrategy):
             raise InputError(
                 "trainer.compile: expected null for a sharded network; received a mode. Leave it out, or choose trainer=ddp."
             )
-        if type(task.model).forward is nn.Module.forward or task.decodes_latents:
+        if type(task.model).forward is nn.Module.forward or task.calls_parts:
             raise InputError(
                 f"trainer=fsdp: expected a task that calls its network as a whole; {type(task).__name__} calls parts of it, "
                 "whose weights nothing would gather. Choose trainer=ddp."

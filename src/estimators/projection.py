@@ -9,9 +9,10 @@ from sklearn.linear_model import LinearRegression
 from src.data.base import Data
 from src.errors import InputError
 from src.estimators.base import Estimator
+from src.learner import Generates
 
 
-class Projection(Estimator):
+class Projection(Estimator, Generates):
     """A linear method that encodes by `transform` and decodes by `inverse_transform`."""
 
     method = "predict"

@@ -18,6 +18,7 @@ from src.evaluation.grid import Cell, Row, SignedMap, grid, stretched
 from src.evaluation.layers import Rows, View
 from src.evaluation.randomisation import randomised, rank_correlation
 from src.experiment import Analysis, Experiment, Findings, Result
+from src.learner import HasNetwork
 from src.value_types import Seed, Whole
 
 if TYPE_CHECKING:
@@ -62,10 +63,11 @@ class Explanation(Analysis):
             return f"{correlation:.2f}" + (": as without learning" if correlation >= ALIKE else "")
 
         with _or_skip("explanation"):
-            table, network = self._examples(experiment, result)
+            table, learner = self._examples(experiment, result)
+            network = learner.scoring_network.eval()
             rows = table["index"].to_numpy()
             pictures = [experiment.data.show(row) for row in rows]
-            images = experiment.learner.preprocess(experiment.data.inputs(rows))
+            images = learner.preprocess(experiment.data.inputs(rows))
             networks = (network, randomised(network, seed=self._seed))
             with _or_skip("explanation of answers"):
                 answers = _answers(table, network, images)
@@ -84,14 +86,14 @@ class Explanation(Analysis):
                 figures["explanation"] = _beside(pictures, list(table["caption"]), lines)
         return Findings(metrics, figures)
 
-    def _examples(self, experiment: Experiment, result: Result) -> tuple[pd.DataFrame, nn.Module]:
-        """The examples to explain, and the network that answers.
+    def _examples(self, experiment: Experiment, result: Result) -> tuple[pd.DataFrame, HasNetwork]:
+        """The examples to explain, and the learner whose network answers.
 
         Raises:
             UnsupportedNetwork: it was no network that was trained, or none that takes an image.
         """
-        network = experiment.learner.scoring_network
-        if network is None:
+        learner = experiment.learner
+        if not isinstance(learner, HasNetwork):
             raise UnsupportedNetwork("the learner has no network")
         if result.split:
             table = experiment.evaluation.examples(result.table, mistakes=self._mistakes, right=self._right)
@@ -100,9 +102,10 @@ class Explanation(Analysis):
         shape = experiment.data.shape
         if len(shape) != 3:
             raise UnsupportedNetwork(f"examples of shape {list(shape)} are no images [channels, height, width]")
+        network = learner.scoring_network
         if type(network).forward is nn.Module.forward:
             raise UnsupportedNetwork(f"{type(network).__name__} is several networks, none of which takes an image alone")
-        return table, network.eval()
+        return table, learner
 
 
 def _answers(table: pd.DataFrame, network: nn.Module, images: Tensor) -> Tensor:

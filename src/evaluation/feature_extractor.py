@@ -13,6 +13,7 @@ from src.errors import InputError
 from src.evaluation import generation
 from src.evaluation.substitute import Substitute
 from src.experiment import Experiment
+from src.learner import HasNetwork
 from src.runs.files import REMEDY, read_json
 from src.runs.folder import CONFIG_KEYS, Run
 
@@ -60,7 +61,7 @@ class FeatureExtractor:
         training examples are as close as a generator can come.
         """
         classifier = assembly.restore(self._run.folder)
-        if classifier.learner.network is None:
+        if not isinstance(classifier.learner, HasNetwork):
             raise InputError(
                 f"evaluation.classifier={self._run.folder}: expected a network, which has features; received "
                 f"{type(classifier.learner).__name__}. Name another run."
@@ -89,8 +90,8 @@ def _features(classifier: Experiment, images: np.ndarray) -> tuple[np.ndarray, n
     """The input of the last linear layer for each image, and the most probable class."""
     import torch
 
+    assert isinstance(classifier.learner, HasNetwork)
     network, data = classifier.learner.network, classifier.data
-    assert network is not None
     if not isinstance(data, Pictures):
         raise InputError(f"evaluation.classifier: expected a classifier of pictures; its data are {type(data).__name__}.")
     last = [module for module in network.modules() if isinstance(module, torch.nn.Linear)][-1]

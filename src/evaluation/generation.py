@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 
 from src.data.shown import Picture
+from src.errors import InputError
 from src.evaluation import latents
 from src.evaluation.grid import Cell, Row, grid
 from src.experiment import Experiment
+from src.learner import Generates
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +24,7 @@ def sample(experiment: Experiment, count: int) -> np.ndarray:
     """Images of latents from the prior, pixels from 0 to 1; the same images every time."""
     rng = np.random.default_rng(experiment.config["seed"])
     numbers = rng.standard_normal((count, experiment.config["model"]["latent_size"]), dtype=np.float32)
-    return experiment.learner.generate(numbers, noise=True)
+    return _generate(experiment, numbers, noise=True)
 
 
 def samples(experiment: Experiment) -> Figure:
@@ -38,7 +40,7 @@ def traversals(experiment: Experiment, table: pd.DataFrame, *, lines: int = 8) -
     moved = np.tile(np.median(points, axis=0), (len(chosen), COLUMNS, 1))
     for line, number in zip(moved, chosen, strict=True):
         line[:, number] += np.linspace(-2.5, 2.5, COLUMNS) * spread[number]
-    images = experiment.learner.generate(moved.reshape(-1, points.shape[1]).astype(np.float32))
+    images = _generate(experiment, moved.reshape(-1, points.shape[1]).astype(np.float32))
     return _grid(images, "Each row: one dimension of the median latent, moved from -2.5 to 2.5 standard deviations")
 
 
@@ -49,9 +51,18 @@ def interpolations(experiment: Experiment, table: pd.DataFrame, *, lines: int = 
     steps = np.linspace(0, 1, COLUMNS)[None, :, None]
     one, other = points[ends[:-1], None], points[ends[1:], None]
     way = ((1 - steps) * one + steps * other).reshape(-1, points.shape[1])
-    return _grid(
-        experiment.learner.generate(way.astype(np.float32)), "Each row: from the latent of one example to that of another"
-    )
+    images = _generate(experiment, way.astype(np.float32))
+    return _grid(images, "Each row: from the latent of one example to that of another")
+
+
+def _generate(experiment: Experiment, latents: np.ndarray, *, noise: bool = False) -> np.ndarray:
+    learner = experiment.learner
+    if not isinstance(learner, Generates):
+        raise InputError(
+            f"evaluation: expected a learner that makes examples from latents; {type(learner).__name__} does not. Choose "
+            "another evaluation."
+        )
+    return learner.generate(latents, noise=noise)
 
 
 def _grid(images: np.ndarray, title: str) -> Figure:

@@ -9,7 +9,8 @@ from torch.nn.functional import relu, softplus
 
 from src.optimization import deterministic_noise
 from src.protocols import Batch, Mix, Outcome
-from src.tasks.base import Task, TaskArguments
+from src.tasks.base import TaskArguments
+from src.tasks.generative import SamplesPrior
 
 
 class Loss(Protocol):
@@ -20,7 +21,7 @@ class Loss(Protocol):
     def generator(self, generated: Tensor) -> Tensor: ...
 
 
-class Adversarial(Task):
+class Adversarial(SamplesPrior):
     """A generator and a discriminator. Each learns by its own loss (Goodfellow et al. 2014, arXiv:1406.2661).
 
     A training step updates the discriminator first, by the batch and as many generated examples. It then updates the generator,
@@ -32,7 +33,6 @@ class Adversarial(Task):
     loss_decreases = False  # what one network gains, the other one loses
     parts = ("model.discriminator", "model.generator")
     model_attributes = ("generator", "discriminator", "latent_size")
-    decodes_latents = samples_prior = True
     model: Any
     preprocess: Any
 

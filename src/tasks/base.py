@@ -33,15 +33,13 @@ class Task(TrainingModule):
         primary_output: the output of `predict` that an exported model gives.
         loss_decreases: whether the loss falls while the model becomes better.
         model_attributes: that the model must have, besides being callable.
-        decodes_latents: whether `generate` makes examples from latents.
-        samples_prior: whether `sample` makes examples from standard normal numbers.
+        calls_parts: whether parts of the network are called alone, as a decoder.
     """
 
     primary_output: str
     loss_decreases = True
     model_attributes: Sequence[str] = ()
-    decodes_latents = False
-    samples_prior = False
+    calls_parts = False
 
     def __init__(
         self,
@@ -58,14 +56,6 @@ class Task(TrainingModule):
     @abstractmethod
     def predict(self, input: Tensor) -> Mapping[str, Tensor]:
         """Outputs by name for preprocessed input, `primary_output` among them; the first dimension is the example."""
-
-    def generate(self, latents: Tensor) -> Tensor:
-        """Examples for latents, (batch, latent_size): pixels from 0 to 1, (batch, channels, height, width)."""
-        raise NotImplementedError(f"{type(self).__name__} decodes no latents.")
-
-    def sample(self, noise: Tensor) -> Tensor:
-        """Examples for standard normal numbers, (batch, latent_size): pixels from 0 to 1, (batch, channels, height, width)."""
-        raise NotImplementedError(f"{type(self).__name__} has no prior.")
 
     def forward_for_flops(self, input: Tensor) -> object:
         """One pass of preprocessed input through the network. Its operations are the network's cost."""

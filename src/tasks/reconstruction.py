@@ -9,10 +9,11 @@ from torch.nn.functional import mse_loss
 
 from src.optimization import deterministic_noise
 from src.protocols import Batch, Mix, Outcome
-from src.tasks.base import Task, TaskArguments
+from src.tasks.base import TaskArguments
+from src.tasks.generative import Generative
 
 
-class Reconstruction(Task):
+class Reconstruction(Generative):
     """Mean squared error between the input and its reconstruction, in units of the normalised input.
 
     Args:
@@ -23,7 +24,6 @@ class Reconstruction(Task):
 
     primary_output = "reconstruction"
     model_attributes = ("decoder",)
-    decodes_latents = True
     model: Any  # its output is a Reconstruction
     preprocess: Any
 

@@ -9,11 +9,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from src.optimization import deterministic_noise
 from src.protocols import Batch, Mix, Outcome
-from src.tasks.base import Task, TaskArguments
+from src.tasks.base import TaskArguments
+from src.tasks.generative import SamplesPrior
 from src.value_types import Whole
 
 
-class Variational(Task):
+class Variational(SamplesPrior):
     """The negative evidence lower bound in nats for an example (Kingma and Welling 2014, arXiv:1312.6114).
 
     It is the cross-entropy of the pixels, from 0 to 1, plus the latent's divergence from the model's prior. One latent is
@@ -26,7 +27,6 @@ class Variational(Task):
 
     primary_output = "reconstruction"
     model_attributes = ("decoder", "prior", "latent_size")
-    decodes_latents = samples_prior = True
     model: Any  # its output is a Reconstruction
     preprocess: Any
 

@@ -1,6 +1,6 @@
 """A network that has its weights: predictions, generated examples, and its files."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,10 @@ from src.data.base import Data
 from src.data.loader import Batches
 from src.data.order import Order
 from src.errors import InputError
-from src.learner import Learner
+from src.learner import Generates, HasNetwork
 from src.runs import checkpoints
 from src.tasks.base import Task
+from src.tasks.generative import Generative, SamplesPrior
 from src.training import packaging
 
 EXAMPLES = 512  # of one forward pass, fewer where they are more than ...
@@ -33,7 +34,7 @@ def _state(path: Path) -> Mapping[str, Tensor]:
         raise InputError(f"{path}: expected a whole file of safetensors; it is damaged: {error}. Run: dvc repro") from error
 
 
-class NetworkInference(Learner):
+class NetworkInference(HasNetwork, Generates):
     """A task that predicts and generates on an accelerator.
 
     Args:
@@ -105,7 +106,17 @@ class NetworkInference(Learner):
     @torch.inference_mode()
     def generate(self, latents: np.ndarray, *, noise: bool = False) -> np.ndarray:
         self._move_to_device()
-        generate = self.task.sample if noise else self.task.generate
+        task = self.task
+        generate: Callable[[Tensor], Tensor]
+        if noise and isinstance(task, SamplesPrior):
+            generate = task.sample
+        elif not noise and isinstance(task, Generative):
+            generate = task.generate
+        else:
+            raise InputError(
+                f"evaluation: expected a task that makes examples from latents; {type(task).__name__} does not. Choose the "
+                "evaluation that belongs to it."
+            )
         pieces = torch.from_numpy(latents).to(self.torch_device).split(EXAMPLES)
         return np.concatenate([generate(piece).cpu().numpy() for piece in pieces])
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from src.errors import InputError
 from src.tasks.base import Task
+from src.tasks.generative import SamplesPrior
 from src.training.callbacks.base import TrainingCallback
 
 SIDE = 10  # pictures in a line
@@ -29,7 +30,7 @@ class Snapshots(TrainingCallback):
         self._every = every
 
     def check(self, task: Task, *, processes: int) -> None:
-        if not task.samples_prior:
+        if not isinstance(task, SamplesPrior):
             raise InputError(
                 f"callbacks=snapshots: expected a task that makes examples of random latents; {type(task).__name__} does not. "
                 "Choose callbacks=default, or task=variational or task=adversarial with their models."
