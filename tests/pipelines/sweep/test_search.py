@@ -3,7 +3,9 @@
 import itertools
 import json
 import re
+import time
 
+import psutil
 import pytest
 import yaml
 from optuna.trial import TrialState
@@ -11,8 +13,9 @@ from optuna.trial import TrialState
 from pipelines.sweep.__main__ import sweep
 from src.errors import InputError, RunFailed
 from src.runs.folder import Run
+from tests import chaos
 from tests.pipelines.sweep import records, study
-from tests.repository import ROOT, run
+from tests.repository import ROOT, run, start
 from tests.tagging import write_configuration
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
@@ -42,16 +45,26 @@ def test_an_architecture_is_searched_with_its_own_parameters(project):
             assert config["model"]["width"] == int(trial.params["model=cnn/model.width"])
 
 
-def test_a_modality_that_src_does_not_know_is_searched(project):
+def test_a_modality_that_src_does_not_know_is_searched_also_when_all_processes_are_killed(project):
     write_configuration(project / "own")
     (project / "own/sweep").mkdir()
     space = "space: {optimizer.lr: 'interval(5e-3, 3e-2)', model.width: 'choice(8, 16)'}\n"
     (project / "own/sweep/tags.yaml").write_text(f"defaults: [default]\n{space}")
     settings = ("sweep.n_trials=3", "sweep.workers=1", "trainer.max_epochs=2", "sweep/pruner=none", *HERE)
     command = ("python", "-m", "pipelines.sweep", "--config-dir", "own", "+experiment=tags", "+sweep=tags", *settings)
+    first, second = (project / f"runs/sweeps/tags/trial-000{number}" for number in range(2))
+    process = start(project, *command, PYTHONPATH=str(ROOT))
+    while not (second / "metrics.jsonl").is_file():
+        assert process.poll() is None
+        time.sleep(0.01)
+    chaos.kill_tree(psutil.Process(process.pid))
+    process.communicate()
+    assert not (second / "metrics.json").is_file()
+    before = (first / "metrics.jsonl").read_bytes()
     run(project, *command, PYTHONPATH=str(ROOT))
     trials = study(project, "tags").trials
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 3
+    assert (first / "metrics.jsonl").read_bytes() == before, "it is not trained again"
     (best,) = (project / "runs").glob("tags-*")
     metrics = json.loads((best / "metrics.json").read_text())
     assert metrics["val/accuracy"] == pytest.approx(max(trial.value for trial in trials))
