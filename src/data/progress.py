@@ -6,16 +6,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 INTERVAL = 60.0  # seconds between two lines
+MANY = 200  # items that one process reads, from which on a user should see how far they are
 
 
 @contextmanager
-def shown(total: int, *, what: str, interval: float = INTERVAL) -> Iterator[Callable[[int], object]]:
+def shown(total: int, *, what: str, interval: float = INTERVAL, least: int = 0) -> Iterator[Callable[[int], object]]:
     """A block that says how many are done; it gets a function for how many more they are.
 
     Args:
         what: is counted, in the plural.
         interval: seconds between two lines where there is no terminal.
+        least: a smaller total is not shown.
     """
+    if total < least:
+        yield lambda number: None
+        return
     if sys.stderr.isatty():
         from tqdm import tqdm  # only where a bar is drawn
 

@@ -147,17 +147,27 @@ def check(raw: Raw, name: str) -> None:
             f"{target.shape[1]} values from {target.min()} to {target.max()}. Correct the labels or the list of classes."
         )
     largest = 1 if target.ndim == 2 else len(raw.classes) - 1  # flags, or numbers of classes
-    counted = target != IGNORED if raw.ignores else np.True_
-    outside = np.flatnonzero(((target < 0) | (target > largest)) & counted)
-    if len(outside):
-        row = int(outside[0]) // target[0].size
+    ignored = {IGNORED} if raw.ignores else set[int]()
+    labels = {label for found in scratch.reduce(np.unique, target) for label in found.tolist()} - ignored
+    if outside := sorted(label for label in labels if label < 0 or label > largest):
+        label, row, count = _first(target, outside)
         raise InputError(
-            f"{name}: expected labels from 0 to {len(raw.classes) - 1} ({len(raw.classes)} classes); received "
-            f"{int(target.flat[outside[0]])} in row {row}, and {len(outside)} such labels in total. Correct the "
-            "labels or the list of classes."
+            f"{name}: expected labels from 0 to {len(raw.classes) - 1} ({len(raw.classes)} classes); received {label} in row "
+            f"{row}, and {count} such labels in total. Correct the labels or the list of classes."
         )
-    if len(np.unique(target[counted] if raw.ignores else target)) < 2:
+    if len(labels) < 2:
         raise InputError(f"{name}: expected examples of at least two classes; received one class. Add examples of another.")
+
+
+def _first(target: np.ndarray, labels: Sequence[int]) -> tuple[int, int, int]:
+    """The first of some labels that a target has, its row, and the number of all of them."""
+    label, row, count, done = 0, 0, 0, 0
+    for chunk in scratch.chunks(target):
+        found = np.flatnonzero(np.isin(chunk, labels))
+        if len(found) and not count:
+            label, row = int(chunk.flat[found[0]]), done + int(found[0]) // chunk[0].size
+        count, done = count + len(found), done + len(chunk)
+    return label, row, count
 
 
 def _check_numbers(target: np.ndarray, names: Sequence[str], name: str) -> None:

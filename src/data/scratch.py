@@ -41,13 +41,50 @@ def empty(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
     folder = _folder.get()
     if folder is None:
         return np.empty(shape, dtype=dtype)
-    path = folder / f"{len([*folder.glob(f'*{ENDING}')])}{ENDING}"
+    path = _unused(folder)
     with naming(path):
         array = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=tuple(shape))
         if hasattr(os, "posix_fallocate"):
             with open(path, "r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return array
+
+
+class Growing:
+    """An array whose number of rows is known only at the end; on disk or in memory, as `empty` makes it.
+
+    Args:
+        shape: of a row.
+    """
+
+    def __init__(self, shape: Sequence[int], dtype: DTypeLike):
+        self._shape, self._dtype, self._count = tuple(shape), np.dtype(dtype), 0
+        self._pieces: list[np.ndarray] = []  # in memory
+        folder = _folder.get()
+        self._path = None if folder is None else _unused(folder)
+        if self._path is not None:
+            with naming(self._path):
+                _write_header(self._path, "xb", (0, *self._shape), self._dtype)
+
+    def append(self, rows: np.ndarray) -> None:
+        """Adds rows at the end.
+
+        Raises:
+            OSError: the disk has no room.
+        """
+        self._count += len(rows)
+        if self._path is None:
+            self._pieces.append(rows.astype(self._dtype, copy=False))
+            return
+        with naming(self._path), open(self._path, "ab") as file:
+            file.write(np.ascontiguousarray(rows, dtype=self._dtype).data)
+
+    def array(self) -> np.ndarray:
+        """All rows, of which there must be one. None is added afterwards."""
+        if self._path is None:
+            return np.concatenate(self._pieces)
+        _write_header(self._path, "r+b", (self._count, *self._shape), self._dtype)
+        return np.lib.format.open_memmap(self._path, mode="r+")
 
 
 def chunks(array: np.ndarray) -> Iterator[np.ndarray]:
@@ -131,10 +168,21 @@ def _cut(array: np.ndarray, rows: int) -> np.ndarray:
     if not isinstance(array, np.memmap):
         return array[:rows]
     path = str(array.filename)
-    with open(path, "r+b") as file:  # the header has room for any number of rows
-        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array[:rows]))
-        file.truncate(array.offset + rows * array[:1].nbytes)
+    _write_header(Path(path), "r+b", (rows, *array.shape[1:]), array.dtype)
+    os.truncate(path, array.offset + rows * array[:1].nbytes)
     return np.lib.format.open_memmap(path, mode="r+")
+
+
+def _unused(folder: Path) -> Path:
+    """A new file of a folder."""
+    return folder / f"{len([*folder.glob(f'*{ENDING}')])}{ENDING}"
+
+
+def _write_header(path: Path, mode: str, shape: Sequence[int], dtype: np.dtype) -> None:
+    """Writes the beginning of a file .npy. It has room for any number of rows, so that it keeps its length."""
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": tuple(shape)}
+    with open(path, mode) as file:
+        np.lib.format.write_array_header_1_0(file, header)
 
 
 def save(path: Path, array: np.ndarray) -> None:

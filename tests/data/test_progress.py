@@ -29,3 +29,11 @@ def test_a_terminal_gets_a_bar(monkeypatch):
         shown = sys.stderr.getvalue()
     assert "0/2000" in shown
     assert "files/s" in shown
+
+
+def test_a_few_items_get_no_bar(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    for total, seen in ((199, False), (200, True)):
+        with progress.shown(total, what="items", least=progress.MANY) as update:
+            update(1)
+            assert bool(sys.stderr.getvalue()) == seen

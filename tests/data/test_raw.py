@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from src.data.raw import Raw, check, select_classes
+from src.data import scratch
+from src.data.raw import IGNORED, Raw, check, select_classes
 from src.errors import InputError
 from tests.pictures import noise
 from tests.repository import ROOT, run
@@ -31,6 +32,21 @@ def raw(image: np.ndarray = IMAGE, target: np.ndarray = TARGET, *, classes: int 
 def test_data_that_does_not_fit_is_refused(data, message):
     with pytest.raises(InputError, match=f"noise: .*{message}"):
         check(data, "noise")
+
+
+def test_a_label_of_a_pixel_is_named_with_its_row_wherever_it_is(monkeypatch):
+    monkeypatch.setattr(scratch, "CHUNK", 100)  # bytes: six masks at once
+    masks = np.random.default_rng(0).integers(0, 3, (30, 4, 4), dtype=np.uint8)
+    masks[5] = IGNORED
+    check(raw(target=masks, ignores=True), "noise")
+    with pytest.raises(InputError, match="received 255 in row 5, and 16 such labels in total"):
+        check(raw(target=masks), "noise")
+    masks[17, 2], masks[23, 0, 1] = 9, 3
+    with pytest.raises(InputError, match="received 9 in row 17, and 5 such labels in total"):
+        check(raw(target=masks, ignores=True), "noise")
+    masks[masks != IGNORED] = 1
+    with pytest.raises(InputError, match="at least two classes"):
+        check(raw(target=masks, ignores=True), "noise")
 
 
 def test_one_label_may_be_a_flag():

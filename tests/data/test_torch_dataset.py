@@ -1,5 +1,6 @@
 """A torch Dataset as a source of pictures."""
 
+import io
 import sys
 from typing import Any
 
@@ -10,9 +11,11 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from src.config import assembly, command_line
+from src.data import scratch
 from src.data.sources.torch_dataset import TorchDataset
 from src.data.store import Prepared
 from src.errors import InputError
+from tests import memory
 from tests.data.prepared import prepare
 
 FAKE = "data.dataset.source.dataset"
@@ -133,6 +136,51 @@ def test_a_data_set_of_torchvision_is_prepared_and_its_arguments_count(project):
         assert prepared.facts == {"shape": [3, 8, 8], "num_classes": 3}
         folders.add(prepared.folder)
     assert len(folders) == 2
+
+
+def test_the_content_of_a_prepared_data_set_stays_what_it_was(tmp_path):
+    prepared = prepare(
+        tmp_path / "prepared", TorchDataset(dataset=Pictures(), test=Pictures("numbers", count=4)), max_duplicates=1.0
+    )
+    assert prepared.card["content"][:16] == "318598cbfa25ed1e"
+    assert sorted(path.name for path in prepared.folder.glob("[it]*.npy")) == [
+        "image.npy",
+        "target.npy",
+        "test.index.npy",
+        "train.index.npy",
+    ]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Random(Dataset):
+    """Pictures that take memory only when they are asked for."""
+
+    def __init__(self, count: int):
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> Any:
+        return np.random.default_rng(number).integers(0, 256, (32, 32, 3), dtype=np.uint8), number % 3
+
+
+def test_memory_does_not_grow_with_the_items(tmp_path, monkeypatch):
+    monkeypatch.setattr(scratch, "CHUNK", 2**16)
+    peaks, sizes = [], []
+    for count in (300, 1500):
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        with memory.measured() as peak:
+            prepared = prepare(tmp_path / f"{count}", TorchDataset(dataset=Random(count)))
+        peaks.append(peak())
+        assert f"/{count} " in sys.stderr.getvalue(), "a bar"
+        sizes.append(prepared.array("image").nbytes)
+    assert sizes == [3 * 32**2 * 300, 3 * 32**2 * 1500]
+    assert peaks[1] - peaks[0] < 0.1 * (sizes[1] - sizes[0])  # digests of the examples
 
 
 @pytest.mark.slow

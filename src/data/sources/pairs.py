@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from src.data import tiles
+from src.data import progress, tiles
 from src.data.notes import counted, listed
 from src.data.raw import IGNORED, Raw
 from src.data.sources.decoding import (
@@ -21,6 +21,7 @@ from src.data.sources.decoding import (
 )
 from src.data.sources.depth import Depth
 from src.data.sources.files import Files, text
+from src.data.sources.tiling import Tiling
 from src.data.unreadable import leave_out
 from src.errors import InputError
 from src.value_types import Whole
@@ -76,67 +77,53 @@ class Pairs:
         return self._files.state([file for pair in self._pairs()[0].values() for file in pair])
 
     def read(self) -> Raw:
-        (pairs, others), depth = self._pairs(), Depth()
+        pairs, others = self._pairs()
         self._image_numbers(list(pairs), self._splits)  # refuses wrong names before anything is decoded
-        decoded: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        unreadable = []
-        for name, (image, mask) in pairs.items():
-            try:
-                contents = self._files.content(image), self._files.content(mask)
-            except OSError as error:
-                unreadable.append((name, str(error)))
-                continue
-            try:
-                decoded[name] = self._decode(*contents, depth=depth)
-            except ValueError as error:
-                unreadable.append((name, str(error)))
+        tiling = Tiling(
+            tile=self._tile, stride=self._stride, channels=self._channels, labels=self._labels, ignored=self._ignored
+        )
+        names, unreadable = list[str](), list[tuple[str, str]]()
+        with progress.shown(len(pairs), what="pairs", least=progress.MANY) as update:
+            for name, (image, mask) in pairs.items():
+                update(1)
+                try:
+                    contents = self._files.content(image), self._files.content(mask)
+                except OSError as error:
+                    unreadable.append((name, str(error)))
+                    continue
+                try:
+                    pixels, values = self._decode(*contents, depth=tiling.depth)
+                except ValueError as error:
+                    unreadable.append((name, str(error)))
+                    continue
+                tiling.add(pixels, values)
+                names.append(name)
         where = self._where()
         notes = [f"{counted(len(others), 'file is', 'files are')} left out as no image: {listed(others)}."] if others else []
         notes += leave_out(unreadable, count=len(pairs), limit=self._max_unreadable, where=where, what="pairs cannot be used")
-        notes += depth.notes(where)
-        stated = {split: [name for name in own if name in decoded] for split, own in self._splits.items()}
-        splits = self._image_numbers(list(decoded), stated)
-        values = sorted({value for _, mask in decoded.values() for value in np.unique(mask).tolist()} - {*self._ignored})
-        labels = self._labels or {value: str(value) for value in values}
-        classes = list(dict.fromkeys(labels.values()))
+        notes += tiling.depth.notes(where)
+        readable = {*names}
+        stated = {split: [name for name in own if name in readable] for split, own in self._splits.items()}
+        splits = self._image_numbers(names, stated)
+        classes = tiling.classes
         if len(classes) > IGNORED:
-            raise InputError(f"{self._where()}: expected at most {IGNORED} classes; received {len(classes)}. Set data.labels.")
-        indices = {value: classes.index(label) for value, label in labels.items()}
-        arrays = self._tiles([*decoded.values()], depth, {**indices, **dict.fromkeys(self._ignored, IGNORED)})
+            raise InputError(f"{where}: expected at most {IGNORED} classes; received {len(classes)}. Set data.labels.")
+        for number in tiling.outdated:
+            try:
+                tiling.replace(number, self._pixels(self._files.content(pairs[names[number]][0]), Depth()))
+            except (OSError, ValueError) as error:
+                raise InputError(f"{where}: {names[number]} was changed while it was read: {error}. Begin again.") from error
+        arrays = tiling.arrays()
         return Raw(
             arrays=arrays,
             classes=classes,
             splits={split: np.flatnonzero(np.isin(arrays["group"], numbers)) for split, numbers in splits.items()},
             origin=self._files.origin,
-            groups=list(decoded),
+            groups=names,
             ignores=bool(self._ignored),
-            reading={"stride": self._stride, "shift": depth.shift},
+            reading={"stride": self._stride, "shift": tiling.depth.shift},
             notes=notes,
         )
-
-    def _tiles(
-        self, decoded: list[tuple[np.ndarray, np.ndarray]], depth: Depth, indices: Mapping[int, int]
-    ) -> dict[str, np.ndarray]:
-        """The arrays of the store, image after image.
-
-        Args:
-            decoded: pixels and mask values of each image.
-            depth: of the images with 16 bits.
-            indices: the class index by mask value.
-        """
-        arrays: dict[str, list[np.ndarray]] = {"image": [], "target": [], "group": [], "position": []}
-        for number, (pixels, values) in enumerate(decoded):
-            mask = np.zeros(values.shape, dtype=np.uint8)
-            for value, index in indices.items():
-                mask[values == value] = index
-            if pixels.dtype != np.uint8:
-                pixels = np.repeat(depth.eight_bits(pixels), self._channels, axis=0)
-            images, corners = tiles.cut(pixels, size=self._tile, stride=self._stride)
-            arrays["image"].append(images)
-            arrays["target"].append(tiles.cut(mask, size=self._tile, stride=self._stride)[0])
-            arrays["group"].append(np.full(len(images), number, dtype=np.int64))
-            arrays["position"].append(np.hstack([corners, np.tile(np.array(mask.shape, dtype=np.int32), (len(images), 1))]))
-        return {name: np.concatenate(pieces) for name, pieces in arrays.items()}
 
     def _pairs(self) -> tuple[dict[str, tuple[str, str]], list[str]]:
         """The files of image and mask by their common name, and other files. Numbers in the names are sorted by value."""
@@ -168,7 +155,7 @@ class Pairs:
         return {name: (image[name], mask[name]) for name in sorted(image, key=_natural)}, others
 
     def _decode(self, image: bytes, mask: bytes, *, depth: Depth) -> tuple[np.ndarray, np.ndarray]:
-        pixels, values = channels_first(decode(image, channels=self._channels, depth=depth)), decode_values(mask)
+        pixels, values = self._pixels(image, depth), decode_values(mask)
         if pixels.shape[1:] != values.shape:
             sizes = "x".join(map(str, pixels.shape[1:])), "x".join(map(str, values.shape))
             raise ValueError(f"expected a mask of the image's size, {sizes[0]}; received {sizes[1]}")
@@ -177,6 +164,9 @@ class Pairs:
             raise ValueError(f"expected labels among {known} (data.labels); received {', '.join(map(str, unknown[:10]))}")
         tiles.cut(values, size=self._tile, stride=self._tile)  # refuses an image that is smaller than a tile
         return pixels, values
+
+    def _pixels(self, image: bytes, depth: Depth) -> np.ndarray:
+        return channels_first(decode(image, channels=self._channels, depth=depth))
 
     def _image_numbers(self, names: list[str], splits: Mapping[str, list[str]]) -> dict[str, list[int]]:
         """The stated splits as numbers of images."""

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from src.data import progress, scratch
 from src.data.raw import Raw
 from src.data.sources import files, values
 from src.data.splitting import SPLIT_NAMES
@@ -70,31 +71,35 @@ class TorchDataset:
         return f"{self._version} {self._fields} {parts}"
 
     def read(self) -> Raw:
-        total = sum(len(part) for _, part in self._parts.values())
-        image, target = np.empty(0, dtype=np.uint8), np.empty(total, dtype=np.int64)
-        splits: dict[str, np.ndarray] = {}
-        row = 0
-        for split, (name, part) in self._parts.items():
-            first = row
-            for number in range(len(part)):
+        counts = [len(part) for _, part in self._parts.values()]
+        ends = dict(zip(self._parts, np.cumsum(counts).tolist(), strict=True))
+        total = sum(counts)
+        image, target = np.empty(0, dtype=np.uint8), scratch.empty((total,), np.int64)
+        items = ((name, part, number) for name, part in self._parts.values() for number in range(len(part)))
+        with progress.shown(total, what="items", least=progress.MANY) as update:
+            for row, (name, part, number) in enumerate(items):
                 pixels, label = self._item(name, part, number)
                 if not row:
-                    image = np.empty((total, *pixels.shape), dtype=np.uint8)
+                    image = scratch.empty((total, *pixels.shape), np.uint8)
                 if pixels.shape != image.shape[1:]:
                     raise InputError(
                         f"{WHERE}.{name}: expected pictures of one size, {values.shown(image.shape[1:])} as the first; item "
                         f"{number} has {values.shown(pixels.shape)}. Give the data set a transform that resizes and crops."
                     )
                 image[row], target[row] = pixels, label
-                row += 1
-            if split != "train":
-                splits[split] = np.arange(first, row)
+                if not row % max(1, scratch.CHUNK // pixels.nbytes):
+                    scratch.release(image)
+                update(1)
         if target.min() < 0:
             raise InputError(f"{WHERE}: expected classes from 0; received {target.min()}. Number them from 0.")
         return Raw(
             arrays={"image": image, "target": target},
             classes=values.named(target, self._classes(), WHERE),
-            splits=splits,
+            splits={
+                split: np.arange(end - count, end)
+                for (split, end), count in zip(ends.items(), counts, strict=True)
+                if split != "train"
+            },
             origin=type(self._parts["train"][1]).__name__,
         )
 
