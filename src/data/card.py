@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from src.data import duplicates, notes, splitting, statistics
+from src.data import duplicates, notes, scratch, splitting, statistics
 from src.data.columns import Ragged
 from src.data.encoded import Encoded
 from src.data.raw import Raw
@@ -80,5 +80,14 @@ def _class_counts(raw: Raw, rows: Mapping[str, np.ndarray]) -> dict[str, list[in
         return None
     if target.ndim == 2:  # a flag for each class
         return {split: target[rows[split]].sum(axis=0).tolist() for split in SPLITS}
-    counts = {split: np.bincount(target[rows[split]].ravel(), minlength=len(raw.classes)) for split in SPLITS}
-    return {split: count[: len(raw.classes)].tolist() for split, count in counts.items()}  # without pixels that do not count
+    number = len(raw.classes)
+    counts = {split: np.zeros(number, dtype=np.int64) for split in SPLITS}
+    for split in SPLITS:
+        for count in scratch.reduce(partial(_counts, number), target, rows[split]):
+            counts[split] += count
+    return {split: count.tolist() for split, count in counts.items()}
+
+
+def _counts(number: int, target: np.ndarray) -> np.ndarray:
+    """How often each of some classes occurs, without pixels that do not count."""
+    return np.bincount(target.ravel(), minlength=number)[:number]
