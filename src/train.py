@@ -18,6 +18,7 @@ from src.config.summary import summary
 from src.distributed import processes, rendezvous
 from src.experiment import Experiment
 from src.launch import worker
+from src.learner import HasNetwork
 from src.protocols import Cost
 from src.runs import locks
 from src.runs.files import write_json
@@ -93,7 +94,9 @@ def train(config: DictConfig, *, test: bool = True, timeout: float = locks.TIMEO
 
 
 def _fit(run: Run, experiment: Experiment, record: "Record", start: Path | None, cost: Cost) -> None:
+    from src.config import assembly
     from src.evaluation import scoring
+    from src.tracking import raw_inputs
     from src.tracking.system_metrics import Others
 
     others = Others()
@@ -107,7 +110,11 @@ def _fit(run: Run, experiment: Experiment, record: "Record", start: Path | None,
     print("evaluating the val split, and packaging the model", file=sys.stderr)
     result = scoring.evaluate(experiment, "val")
     example = experiment.data.exported_example(experiment.data.rows("train")[:4])
-    record.model(experiment.learner.package(run.folder / "model", example))
+    package = experiment.learner.package(run.folder / "model", example)
+    if isinstance(experiment.learner, HasNetwork):
+        reading = raw_inputs.package(run.folder / "model", experiment.data, assembly.data_node(experiment.config))
+        package = {**package, **reading, "requirements": {**package["requirements"], **reading.get("requirements", {})}}
+    record.model(package)
     for path in (run.best, run.last):
         if path.is_file():
             record.artifact(path, "checkpoints")

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
@@ -18,7 +19,7 @@ from src.data.store import Prepared
 from tests.contracts.shipped import shipped
 from tests.records import whole_store
 from tests.repository import ROOT, clone, repro, run
-from tests.tagging import PADDING, write_configuration
+from tests.tagging import FIRST, PADDING, write_configuration
 
 EXPERIMENTS = ("toy", "most_frequent", "tags")
 
@@ -85,6 +86,10 @@ def model_of_the_toy_modality(folder: Path, client: MlflowClient, table: pd.Data
     assert {*loaded.metadata.signature.inputs.input_names()} == {*fields}
     logits = loaded.predict(fields)
     assert (logits.argmax(axis=2) == tags).sum(axis=1).tolist() == table["correct"].tolist()
+    raw = loaded.get_raw_model().predict([{"words": " ".join(str(FIRST + token) for token in own)} for own in ([1, 2], [3, 4])])
+    np.testing.assert_allclose(
+        raw, loaded.predict({"tokens": np.array([[1, 2], [3, 4]], np.int32), "length": np.array([2, 2])})
+    )
 
 
 def test_nothing_that_runs_knows_a_task_a_model_or_data_by_name():

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from src import evaluate, predict
 from src.config import command_line
@@ -163,7 +164,16 @@ def test_the_record_in_mlflow(finished, monkeypatch, tmp_path):
     table = pd.read_parquet(run_.predictions)
     probability = table[[name for name in table if name.startswith("probability_")]].to_numpy()
     image = np.load(next(folder.glob("data/prepared/digits-*/image.npy")))[table["index"]].astype(np.float32)
-    np.testing.assert_allclose(mlflow.pyfunc.load_model(model.model_uri).predict(image), probability, atol=1e-5)
+    loaded = mlflow.pyfunc.load_model(model.model_uri)
+    np.testing.assert_allclose(loaded.predict(image), probability, atol=1e-5)
+    raw = loaded.get_raw_model()
+    for number, one in enumerate(image[:3, 0].astype(np.uint8)):
+        Image.fromarray(one).save(tmp_path / f"{number}.png")
+    files = [tmp_path / "0.png", str(tmp_path / "1.png"), (tmp_path / "2.png").read_bytes()]
+    np.testing.assert_allclose(raw.predict(files), probability[:3], atol=1e-5)
+    np.testing.assert_allclose(raw.predict([*image[:, 0].astype(np.uint8)]), probability, atol=1e-5)
+    with pytest.raises(ValueError, match="number 1: expected the content of an image; received something else"):
+        raw.predict([*files[:1], b"text"])
     with torch.no_grad():
         predicted = mlflow.pytorch.load_model(model.model_uri)(torch.from_numpy(image[:7])).numpy()
     np.testing.assert_allclose(predicted, probability[:7], atol=1e-5)
@@ -181,9 +191,13 @@ def test_the_model_loads_in_a_process_that_imports_mlflow_alone(finished, tmp_pa
 import sys, mlflow, numpy as np
 mlflow.set_tracking_uri("sqlite:///{folder / "mlflow.db"}")
 loaded = mlflow.pyfunc.load_model("{model.model_uri}")
-answers = loaded.predict(np.load("{run_.folder / "model/example.npy"}"))
+example = np.load("{run_.folder / "model/example.npy"}")
+answers = loaded.predict(example)
 assert answers.shape == (4, 10) and abs(answers.sum(1) - 1).max() < 1e-5, answers
 print(*sorted({{"torchvision", "lightning", "src"}} & set(sys.modules)))
+assert np.array_equal(loaded.get_raw_model().predict([*example[:, 0].astype("uint8")]), answers)
+assert sys.modules["src.data.images"].__file__.endswith("reading.zip/src/data/images.py")
+print(*sorted({{"torchvision", "lightning", "hydra"}} & set(sys.modules)))
 """
     assert run(tmp_path, sys.executable, "-c", script, fresh=True).stdout.strip() == ""
 

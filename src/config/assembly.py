@@ -126,7 +126,12 @@ def data_of(content: Mapping[str, Any], prepared: Prepared) -> Data:
     Args:
         content: the configuration, resolved.
     """
-    return make({key: value for key, value in content["data"].items() if key not in PREPARING}, "data", Data, prepared=prepared)
+    return make(data_node(content), "data", Data, prepared=prepared)
+
+
+def data_node(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The `_target_` of the data and its arguments, as plain values."""
+    return {key: value for key, value in content["data"].items() if key not in PREPARING}
 
 
 def restore(folder: Path, *, overrides: Mapping[str, Any] | None = None) -> Experiment:

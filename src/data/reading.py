@@ -13,9 +13,11 @@ class Reader(ABC):
     Attributes:
         suffixes: endings of the files that hold one raw input each. Where there are none, raw inputs are the rows of a table,
             as mappings of text by column, or lines of text.
+        requires: installed packages that reading needs, besides numpy.
     """
 
     suffixes: Sequence[str] = ()
+    requires: Sequence[str] = ()
 
     @abstractmethod
     def read(self, raw: Any) -> Mapping[str, np.ndarray]:

@@ -1,11 +1,17 @@
 """Loads a logged network for `mlflow.pyfunc`; a copy of this file goes with each model, and needs torch and numpy alone.
 
+For raw inputs it needs what reads them too, as Pillow, and the code beside the model.
+
 MLflow's own loader imports Lightning where it is installed, and by it torchvision, whose import fails where it was built for
 another torch.
 """
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +23,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+TOGETHER = 64  # raw inputs that are predicted at once
+
+
 class ExportedPredictor:
     """Answers of an exported program.
 
     Args:
-        path: of the program.
+        folder: of the program.
         device: that computes; the answers come back to the processor.
     """
 
-    def __init__(self, path: Path, device: str | None):
-        program = torch.export.load(path)
+    def __init__(self, folder: Path, device: str | None):
+        self._folder = folder
+        program = torch.export.load(folder / "model.pt2")
         self._device = torch.device(device or "cpu")
         self._module = (move_to_device_pass(program, self._device) if device else program).module()
 
@@ -44,7 +54,69 @@ class ExportedPredictor:
             answers: np.ndarray = self._module(inputs).cpu().numpy()
         return answers
 
+    def get_raw_model(self) -> RawPredictor:
+        """What `mlflow.pyfunc` gives by the method of this name: the same answers, for raw inputs."""
+        return RawPredictor(self, self._folder)
+
+
+class RawPredictor:
+    """Answers for raw inputs, which are read as those of the training were.
+
+    Args:
+        folder: with the code that reads, and what the data set was like.
+
+    Raises:
+        ValueError: the model has no such code.
+        ImportError: another package has the name of that code in this process.
+    """
+
+    def __init__(self, predictor: ExportedPredictor, folder: Path):
+        if not (folder / "reading.json").is_file():
+            raise ValueError("expected a model whose data can be read from raw inputs; this one takes arrays alone.")
+        described = json.loads((folder / "reading.json").read_text())
+        sys.path.insert(0, str(folder / "reading.zip"))
+        module, _, name = described["target"].rpartition(".")
+        try:
+            self._kind = getattr(import_module(module), name)
+            self._reading, self._unseen = import_module("src.data.reading"), import_module("src.data.unseen")
+        except ImportError as error:
+            error.add_note("The model brings a package named src. Load it in a process that has no other one of that name.")
+            raise
+        self._predictor, self._folder = predictor, folder
+        self._card, self._arguments = described["card"], described["arguments"]
+        self._reader = self._data(self._unseen.Unseen(folder, self._card)).reader()
+
+    def predict(self, raw: Sequence[Any]) -> np.ndarray | list[np.ndarray]:
+        """The primary output for each raw input; a list where they differ in shape.
+
+        Args:
+            raw: paths, the bytes of files, arrays, or rows by column, as the data take them.
+
+        Raises:
+            ValueError: some cannot be read.
+        """
+        answers: list[np.ndarray] = []
+        for start in range(0, len(raw), TOGETHER):
+            answers += self._answers(raw[start : start + TOGETHER], start)
+        return np.stack(answers) if len({answer.shape for answer in answers}) == 1 else answers
+
+    def _answers(self, raw: Sequence[Any], start: int) -> list[np.ndarray]:
+        paths = bool(self._reader.suffixes)
+        items = [(str(start + place), Path(one) if paths and isinstance(one, str) else one) for place, one in enumerate(raw)]
+        read = self._reading.read(self._reader, items)
+        if reasons := [f"number {name}: {fields}" for name, fields in read if isinstance(fields, str)]:
+            raise ValueError("\n  ".join([f"{len(reasons)} of {len(raw)} raw inputs cannot be read:", *reasons]))
+        names, fields = zip(*read, strict=True)
+        data = self._data(self._unseen.together(self._folder, self._card, fields, names))
+        rows = np.arange(len(data))
+        outputs = self._predictor.predict(data.exported_example(rows))
+        whole = data.assemble(rows, iter([{"output": outputs}]))
+        return [answer for _, found, _ in whole for answer in found["output"]]
+
+    def _data(self, prepared: Any) -> Any:
+        return self._kind(prepared=prepared, **self._arguments)
+
 
 def _load_pyfunc(path: str, model_config: dict[str, Any] | None = None) -> ExportedPredictor:
     """What MLflow calls, with the folder of the program."""
-    return ExportedPredictor(Path(path) / "model.pt2", (model_config or {}).get("device"))
+    return ExportedPredictor(Path(path), (model_config or {}).get("device"))

@@ -65,6 +65,8 @@ def write_model(target: Path, folder: Path, package: Mapping[str, Any], *, model
     if package["flavour"] == "pytorch":
         (target / "data").mkdir()
         shutil.copyfile(confined(folder, package["file"]), target / "data" / "model.pt2")
+        for name in package.get("reading", ()):
+            shutil.copyfile(confined(folder, name), target / "data" / Path(name).name)
         (target / "code").mkdir()
         shutil.copyfile(LOADER, target / "code" / LOADER.name)
         options = {"data": "data", "code": "code", "config": {"device": None}}

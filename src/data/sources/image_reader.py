@@ -26,6 +26,7 @@ class ImageReader(Reader):
     """
 
     suffixes = SUFFIXES
+    requires = ("pillow",)
 
     def __init__(self, *, shape: Sequence[int], scales: bool = False, shift: int = 0, reduced: bool = False):
         self._channels, *self._size = shape
@@ -53,6 +54,7 @@ class TileReader(Reader):
     """
 
     suffixes = SUFFIXES
+    requires = ("pillow",)
 
     def __init__(self, *, channels: int, tile: int, stride: int, shift: int = 0):
         self._channels, self._tile, self._stride, self._shift = channels, tile, stride, shift
