@@ -27,10 +27,10 @@ def package(folder: Path, data: Data, node: Mapping[str, Any]) -> Mapping[str, A
     names = {"src", *closure.closure([target, reading, "src.data.unseen.together", "src.compat"])}
     files = {modules.module(name).file: modules.module(name).path for name in names}
     packages = {str(parent / "__init__.py") for file in files for parent in Path(file).parents if parent != Path()}
-    with ZipFile(folder / CODE, "w", ZIP_DEFLATED) as archive:  # equal code gives equal bytes: entries have no time
+    with ZipFile(folder / CODE, "w") as archive:  # equal code gives equal bytes: entries have no time
         for name in sorted({*files, *packages}):
             path = files.get(name)
-            archive.writestr(ZipInfo(name), path.read_bytes() if path is not None else b"")
+            archive.writestr(ZipInfo(name), path.read_bytes() if path is not None else b"", ZIP_DEFLATED)
     arguments = {key: value for key, value in node.items() if key != "_target_"}
     write_json(folder / DATA, {"target": target, "arguments": arguments, "card": data.prepared.card})
     return {"reading": [CODE, DATA], "requirements": {name: version(name) for name in reader.requires}}
