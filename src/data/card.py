@@ -27,7 +27,7 @@ def described(
     """What the card says of the data, whose hash `content` gives. What a user should know is printed."""
     first, target = next(iter(raw.arrays.values())), raw.arrays.get("target")
     example = partial(_example, raw)
-    copies = duplicates.find(first, raw.group, groups, target=target)
+    copies = duplicates.find(first, raw.group, groups, target=target, digests=raw.digests)
     duplicates.check(copies, groups, name=name, max_duplicates=max_duplicates, example=example)
     counts = _class_counts(raw, rows)
     what = "pixel" if isinstance(target, np.ndarray) and target.ndim > 2 else "example"

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from src.data import scratch
+from src.data import digest, scratch
 from src.data.columns import Ragged
 from src.data.encoded import Encoded
 from src.data.notes import SHOWN, counted, listed
@@ -59,6 +59,7 @@ def find(
     groups: Mapping[str, np.ndarray],
     *,
     target: np.ndarray | Ragged | Encoded | None = None,
+    digests: Sequence[bytes] | None = None,
 ) -> Duplicates:
     """The copies among the examples of all splits.
 
@@ -67,8 +68,10 @@ def find(
         group: the number of each row's example.
         groups: numbers of examples by split.
         target: one row for each piece of an example; None where there are no labels.
+        digests: of the rows, where they are known.
     """
-    digests = _digests(array, group)
+    if digests is None or not _is_whole(group):
+        digests = _digests(array, group)
     first = {split: _first(digests, groups[split].tolist()) for split in SPLITS}
     across = {
         (one, other): [
@@ -113,17 +116,22 @@ def _digests(array: np.ndarray | Ragged | Encoded, group: np.ndarray) -> list[by
     """A digest of all pieces of each example; of an encoded one, of its file."""
     if isinstance(array, Encoded):
         array = array.files
-    if isinstance(array, np.ndarray) and np.array_equal(group, np.arange(len(group))):
+    if isinstance(array, np.ndarray) and _is_whole(group):
         return [digest for digests in scratch.reduce(_digests_of_rows, array) for digest in digests]
     hashes = [hashlib.blake2b(digest_size=12) for _ in range(int(group.max()) + 1)]
     for row, number in enumerate(group.tolist()):
         hashes[number].update(np.ascontiguousarray(array[row]).data)
-    return [digest.digest() for digest in hashes]
+    return [one.digest() for one in hashes]
+
+
+def _is_whole(group: np.ndarray) -> bool:
+    """Whether each row is an example."""
+    return np.array_equal(group, np.arange(len(group)))
 
 
 def _digests_of_rows(array: np.ndarray) -> list[bytes]:
     rows = np.ascontiguousarray(array).reshape(len(array), -1)
-    return [hashlib.blake2b(row.data, digest_size=12).digest() for row in rows]
+    return [digest.of(row.data) for row in rows]
 
 
 def _first(digests: Sequence[bytes], numbers: Sequence[int]) -> dict[bytes, int]:
@@ -136,8 +144,8 @@ def _contradictions(
 ) -> list[tuple[int, int]]:
     """The first two examples with different targets, of each set of equal examples that has such."""
     by_digest: dict[bytes, list[int]] = {}
-    for number, digest in enumerate(digests):
-        by_digest.setdefault(digest, []).append(number)
+    for number, own in enumerate(digests):
+        by_digest.setdefault(own, []).append(number)
     equal = [numbers for numbers in by_digest.values() if len(numbers) > 1]
     if not equal:
         return []

@@ -47,6 +47,7 @@ class Raw:
             row's example, and a split has whole examples.
         names: of the examples, one for each row, such as their files; None where they have none, or `groups` has them. They
             decide nothing.
+        digests: of the rows of the first array (`src.data.digest`), where the source knows them.
         facts: what a configuration may leave to the data, such as the size of a vocabulary, by the keys of its node `data`.
         reading: what a reader of raw inputs must know, by the names of its arguments, as plain values; the card keeps it.
         transform: what is learned of the training part before the arrays are stored; None stores them as they are.
@@ -62,6 +63,7 @@ class Raw:
     origin: str = ""
     groups: list[str] | None = None
     names: list[str] | None = None
+    digests: Sequence[bytes] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     reading: Mapping[str, Any] = field(default_factory=dict)
     transform: Transform | None = None
@@ -119,7 +121,7 @@ def fitted(raw: Raw, rows: np.ndarray) -> Raw:
     assert raw.transform is not None, "the source states one"
     raw.transform.fit(raw, rows)
     stored = raw.transform.apply(raw)
-    return replace(stored, reading={**stored.reading, **raw.transform.state()})
+    return replace(stored, reading={**stored.reading, **raw.transform.state()}, digests=None)
 
 
 def check(raw: Raw, name: str) -> None:
@@ -204,4 +206,6 @@ def select_classes(raw: Raw, selected: Sequence[int], name: str) -> Raw:
     arrays = {**kept, "target": numbers[target[rows]]}
     splits = {split: np.flatnonzero(np.isin(rows, before)) for split, before in raw.splits.items()}
     names = None if raw.names is None else [raw.names[row] for row in rows]
-    return replace(raw, arrays=arrays, classes=[raw.classes[number] for number in selected], splits=splits, names=names)
+    digests = None if raw.digests is None else [raw.digests[row] for row in rows.tolist()]
+    classes = [raw.classes[number] for number in selected]
+    return replace(raw, arrays=arrays, classes=classes, splits=splits, names=names, digests=digests)

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from src.data import worker_pool
+from src.data import duplicates, worker_pool
 from src.data.sources import image_files, pixels
 from src.data.sources.folder import Folder
 from tests import disks, repository
@@ -53,6 +53,7 @@ def test_several_processes_store_what_one_stores(storage, root, tmp_path, two, m
     assert several.card["notes"][0].startswith("3 of 600 files cannot be read as images")
     assert (several.folder / "image.npy").read_bytes() == (alone.folder / "image.npy").read_bytes()
     image = raw.arrays["image"]
+    assert raw.digests == duplicates._digests(image, raw.group)
     assert np.array_equal(several.array("image"), image if storage == "decoded" else image.files.values)
     assert several.names == raw.names
     assert sorted(path.name for path in several.folder.iterdir()) == sorted(path.name for path in alone.folder.iterdir())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from src.data.sources.depth import Depth
-from src.data.sources.files import check_regular, suffix, text
+from src.data.sources.files import read_bytes, suffix, text
 from src.errors import InputError
 
 if TYPE_CHECKING:
@@ -75,24 +75,21 @@ def decode(
     from PIL.Image import open
 
     wanted = "L" if channels == 1 else "RGB"
-    with _Reasons():
-        if not isinstance(file, bytes):
-            check_regular(file)
-        with open(BytesIO(file) if isinstance(file, bytes) else file) as image:
-            stored = str(image.tile[0][3]) if image.tile else ""  # of a PNG: how the bytes are stored, as "RGB;16B"
-            if least is not None:
-                _reduce(image, wanted, least)
-            image.load()
-            if not (image.format == "PNG" and UNTURNED.issuperset(image.info)):
-                ImageOps.exif_transpose(image, in_place=True)
-            if is_deep(image):
-                depth.add_grey(image)
-                return image
-            if image.mode == "F":  # Pillow would turn all values above 255 into white
-                raise ValueError("expected whole numbers as pixels; received fractions. Convert it to 8 or 16 bits")
-            if ";16" in stored:
-                depth.add_colour(image)
-            return image if image.mode == wanted else image.convert(wanted)
+    with _Reasons(), open(BytesIO(file if isinstance(file, bytes) else read_bytes(file))) as image:
+        stored = str(image.tile[0][3]) if image.tile else ""  # of a PNG: how the bytes are stored, as "RGB;16B"
+        if least is not None:
+            _reduce(image, wanted, least)
+        image.load()
+        if not (image.format == "PNG" and UNTURNED.issuperset(image.info)):
+            ImageOps.exif_transpose(image, in_place=True)
+        if is_deep(image):
+            depth.add_grey(image)
+            return image
+        if image.mode == "F":  # Pillow would turn all values above 255 into white
+            raise ValueError("expected whole numbers as pixels; received fractions. Convert it to 8 or 16 bits")
+        if ";16" in stored:
+            depth.add_colour(image)
+        return image if image.mode == wanted else image.convert(wanted)
 
 
 def _reduce(image: Image, mode: str, least: Callable[[int, int], tuple[int, int]]) -> None:

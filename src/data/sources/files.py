@@ -52,8 +52,7 @@ class Local(Files):
         return below(self.root, chain(*walk(self.root / folder)))
 
     def content(self, name: str) -> bytes:
-        check_regular(self.root / name)
-        return (self.root / name).read_bytes()
+        return read_bytes(self.root / name)
 
     def state(self, names: Iterable[str]) -> str:
         return state(self.root, [self.root / name for name in names])
@@ -200,6 +199,17 @@ def check_regular(path: str | Path) -> None:
         raise
     if not stat.S_ISREG(mode):
         raise OSError("expected a file; received a folder, a pipe or a device")
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The bytes of a regular file. A buffer would read a small one in several calls.
+
+    Raises:
+        OSError: it is another thing, or cannot be read.
+    """
+    check_regular(path)
+    with open(path, "rb", buffering=0) as file:
+        return file.read()
 
 
 def state(root: Path, paths: Iterable[str | Path]) -> str:

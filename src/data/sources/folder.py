@@ -86,7 +86,7 @@ class Folder:
     def read(self) -> Raw:
         found = self._find()
         names = found.names
-        image, kept, notes, reading = image_files.read(
+        image, kept, digests, notes, reading = image_files.read(
             found.images,
             names,
             size=self.size,
@@ -105,6 +105,7 @@ class Folder:
             splits={str(own): np.flatnonzero(split == own) for own in np.unique(split)},
             origin=files.text(self.root.name),
             names=names,
+            digests=digests,
             reading=reading,
             notes=[*found.notes(), *notes, *more],
         )

@@ -33,12 +33,14 @@ class Images(NamedTuple):
     Args:
         image: uint8, shape (images, channels, size, size), or the column of the files.
         kept: their positions among all files.
+        digests: of the kept ones, by which equal ones are found.
         notes: lines on what is left out or changed.
         reading: what a reader of one such file must know, by the names of its arguments.
     """
 
     image: np.ndarray | Encoded
     kept: list[int]
+    digests: list[bytes]
     notes: list[str]
     reading: dict[str, Any]
 
@@ -70,24 +72,31 @@ def read(
     """
     shape = channels, size, size
     store = (_Pixels if storage == "decoded" else _Files)(paths, shape)
-    found = Found(len(paths))
+    found, digests = Found(len(paths)), [b""] * len(paths)
+
+    def add(part: Found) -> None:
+        store.add(part)
+        for number, digest in part.digests:
+            digests[number] = digest
+
     with _mapping(store, paths) as decoded:
         for part in decoded(None, range(len(paths))):
             found.add(part)
-            store.add(part)
+            add(part)
         unreadable = [(names[number], reason) for number, reason in found.unreadable]
         notes = leave_out(
             unreadable, count=len(paths), limit=max_unreadable, where=where, what="files cannot be read as images"
         )
         notes += found.depth.notes(where)
         for part in decoded(found.depth.shift, found.deep):
-            store.add(part)
+            add(part)
             for number, reason in part.unreadable:
                 raise InputError(f"{where}: {names[number]} was changed while it was read: {reason}. Begin again.")
     lost = {number for number, _ in found.unreadable}
     kept = [number for number in range(len(paths)) if number not in lost]
     reading = {"scales": True, "shift": found.depth.shift, **({} if storage == "decoded" else {"reduced": True})}
-    return Images(store.column(kept, found.depth.shift), kept, [*notes, *_notes(found, names)], reading)
+    column, own = store.column(kept, found.depth.shift), [digests[number] for number in kept]
+    return Images(column, kept, own, [*notes, *_notes(found, names)], reading)
 
 
 def _notes(found: Found, names: Sequence[str]) -> list[str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from src.data import digest
 from src.data.sources.decoding import decode, has_several, is_deep
 from src.data.sources.depth import Depth
-from src.data.sources.files import check_regular, text
+from src.data.sources.files import read_bytes, text
 from src.data.sources.pixels import ELONGATED, scaled, whole, with_eight_bits
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Found:
         elongated: with their sizes.
         several: those with several pages or frames.
         unreadable: with the reasons.
+        digests: of what is kept of each, by which equal ones are found.
         sums: of the pixels and of their squares by channel, (2, channels), where files are kept as they are.
     """
 
@@ -45,10 +46,11 @@ class Found:
     elongated: list[tuple[int, str]] = field(default_factory=list)
     several: list[int] = field(default_factory=list)
     unreadable: list[tuple[int, str]] = field(default_factory=list)
+    digests: list[tuple[int, bytes]] = field(default_factory=list)
     sums: list[tuple[int, np.ndarray]] = field(default_factory=list)
 
     def add(self, other: Found) -> None:
-        """Counts what another one has found, but for its sums."""
+        """Counts what another one has found, but for its digests and sums."""
         self.depth.add(other.depth)
         self.deep += other.deep
         self.elongated += other.elongated
@@ -95,6 +97,7 @@ def store_pixels(place: Place, shape: Shape, chunk: Chunk) -> Found:
         else:
             sheet.paste(scaled(with_eight_bits(image, shift or 0, channels), size, size), row)
     pixels, numbers = sheet.pixels(), [number for number, _ in files]
+    found.digests = [(number, digest.of(one.reshape(-1).data)) for number, one in zip(numbers, pixels, strict=True)]
     if numbers[-1] - numbers[0] == len(numbers) - 1:
         place.write([(numbers[0] * pixels[0].nbytes, pixels.reshape(-1).data)])
     else:
@@ -114,8 +117,7 @@ def store_files(place: Place, offsets: np.ndarray, shape: Shape, chunk: Chunk) -
     for number, file in files:
         start, end = offsets[number : number + 2].tolist()
         try:
-            check_regular(file)
-            content = Path(file).read_bytes()
+            content = read_bytes(file)
         except (OSError, ValueError) as error:
             found.unreadable.append((number, text(str(error))))
             continue
@@ -130,6 +132,7 @@ def store_files(place: Place, offsets: np.ndarray, shape: Shape, chunk: Chunk) -
         else:
             found.sums.append((number, _sums(scaled(with_eight_bits(image, shift or 0, channels), size, size))))
         pieces.append((start, content))
+        found.digests.append((number, digest.of(content)))
     place.write(pieces)
     return found
 

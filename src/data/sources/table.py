@@ -96,7 +96,7 @@ class Table:
         limit, what = self._max_unreadable, "files cannot be read as images"
         if len(missing) > limit:  # before the others are decoded
             leave_out(missing, count=len(paths), limit=limit, where=self._where, what=what)
-        image, kept, notes, reading = image_files.read(
+        image, kept, digests, notes, reading = image_files.read(
             paths,
             placed,
             size=self._size,
@@ -121,6 +121,7 @@ class Table:
             split_by=None if split_by is None else split_by[0],
             origin=files.text(self._table.name),
             names=[names[row] for row in kept],
+            digests=digests,
             reading=reading,
             notes=notes,
         )
