@@ -7,7 +7,6 @@ installed, so nothing would train. Models and transforms need no such operator.
 
 import sys
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -21,8 +20,11 @@ SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 _libraries: list["Library"] = []  # torch drops a library of operators that nothing refers to
 
 
-class BeforeTorchvision(MetaPathFinder):
-    """Finds no module. Python asks it before torchvision is imported, and it then declares what is missing, once."""
+class BeforeTorchvision:
+    """Finds no module. Python asks it before torchvision is imported, and it then declares what is missing, once.
+
+    It derives from nothing, because `importlib.abc` imports much, in every process of this package.
+    """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
