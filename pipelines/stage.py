@@ -71,7 +71,7 @@ def train(name: str) -> None:
     Where params.yaml names a cluster, a job trains the run, and the stage waits for it. The run is evaluated here too, where
     everything is loaded already: the evaluate stage copies what it finds.
     """
-    from src.config import assembly
+    from src.config import restoring
     from src.train import launch
 
     config = load(name)
@@ -83,7 +83,7 @@ def train(name: str) -> None:
     run = launch(config, test=False, timeout=math.inf)
     model = _model(name)
     shutil.rmtree(model, ignore_errors=True)
-    experiment = assembly.restore(run.folder, overrides=_local_settings(name))
+    experiment = restoring.restore(run.folder, overrides=_local_settings(name))
     experiment.learner.export(model)
     kept = {key: value for key, value in experiment.config.items() if key not in ("paths", "tracking", "force", "resume")}
     write_atomic(model / "config.yaml", OmegaConf.to_yaml(kept).encode())
@@ -100,9 +100,9 @@ def evaluate(name: str) -> None:
 
     run = _run(name)
     if not _is_evaluated(name, run):
-        from src.config import assembly
+        from src.config import restoring
 
-        _evaluate(name, run, assembly.restore(_model(name), overrides=_local_settings(name)))
+        _evaluate(name, run, restoring.restore(_model(name), overrides=_local_settings(name)))
     folder = RESULTS / name / "evaluation"
     for old in (folder, RESULTS / name / "figures"):
         shutil.rmtree(old, ignore_errors=True)

@@ -79,11 +79,11 @@ class TrainedRun:
         Raises:
             InputError: the run is not finished, or its configuration names foreign code.
         """
-        from src.config import assembly
+        from src.config import restoring
 
         with trust.command():
             trust.grant(str(self.trust))
-            return assembly.restore(self.folder)
+            return restoring.restore(self.folder)
 
     @property
     def _run(self) -> Run:

@@ -39,10 +39,10 @@ def evaluate(run: str | Path, split: str, analyses: Mapping[str, str], settings:
     run_folders.resolved(nodes, runs=Path(chosen.paths.runs))
     overrides = OmegaConf.to_container(nodes)  # its interpolations resolve in the run's configuration
     assert isinstance(overrides, dict)
-    from src.config import assembly
+    from src.config import restoring
     from src.evaluation import scoring
 
-    experiment = assembly.restore(run, overrides={str(key): node for key, node in overrides.items()})
+    experiment = restoring.restore(run, overrides={str(key): node for key, node in overrides.items()})
     folder = run if split == "test" else run / split
     result = scoring.analyse(experiment, scoring.evaluate(experiment, split, folder), folder)
     scoring.save(experiment, result, folder)

@@ -125,11 +125,11 @@ class Predictor:
         Raises:
             InputError: there is no such run, it is not finished, or its configuration names foreign code.
         """
-        from src.config import assembly
+        from src.config import restoring
 
         with trusting.command(), _folder(str(run), Path(runs), tracking) as folder:
             trusting.grant(str(trust))
-            return cls(assembly.for_predictions(folder, analyses=analyses))
+            return cls(restoring.for_predictions(folder, analyses=analyses))
 
     def predict(self, raw: str | Path | Iterable[Any]) -> pd.DataFrame:
         """A table of answers, one row for each raw input, in their order.

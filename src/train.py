@@ -18,7 +18,6 @@ from src.config.summary import summary
 from src.distributed import processes, rendezvous
 from src.experiment import Experiment
 from src.launch import worker
-from src.learner import HasNetwork
 from src.protocols import Cost
 from src.runs import locks
 from src.runs.files import write_json
@@ -61,7 +60,7 @@ def train(config: DictConfig, *, test: bool = True, timeout: float = locks.TIMEO
         timeout: seconds to wait for another command that holds the run.
         code: the state of the code that the record names; as it is now where none is given.
     """
-    from src.config import assembly
+    from src.config import assembly, restoring
     from src.tracking.record import Record
 
     plan = Plan.of(config)
@@ -76,7 +75,7 @@ def train(config: DictConfig, *, test: bool = True, timeout: float = locks.TIMEO
             experiment = assembly.build(plan.config, plan.prepared)
             cost = experiment.learner.check(experiment.data)
             if fitted:
-                experiment.learner.load(assembly.weights(run.folder))
+                experiment.learner.load(restoring.weights(run.folder))
             if fitted and test:
                 if run.evaluated and plan.other_evaluation:
                     print("This run exists; nothing is trained. It is evaluated again, with other settings.")
@@ -111,10 +110,7 @@ def _fit(run: Run, experiment: Experiment, record: "Record", start: Path | None,
     result = scoring.evaluate(experiment, "val")
     example = experiment.data.exported_example(experiment.data.rows("train")[:4])
     package = experiment.learner.package(run.folder / "model", example)
-    if isinstance(experiment.learner, HasNetwork):
-        reading = raw_inputs.package(run.folder / "model", experiment.data, assembly.data_node(experiment.config))
-        package = {**package, **reading, "requirements": {**package["requirements"], **reading.get("requirements", {})}}
-    record.model(package)
+    record.model(raw_inputs.add(package, run.folder / "model", experiment.data, assembly.data_node(experiment.config)))
     for path in (run.best, run.last):
         if path.is_file():
             record.artifact(path, "checkpoints")

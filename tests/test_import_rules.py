@@ -96,6 +96,12 @@ def test_no_module_imports_itself_by_way_of_others():
     assert _circle(imports) == ""
 
 
+def test_no_module_is_the_place_for_everything():
+    lines = {path: len(path.read_text().splitlines()) for top in ("src", "pipelines") for path in ROOT.glob(f"{top}/**/*.py")}
+    assert len(lines) > 150
+    assert {str(path.relative_to(ROOT)): count for path, count in lines.items() if count > 250} == {}
+
+
 def test_a_circle_is_shown():
     assert _circle({"a": {"b"}, "b": {"a"}, "c": set()}) in ("a -> b -> a", "b -> a -> b")
 

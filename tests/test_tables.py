@@ -86,6 +86,15 @@ def test_the_exported_model_gives_the_numbers_of_the_table(trained):
 
 
 @pytest.mark.slow
+def test_files_that_are_stored_as_they_are_predict_what_their_pixels_do(trained, folder):
+    """The same weights come from both storages: without crops, the batches are equal."""
+    printed = command(folder, "train", *TABLE, *NUMBERS, *SMALL, "data.storage=encoded")
+    own = Run(folder / printed.splitlines()[-1].removeprefix("run: "))
+    assert json.loads(own.data.read_text())["arrays"]["image"]["storage"] == "encoded"
+    pd.testing.assert_frame_equal(pd.read_parquet(own.predictions), pd.read_parquet(trained[0].predictions))
+
+
+@pytest.mark.slow
 def test_it_is_found_again_evaluated_and_explained(trained, folder):
     own, _ = trained
     assert "This run exists; nothing is trained." in command(folder, "train", *TABLE, *NUMBERS, *SMALL)

@@ -197,9 +197,15 @@ assert answers.shape == (4, 10) and abs(answers.sum(1) - 1).max() < 1e-5, answer
 print(*sorted({{"torchvision", "lightning", "src"}} & set(sys.modules)))
 assert np.array_equal(loaded.get_raw_model().predict([*example[:, 0].astype("uint8")]), answers)
 assert sys.modules["src.data.images"].__file__.endswith("reading.zip/src/data/images.py")
+assert np.array_equal(loaded.get_raw_model().predict([*example[:, 0].astype("uint8")]), answers)
 print(*sorted({{"torchvision", "lightning", "hydra"}} & set(sys.modules)))
 """
     assert run(tmp_path, sys.executable, "-c", script, fresh=True).stdout.strip() == ""
+    other = tmp_path / "src/data/images.py"
+    other.parent.mkdir(parents=True)
+    other.write_text("SIZE = 8\n")
+    script = f"import src\n{script.partition('assert answers')[0]}loaded.get_raw_model()"
+    assert "This process has another one, whose src/" in run(tmp_path, sys.executable, "-c", script, fresh=True, code=1).stderr
 
 
 @pytest.mark.slow

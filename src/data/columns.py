@@ -16,11 +16,9 @@ class Column(ABC):
 
     Attributes:
         uniform: whether all rows have one shape, so that one index reads several batches at once.
-        computed: whether each reading of a row takes long, so that other processes do it.
     """
 
     uniform = True
-    computed = False
 
     @abstractmethod
     def __len__(self) -> int:

@@ -1,6 +1,5 @@
 """Examples that are equal to the bit: in two splits, within a split, or under two labels."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -118,7 +117,7 @@ def _digests(array: np.ndarray | Ragged | Encoded, group: np.ndarray) -> list[by
         array = array.files
     if isinstance(array, np.ndarray) and _is_whole(group):
         return [digest for digests in scratch.reduce(_digests_of_rows, array) for digest in digests]
-    hashes = [hashlib.blake2b(digest_size=12) for _ in range(int(group.max()) + 1)]
+    hashes = [digest.new() for _ in range(int(group.max()) + 1)]
     for row, number in enumerate(group.tolist()):
         hashes[number].update(np.ascontiguousarray(array[row]).data)
     return [one.digest() for one in hashes]

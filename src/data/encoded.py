@@ -48,8 +48,6 @@ class Encoded(Column):
         sums: statistics of each file where they are known, (files, ...), for the preparation.
     """
 
-    computed = True
-
     def __init__(self, files: Ragged, decode: Decoder, shape: Sequence[int], *, sums: np.ndarray | None = None):
         self.files, self.decode, self.shape, self.sums = files, decode, tuple(shape), sums
 

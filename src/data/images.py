@@ -18,7 +18,8 @@ class Images(Pictures):
     Args:
         shape: channels, height and width.
         num_classes: None where there are no classes.
-        random_crop: as of all pictures.
+        random_crop: the share of an image's area that a reading for a training takes, from the smallest to the largest; of
+            images that are stored as encoded files. None takes the middle of all of it.
         keep: by split, the numbers of the only classes that it keeps. A split that is not named keeps all.
         labelled: how many examples of each class the training split keeps, as a number or as a share; None keeps all.
         seed: of the draw of these examples.
@@ -36,9 +37,10 @@ class Images(Pictures):
         labelled: float | None = None,
         seed: Seed = 0,
     ):
-        super().__init__(
-            prepared=prepared, shape=shape, num_classes=num_classes, batch_size=batch_size, random_crop=random_crop
-        )
+        super().__init__(prepared=prepared, shape=shape, num_classes=num_classes, batch_size=batch_size)
+        if random_crop is not None:
+            self._check_crop(random_crop)
+            self._fields["input"] = self._images(random_crop)
         self._labelled: np.ndarray | None = None
         self.keep = {split: sorted(classes) for split, classes in (keep or {}).items()}
         if "target" not in self.fields:  # raw inputs of a prediction: there is nothing to choose from
@@ -54,6 +56,14 @@ class Images(Pictures):
                 )
         if labelled is not None:
             self._labelled = self._draw(labelled, seed)
+
+    def _check_crop(self, shares: Sequence[float]) -> None:
+        storage = self.prepared.card["arrays"]["image"].get("storage", "decoded")
+        if storage != "encoded" or len(shares) != 2 or not 0 < shares[0] <= shares[1] <= 1:
+            raise ValueError(
+                "data.random_crop: expected two shares of an image's area as [0.08, 1.0], and data.storage=encoded; received "
+                f"{[*shares]} for images that are stored {storage}. Leave it null."
+            )
 
     def rows(self, split: str) -> np.ndarray:
         if split == "train" and self._labelled is not None:

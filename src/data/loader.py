@@ -71,8 +71,8 @@ class Batches:
         self.sampler = self
         self.batch_sampler = None
         leaves = {name: columns.leaves(field) for name, field in fields.items()}
-        self._computed = any(column.computed for named in leaves.values() for column in named.values())
-        self.held = not self._computed and columns.nbytes(fields, rows) <= in_memory
+        self._decodes = any(isinstance(column, Encoded) for named in leaves.values() for column in named.values())
+        self.held = not self._decodes and columns.nbytes(fields, rows) <= in_memory
         device = torch.device(device if self.held else "cpu")
         self._rows = torch.from_numpy(np.array(rows)).to(device)
         processes = max(1, worker_pool.processors() // ranks) if num_workers is None else num_workers
@@ -150,7 +150,7 @@ class Batches:
 
     def _ahead(self, read: Callable[[Slices], list[Batch]], blocks: Iterator[Slices]) -> Iterator[list[Batch]]:
         """Reads blocks in a thread while earlier blocks are used; in two, so that no process waits for the end of a block."""
-        with ThreadPoolExecutor(2 if self._computed else 1, "read-ahead") as reader:
+        with ThreadPoolExecutor(2 if self._decodes else 1, "read-ahead") as reader:
             pending: deque[Future[list[Batch]]] = deque()
             for slices in blocks:
                 pending.append(reader.submit(read, slices))

@@ -25,26 +25,16 @@ class Pictures(Data):
     Args:
         shape: channels, height and width.
         num_classes: None where there are no classes.
-        random_crop: the share of an image's area that a reading for a training takes, from the smallest to the largest; of
-            images that are stored as encoded files. None takes the middle of all of it.
 
     Attributes:
         mean, std: of each channel over the training split, of pixels scaled to lie between 0 and 1; float32.
     """
 
-    def __init__(
-        self,
-        *,
-        prepared: Prepared,
-        shape: Sequence[int],
-        num_classes: int | None,
-        batch_size: int,
-        random_crop: Sequence[float] | None = None,
-    ):
+    def __init__(self, *, prepared: Prepared, shape: Sequence[int], num_classes: int | None, batch_size: int):
         super().__init__(prepared=prepared, shape=shape, num_classes=num_classes, batch_size=batch_size)
         statistics = prepared.card["statistics"]["image"]
         self.mean, self.std = np.array(statistics["mean"], np.float32), np.array(statistics["std"], np.float32)
-        self._fields: dict[str, Column] = {"input": self._images(random_crop)}
+        self._fields: dict[str, Column] = {"input": self._images()}
         if prepared.has("target"):
             self._fields["target"] = Dense(prepared.array("target"))
 
@@ -52,21 +42,18 @@ class Pictures(Data):
     def fields(self) -> Mapping[str, Column]:
         return self._fields
 
-    def _images(self, random_crop: Sequence[float] | None) -> Column:
-        column, card = self.prepared.column("image"), self.prepared.card
-        is_encoded = card["arrays"]["image"].get("storage") == "encoded"  # raw inputs of a prediction come decoded all the same
-        if random_crop is not None and not (
-            is_encoded and 0 < random_crop[0] <= random_crop[-1] <= 1 and len(random_crop) == 2
-        ):
-            raise ValueError(
-                "data.random_crop: expected two shares of an image's area as [0.08, 1.0], and data.storage=encoded; received "
-                f"{[*random_crop]} for images that are stored {'encoded' if is_encoded else 'decoded'}. Leave it null."
-            )
+    def _images(self, random_crop: Sequence[float] | None = None) -> Column:
+        """The column of the images. Those of raw inputs come decoded, however the data set is stored.
+
+        Args:
+            random_crop: of files, as their decoder takes it.
+        """
+        column = self.prepared.column("image")
         if not isinstance(column, Ragged):
             return column
         from src.data.sources.pixels import PixelDecoder  # only where files are decoded
 
-        decode = PixelDecoder(self.shape, card["reading"]["shift"], random_crop)
+        decode = PixelDecoder(self.shape, self.prepared.card["reading"]["shift"], random_crop)
         return Encoded(column, decode, self.shape)
 
     def preprocess(self) -> nn.Module:

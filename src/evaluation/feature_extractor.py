@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from src import metrics
-from src.config import assembly, trust
+from src.config import assembly, restoring, trust
 from src.data.base import Data
 from src.data.pictures import Pictures
 from src.errors import InputError
@@ -60,7 +60,7 @@ class FeatureExtractor:
         The other images put the distance into proportion. Images with normally distributed pixels know nothing of shapes, and
         training examples are as close as a generator can come.
         """
-        classifier = assembly.restore(self._run.folder)
+        classifier = restoring.restore(self._run.folder)
         if not isinstance(classifier.learner, HasNetwork):
             raise InputError(
                 f"evaluation.classifier={self._run.folder}: expected a network, which has features; received "

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import ZipFile
 
 import numpy as np
 import torch
@@ -74,14 +75,10 @@ class RawPredictor:
         if not (folder / "reading.json").is_file():
             raise ValueError("expected a model whose data can be read from raw inputs; this one takes arrays alone.")
         described = json.loads((folder / "reading.json").read_text())
-        sys.path.insert(0, str(folder / "reading.zip"))
+        _provide(folder / "reading.zip")
         module, _, name = described["target"].rpartition(".")
-        try:
-            self._kind = getattr(import_module(module), name)
-            self._reading, self._unseen = import_module("src.data.reading"), import_module("src.data.unseen")
-        except ImportError as error:
-            error.add_note("The model brings a package named src. Load it in a process that has no other one of that name.")
-            raise
+        self._kind = getattr(import_module(module), name)
+        self._reading, self._unseen = import_module("src.data.reading"), import_module("src.data.unseen")
         self._predictor, self._folder = predictor, folder
         self._card, self._arguments = described["card"], described["arguments"]
         self._reader = self._data(self._unseen.Unseen(folder, self._card)).reader()
@@ -115,6 +112,36 @@ class RawPredictor:
 
     def _data(self, prepared: Any) -> Any:
         return self._kind(prepared=prepared, **self._arguments)
+
+
+def _provide(code: Path) -> None:
+    """Lets the package src be imported from an archive.
+
+    Raises:
+        ImportError: this process has another package of that name, whose code is not that of the archive.
+    """
+    if "src" not in sys.modules:
+        sys.path.insert(0, str(code))
+        return
+    roots = [Path(root) for root in sys.modules["src"].__path__]
+    with ZipFile(code) as archive:
+        for name in archive.namelist():
+            content, (top, *within) = archive.read(name), Path(name).parts
+            if top == "src" and content and not any(_content(root.joinpath(*within)) == content for root in roots):
+                raise ImportError(
+                    f"The model brings a package named src. This process has another one, whose {name} is not the same. Load "
+                    "the model in a process of its own, outside the repository."
+                )
+
+
+def _content(path: Path) -> bytes | None:
+    """The content of a file, which may be within an archive."""
+    for parent in path.parents:
+        if parent.suffix == ".zip":
+            with ZipFile(parent) as archive:
+                name = path.relative_to(parent).as_posix()
+                return archive.read(name) if name in archive.namelist() else None
+    return path.read_bytes() if path.is_file() else None
 
 
 def _load_pyfunc(path: str, model_config: dict[str, Any] | None = None) -> ExportedPredictor:

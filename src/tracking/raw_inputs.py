@@ -13,15 +13,18 @@ from src.runs.files import write_json
 CODE, DATA = "reading.zip", "reading.json"
 
 
-def package(folder: Path, data: Data, node: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Writes it beside a packaged model. Returns what the record states of it; nothing where no raw input can be read.
+def add(package: Mapping[str, Any], folder: Path, data: Data, node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Writes it beside a packaged network, and returns what the record states of both.
+
+    The model of an estimator is MLflow's own, which takes arrays alone. Some data have no raw inputs.
 
     Args:
+        package: what the record states of the model.
         node: the `_target_` and the plain arguments of the data.
     """
     reader = data.reader()
-    if reader is None:
-        return {}
+    if reader is None or package["flavour"] != "pytorch":
+        return package
     target, kind = str(node["_target_"]), type(reader)
     reading = f"{kind.__module__}.{kind.__qualname__}"
     names = {"src", *closure.closure([target, reading, "src.data.unseen.together", "src.compat"])}
@@ -33,4 +36,5 @@ def package(folder: Path, data: Data, node: Mapping[str, Any]) -> Mapping[str, A
             archive.writestr(ZipInfo(name), path.read_bytes() if path is not None else b"", ZIP_DEFLATED)
     arguments = {key: value for key, value in node.items() if key != "_target_"}
     write_json(folder / DATA, {"target": target, "arguments": arguments, "card": data.prepared.card})
-    return {"reading": [CODE, DATA], "requirements": {name: version(name) for name in reader.requires}}
+    requirements = {**package["requirements"], **{name: version(name) for name in reader.requires}}
+    return {**package, "reading": [CODE, DATA], "requirements": requirements}

@@ -13,7 +13,7 @@ import torch
 from omegaconf import OmegaConf
 
 from src import evaluate, predict
-from src.config import assembly, checks, command_line, composition, trust
+from src.config import checks, command_line, composition, restoring, trust
 from src.errors import InputError
 from src.runs.folder import Run
 from tests.payloads import Payload
@@ -128,7 +128,7 @@ def by_stage(folder: Path) -> int:
 
 
 def by_a_pulled_model(folder: Path) -> int:
-    return command_line.guard(lambda: assembly.restore(folder))
+    return command_line.guard(lambda: restoring.restore(folder))
 
 
 @pytest.mark.parametrize(

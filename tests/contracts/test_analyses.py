@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from src.config import assembly, checks, composition
+from src.config import assembly, checks, composition, restoring
 from src.errors import InputError
 from src.evaluation import scoring
 from src.experiment import Experiment
@@ -87,7 +87,7 @@ def test_a_run_is_looked_at_otherwise_than_it_asked_for(built, project):
     other: Any = OmegaConf.to_container(composition.compose(["explanation=default", "robustness=default"]))
 
     def looked_at(**overrides: Any) -> Experiment:
-        return assembly.restore(project / "run", overrides=overrides)
+        return restoring.restore(project / "run", overrides=overrides)
 
     assert "attention" in looked_at().config["explanation"]
     assert looked_at(explanation=None).analyses == {}

@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from src import evaluate
-from src.config import assembly, composition
+from src.config import assembly, composition, restoring
 from src.errors import InputError
 from src.evaluation import generation, scoring
 from src.protocols import NullSink
@@ -44,7 +44,7 @@ def trained(tmp_path_factory) -> Any:
 
 
 def scores(run: Run, classifier: Path, monkeypatch, samples: np.ndarray | None = None) -> Mapping[str, float]:
-    experiment = assembly.restore(run.folder, overrides={"evaluation": {"classifier": str(classifier)}})
+    experiment = restoring.restore(run.folder, overrides={"evaluation": {"classifier": str(classifier)}})
     if samples is not None:
         monkeypatch.setattr(generation, "sample", lambda experiment, count: samples[:count])
     return scoring.evaluate(experiment, "test").metrics
@@ -53,7 +53,7 @@ def scores(run: Run, classifier: Path, monkeypatch, samples: np.ndarray | None =
 @pytest.mark.slow
 def test_real_examples_are_near_and_noise_is_far(trained, monkeypatch):
     classifier = trained["fnn"].folder.absolute()
-    data = assembly.restore(classifier).data
+    data = restoring.restore(classifier).data
     training = data.inputs(data.rows("train"))[:300] / np.float32(255)
     real = scores(trained["vae"], classifier, monkeypatch, training)
     noise = scores(trained["vae"], classifier, monkeypatch, np.random.default_rng(0).random((300, 1, 8, 8), dtype=np.float32))

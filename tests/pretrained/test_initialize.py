@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import save_file
 from torch import nn
 
-from src.config import assembly, composition, resuming
+from src.config import assembly, composition, restoring, resuming
 from src.errors import InputError
 from src.models.adapted_classifier import AdaptedClassifier
 from src.models.autoencoder import Autoencoder
@@ -138,7 +138,7 @@ def test_an_experiment_starts_with_them_and_its_run_does_not_read_them_again(com
     fit(experiment.learner, experiment.data, tmp_path / "run")
     (tmp_path / "run" / "config.yaml").write_text(OmegaConf.to_yaml(config))
     (project / FILE).unlink()
-    restored = assembly.restore(tmp_path / "run")
+    restored = restoring.restore(tmp_path / "run")
     best = end(tmp_path / "run", "best.ckpt")["state_dict"]
     assert all(torch.equal(tensor, best[f"model.{name}"]) for name, tensor in restored.learner.task.model.state_dict().items())
     further = resuming.resumed(tmp_path / "run", ["trainer.max_epochs=2"])

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from pipelines.sweep.setup import Setup
 from pipelines.sweep.storage import JournalLock
 from src import evaluate, find_lr
-from src.config import assembly, command_line, composition, machine, resuming
+from src.config import assembly, command_line, composition, machine, restoring, resuming
 from src.data.sources.files import Published
 from src.errors import InputError
 from src.runs import locks, names
@@ -93,7 +93,7 @@ def test_a_stored_name_is_refused_too(project):
     for key in ("name", "data.dataset.name"):
         folder = stored(project / key, **{key: "../../elsewhere"})
         with pytest.raises(InputError, match=rf"^{key}: expected a name"):
-            assembly.restore(folder)
+            restoring.restore(folder)
         with pytest.raises(InputError, match=rf"^{key}: expected a name"):
             assembly.prepare(resuming.resumed(folder, []))
 
@@ -125,7 +125,7 @@ def test_a_foreign_run_prepares_nothing_elsewhere(project, monkeypatch):
         Published, "content", lambda files, name: pytest.fail(f"{files.folder}") if outside in files.folder.parents else b""
     )
     with pytest.raises(Exception, match=r"(?i)expected|gzip|empty"):
-        assembly.restore(folder)
+        restoring.restore(folder)
     assert not outside.exists()
 
 

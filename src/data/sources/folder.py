@@ -158,8 +158,7 @@ class Folder:
             InputError: some are splits and others are not, two are the same split, or none is for training.
         """
         possible = {entry: images for entry, images in inside.items() if entry.name in SPLIT_NAMES}
-        inner = {entry for entry, images in possible.items() if any(os.path.dirname(path) != str(entry) for path in images)}
-        named = [entry.name for entry in possible if entry in inner]
+        named = [entry.name for entry, images in possible.items() if {*map(os.path.dirname, images)} != {str(entry)}]
         splits = [SPLIT_NAMES[name] for name in named]
         if len(splits) < 2:
             return False

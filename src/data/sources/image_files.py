@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -72,31 +73,25 @@ def read(
     """
     shape = channels, size, size
     store = (_Pixels if storage == "decoded" else _Files)(paths, shape)
-    found, digests = Found(len(paths)), [b""] * len(paths)
-
-    def add(part: Found) -> None:
-        store.add(part)
-        for number, digest in part.digests:
-            digests[number] = digest
-
+    found = Found(len(paths))
     with _mapping(store, paths) as decoded:
         for part in decoded(None, range(len(paths))):
             found.add(part)
-            add(part)
+            store.add(part)
         unreadable = [(names[number], reason) for number, reason in found.unreadable]
         notes = leave_out(
             unreadable, count=len(paths), limit=max_unreadable, where=where, what="files cannot be read as images"
         )
         notes += found.depth.notes(where)
         for part in decoded(found.depth.shift, found.deep):
-            add(part)
+            store.add(part)
             for number, reason in part.unreadable:
                 raise InputError(f"{where}: {names[number]} was changed while it was read: {reason}. Begin again.")
     lost = {number for number, _ in found.unreadable}
     kept = [number for number in range(len(paths)) if number not in lost]
     reading = {"scales": True, "shift": found.depth.shift, **({} if storage == "decoded" else {"reduced": True})}
-    column, own = store.column(kept, found.depth.shift), [digests[number] for number in kept]
-    return Images(column, kept, own, [*notes, *_notes(found, names)], reading)
+    digests = [store.digests[number] for number in kept]
+    return Images(store.column(kept, found.depth.shift), kept, digests, [*notes, *_notes(found, names)], reading)
 
 
 def _notes(found: Found, names: Sequence[str]) -> list[str]:
@@ -115,28 +110,56 @@ def _notes(found: Found, names: Sequence[str]) -> list[str]:
     return notes
 
 
-class _Pixels:
+class _Store(ABC):
+    """What is kept of the files.
+
+    Attributes:
+        function: decodes a chunk of them, and writes what is kept, in this process or another.
+        together: files of a chunk.
+        on_disk: whether other processes can write there.
+        digests: of what is kept of each file.
+    """
+
+    function: Callable[[Chunk], Found]
+    together = TOGETHER
+    on_disk: bool
+
+    def __init__(self, count: int):
+        self.digests = [b""] * count
+
+    def add(self, part: Found) -> None:
+        """Takes what the function gave for a chunk."""
+        for number, digest in part.digests:
+            self.digests[number] = digest
+
+    @abstractmethod
+    def column(self, kept: Sequence[int], shift: int) -> np.ndarray | Encoded:
+        """Some of the files, in rising order. The others are lost.
+
+        Args:
+            shift: bits that an image with 16 bits of grey loses on the right.
+        """
+
+
+class _Pixels(_Store):
     """The decoded images."""
 
     def __init__(self, paths: Sequence[str | Path], shape: Shape):
+        super().__init__(len(paths))
         self._image = scratch.empty((len(paths), *shape), np.uint8)
         self.together = max(1, min(TOGETHER, BYTES // self._image[:1].nbytes))
         self.on_disk = isinstance(self._image, np.memmap)
         self.function = partial(image_storing.store_pixels, Place.of(self._image), shape)
 
-    def add(self, part: Found) -> None:
-        pass  # the pixels are at their places
-
     def column(self, kept: Sequence[int], shift: int) -> np.ndarray:
         return scratch.shorten(self._image, kept)
 
 
-class _Files:
+class _Files(_Store):
     """The bytes of the files, one after the other, and the sums of their pixels."""
 
-    together = TOGETHER
-
     def __init__(self, paths: Sequence[str | Path], shape: Shape):
+        super().__init__(len(paths))
         self._shape = shape
         self._offsets = np.concatenate([[0], np.cumsum([_size(path) for path in paths])]).astype(np.int64)
         self._values = scratch.empty((int(self._offsets[-1]),), np.uint8)
@@ -145,6 +168,7 @@ class _Files:
         self.function = partial(image_storing.store_files, Place.of(self._values), self._offsets, self._shape)
 
     def add(self, part: Found) -> None:
+        super().add(part)
         for number, sums in part.sums:
             self._sums[number] = sums
 
@@ -164,9 +188,7 @@ def _size(path: str | Path) -> int:
 
 
 @contextmanager
-def _mapping(
-    store: _Pixels | _Files, paths: Sequence[str | Path]
-) -> Iterator[Callable[[int | None, Iterable[int]], Iterator[Found]]]:
+def _mapping(store: _Store, paths: Sequence[str | Path]) -> Iterator[Callable[[int | None, Iterable[int]], Iterator[Found]]]:
     """A block that gets a function which decodes some files: in this process, or in several."""
 
     def chunks(shift: int | None, positions: Iterable[int]) -> Iterator[Chunk]:
