@@ -62,6 +62,10 @@ class Learner(ABC):
                 bits: an example then has the same outputs beside whichever others it is predicted. False where time counts.
         """
 
+    def exported_example(self, data: Data, rows: np.ndarray) -> np.ndarray | Mapping[str, np.ndarray]:
+        """Inputs as the packaged predictor takes them."""
+        return data.exported_example(rows)
+
     @abstractmethod
     def package(self, folder: Path, example: np.ndarray | Mapping[str, np.ndarray]) -> Mapping[str, Any]:
         """Writes the whole predictor, preprocessing included.

@@ -108,7 +108,7 @@ def _fit(run: Run, experiment: Experiment, record: "Record", start: Path | None,
     load = round(others.load(), 3)
     print("evaluating the val split, and packaging the model", file=sys.stderr)
     result = scoring.evaluate(experiment, "val")
-    example = experiment.data.exported_example(experiment.data.rows("train")[:4])
+    example = experiment.learner.exported_example(experiment.data, experiment.data.rows("train")[:4])
     package = experiment.learner.package(run.folder / "model", example)
     record.model(raw_inputs.add(package, run.folder / "model", experiment.data, assembly.data_node(experiment.config)))
     for path in (run.best, run.last):

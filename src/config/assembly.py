@@ -22,6 +22,7 @@ from src.runs import identity, names
 PREPARING = (
     *("dataset", "file", "arrays", "table", "root", "columns", "size", "channels", "storage", "tile", "stride", "labels"),
     *("ignored", "splits", "count", "max_unreadable", "gives", "num_targets", "target_mean", "target_std"),
+    *("path", "val_path", "test_path", "encoding", "text", "target", "tokenizer", "max_tokens"),
 )
 
 

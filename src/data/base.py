@@ -67,11 +67,14 @@ class Data(ABC):
         return inputs.astype(np.float32)
 
     def features(self, rows: np.ndarray) -> np.ndarray:
-        """What a classical estimator gets: the stored inputs as float32, a line for each row."""
+        """What a classical estimator gets, one entry for each row. By default the stored inputs as float32, flat."""
         return self.inputs(rows).astype(np.float32).reshape(len(rows), -1)
 
-    def feature_statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """What an estimator subtracts from each feature, and divides it by; float64. By default features stay as they are."""
+    def feature_statistics(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """What an estimator subtracts from each feature, and divides it by; float64. By default features stay as they are.
+
+        None where the features are no numbers.
+        """
         count = self.features(self.rows("train")[:1]).shape[1]
         return np.zeros(count), np.ones(count)
 

@@ -15,7 +15,7 @@ from src.errors import InputError
 
 STANDARD = "-"  # the standard input, a line for each raw input
 ARRAYS = (".npy",)
-TABLES = (*cells.DELIMITERS, cells.PARQUET)
+TABLES = cells.SUFFIXES
 
 
 @dataclass(frozen=True)

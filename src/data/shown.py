@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What a figure shows of one example; each subclass is one kind."""
+    """What a figure shows of one example; each subclass is one kind.
+
+    Attributes:
+        width: of its cell in a figure, in inches.
+    """
+
+    width: ClassVar[float] = 1.0
+
+
+@dataclass(frozen=True)
+class Passage(Shown):
+    """A text.
+
+    Args:
+        text: of any length. A figure shows its beginning.
+    """
+
+    width = 4.4
+    text: str
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class Estimator(Learner):
                 )
         self.estimator = model()
         self._kind = type(self.estimator)
-        self._scaler = _scaler(data)
+        self._scaler = _scaler(data)  # None where features are no numbers
         self._shape = tuple(data.shape)
         self._thread_pools = ThreadpoolController()
         self._threads = 1 if data.prepared.card["counts"]["train"] * prod(data.shape) <= SINGLE_THREADED else None
@@ -117,9 +117,15 @@ class Estimator(Learner):
                 outputs = self.outputs(self._features(data, filled), data)
             yield {name: output[: len(chunk)] for name, output in outputs.items()}
 
+    def exported_example(self, data: Data, rows: np.ndarray) -> np.ndarray | Mapping[str, np.ndarray]:
+        return data.features(rows) if self._scaler is None else super().exported_example(data, rows)
+
     def package(self, folder: Path, example: np.ndarray | Mapping[str, np.ndarray]) -> Mapping[str, Any]:
-        assert isinstance(example, np.ndarray), "an estimator gets features, which data of several fields do not have"
-        pipeline, features = make_pipeline(self._scaler, self.predictor()), example.reshape(len(example), -1)
+        assert isinstance(example, np.ndarray), "an estimator gets features, one entry for each row"
+        if self._scaler is None:
+            pipeline, features = self.predictor(), example
+        else:
+            pipeline, features = make_pipeline(self._scaler, self.predictor()), example.reshape(len(example), -1)
         content = skops_file.dump(pipeline)
         write_atomic(folder / "model.skops", content)
         np.save(folder / "example.npy", features)
@@ -135,7 +141,8 @@ class Estimator(Learner):
         }
 
     def _features(self, data: Data, rows: np.ndarray) -> np.ndarray:
-        return self._scaler.transform(data.features(rows))
+        features = data.features(rows)
+        return features if self._scaler is None else self._scaler.transform(features)
 
 
 def _widen(estimator: BaseEstimator) -> None:
@@ -146,13 +153,16 @@ def _widen(estimator: BaseEstimator) -> None:
             setattr(estimator, name, values.astype(np.float64))
 
 
-def _scaler(data: Data) -> StandardScaler:
-    """The normalisation of the data as a step of a pipeline.
+def _scaler(data: Data) -> StandardScaler | None:
+    """The normalisation of the data as a step of a pipeline; None where the features are no numbers.
 
     Training and the packaged predictor use the same arithmetic, bit by bit. The threshold of a tree can be exactly a
     third grey level between two others, where a difference in the last digit changes the branch.
     """
+    statistics = data.feature_statistics()
+    if statistics is None:
+        return None
     scaler = StandardScaler()
-    scaler.mean_, scaler.scale_ = data.feature_statistics()
+    scaler.mean_, scaler.scale_ = statistics
     scaler.n_features_in_ = len(scaler.mean_)
     return scaler

@@ -44,5 +44,6 @@ class Projection(Estimator, Generates):
         return linear
 
     def generate(self, latents: np.ndarray, *, noise: bool = False) -> np.ndarray:
+        assert self._scaler is not None, "images are numbers"
         pixels = self._scaler.inverse_transform(self.estimator.inverse_transform(latents.astype(np.float64)))
         return (pixels / 255).clip(0, 1).astype(np.float32).reshape(-1, *self._shape)

@@ -132,7 +132,8 @@ class Classification(Evaluation):
         cells = [
             Cell(experiment.data.show(row), caption) for row, caption in zip(worst["index"], worst["caption"], strict=True)
         ]
-        rows = [Row(cells[first : first + COLUMNS]) for first in range(0, len(cells), COLUMNS)]
+        columns = max(1, round(COLUMNS / cells[0].shown.width))
+        rows = [Row(cells[first : first + columns]) for first in range(0, len(cells), columns)]
         return grid(rows, title="The most confident mistakes: the predicted class with its probability, and the true class")
 
 

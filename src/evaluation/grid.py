@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import singledispatch
+from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from src.data.shown import Picture, Shown
+from src.data.shown import Passage, Picture, Shown
 from src.evaluation.plotting import DPI, GREY, new_figure
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 # Inches.
 GAP = 0.12  # between two cells
 LINE = 0.15  # of a line of a caption
+LINES = 4  # of a text
 LETTER = 0.072  # the width of a letter of a caption, at FONT points
 FONT, SMALLEST = 8.0, 5.0  # points
 
@@ -83,6 +85,23 @@ def _(shown: Picture, ax: Axes, box: Box) -> None:
     _image(shown.pixels, ax, box, colours="gray_r", low=0, high=255)
 
 
+@aspect.register(Passage)
+def _(shown: Passage) -> float:
+    return LINE * len(_wrapped(shown)) / shown.width
+
+
+@draw.register(Passage)
+def _(shown: Passage, ax: Axes, box: Box) -> None:
+    for number, line in enumerate(_wrapped(shown)):
+        # A dollar would begin a formula.
+        ax.text(box.left, box.top + (number + 0.5) * LINE, line.replace("$", r"\$"), fontsize=FONT, va="center")
+
+
+def _wrapped(shown: Passage) -> list[str]:
+    """The first lines of a text."""
+    return wrap(shown.text, int(shown.width / LETTER), max_lines=LINES, placeholder=" ...") or [""]
+
+
 @aspect.register(SignedMap)
 def _(shown: SignedMap) -> float:
     return shown.values.shape[0] / shown.values.shape[1]
@@ -100,14 +119,15 @@ def stretched(channels: np.ndarray) -> Picture:
     return Picture.of(255 * (channels - low) / max(high - low, 1e-12))
 
 
-def grid(rows: Sequence[Row], *, title: str, side: float = 1.0) -> Figure:
+def grid(rows: Sequence[Row], *, title: str, side: float | None = None) -> Figure:
     """Draws rows of cells, the first row on top.
 
     All cells lie in one plot, because a plot for each would take far longer.
 
     Args:
-        side: the width of a cell, in inches.
+        side: the width of a cell, in inches; by default what the shown examples need.
     """
+    side = side or max(cell.shown.width for row in rows for cell in row.cells)
     columns = max(len(row.cells) for row in rows)
     width = columns * (side + GAP) - GAP
     letters = max((len(line) for row in rows for cell in row.cells for line in cell.caption.splitlines()), default=0)

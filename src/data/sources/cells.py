@@ -1,7 +1,9 @@
-"""Tables as text: .csv, .tsv and .parquet files, with the place of each row for messages."""
+"""Tables as text: .csv, .tsv, .jsonl and .parquet files, with the place of each row for messages."""
 
+import codecs
 import csv
 import io
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -12,6 +14,8 @@ from src.errors import InputError
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 PARQUET = ".parquet"
+JSON_LINES = ".jsonl"
+SUFFIXES = (*DELIMITERS, JSON_LINES, PARQUET)
 
 
 @dataclass(frozen=True)
@@ -45,35 +49,76 @@ class Cells:
         return self.columns[name]
 
 
-def read(path: Path, *, where: str) -> Cells:
+def read(path: Path, *, where: str, encoding: str | None = None) -> Cells:
     """The cells of a table.
+
+    Args:
+        encoding: of its text; None for UTF-8, and for UTF-16 that begins with its mark.
 
     Raises:
         InputError: there is no such table, it is of another format or damaged, or it has no rows.
     """
     suffix = path.suffix.lower()
-    if suffix not in (*DELIMITERS, PARQUET):
-        raise InputError(f"{where}: expected a table in a file {', '.join((*DELIMITERS, PARQUET))}; received another ending.")
+    if suffix not in SUFFIXES:
+        raise InputError(f"{where}: expected a table in a file {', '.join(SUFFIXES)}; received another ending.")
     try:
         check_regular(path)
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{where}: expected a table that can be read; received none: {text(str(error))}.") from error
-    cells = _parquet(content, where) if suffix == PARQUET else _delimited(content, DELIMITERS[suffix], where)
+    if suffix == PARQUET:
+        cells = _parquet(content, where)
+    else:
+        decoded = _decoded(content, where, encoding)
+        cells = _lines(decoded, where) if suffix == JSON_LINES else _delimited(decoded, DELIMITERS[suffix], where)
     if not cells.places:
         raise InputError(f"{where}: expected a table with at least one row below its header; received none.")
     return cells
 
 
-def _delimited(content: bytes, delimiter: str, where: str) -> Cells:
-    rows, places = [], []
+def _decoded(content: bytes, where: str, encoding: str | None) -> str:
+    """The text of a file.
+
+    Raises:
+        InputError: it has another encoding, or there is no such one.
+    """
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        for place, row in _rows(content.decode("utf-8-sig"), delimiter):
-            rows.append([cell.strip() for cell in row])
-            places.append(place)
+        return content.decode(encoding or ("utf-16" if marked else "utf-8-sig"))
+    except LookupError as error:
+        raise InputError(f"{where}: expected an encoding that Python knows, as latin-1; received {encoding}.") from error
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise InputError(f"{where}, line {line}: expected text in UTF-8; received other bytes. Save it as UTF-8.") from error
+        raise InputError(
+            f"{where}, line {line}: expected text in {encoding or 'UTF-8'}; received other bytes. Save it as UTF-8, or, of "
+            "texts, name its encoding, as data.encoding=latin-1."
+        ) from error
+
+
+def _lines(content: str, where: str) -> Cells:
+    """A table of JSON lines: an object with plain values in each."""
+    rows, places = [], []
+    for number, line in enumerate(content.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{where}, line {number}: expected a JSON object; received something else: {error}.") from error
+        if not isinstance(row, dict):
+            raise InputError(f"{where}, line {number}: expected a JSON object; received {type(row).__name__}.")
+        rows.append(row)
+        places.append(f"line {number}")
+    names = [*dict.fromkeys(name for row in rows for name in row)]
+    return Cells(where, {name: [_text(row.get(name)) for row in rows] for name in names}, places)
+
+
+def _delimited(content: str, delimiter: str, where: str) -> Cells:
+    rows, places = [], []
+    try:
+        for place, row in _rows(content, delimiter):
+            rows.append([cell.strip() for cell in row])
+            places.append(place)
     except csv.Error as error:
         raise InputError(f"{where}: expected a table; received something else: {error}.") from error
     if not rows:
