@@ -180,6 +180,12 @@ def isbi2012(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Dic
 
 
 @pytest.fixture(scope="session")
+def sentence_polarity(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[DictConfig, Prepared]:
+    """The configuration of the real sentences of film reviews, and the data, prepared once."""
+    return _prepared("sentence_polarity", cache / "mr", tmp_path_factory.mktemp("reviews"), "model=textcnn")
+
+
+@pytest.fixture(scope="session")
 def canvases(tmp_path_factory: pytest.TempPathFactory) -> tuple[DictConfig, Prepared]:
     """The configuration of canvases with digits, and the data, prepared once."""
     config = composition.compose(["data=canvases", f"paths.prepared={tmp_path_factory.mktemp('canvases')}"])
@@ -201,10 +207,11 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[DictConfig, Prepar
     return config, assembly.prepare(config)
 
 
-def _prepared(data: str, raw: Path, folder: Path) -> tuple[DictConfig, Prepared]:
+def _prepared(data: str, raw: Path, folder: Path, *more: str) -> tuple[DictConfig, Prepared]:
     if not raw.is_dir():
         pytest.skip(f"{raw.parent} holds no {raw.name}")
-    config = composition.compose([f"data={data}", f"paths.prepared={folder}/prepared", f"paths.downloads={folder}/none"])
+    paths = (f"paths.prepared={folder}/prepared", f"paths.downloads={folder}/none")
+    config = composition.compose([f"data={data}", *more, *paths])
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("DATA_CACHE", str(raw.parent))
         return config, assembly.prepare(config)

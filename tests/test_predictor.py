@@ -16,6 +16,7 @@ from src import predict
 from src.config import assembly, composition
 from src.data.images import Images
 from src.data.masks import Masks
+from src.data.texts import Texts
 from src.errors import InputError
 from src.evaluation.predictions import predictions
 from src.experiment import Experiment
@@ -62,7 +63,7 @@ def answers(experiment: Experiment, rows: np.ndarray) -> pd.DataFrame:
 def test_a_raw_input_has_the_answer_of_its_prediction(name, project, request):
     config = composition.compose([f"+experiment={name}"])
     _, prepared = request.getfixturevalue(config.data.dataset.name)
-    if config.data.dataset.name in ("fashion_mnist", "isbi2012"):
+    if config.data.dataset.name in ("fashion_mnist", "isbi2012", "sentence_polarity"):
         request.getfixturevalue("data_cache")
     few = ["data.count=500"] if "count" in config.data else []
     experiment = exported(Path("run"), f"+experiment={name}", f"paths.prepared={prepared.folder.parent}", *few)
@@ -71,12 +72,18 @@ def test_a_raw_input_has_the_answer_of_its_prediction(name, project, request):
         numbers = np.unique(data.prepared.array("group")[rows])[:2]
         rows = np.concatenate([data.tiles(number)[0] for number in numbers])
         raw = [data.whole(number)[0] for number in numbers]
+    elif isinstance(data, Texts):
+        numbers = rows  # the longest text beside it decides an answer's last bits
+        raw = [data.text(row) for row in rows.tolist()]
     else:
         numbers = rows[::-7]  # other examples beside each one than in the split
         raw = [*data.inputs(numbers)]
     table, expected = Predictor.load("run").predict(raw), answers(experiment, rows).loc[numbers]
     shared = [column for column in table if column in expected]
     assert shared
+    if isinstance(data, Texts):
+        others = Predictor.load("run").predict(raw[::-7])[shared]
+        np.testing.assert_allclose(others, expected[::-7][shared], atol=1e-6)
     for column in shared:
         assert table[column].tolist() == expected[column].tolist(), column
 

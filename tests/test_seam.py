@@ -93,7 +93,7 @@ def model_of_the_toy_modality(folder: Path, client: MlflowClient, table: pd.Data
 
 def test_nothing_that_runs_knows_a_task_a_model_or_data_by_name():
     tasks = {path.stem for path in (ROOT / "conf/task").glob("*.yaml")}
-    names = tasks.union(*map(shipped, ("model", "data", "experiment")))
+    names = tasks.union(*map(shipped, ("model", "data", "experiment"))) - {"text"}  # a word of any code
     verbs = [ROOT / "src" / f"{verb}.py" for verb in ("prepare", "train", "evaluate")]
     paths = [*ROOT.glob("pipelines/**/*.py"), *verbs, *ROOT.glob("src/config/*.py"), *ROOT.glob("src/tracking/*.py")]
     assert len(names) > 40

@@ -51,7 +51,10 @@ class Recurrent(nn.Module):
         return pad_packed_sequence(self.network(packed)[0], batch_first=True, total_length=x.shape[1])[0]
 
     def _scanned(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """The same by a loop that an exported program keeps. torch's own layers have a fixed number of steps in a program."""
+        """The same without gradients, by a loop that an exported program keeps.
+
+        torch's own layers have a fixed number of steps in a program.
+        """
         steps = torch.arange(x.shape[1], device=x.device)
         inside = (steps < lengths[:, None]).unsqueeze(2)
         backwards = (lengths[:, None] - 1 - steps).clamp(min=0).unsqueeze(2)
@@ -69,9 +72,9 @@ class Recurrent(nn.Module):
         from torch._higher_order_ops.scan import scan
 
         weight, bias, hidden, hidden_bias = (
-            getattr(self.network, f"{name}_{suffix}") for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
+            getattr(self.network, f"{name}_{suffix}").detach() for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
         )
-        gates = (x @ weight.T + bias).transpose(0, 1).contiguous()
+        gates = (x.detach() @ weight.T + bias).transpose(0, 1).contiguous()
         cell = _CELLS[self._kind]
         zeros = x.new_zeros(x.shape[0], self.network.hidden_size)
         state = [zeros, zeros.clone()] if self._kind == "lstm" else [zeros]

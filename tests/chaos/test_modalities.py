@@ -1,4 +1,4 @@
-"""Ragged rows and windows of a series from outside src, and random crops of files, killed within an epoch, go on exactly."""
+"""Texts, ragged rows and windows of a series from outside src, and random crops of files go on exactly after a kill."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from src.tracking.journal import read
-from tests import chaos, forecasting, tagging
+from tests import chaos, forecasting, tagging, texts
 
 SETTINGS = (
     *("scheduler=one_cycle", "averaging=ema", "trainer.max_epochs=3", "trainer.steps_per_call=3"),
@@ -41,6 +41,13 @@ def check_exact(tmp_path: Path, *arguments: str) -> None:
 def test_a_modality_that_src_does_not_know_goes_on_exactly(tmp_path, modality, experiment):
     modality.write_configuration(tmp_path / "conf")
     check_exact(tmp_path, "--config-dir", str(tmp_path / "conf"), f"+experiment={experiment}")
+
+
+@pytest.mark.cluster
+def test_texts_in_batches_of_similar_lengths_go_on_exactly(tmp_path):
+    table = texts.write(tmp_path / "texts.csv", 450)
+    data = ("data=text", f"data.path={table}", "data.target=label", "data.columns.split=part", "data.batch_size=8")
+    check_exact(tmp_path, "+experiment=gru", *data, "data.batch_tokens=100", "model.size=8", "model.width=4")
 
 
 @pytest.mark.cluster

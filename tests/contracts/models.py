@@ -66,7 +66,7 @@ ALL_NETWORKS = [name for name, made in KINDS.items() if issubclass(made, nn.Modu
 NETWORKS = [name for name in ALL_NETWORKS if not is_a_pair(KINDS[name])]
 PAIRS = [name for name in ALL_NETWORKS if is_a_pair(KINDS[name])]
 ESTIMATORS = [name for name in MODELS if name not in ALL_NETWORKS]
-PROJECTIONS = [name for name in ESTIMATORS if hasattr(KINDS[name], "inverse_transform")]
+PROJECTIONS = [name for name in ESTIMATORS if not hasattr(KINDS[name], "predict")]
 CLASSICAL = [name for name in ESTIMATORS if name not in PROJECTIONS]
 
 
@@ -77,11 +77,26 @@ def build(name: str, shape: list[int] | None = None) -> nn.Module:
     return model
 
 
-def examples(name: str, count: int = 6) -> tuple[Tensor, Tensor]:
+def examples(name: str, count: int = 6) -> tuple[Any, Tensor]:
+    """Inputs and classes. Texts have from 1 token to as many as the longest one."""
     data = small(name)["data"]
     generator = torch.Generator().manual_seed(0)
     target = torch.arange(count) % data["num_classes"]
-    return torch.randn(count, *data["shape"], generator=generator), target
+    if "vocabulary" not in data:
+        return torch.randn(count, *data["shape"], generator=generator), target
+    longest, padding = data["longest"], data["padding"]
+    length = torch.arange(count) % longest + 1
+    length[0] = longest
+    tokens = torch.randint(padding + 1, data["vocabulary"], (count, longest), generator=generator, dtype=torch.int32)
+    return {"tokens": tokens.masked_fill(torch.arange(longest) >= length[:, None], padding), "length": length}, target
+
+
+def rows(x: Any, index: slice) -> Any:
+    """Some examples of an input, whose padding goes with the longest of them."""
+    if isinstance(x, Tensor):
+        return x[index]
+    length = x["length"][index]
+    return {"tokens": x["tokens"][index, : length.max()], "length": length}
 
 
 def outputs(output: Any) -> list[Tensor]:

@@ -13,6 +13,7 @@ from src.data import store
 from src.data.images import Images
 from src.estimators.classifier import Classifier
 from src.estimators.projection import Projection
+from tests import texts
 from tests.contracts.models import CLASSICAL, PROJECTIONS, small
 from tests.pictures import Arrays, noise
 from tests.sinks import ListSink
@@ -26,6 +27,8 @@ def fitted(tmp_path) -> Callable[..., Fitted]:
 
     def fit(name: str, *, lacking: int | None = None, kind: type = Classifier, metric: str = "val/accuracy") -> Fitted:
         content = small(name)
+        if "tokenizer" in content["data"]:
+            return fit_texts(content, lacking, metric)
         classes, shape = content["data"]["num_classes"], content["data"]["shape"]
         image, target = noise(90, shape=shape, num_classes=classes)
         rows = np.arange(60)
@@ -34,7 +37,18 @@ def fitted(tmp_path) -> Callable[..., Fitted]:
         prepared = store.prepare(tmp_path / "d", source, name="noise", split={"seed": 0}, max_duplicates=0.0)
         data = Images(prepared=prepared, shape=shape, num_classes=classes, batch_size=8)
         model = instantiate(content["model"], _partial_=True)
-        learner = kind(model=model, data=data)
+        return train(kind(model=model, data=data), data, metric)
+
+    def fit_texts(content: Any, lacking: int | None, metric: str) -> Fitted:
+        table = texts.write(tmp_path / "texts.csv", 75)
+        lines = table.read_text().splitlines()
+        label = None if lacking is None else sorted(texts.OWN)[lacking]
+        table.write_text("\n".join(line for line in lines if f"{label},train" not in line))
+        data = texts.data(texts.prepare(tmp_path / "d", table))
+        model = instantiate(content["model"], _partial_=True)
+        return train(Classifier(model=model, data=data), data, metric)
+
+    def train(learner: Any, data: Any, metric: str) -> Fitted:
         sink = ListSink()
         result = learner.fit(data, folder=tmp_path, sink=sink)
         assert (result.epochs, result.steps) == (1, 1)
@@ -81,12 +95,12 @@ def test_a_classical_model_is_loaded_from_its_files(fitted, name):
 @pytest.mark.parametrize("name", CLASSICAL)
 def test_a_classical_package_answers_for_stored_examples(fitted, name):
     learner, data, folder = fitted(name)
-    stored = data.inputs(data.rows("test")).astype(np.float32)
+    stored = learner.exported_example(data, data.rows("test"))
     package = learner.package(folder / "model", stored[:4])
     predictor = skops.io.load(folder / "model" / package["file"], trusted=package["trusted"])
-    outputs = predictor.predict_proba(stored.reshape(len(stored), -1))
+    outputs = predictor.predict_proba(stored.reshape(len(stored), -1) if stored.ndim > 1 else stored)
     assert np.allclose(outputs, probabilities(learner, data), atol=1e-5)
-    assert np.load(folder / "model" / package["example"]).shape == (4, stored[0].size)
+    assert np.load(folder / "model" / package["example"]).size == stored[:4].size
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)

@@ -15,8 +15,9 @@ from src.config import assembly, checks, composition
 from src.data.base import Data
 from src.data.splitting import SPLITS
 from src.data.store import Prepared
+from src.data.texts import Texts
 from src.errors import InputError
-from tests import discs
+from tests import discs, texts
 from tests.contracts.shipped import shipped
 from tests.repository import ROOT
 
@@ -47,6 +48,13 @@ def masks(project) -> Path:
 
 
 @pytest.fixture
+def table(project) -> Path:
+    """Where conf/data/text looks by default: forty-five texts of three classes."""
+    texts.write(project / "data/raw/texts.csv", 45)
+    return project
+
+
+@pytest.fixture
 def arrays(project) -> Path:
     """Where conf/data/image_arrays looks by default: twelve pictures of two classes."""
     (project / "data/raw").mkdir(parents=True, exist_ok=True)
@@ -59,11 +67,16 @@ def test_the_data_sets_that_are_promised_are_there():
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_it_composes_with_the_defaults(name):
-    config = composition.compose([f"data={name}"])
-    facts = {key: value for key, value in {"shape": [3, 16, 16], "num_classes": 5}.items() if config.data.get(key, 0) is None}
+def test_it_composes_with_the_default_model_or_one_of_its_kind(name):
+    texts = "vocabulary" in composition.compose([f"data={name}"]).data
+    config = composition.compose([f"data={name}", *(["model=textcnn"] if texts else [])])
+    known = {"shape": [3, 16, 16], "num_classes": 5, "vocabulary": 9, "padding": 0}
+    facts = {key: value for key, value in known.items() if config.data.get(key, 0) is None}
     resolved = composition.resolve(config, facts=facts)
-    assert resolved.model.input_shape == resolved.data.shape
+    if texts:
+        assert resolved.model.vocabulary == resolved.data.vocabulary
+    else:
+        assert resolved.model.input_shape == resolved.data.shape
     assert resolved.model.num_outputs == resolved.data.num_classes
     assert resolved.data.batch_size >= 1
 
@@ -82,8 +95,10 @@ def test_a_comment_says_what_it_is(name):
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_its_source_has_a_stable_state(name, pictures, masks, arrays, monkeypatch):
+def test_its_source_has_a_stable_state(name, pictures, masks, arrays, table, monkeypatch):
     node = assembly.plain(composition.compose([f"data={name}"]), "data.dataset.source")
+    if name == "text":
+        node["columns"].update(target="label", split="part")
     if name == "torch_dataset":  # the class is the user's to name
         node["dataset"]["_target_"] = "torchvision.datasets.FakeData"
     if name not in SHIPPED:  # a user's files lie where the user says
@@ -216,6 +231,18 @@ def test_turned_digits_are_prepared(rotated_digits):
     y, x = np.mgrid[-9.5:10, -9.5:10]
     lean = [(image[rows].mean(axis=0) * x * y).sum() for rows in (angle > 20, angle < -20)]
     assert lean[0] > 0 > lean[1]
+
+
+def test_film_reviews_are_prepared(sentence_polarity):
+    config, prepared = sentence_polarity
+    card = prepared.card
+    assert (card["classes"], sum(card["counts"].values())) == (["negative", "positive"], 10_662)
+    assert [sum(own) for own in zip(*card["class_counts"].values(), strict=True)] == [5331, 5331]
+    content: Any = OmegaConf.to_container(assembly.complete(config, prepared))
+    data = assembly.data_of(content, prepared)
+    assert isinstance(data, Texts)
+    assert [data.text(row)[:12] for row in (0, 10_661)] == ["simplistic ,", "provides a p"]
+    assert data.tokenizer.decode(data.examples(np.array([0]))["tokens"][0]) == "simplistic , silly and tedious ."
 
 
 @pytest.mark.slow

@@ -14,7 +14,14 @@ from src.runs import identity
 from tests.contracts.shipped import shipped
 
 EXPERIMENTS, SHIPPED = checks.options("experiment"), shipped("experiment")
-PREPARED = ("digits", "fashion_mnist", "isbi2012", "canvases", "rotated_digits")  # data sets that are fixtures
+PREPARED = (
+    "digits",
+    "fashion_mnist",
+    "isbi2012",
+    "canvases",
+    "rotated_digits",
+    "sentence_polarity",
+)  # data sets that are fixtures
 
 
 def text(name: str) -> str:

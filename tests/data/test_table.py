@@ -223,7 +223,7 @@ def test_a_wrong_column_or_cell_is_named_with_its_line(root, change, settings, m
         ("t.csv", "path,label\nä.png,x\n".encode("latin-1"), "line 2: expected text in UTF-8"),
         ("t.csv", b'path,label\n"a.png,x\n', "expected a table; received something else: unexpected end of data"),
         ("t.parquet", b"PAR1 and no more", "expected a parquet file; received something else: "),
-        ("t.xlsx", b"", r"expected a table in a file \.csv, \.tsv, \.parquet; received another ending"),
+        ("t.xlsx", b"", r"expected a table in a file \.csv, \.tsv, \.jsonl, \.parquet; received another ending"),
         ("t.csv", None, "expected a table that can be read; received none: .*No such file"),
     ],
 )

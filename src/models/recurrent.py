@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from src.layers.recurrent import Kind, Recurrent
@@ -44,6 +45,9 @@ class RecurrentClassifier(nn.Module):
         self.recurrent = Recurrent(kind, size, width, layers=layers, bidirectional=bidirectional, dropout=dropout)
         self.classifier = nn.Linear(self.recurrent.width, num_outputs)
         self._pooling = pooling
+        nn.init.normal_(self.embedding.weight, std=0.1)  # torch's own, 1, moves by little in a step of Adam
+        with torch.no_grad():
+            self.embedding.weight[padding] = 0
 
     def forward(self, input: Mapping[str, Tensor]) -> Tensor:
         lengths = input["length"]
