@@ -1,5 +1,6 @@
 """Composes and checks a configuration with Hydra, before torch or anything else that trains is imported."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,7 +130,11 @@ def resolve(config: DictConfig, *, facts: Mapping[str, Any] | None = None) -> Di
         OmegaConf.resolve(config)
         missing = OmegaConf.missing_keys(config) | {key for key, value in leaves(config) if value == "???"}
     except OmegaConfBaseException as error:
-        raise InputError(f"expected a configuration that resolves; it does not: {error}") from error
+        lacking = re.search(r"Interpolation key 'data\.(\w+)' not found", str(error))
+        remedy = ""
+        if lacking:
+            remedy = f". {config.data.get('_target_')} has no {lacking[1]}. Choose data of another kind, or another model."
+        raise InputError(f"expected a configuration that resolves; it does not: {error}{remedy}") from error
     if missing:
         raise InputError(f"expected a value for {', '.join(sorted(missing))}; received ???. Set each by key=value.")
     return config

@@ -61,6 +61,11 @@ class Estimator(Learner):
         self._thread_pools = ThreadpoolController()
         self._threads = 1 if data.prepared.card["counts"]["train"] * prod(data.shape) <= SINGLE_THREADED else None
 
+    @property
+    def takes_texts(self) -> bool:
+        """Whether the features are no numbers."""
+        return self._scaler is None
+
     def check(self, data: Data) -> Cost:
         self.validate(data)
         return Cost(parameters=0, flops=None)

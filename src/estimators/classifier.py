@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 
 from src.data.base import Data
 from src.errors import InputError
@@ -21,6 +23,14 @@ class Classifier(Estimator):
                 f"trainer=classical: expected a classifier with probabilities; {type(self.estimator).__name__} has no "
                 f"{self.method}. Choose another one, or write a file in conf/model that wraps it in "
                 "sklearn.calibration.CalibratedClassifierCV."
+            )
+        estimator = self.estimator[0] if isinstance(self.estimator, Pipeline) else self.estimator
+        takes, has = ("texts" if texts else "numbers" for texts in (get_tags(estimator).input_tags.string, self.takes_texts))
+        if takes != has:
+            remedy = "model=tfidf_logistic" if has == "texts" else "model=logistic_regression"
+            raise InputError(
+                f"trainer=classical: expected data with {takes}, as the model takes them; those of {type(data).__name__} are "
+                f"{has}. Choose {remedy}, or other data."
             )
         if not data.classes:
             raise InputError("trainer=classical: expected data with classes; this data set has none. Choose a network.")

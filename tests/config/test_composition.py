@@ -198,6 +198,10 @@ def test_what_is_left_open_is_refused(override):
 
 
 def test_an_interpolation_of_nothing_is_refused():
+    with pytest.raises(
+        InputError, match=r"Interpolation key 'data.vocabulary' not found. src.data.images.Images has no vocabulary"
+    ):
+        composition.resolve(composition.compose(["data=digits", "model=textcnn"]))
     with pytest.raises(InputError, match=r"expected a configuration that resolves.*nothing"):
         resolve(compose(["optimizer.lr=${nothing.here}"]))
 

@@ -14,9 +14,9 @@ NAMES = {
         vit_tiny
     """,
     "experiment": """
-        alexnet anomaly_autoencoder anomaly_pca autoencoder bert_tiny binary cnn contrastive dcgan denoising_autoencoder
+        alexnet anomaly_autoencoder anomaly_pca autoencoder bert_tiny bilstm binary cnn contrastive dcgan denoising_autoencoder
         eight_classes few_labels fnn googlenet gradient_boosting gru inception_v3 k_nearest_neighbours lenet
-        logistic_regression lstm most_frequent multilabel naive_bayes pca random_forest resnet18 resnet50 resnet_small
+        logistic_regression most_frequent multilabel naive_bayes pca random_forest resnet18 resnet50 resnet_small
         rnn rotation sparse_autoencoder textcnn tfidf_logistic transfer unet vae vgg11 vgg16 vit_tiny
     """,
 }

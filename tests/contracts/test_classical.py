@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 
 from src.data import store
 from src.data.images import Images
+from src.errors import InputError
 from src.estimators.classifier import Classifier
 from src.estimators.projection import Projection
 from tests import texts
@@ -101,6 +102,14 @@ def test_a_classical_package_answers_for_stored_examples(fitted, name):
     outputs = predictor.predict_proba(stored.reshape(len(stored), -1) if stored.ndim > 1 else stored)
     assert np.allclose(outputs, probabilities(learner, data), atol=1e-5)
     assert np.load(folder / "model" / package["example"]).size == stored[:4].size
+
+
+@pytest.mark.parametrize(("name", "takes"), [("tfidf_logistic", "texts"), ("logistic_regression", "numbers")])
+def test_a_model_of_other_data_is_refused(fitted, name, takes):
+    _, data, _ = fitted("logistic_regression" if takes == "texts" else "tfidf_logistic")
+    learner = Classifier(model=instantiate(small(name)["model"], _partial_=True), data=data)
+    with pytest.raises(InputError, match=f"expected data with {takes}, as the model takes them"):
+        learner.check(data)
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)
