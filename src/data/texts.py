@@ -52,7 +52,7 @@ class Texts(Data):
                 f"data.batch_tokens: expected at least {longest}, the tokens of the longest text; received {batch_tokens}. "
                 "Raise it, or cut texts by data.max_tokens."
             )
-        self._batch_tokens = batch_tokens
+        self._batch_tokens, self.padding, self.vocabulary = batch_tokens, padding, vocabulary
         tokens = prepared.column(TOKENS, padding=padding)
         assert isinstance(tokens, Ragged)
         self._lengths = tokens.lengths
