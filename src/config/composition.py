@@ -16,6 +16,7 @@ from hydra.errors import ConfigCompositionException, MissingConfigException, Ove
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from src import pretrained_folders
 from src.config import schema, sources, trust, validation
 from src.config.checks import ADDED, CONF, EXTRA, check_left_over, check_single, check_types, leaves, nearest, options, unknown
 from src.errors import InputError
@@ -23,6 +24,11 @@ from src.runs import names
 from src.runs.identity import EVALUATION, TRAINING, imported
 
 SEARCHED = (*TRAINING, *EVALUATION)  # keys that a search may set
+
+
+OmegaConf.register_new_resolver(
+    "pretrained_architecture", lambda name: OmegaConf.create(pretrained_folders.architecture(name)), replace=True
+)
 
 
 def compose(overrides: Sequence[str], *, extra: Sequence[Path] = ()) -> DictConfig:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, NotRequired, Self, TypedDict
 
 import numpy as np
 
+from src import pretrained_folders
 from src.data.columns import Ragged
 from src.errors import InputError
 from src.value_types import Count
@@ -30,7 +31,7 @@ class Settings(TypedDict):
         size: tokens of the vocabulary at most.
         min_count: how often a token must occur in the training split.
         lowercase: whether capital letters become small ones.
-        file: of a pretrained tokenizer, tokenizer.json, or the folder that has it.
+        file: of a pretrained tokenizer, tokenizer.json, or the pretrained model that has it (`src.pretrained_folders`).
     """
 
     kind: Literal["words", "characters", "bpe", "pretrained"]
@@ -95,14 +96,17 @@ class Tokenizer:
         Args:
             max_tokens: of one text, whose rest is cut off; None for no limit.
         """
+        if max_tokens is None:
+            self._tokenizer.no_truncation()
+        else:  # the tokens at the end that a pretrained tokenizer adds are kept
+            self._tokenizer.enable_truncation(max_tokens)
         unknown = self._tokenizer.token_to_id(UNKNOWN)
         empty = [self.padding if unknown is None else unknown]
         values, lengths, cut = [], [], 0
         for start in range(0, len(texts), PIECE):
             for encoding in self._tokenizer.encode_batch_fast([*texts[start : start + PIECE]]):
                 numbers = encoding.ids or empty
-                if max_tokens is not None and len(numbers) > max_tokens:
-                    numbers, cut = numbers[:max_tokens], cut + 1
+                cut += bool(encoding.overflowing)
                 values.append(np.array(numbers, dtype=np.int32))
                 lengths.append(len(numbers))
         return Ragged(np.concatenate(values), np.cumsum([0, *lengths]), padding=self.padding), cut
@@ -168,7 +172,10 @@ def _pretrained(file: str | None) -> str:
         InputError: there is none.
     """
     path = Path(file or "")
-    path = path / "tokenizer.json" if file and path.is_dir() else path
+    if file and file.startswith((pretrained_folders.PACKAGE, pretrained_folders.HUB)):
+        path = pretrained_folders.find(file, key="data.tokenizer.file")
+    if path.is_dir():
+        path /= "tokenizer.json"
     if not file or not path.is_file():
         raise InputError(
             f"data.tokenizer.file={file}: expected tokenizer.json of a pretrained tokenizer, or the folder that has it; there "

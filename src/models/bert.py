@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from src.layers.sequences import Pooling, inside, pool
-from src.value_types import Count, ShareBelowOne
+from src.value_types import Count, ShareBelowOne, Whole
 
 
 class BERT(nn.Module):
@@ -28,7 +28,7 @@ class BERT(nn.Module):
         self,
         *,
         vocabulary: Count,
-        padding: int,
+        padding: Whole,
         longest: Count,
         depth: Count,
         width: Count,

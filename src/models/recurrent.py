@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from src.layers.recurrent import Kind, Recurrent
 from src.layers.sequences import Pooling, pool
-from src.value_types import Count, ShareBelowOne
+from src.value_types import Count, ShareBelowOne, Whole
 
 
 class RecurrentClassifier(nn.Module):
@@ -29,7 +29,7 @@ class RecurrentClassifier(nn.Module):
         self,
         *,
         vocabulary: Count,
-        padding: int,
+        padding: Whole,
         kind: Kind,
         size: Count,
         width: Count,

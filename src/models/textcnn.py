@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
 from src.layers.sequences import pool
-from src.value_types import Count, Positive, ShareBelowOne
+from src.value_types import Count, Positive, ShareBelowOne, Whole
 
 
 class TextCNN(nn.Module):
@@ -29,7 +29,7 @@ class TextCNN(nn.Module):
         self,
         *,
         vocabulary: Count,
-        padding: int,
+        padding: Whole,
         size: Count,
         widths: Sequence[Count],
         maps: Count,

@@ -23,7 +23,8 @@ def initialize(
 ) -> None:
     """Copies pretrained weights into a network.
 
-    Names are those of the network. A network with a single child module also accepts the weights of that module.
+    Names are those of the network. A network with a single child module also accepts the weights of that module, and any
+    network those of a module that has all of them.
 
     Args:
         pretrained: tensors by name.
@@ -49,11 +50,16 @@ def initialize(
 
 
 def _rename(network: nn.Module, pretrained: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """The tensors by the names of the network, where they are those of its only child module."""
-    children = [name for name, _ in network.named_children()]
-    if len(children) != 1 or any(parts.inside(name, children[0]) for name in pretrained):
+    """The tensors by the names of the network, where they are those of its only child, or of a module that has all of them."""
+    state = network.state_dict()
+    if any(name in state for name in pretrained):
         return pretrained
-    return {f"{children[0]}.{name}": tensor for name, tensor in pretrained.items()}
+    children = [name for name, _ in network.named_children()]
+    within = [name for name, _ in network.named_modules() if name and all(f"{name}.{own}" in state for own in pretrained)]
+    if not within and len(children) != 1:
+        return pretrained
+    module = within[0] if within else children[0]
+    return {f"{module}.{name}": tensor for name, tensor in pretrained.items()}
 
 
 def _check(weights: str, expected: Mapping[str, Tensor], loaded: Mapping[str, Tensor], reinitialize: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from src import pretrained_folders
 from src.errors import InputError
 from src.pretrained import exported_program
 from src.runs import checkpoints, finding
@@ -24,6 +25,7 @@ from src.tracking import store
 
 MODEL = "model."  # the attribute of a task that holds its network
 EXAMPLES = ("ResNet18_Weights.IMAGENET1K_V1", "ViT_B_16_Weights.IMAGENET1K_V1")
+PLACES = "position_ids"  # a buffer that older files of transformers have
 SCHEMA = "schema.json"  # a file in the archive of an estimator, and not in that of tensors
 
 
@@ -32,8 +34,9 @@ def read(name: str, *, runs: Path, tracking: str | None = None) -> dict[str, Ten
 
     Args:
         name: a finished run, as `src.runs.finding` takes it; a folder that a train stage exported; a file of safetensors,
-            torch.save or torch.export; `models:/NAME/VERSION` or `runs:/ID/PATH` of MLflow; or weights that torchvision
-            publishes, such as `torchvision:ResNet18_Weights.IMAGENET1K_V1`.
+            torch.save or torch.export; `hf:NAME`, a pretrained model of Hugging Face (`src.pretrained_folders`);
+            `models:/NAME/VERSION` or `runs:/ID/PATH` of MLflow; or weights that torchvision publishes, such as
+            `torchvision:ResNet18_Weights.IMAGENET1K_V1`.
         runs: the folder of runs.
         tracking: the URI of MLflow's store; None for the default store of the runs.
 
@@ -57,6 +60,8 @@ def digest(weights: Mapping[str, Tensor]) -> str:
 
 def _tensors(name: str, runs: Path, tracking: str | None) -> Mapping[str, Tensor]:
     kind, _, rest = name.partition(":")
+    if kind == "hf":
+        return _from_hugging_face(rest)
     if kind == "torchvision":
         return _from_torchvision(rest)
     if (folder := finding.find(name, runs=runs)) is not None:
@@ -129,6 +134,19 @@ def _from_mlflow(name: str, uri: str) -> Mapping[str, Tensor]:
                 "another model, or a file of weights."
             )
         return _from_file(programs[0])
+
+
+def _from_hugging_face(name: str) -> Mapping[str, Tensor]:
+    """From the files of safetensors in the folder of a pretrained model."""
+    folder = pretrained_folders.find(name, key="pretrained.weights")
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise InputError(
+            f"pretrained.weights=hf:{name}: expected model.safetensors in the folder; there is none. Save the model again by "
+            "save_pretrained of transformers."
+        )
+    tensors = {key: tensor for file in files for key, tensor in _from_file(file).items()}
+    return {key: tensor for key, tensor in tensors.items() if not key.endswith(PLACES)}
 
 
 def _from_torchvision(name: str) -> Mapping[str, Tensor]:

@@ -99,14 +99,30 @@ def test_a_setting_outside_the_range_that_an_annotation_states():
     assert make({**node, "hidden": []}, "model") is not None
 
 
-OURS = {name: node for name in shipped("model") if "src." in (node := sources.load(CONF / "model" / f"{name}.yaml"))._target_}
+OURS = {
+    name: node
+    for name in shipped("model")
+    if "src." in (node := sources.load(CONF / "model" / f"{name}.yaml")).get("_target_", "")
+}
+
+
+# What a configuration takes from its data, or from a file.
+KNOWN = {
+    "input_shape": [1, 8, 8],
+    "num_outputs": 10,
+    "vocabulary": 20,
+    "padding": 0,
+    "longest": 9,
+    "name": "own",
+    "architecture": {"model_type": "bert"},
+}
 
 
 def test_every_size_of_every_model_of_ours_has_a_range():
     assert len(OURS) > 10
     for content in OURS.values():
-        node = {**OmegaConf.to_container(content), "input_shape": [1, 8, 8]}
-        node |= {"num_outputs": 10} if "num_outputs" in node else {}
+        node = OmegaConf.to_container(content)
+        node |= {key: value for key, value in KNOWN.items() if key in node}
         for key in (key for key, value in node.items() if isinstance(value, int | float | list)):
             for bad in (-4, float("nan"), "text"):
                 changed = {**node, key: [bad] if isinstance(node[key], list) else bad}

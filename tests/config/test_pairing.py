@@ -37,12 +37,14 @@ def test_each_shipped_task_and_data_set_says_what_it_takes_and_has():
         (
             ["data=isbi2012"],
             r"Classification: expected data with one class for each example; isbi2012 has a class for each pixel\. Choose "
-            r"task=segmentation, or data=digits\|.*image_arrays\|.*torch_dataset, or data=image_table data.gives=class\.",
+            r"task=segmentation, or data=digits\|.*image_arrays\|.*torch_dataset, or data=image_table data.gives=class, "
+            r"or data=text data.gives=class\.",
         ),
         (
             ["task=regression"],
             r"Regression: expected data with one or several numbers for each example; digits has one class for each example\. "
-            r"Choose task=adversarial\|.*, or data=rotated_digits, or data=image_table data\.gives=number\.",
+            r"Choose task=adversarial\|.*, or data=rotated_digits, or data=image_table data\.gives=number, "
+            r"or data=text data\.gives=number\.",
         ),
         (["data.gives=nothing"], r"digits has no target\. Choose another task, or data="),
         (["data.gives=numbers"], r"data\.gives: expected one of class, labels, mask, number, nothing; received numbers"),

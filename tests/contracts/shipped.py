@@ -1,5 +1,8 @@
 """Which files of conf/ this repository ships. Its own rules hold for them alone: what a user adds has only to work."""
 
+import re
+from importlib.util import find_spec
+
 from src.config import checks
 
 NAMES = {
@@ -9,17 +12,23 @@ NAMES = {
     """,
     "model": """
         alexnet autoencoder bert_tiny cnn dcgan encoder_classifier encoder_projection fnn googlenet gradient_boosting gru
-        inception_v3 k_nearest_neighbours lenet logistic_regression lstm most_frequent naive_bayes pca random_forest
-        resnet18 resnet50 resnet_small rnn sparse_autoencoder textcnn tfidf_logistic unet vae vae_mixture vgg11 vgg16
-        vit_tiny
+        hugging_face inception_v3 k_nearest_neighbours lenet logistic_regression lstm minilm most_frequent naive_bayes pca
+        random_forest resnet18 resnet50 resnet_small rnn sparse_autoencoder textcnn tfidf_logistic unet vae vae_mixture vgg11
+        vgg16 vit_tiny
     """,
     "experiment": """
         alexnet anomaly_autoencoder anomaly_pca autoencoder bert_tiny bilstm binary cnn contrastive dcgan denoising_autoencoder
         eight_classes few_labels fnn googlenet gradient_boosting gru inception_v3 k_nearest_neighbours lenet
-        logistic_regression most_frequent multilabel naive_bayes pca random_forest resnet18 resnet50 resnet_small
+        logistic_regression minilm most_frequent multilabel naive_bayes pca random_forest resnet18 resnet50 resnet_small
         rnn rotation sparse_autoencoder textcnn tfidf_logistic transfer unet vae vgg11 vgg16 vit_tiny
     """,
 }
+
+
+def at_hand(experiment: str) -> bool:
+    """Whether the package is installed that has the pretrained model of an experiment, where it needs one."""
+    text = (checks.CONF / "experiment" / f"{experiment}.yaml").read_text()
+    return all(find_spec(package) is not None for package in re.findall(r"package:(\w+)", text))
 
 
 def shipped(group: str) -> list[str]:
