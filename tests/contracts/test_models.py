@@ -11,7 +11,19 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 from src.protocols import Heads, Reconstruction
-from tests.contracts.models import CLASSICAL, MODELS, NETWORKS, PAIRS, PROJECTIONS, build, examples, large, outputs, small
+from tests.contracts.models import (
+    CLASSICAL,
+    LANGUAGE,
+    MODELS,
+    NETWORKS,
+    PAIRS,
+    PROJECTIONS,
+    build,
+    examples,
+    large,
+    outputs,
+    small,
+)
 from tests.contracts.shipped import shipped
 
 LARGE = [pytest.mark.long, pytest.mark.timeout(900)]
@@ -58,7 +70,7 @@ def test_every_model_is_of_a_kind_that_has_a_contract():
     assert {"random_forest", "most_frequent"} <= set(CLASSICAL)
     assert "dcgan" in PAIRS
     assert "pca" in PROJECTIONS
-    assert sorted([*NETWORKS, *PAIRS, *CLASSICAL, *PROJECTIONS]) == sorted(MODELS)
+    assert sorted([*NETWORKS, *LANGUAGE, *PAIRS, *CLASSICAL, *PROJECTIONS]) == sorted(MODELS)
 
 
 def test_a_network_lies_in_the_file_of_its_name(ours):
