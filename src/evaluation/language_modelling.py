@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PROMPT = 32  # tokens of the split with which the text of the figure begins
+FONT, BOX = "DejaVu Sans Mono", "\u25a1"
 LINE, HEIGHT = 90, 0.16  # letters of a line of that figure, and the inches that it takes
 
 
@@ -95,9 +96,17 @@ class LanguageModelling(Evaluation):
         figure = new_figure(width=8, height=HEIGHT * (len(lines) + 3))
         title = f"What the model writes after the first {len(prompt)} tokens (temperature {sampling.temperature})"
         figure.text(0.02, 1, title, fontsize=10, va="top")
-        shown = "\n".join(lines).replace("$", r"\$")  # a dollar would begin a formula
-        figure.text(0.02, 1 - 2 / (len(lines) + 3), shown, fontsize=8, va="top", family="monospace", linespacing=1.3)
+        shown = _drawable("\n".join(lines)).replace("$", r"\$")  # a dollar would begin a formula
+        figure.text(0.02, 1 - 2 / (len(lines) + 3), shown, fontsize=8, va="top", family=FONT, linespacing=1.3)
         return figure
+
+
+def _drawable(text: str) -> str:
+    """A text with a box in place of each character that the figure's font lacks."""
+    from matplotlib.font_manager import findfont, get_font
+
+    known = get_font(findfont(FONT)).get_charmap()
+    return "".join(letter if letter == "\n" or ord(letter) in known else BOX for letter in text)
 
 
 def _scores(totals: np.ndarray) -> dict[str, np.ndarray]:
