@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from src.protocols import Batch, Fields, Outcome
+from src.protocols import Batch, Outcome
 from src.tasks.continuing import Continuing
 
 NONE = -1  # in place of a token that does not count
@@ -52,10 +52,10 @@ class LanguageModelling(Continuing):
         nats = sums["nats"]
         return {"perplexity": (nats / sums["tokens"]).exp(), "bits_per_byte": nats / math.log(2) / sums["bytes"]}
 
-    def forward_for_flops(self, input: Fields) -> object:
+    def forward_for_flops(self, input: Any) -> object:
         return self.model(input["tokens"])
 
-    def predict(self, input: Fields) -> Mapping[str, Tensor]:
+    def predict(self, input: Any) -> Mapping[str, Tensor]:
         """The loss of each token, 0 where it does not count, and how many tokens and bytes count.
 
         Of tokens alone, as an exported model gets them, it is the logits.

@@ -1,4 +1,4 @@
-"""Streams of tokens, ragged rows and windows of a series from outside src, and random crops of files, killed within an epoch, go on exactly."""
+"""Streams of tokens, ragged rows, windows of a series and random crops of files, killed within an epoch, go on exactly."""
 
 from pathlib import Path
 
