@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # a classical baseline runs without importing torch
     from torch import Tensor, nn
 
     from src.data.base import Data
+    from src.decoding import Sampling
     from src.protocols import Cost, Fit, Sink
 
 
@@ -106,4 +107,25 @@ class Generates(ABC):
         Args:
             latents: (count, latent_size).
             noise: whether these are standard normal numbers, from which the latents are made first.
+        """
+
+
+class Continues(ABC):
+    """A learner that says how a sequence of tokens goes on."""
+
+    @property
+    @abstractmethod
+    def context(self) -> int | None:
+        """The most tokens that it reads; None for no limit.
+
+        Raises:
+            InputError: it was trained for something else.
+        """
+
+    @abstractmethod
+    def continuation(self, prompt: Sequence[int], *, count: int, sampling: Sampling, cached: bool = True) -> Iterator[int]:
+        """So many tokens that follow a prompt, one after the other.
+
+        Args:
+            cached: whether what was computed for earlier tokens is used again.
         """

@@ -127,7 +127,7 @@ class Predictor:
         """
         from src.config import restoring
 
-        with trusting.command(), _folder(str(run), Path(runs), tracking) as folder:
+        with trusting.command(), run_folder(str(run), Path(runs), tracking) as folder:
             trusting.grant(str(trust))
             return cls(restoring.for_predictions(folder, analyses=analyses))
 
@@ -214,7 +214,7 @@ class Predictor:
 
 
 @contextmanager
-def _folder(run: str, runs: Path, tracking: str | None) -> Iterator[Path]:
+def run_folder(run: str, runs: Path, tracking: str | None) -> Iterator[Path]:
     """The folder of a run, for as long as the block lasts: a copy of what MLflow holds where the folder itself is not here."""
     if not run.startswith(finding.MLFLOW) or finding.find(run, runs=runs) is not None:
         yield finding.folder("run", run, runs=runs)

@@ -14,6 +14,7 @@ NAMES: Mapping[Target, str] = {
     "labels": "any number of labels for each example",
     "mask": "a class for each pixel",
     "number": "one or several numbers for each example",
+    "tokens": "the token that follows each token of a text",
     "nothing": "no target",
 }
 LISTED = ("class", "labels", "number")  # what a table may list: its source reads data.gives

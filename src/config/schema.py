@@ -14,7 +14,7 @@ from src.value_types import Count, Name, NonNegative, Positive, Range, Seed, Sha
 
 Table = Mapping[str, Any]
 
-Target = Literal["class", "labels", "mask", "number", "nothing"]  # what data have for each example
+Target = Literal["class", "labels", "mask", "number", "tokens", "nothing"]  # what data have for each example
 
 HYDRA = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")  # Hydra's own keys in a node
 

@@ -79,7 +79,7 @@ class Data(ABC):
         return np.zeros(count), np.ones(count)
 
     def order(self, split: str, *, together: int, epoch: int, seed: int) -> Sequence[np.ndarray] | None:
-        """The batches of an epoch of training, as positions in the rows of a split.
+        """The batches of an epoch of training, as positions in the rows of a split; of the training split, in `training_rows`.
 
         It is a pure function, and has as many batches in each epoch. By default the order is random, and batches have one size.
 
@@ -113,6 +113,13 @@ class Data(ABC):
             InputError: there is no such split.
         """
         return self.prepared.index(split)
+
+    def training_rows(self) -> np.ndarray:
+        """The rows that an epoch of training takes its examples from, by default those of the split.
+
+        They may be more than those of the split, as windows of a series that overlap; `order` says which of them an epoch has.
+        """
+        return self.rows("train")
 
     def inputs(self, rows: np.ndarray) -> np.ndarray:
         """Inputs as they are stored, before `preprocess`; shape (rows, *shape).

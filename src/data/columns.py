@@ -119,37 +119,63 @@ class Ragged(Column):
 
 
 class Windows(Column):
-    """Windows of one long series. A row is the position where its window begins.
+    """Windows of one long series, or of several that lie one after the other. A row is the position where its window begins.
 
     Args:
         values: (steps, ...).
         length: steps of a window.
         shift: steps from a row's position to the beginning of its window, as of a target that lies after its input.
         count: rows; by default as many as there are whole windows.
+        ends: where each series ends, in rising order. A window may then begin anywhere, and has `padding` beyond the end of the
+            series in which its row lies. None for one series, of which all windows are whole.
     """
 
-    def __init__(self, values: np.ndarray, *, length: int, shift: int = 0, count: int | None = None):
-        whole = len(values) - length - shift + 1
-        if min(length, whole) < 1 or (count is not None and count > whole):
+    def __init__(
+        self,
+        values: np.ndarray,
+        *,
+        length: int,
+        shift: int = 0,
+        count: int | None = None,
+        ends: np.ndarray | None = None,
+        padding: float = 0,
+    ):
+        whole = len(values) - length - shift + 1 if ends is None else len(values)
+        if length < 1 or (ends is None and whole < 1) or (count is not None and count > whole):
             raise InputError(
                 f"expected windows within a series of {len(values)} steps; received length {length} and shift {shift}. "
                 "Choose a shorter length."
             )
         self._values, self._length, self._shift = values, length, shift
         self._count = whole if count is None else count
+        self._ends, self._padding = ends, padding
 
     def __len__(self) -> int:
         return self._count
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Some windows, (rows, length, ...)."""
-        return np.take(self._values, rows[:, None] + (np.arange(self._length) + self._shift), axis=0, mode="clip")
+        steps = rows[:, None] + (np.arange(self._length) + self._shift)
+        windows = np.take(self._values, steps, axis=0, mode="clip")
+        if self._ends is not None and len(rows):
+            windows[steps >= self._ends[np.searchsorted(self._ends, rows, side="right")][:, None]] = self._padding
+        return windows
 
     def nbytes(self, rows: np.ndarray) -> int:
-        return self._values[:1].nbytes * len(rows)  # windows overlap: a series takes as much as its steps
+        return self._values[:1].nbytes * min(len(rows) * self._length, self._span(rows)[1] - self._span(rows)[0])
 
     def held(self, rows: np.ndarray) -> Picked:
-        return Picked(Windows(np.array(self._values), length=self._length, shift=self._shift, count=self._count), rows)
+        first, end = self._span(rows)
+        ends = None if self._ends is None else np.minimum(self._ends, end) - first
+        values = np.array(self._values[first:end])
+        own = Windows(values, length=self._length, shift=self._shift, ends=ends, padding=self._padding)
+        return Picked(own, rows - first)
+
+    def _span(self, rows: np.ndarray) -> tuple[int, int]:
+        """The first step of some windows, and the one after their last."""
+        if not len(rows):
+            return 0, 0
+        return int(rows.min()), int(rows.max()) + self._length + self._shift
 
 
 class Picked(Column):

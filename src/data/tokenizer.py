@@ -111,6 +111,37 @@ class Tokenizer:
                 lengths.append(len(numbers))
         return Ragged(np.concatenate(values), np.cumsum([0, *lengths]), padding=self.padding), cut
 
+    def spans(self, texts: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The tokens of a text that comes in pieces, and how many bytes of UTF-8 each stands for; both int32, (tokens,).
+
+        The bytes add up to those of the text. What has no token, as a space between words, belongs to the token before it. Of
+        several tokens of one character, the last one has its bytes.
+        """
+        numbers, sizes, carried = [], [], 0
+        for text in texts:
+            encoding = self._tokenizer.encode(text, add_special_tokens=False)
+            letters = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+            before = np.cumsum([0, *(1 + (letters >= 0x80) + (letters >= 0x800) + (letters >= 0x10000)).tolist()])
+            if not encoding.ids:
+                carried += int(before[-1])
+                continue
+            starts = np.array([0, *(start for start, _ in encoding.offsets[1:]), len(letters)])
+            own = np.diff(before[starts])
+            own[0] += carried
+            numbers.append(np.array(encoding.ids, dtype=np.int32))
+            sizes.append(own.astype(np.int32))
+            carried = 0
+        if not numbers:
+            return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int32)
+        sizes[-1][-1] += carried
+        return np.concatenate(numbers), np.concatenate(sizes)
+
+    @property
+    def special(self) -> list[int]:
+        """The numbers of the tokens that no text has, as the one beyond its end."""
+        numbers = (self._tokenizer.token_to_id(token) for token in SPECIAL)
+        return [int(number) for number in numbers if number is not None]
+
     def tokens(self, numbers: Sequence[int]) -> list[str]:
         """The tokens by their numbers."""
         return [str(self._tokenizer.id_to_token(number)) for number in numbers]

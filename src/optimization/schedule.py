@@ -21,16 +21,18 @@ LENGTHS = ("total_steps", "T_max", "_schedule_phases")
 
 
 class WarmUpCosine:
-    """Makes a schedule: the rate rises linearly, and then falls to zero by a cosine (Loshchilov and Hutter 2017).
+    """Makes a schedule: the rate rises linearly, and then falls by a cosine (Loshchilov and Hutter 2017).
 
     Args:
         share: of the steps in which the rate rises.
+        end: the share of the rate to which it falls.
     """
 
-    def __init__(self, *, share: float):
-        if not 0 <= share < 1:
-            raise ValueError(f"share: expected 0 up to, but not including, 1; received {share}.")
-        self._share = share
+    def __init__(self, *, share: float, end: float = 0.0):
+        for name, value in (("share", share), ("end", end)):
+            if not 0 <= value < 1:
+                raise ValueError(f"{name}: expected 0 up to, but not including, 1; received {value}.")
+        self._share, self._end = share, end
 
     def __call__(self, optimizer: Optimizer, *, total_steps: int) -> LambdaLR:
         rising = int(self._share * total_steps)
@@ -38,7 +40,8 @@ class WarmUpCosine:
         def factor(step: int) -> float:
             if step < rising:
                 return (step + 1) / (rising + 1)
-            return (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1, total_steps - rising)))) / 2
+            left = (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1, total_steps - rising)))) / 2
+            return self._end + (1 - self._end) * left
 
         return LambdaLR(optimizer, factor)
 

@@ -1,6 +1,6 @@
 """A network that has its weights: predictions, generated examples, and its files."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,12 @@ from src.data import columns
 from src.data.base import Data
 from src.data.loader import Batches
 from src.data.order import Order
+from src.decoding import Sampling, generate
 from src.errors import InputError
-from src.learner import Generates, HasNetwork
+from src.learner import Continues, Generates, HasNetwork
 from src.runs import checkpoints
 from src.tasks.base import Task
+from src.tasks.continuing import Continuing
 from src.tasks.generative import Generative, SamplesPrior
 from src.training import packaging
 
@@ -34,7 +36,7 @@ def _state(path: Path) -> Mapping[str, Tensor]:
         raise InputError(f"{path}: expected a whole file of safetensors; it is damaged: {error}. Run: dvc repro") from error
 
 
-class NetworkInference(HasNetwork, Generates):
+class NetworkInference(HasNetwork, Generates, Continues):
     """A task that predicts and generates on an accelerator.
 
     Args:
@@ -119,6 +121,27 @@ class NetworkInference(HasNetwork, Generates):
             )
         pieces = torch.from_numpy(latents).to(self.torch_device).split(EXAMPLES)
         return np.concatenate([generate(piece).cpu().numpy() for piece in pieces])
+
+    @property
+    def context(self) -> int | None:
+        return self._continuing.context
+
+    @torch.inference_mode()
+    def continuation(self, prompt: Sequence[int], *, count: int, sampling: Sampling, cached: bool = True) -> Iterator[int]:
+        task = self._continuing
+        self._move_to_device()
+        yield from generate(
+            task.extend, prompt, count=count, context=task.context, sampling=sampling, device=self.torch_device, cached=cached
+        )
+
+    @property
+    def _continuing(self) -> Continuing:
+        if not isinstance(self.task, Continuing):
+            raise InputError(
+                f"expected a language model, which says how a text goes on; {type(self.task).__name__} does not. Choose a run "
+                "of such a task."
+            )
+        return self.task
 
     def package(self, folder: Path, example: np.ndarray | Mapping[str, np.ndarray]) -> Mapping[str, str]:
         files = packaging.package(self.task.cpu(), folder, example)

@@ -55,7 +55,7 @@ class Loaders:
         own = partial(_own_order, self.data, split, together, self.seed)
         has_own = shuffle and self.data.order(split, together=together, epoch=0, seed=self.seed) is not None
         return Order(
-            len(self.data.rows(split)),
+            len(self._rows(split, shuffle=shuffle)),
             together=together,
             limit=self.loading.limit,
             shuffle=shuffle,
@@ -70,7 +70,7 @@ class Loaders:
             block: optimizer steps in one item, fewer where their examples are large.
             device: that computes; examples are held there where it has room.
         """
-        rows = self.data.rows(split)
+        rows = self._rows(split, shuffle=shuffle)
         if self.spread and not shuffle:
             rows = np.random.default_rng(0).permutation(rows)
         step_bytes = self.accumulate * columns.nbytes(self.data.fields, rows[: self.data.batch_size])
@@ -86,6 +86,9 @@ class Loaders:
             num_workers=self.loading.num_workers,
             device=device if self._fits(device, columns.nbytes(self.data.fields, rows)) else "cpu",
         )
+
+    def _rows(self, split: str, *, shuffle: bool) -> np.ndarray:
+        return self.data.training_rows() if shuffle and split == "train" else self.data.rows(split)
 
     def _fits(self, device: torch.device, size: int) -> bool:
         """Whether so many bytes of examples may lie on an accelerator. A quarter of its free memory is theirs."""

@@ -1,4 +1,4 @@
-"""Texts, ragged rows and windows of a series from outside src, and random crops of files go on exactly after a kill."""
+"""Texts, streams of tokens, ragged rows, windows of a series and random crops of files go on exactly after a kill."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from src.tracking.journal import read
-from tests import chaos, forecasting, tagging, texts
+from tests import chaos, forecasting, streams, tagging, texts
 
 SETTINGS = (
     *("scheduler=one_cycle", "averaging=ema", "trainer.max_epochs=3", "trainer.steps_per_call=3"),
@@ -60,3 +60,11 @@ def test_random_crops_of_files_that_other_processes_decode_go_on_exactly(tmp_pat
     files = ("data=image_folder", f"data.root={root}", "data.size=16", "data.batch_size=8")
     crops = ("data.storage=encoded", "data.random_crop=[0.2,1.0]", "model.width=4", "explanation=none")
     check_exact(tmp_path, "+experiment=cnn", *files, *crops)
+
+
+@pytest.mark.cluster
+def test_windows_of_a_stream_of_tokens_go_on_exactly(tmp_path):
+    path = streams.write(tmp_path / "text.txt", 150)
+    size = ("model.width=8", "model.depth=1", "model.heads=2", "model.dropout=0.1", "evaluation.sample=0")
+    data = (*streams.TINY, f"data.path={path}", "data.epoch_batches=14")
+    check_exact(tmp_path, "+experiment=gpt", *size, *data)

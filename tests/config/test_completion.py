@@ -16,6 +16,7 @@ ANSWERS = {
     "python -m pipelines.sweep +experiment=cnn sweep.n_t": "sweep.n_trials=",
     "python -m src.find_lr model=fnn finder.st": "finder.steps=",
     "python -m src.evaluate run=runs/c": "run=runs/cnn-1a2b3c4d/",
+    "python -m src.generate run=runs/c": "run=runs/cnn-1a2b3c4d/",
     "python -m src.predict input=ru": "input=runs/",
 }
 

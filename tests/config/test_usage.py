@@ -16,6 +16,7 @@ SHOWN = {
     "src.doctor": ["What would stop a training on this machine", "accelerator: auto"],
     "src.evaluate": ["Evaluates a run again", "split=test ", "explanation=, robustness="],
     "src.predict": ["Answers of a trained run", "output=FILE", "costs no other answer"],
+    "src.generate": ["How a trained language model goes on", "temperature=0.8 ", "stop=TEXT"],
     "pipelines.sweep": ["An Optuna search", "n_trials: 20           # finished trials in all", "sweep/sampler: cmaes"],
     "pipelines.sync": ["Uploads every record", "uri="],
     "pipelines.compose": ["The compose stage"],

@@ -8,19 +8,19 @@ from src.config import checks
 NAMES = {
     "data": """
         canvases digits fashion_mnist image_arrays image_folder image_table isbi2012 mask_folder mnist photographs
-        rotated_digits sentence_polarity text torch_dataset
+        rotated_digits sentence_polarity text text_stream tiny_shakespeare torch_dataset
     """,
     "model": """
-        alexnet autoencoder bert_tiny cnn dcgan encoder_classifier encoder_projection fnn googlenet gradient_boosting gru
-        hugging_face inception_v3 k_nearest_neighbours lenet logistic_regression lstm minilm most_frequent naive_bayes pca
-        random_forest resnet18 resnet50 resnet_small rnn sparse_autoencoder textcnn tfidf_logistic unet vae vae_mixture vgg11
-        vgg16 vit_tiny
+        alexnet autoencoder bert_tiny cnn dcgan encoder_classifier encoder_projection fnn googlenet gpt gpt_10m
+        gradient_boosting gru hugging_face inception_v3 k_nearest_neighbours lenet logistic_regression lstm lstm_lm minilm
+        most_frequent naive_bayes pca random_forest resnet18 resnet50 resnet_small rnn sparse_autoencoder textcnn
+        tfidf_logistic unet vae vae_mixture vgg11 vgg16 vit_tiny
     """,
     "experiment": """
         alexnet anomaly_autoencoder anomaly_pca autoencoder bert_tiny bilstm binary cnn contrastive dcgan denoising_autoencoder
-        eight_classes few_labels fnn googlenet gradient_boosting gru inception_v3 k_nearest_neighbours lenet
-        logistic_regression minilm most_frequent multilabel naive_bayes pca random_forest resnet18 resnet50 resnet_small
-        rnn rotation sparse_autoencoder textcnn tfidf_logistic transfer unet vae vgg11 vgg16 vit_tiny
+        eight_classes few_labels fnn googlenet gpt gpt_10m gradient_boosting gru inception_v3 k_nearest_neighbours lenet
+        logistic_regression lstm_lm minilm most_frequent multilabel naive_bayes pca random_forest resnet18 resnet50
+        resnet_small rnn rotation sparse_autoencoder textcnn tfidf_logistic transfer unet vae vgg11 vgg16 vit_tiny
     """,
 }
 

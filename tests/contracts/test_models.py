@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 from src.protocols import Heads, Reconstruction
 from tests.contracts.models import (
     CLASSICAL,
+    LANGUAGE,
     MODELS,
     NETWORKS,
     PAIRS,
@@ -72,7 +73,7 @@ def test_every_model_is_of_a_kind_that_has_a_contract():
     assert {"textcnn", "rnn", "lstm", "gru", "bert_tiny"} <= set(NETWORKS)
     assert "dcgan" in PAIRS
     assert "pca" in PROJECTIONS
-    assert sorted([*NETWORKS, *PAIRS, *CLASSICAL, *PROJECTIONS]) == sorted(MODELS)
+    assert sorted([*NETWORKS, *LANGUAGE, *PAIRS, *CLASSICAL, *PROJECTIONS]) == sorted(MODELS)
 
 
 def test_a_network_lies_in_the_file_of_its_name(ours):

@@ -69,14 +69,14 @@ def read(path: Path, *, where: str, encoding: str | None = None) -> Cells:
     if suffix == PARQUET:
         cells = _parquet(content, where)
     else:
-        decoded = _decoded(content, where, encoding)
-        cells = _lines(decoded, where) if suffix == JSON_LINES else _delimited(decoded, DELIMITERS[suffix], where)
+        content_text = decoded(content, where, encoding)
+        cells = _lines(content_text, where) if suffix == JSON_LINES else _delimited(content_text, DELIMITERS[suffix], where)
     if not cells.places:
         raise InputError(f"{where}: expected a table with at least one row below its header; received none.")
     return cells
 
 
-def _decoded(content: bytes, where: str, encoding: str | None) -> str:
+def decoded(content: bytes, where: str, encoding: str | None) -> str:
     """The text of a file.
 
     Raises:
