@@ -30,9 +30,7 @@ Number = TypeVar("Number", int, float)
 UNFINISHED = "\ufffd"  # stands for the first bytes of a character whose others are not there yet
 
 
-def generate(
-    run: str, *, prompt: str = "\n", tokens: int = 200, stop: str = "", sampling: Sampling, trust: bool = False
-) -> Iterator[str]:
+def generate(run: str, *, prompt: str = "\n", tokens: int = 200, stop: str = "", sampling: Sampling) -> Iterator[str]:
     """The text that a language model writes after a prompt, piece by piece.
 
     Args:

@@ -19,6 +19,7 @@ def test_each_shipped_task_and_data_set_says_what_it_takes_and_has():
     assert takes.pop("multilabel") == ["labels"]
     assert takes.pop("segmentation") == ["mask"]
     assert takes.pop("regression") == ["number"]
+    assert takes.pop("language_modelling") == ["tokens"]
     assert all(kinds == ["class"] for kinds in takes.values())
     gives = {name: pairing.stated("data", name, "gives") for name in shipped("data")}
     assert {name for name, kind in gives.items() if kind != "class"} == {
@@ -26,7 +27,10 @@ def test_each_shipped_task_and_data_set_says_what_it_takes_and_has():
         "isbi2012",
         "mask_folder",
         "rotated_digits",
+        "text_stream",
+        "tiny_shakespeare",
     }
+    assert {gives["text_stream"], gives["tiny_shakespeare"]} == {"tokens"}
     assert {gives["canvases"], gives["isbi2012"], gives["mask_folder"]} == {"labels", "mask"}
     assert gives["rotated_digits"] == "number"
 
@@ -47,7 +51,10 @@ def test_each_shipped_task_and_data_set_says_what_it_takes_and_has():
             r"or data=text data\.gives=number\.",
         ),
         (["data.gives=nothing"], r"digits has no target\. Choose another task, or data="),
-        (["data.gives=numbers"], r"data\.gives: expected one of class, labels, mask, number, nothing; received numbers"),
+        (
+            ["data.gives=numbers"],
+            r"data\.gives: expected one of class, labels, mask, number, tokens, nothing; received numbers",
+        ),
     ],
 )
 def test_a_wrong_pair_is_refused_before_anything_is_prepared(project, overrides, message):
