@@ -100,13 +100,6 @@ class Texts(Data):
             sequence.insert(0, len(batches) - 1)
         return [batches[number] for number in sequence]
 
-    def padding_share(self, split: str) -> float:
-        """The share of an epoch's tokens that are padding."""
-        lengths = self._lengths[self.rows(split)]
-        order = self.order(split, together=self.batch_size, epoch=0, seed=0)
-        padded = sum(len(batch) * int(lengths[batch].max()) for batch in order)
-        return 1 - int(lengths.sum()) / padded
-
     def reader(self) -> Reader:
         from src.data.sources.text_reader import TextReader  # only a prediction reads raw inputs
 

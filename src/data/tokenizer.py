@@ -117,6 +117,7 @@ class Tokenizer:
         The bytes add up to those of the text. What has no token, as a space between words, belongs to the token before it. Of
         several tokens of one character, the last one has its bytes.
         """
+        self._tokenizer.no_truncation()
         numbers, sizes, carried = [], [], 0
         for text in texts:
             encoding = self._tokenizer.encode(text, add_special_tokens=False)

@@ -17,7 +17,7 @@ class BERT(nn.Module):
     Args:
         vocabulary: tokens that there are.
         padding: the token beyond the end of a text.
-        longest: places that there are, at least the tokens of the longest text.
+        longest: places that there are, for as many tokens as a text may have.
         depth: number of encoder blocks.
         width: of a token, a multiple of `heads`.
         hidden: units of the feed-forward layer of a block.
@@ -55,7 +55,7 @@ class BERT(nn.Module):
 
     def forward(self, input: Mapping[str, Tensor]) -> Tensor:
         tokens, lengths = input["tokens"], input["length"]
-        places = torch.arange(tokens.shape[1], device=tokens.device).clamp(max=self.places.num_embeddings - 1)
+        places = torch.arange(tokens.shape[1], device=tokens.device)
         x = self.dropout(self.embedding(tokens) + self.places(places))
         x = self.encoder(x, src_key_padding_mask=~inside(tokens, lengths))
         return self.classifier(self.dropout(pool(x, lengths, self._pooling)))

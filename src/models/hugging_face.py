@@ -21,7 +21,7 @@ class HuggingFace(nn.Module):
         name: where the architecture comes from, for messages.
         architecture: what config.json says.
         vocabulary: tokens that there are.
-        longest: tokens of the longest text.
+        longest: tokens that a text may have.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class HuggingFace(nn.Module):
         config = AutoConfig.for_model(**{**architecture, "num_labels": num_outputs, "pad_token_id": padding})
         self._check(name, "vocab_size", vocabulary, getattr(config, "vocab_size", None), "tokens of the tokenizer", "tokenizer")
         places = getattr(config, "max_position_embeddings", None)
-        self._check(name, "max_position_embeddings", longest, places, "tokens of the longest text", "max_tokens")
+        self._check(name, "max_position_embeddings", longest, places, "tokens of a text", "max_tokens")
         try:
             self.network = AutoModelForSequenceClassification.from_config(config)
         except ValueError as error:

@@ -46,7 +46,16 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def overrides(folder: Path, *more: str) -> list[str]:
     data = ("data=text", f"data.path={folder.parent}/texts.csv", "data.target=label", "data.columns.split=part")
     prepared = f"paths.prepared={folder.parent}/prepared"
-    return ["+experiment=minilm", *data, prepared, f"model.name={folder}", "explanation=none", "scheduler=constant", *more]
+    return [
+        "+experiment=minilm",
+        *data,
+        prepared,
+        f"model.name={folder}",
+        "explanation=none",
+        "scheduler=constant",
+        "data.max_tokens=20",
+        *more,
+    ]
 
 
 def built(folder: Path, *more: str) -> Experiment:
@@ -88,7 +97,10 @@ def test_a_run_needs_the_folder_no_more(pretrained, tmp_path):
         (["model.name=package:no_such/model"], "expected an installed package no_such"),
         (["pretrained.weights=hf:nowhere"], "pretrained.weights=nowhere: expected a folder with config.json"),
         (["model.architecture.vocab_size=9"], "expected tokens of the tokenizer of at most 9"),
-        (["model.architecture.max_position_embeddings=3"], "expected tokens of the longest text of at most 3"),
+        (
+            ["model.architecture.max_position_embeddings=3"],
+            "expected tokens of a text of at most 3; received 20. Choose another model, or data.max_tokens",
+        ),
         (["model.architecture.model_type=vit"], "expected an architecture that classifies texts"),
     ],
 )
