@@ -113,6 +113,7 @@ KNOWN = {
     "vocabulary": 20,
     "padding": 0,
     "longest": 9,
+    "context": 8,
     "name": "own",
     "architecture": {"model_type": "bert"},
 }
