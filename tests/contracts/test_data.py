@@ -16,8 +16,9 @@ from src.data.base import Data
 from src.data.splitting import SPLITS
 from src.data.store import Prepared
 from src.data.texts import Texts
+from src.data.token_stream import TokenStream
 from src.errors import InputError
-from tests import discs, texts
+from tests import discs, streams, texts
 from tests.contracts.shipped import shipped
 from tests.repository import ROOT
 
@@ -48,6 +49,13 @@ def masks(project) -> Path:
 
 
 @pytest.fixture
+def stream(project) -> Path:
+    """Where conf/data/text_stream looks by default: a text."""
+    streams.write(project / "data/raw/text.txt")
+    return project
+
+
+@pytest.fixture
 def table(project) -> Path:
     """Where conf/data/text looks by default: forty-five texts of three classes."""
     texts.write(project / "data/raw/texts.csv", 45)
@@ -68,8 +76,9 @@ def test_the_data_sets_that_are_promised_are_there():
 
 @pytest.mark.parametrize("name", DATA)
 def test_it_composes_with_the_default_model_or_one_of_its_kind(name):
-    texts = "vocabulary" in composition.compose([f"data={name}"]).data
-    config = composition.compose([f"data={name}", *(["model=textcnn"] if texts else [])])
+    own = composition.compose([f"data={name}"]).data
+    texts, stream = "vocabulary" in own, "context" in own
+    config = composition.compose([f"data={name}", *(["model=gpt" if stream else "model=textcnn"] if texts else [])])
     known = {"shape": [3, 16, 16], "num_classes": 5, "vocabulary": 9, "padding": 0}
     facts = {key: value for key, value in known.items() if config.data.get(key, 0) is None}
     resolved = composition.resolve(config, facts=facts)
@@ -77,7 +86,8 @@ def test_it_composes_with_the_default_model_or_one_of_its_kind(name):
         assert resolved.model.vocabulary == resolved.data.vocabulary
     else:
         assert resolved.model.input_shape == resolved.data.shape
-    assert resolved.model.num_outputs == resolved.data.num_classes
+    if not stream:
+        assert resolved.model.num_outputs == resolved.data.num_classes
     assert resolved.data.batch_size >= 1
 
 
@@ -95,7 +105,7 @@ def test_a_comment_says_what_it_is(name):
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_its_source_has_a_stable_state(name, pictures, masks, arrays, table, monkeypatch):
+def test_its_source_has_a_stable_state(name, pictures, masks, arrays, table, stream, monkeypatch):
     node = assembly.plain(composition.compose([f"data={name}"]), "data.dataset.source")
     if name == "text":
         node["columns"].update(target="label", split="part")
@@ -110,6 +120,20 @@ def test_its_source_has_a_stable_state(name, pictures, masks, arrays, table, mon
     states = [instantiate(node).state() for _ in range(2)]
     assert states[0] == states[1]
     assert states[0]
+
+
+def test_shakespeare_is_divided_as_it_is_published(data_cache, cache):
+    config = composition.compose(["data=tiny_shakespeare", "model=gpt", "task=language_modelling"])
+    prepared = assembly.prepare(config)
+    content: Any = OmegaConf.to_container(assembly.complete(config, prepared))
+    data = assembly.data_of(content, prepared)
+    assert isinstance(data, TokenStream)
+    whole = (cache / "tiny-shakespeare/input.txt").read_text()
+    begin = data.rows("val")[0]
+    assert begin == 1_003_854
+    assert data.text(0, 10**7) + data.text(begin, 10**7) == whole
+    assert content["data"]["vocabulary"] == 65 + len(data.tokenizer.special)
+    assert data.rows("test").tolist() == data.rows("val").tolist()
 
 
 @pytest.mark.parametrize("name", SHIPPED)
