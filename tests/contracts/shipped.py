@@ -28,7 +28,10 @@ NAMES = {
 def at_hand(experiment: str) -> bool:
     """Whether the package is installed that has the pretrained model of an experiment, where it needs one."""
     text = (checks.CONF / "experiment" / f"{experiment}.yaml").read_text()
-    return all(find_spec(package) is not None for package in re.findall(r"package:(\w+)", text))
+    models = re.findall(r"override /model: (\w+)", text)
+    files = [checks.CONF / "model" / f"{model}.yaml" for model in models]
+    packages = re.findall(r"^name: package:(\w+)", "\n".join(file.read_text() for file in files), re.MULTILINE)
+    return all(find_spec(package) is not None for package in packages)
 
 
 def shipped(group: str) -> list[str]:

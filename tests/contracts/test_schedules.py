@@ -48,6 +48,10 @@ CURVES = {
         lambda step: (step + 1) / 6 if step < 5 else (1 + math.cos(math.pi * (step - 5) / 15)) / 2,
         ("scheduler.share=0.25",),
     ),
+    "cosine_to_tenth": (
+        lambda step: (step + 1) / 2 if step < 1 else 0.1 + 0.9 * (1 + math.cos(math.pi * (step - 1) / 19)) / 2,
+        (),
+    ),
     # An accuracy that rises is no better where the least is best: the rate is halved from the third epoch on.
     "plateau": (lambda step: 0.5 ** max(step // 5 - 1, 0), ("scheduler.patience=0", "scheduler.mode=min")),
     "one_cycle": (None, ()),
@@ -64,7 +68,7 @@ def test_a_schedule_gives_its_rates(name, digits, tmp_path):
         assert max(rates) == pytest.approx(1e-3, rel=0.05)
         assert rates[-1] < 2e-5
         return
-    by_step = name in ("warm_up_cosine",)  # then the rate is logged when the schedule has moved on
+    by_step = name in ("warm_up_cosine", "cosine_to_tenth")  # then the rate is logged when the schedule has moved on
     assert rates == pytest.approx([1e-3 * curve(step + by_step) for step in range(20)], abs=1e-9)
 
 

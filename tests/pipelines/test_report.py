@@ -419,7 +419,7 @@ def test_a_run_that_was_pulled_has_no_folder_here():
 
 def test_it_knows_no_task_model_or_data_by_name():
     tasks = {path.stem for path in (ROOT / "conf/task").glob("*.yaml")}
-    names = tasks.union(*map(shipped, ("model", "data", "experiment")))
+    names = tasks.union(*map(shipped, ("model", "data", "experiment"))) - {"text"}  # a word of any code
     files = [
         *(ROOT / f"pipelines/{name}.py" for name in ("report", "results", "provenance", "formatting")),
         *(ROOT / "pipelines/templates").iterdir(),
