@@ -10,6 +10,7 @@ import pytest
 
 from src.runs.folder import Run
 from tests import texts
+from tests.contracts.shipped import at_hand
 from tests.records import whole_store
 from tests.repository import ROOT, run
 
@@ -78,3 +79,14 @@ print(json.dumps(answers.tolist()))
     done = run(folder.parent, sys.executable, "-c", script, fresh=True)
     expected = known[[name for name in known if name.startswith("probability")]].to_numpy()
     np.testing.assert_allclose(json.loads(done.stdout.splitlines()[-1]), expected, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not at_hand("minilm"), reason="the package that has MiniLM is not installed")
+def test_a_pretrained_encoder_learns_a_table_of_texts(folder):
+    short = ("explanation=none", "trainer.max_epochs=2", "optimizer.lr=2e-4", "data.batch_size=16")
+    printed = command(folder, "train", "+experiment=minilm", *DATA, *short)
+    own = Run(folder / printed.splitlines()[-1].removeprefix("run: "))
+    assert json.loads(own.metrics.read_text())["test/accuracy"] > 0.8
+    command(folder, "predict", f"run={own.folder.name}", "input=my reviews/texts.csv", "output=pretrained.csv")
+    assert len(pd.read_csv(folder / "pretrained.csv")) == 150

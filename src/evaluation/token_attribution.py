@@ -22,7 +22,7 @@ from src.value_types import Count, Seed, Whole
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LETTER = 0.058  # inches, of a letter of equal widths at 7 points
+LETTER = 0.061  # inches, of a letter of equal widths at 7 points
 FONT, LINES = 7.0, 6
 NAME = "integrated_gradients"
 TITLE = "What speaks for an answer (red) and against it (blue). Right: the same network with random weights"

@@ -14,7 +14,7 @@ from tests.contracts.models import LANGUAGE, build, small
 BATCH, LENGTH = 3, 9
 
 
-@pytest.fixture(params=LANGUAGE)
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.slow if name == "gpt_10m" else []) for name in LANGUAGE])
 def name(request) -> str:
     return request.param
 

@@ -28,6 +28,7 @@ from tests.contracts.models import (
 from tests.contracts.shipped import shipped
 
 LARGE = [pytest.mark.long, pytest.mark.timeout(900)]
+SAME_CLASS = ("rnn", "lstm", "minilm")  # as gru and hugging_face, which the quick tests have
 
 
 def spread(target: Tensor, output: Tensor) -> Tensor:
@@ -47,7 +48,9 @@ def loss(output: Any, x: Tensor, target: Tensor) -> Tensor:
 
 
 def parameters(names: list[str]) -> list[Any]:
-    return [pytest.param(name, marks=LARGE if large(name) else []) for name in names]
+    return [
+        pytest.param(name, marks=LARGE if large(name) else pytest.mark.slow if name in SAME_CLASS else []) for name in names
+    ]
 
 
 @pytest.fixture(params=parameters(NETWORKS))
@@ -55,9 +58,7 @@ def name(request) -> str:
     return request.param
 
 
-@pytest.fixture(
-    params=[pytest.param(name, marks=LARGE if large(name) else []) for name in NETWORKS if name in shipped("model")]
-)
+@pytest.fixture(params=parameters([name for name in NETWORKS if name in shipped("model")]))
 def ours(request) -> str:
     """A network of this repository, which keeps the repository's own rules."""
     return request.param
