@@ -3,12 +3,11 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-Extend = Callable[[Tensor, Any], tuple[Tensor, Any]]
+Extend = Callable[[Tensor, object], tuple[Tensor, object]]
 """From tokens, (1, tokens), and the state of those before them, to the logits of the next one, (1, vocabulary), and a state."""
 
 

@@ -18,7 +18,7 @@ from src.value_types import Count
 if TYPE_CHECKING:
     import tokenizers
 
-PADDING, UNKNOWN, BEGIN, END = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+PADDING, UNKNOWN, *_ = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 PIECE = 16_384  # texts that are tokenized at once
 
 

@@ -51,7 +51,7 @@ class Adversarial(SamplesPrior):
             return self._loss.generator(generated)
         return self._loss.discriminator(self._logits(batch.input), generated)
 
-    def mix(self, target: Any, mix: Mix) -> Any:
+    def mix(self, target: object, mix: Mix) -> object:
         return target  # no loss uses it
 
     def measure(self, outcome: Outcome) -> Mapping[str, Tensor | int]:

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, NotRequired, TypedDict
+from typing import Generic, NotRequired, TypedDict, TypeVar
 
 from torch import Tensor, nn
 
@@ -10,6 +10,8 @@ from src.errors import InputError
 from src.optimization.settings import Optimization
 from src.optimization.training_module import TrainingModule
 from src.protocols import Augmentation, Batch, Mix, Move
+
+Target = TypeVar("Target")
 
 
 class TaskArguments(TypedDict):
@@ -26,8 +28,8 @@ class TaskArguments(TypedDict):
     augmentation: NotRequired[Augmentation | None]
 
 
-class Task(TrainingModule):
-    """A learning problem: what the loss is, what is measured, and what is predicted.
+class Task(TrainingModule, Generic[Target]):
+    """A learning problem: what the loss is, what is measured, and what is predicted. `Target` is the form of a batch's targets.
 
     Attributes:
         primary_output: the output of `predict` that an exported model gives.
@@ -69,7 +71,7 @@ class Task(TrainingModule):
     def part_loss(self, part: str, batch: Batch) -> Tensor:
         return self.step(batch).loss
 
-    def mix(self, target: Any, mix: Mix) -> Any:
+    def mix(self, target: Target, mix: Mix) -> Target:
         """The target of mixed examples, as `step` gets it. A task whose targets can be mixed overrides this.
 
         Raises:
@@ -80,7 +82,7 @@ class Task(TrainingModule):
             "steps that mix examples (mixup, cutmix)."
         )
 
-    def move(self, target: Any, move: Move) -> Any:
+    def move(self, target: Target, move: Move) -> Target:
         """The target of moved pictures. It changes only where targets lie over the pictures, as masks do."""
         return target
 

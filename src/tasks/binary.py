@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Unpack
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from src.protocols import Batch, Mix, Outcome
 from src.tasks.base import Task, TaskArguments
 
 
-class Binary(Task):
+class Binary(Task[Tensor]):
     """Binary cross-entropy over the logit of the second class. It predicts the probabilities of both classes.
 
     Args:
@@ -66,7 +66,7 @@ class Binary(Task):
         log_probability = logsigmoid(torch.stack([-logit, logit], dim=1))
         return Outcome(-(shares * log_probability).sum(dim=1).mean(), logit, target)
 
-    def mix(self, target: Any, mix: Mix) -> Tensor:
+    def mix(self, target: Tensor, mix: Mix) -> Tensor:
         return torch.lerp(target[mix.partner].float(), target.float(), mix.share)
 
     def measure(self, outcome: Outcome) -> Mapping[str, Tensor | int]:

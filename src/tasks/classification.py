@@ -14,7 +14,7 @@ from src.protocols import Batch, Mix, Outcome
 from src.tasks.base import Task, TaskArguments
 
 
-class Classification(Task):
+class Classification(Task["Tensor | MixedTarget"]):
     """Cross-entropy over logits. It measures accuracy and predicts probabilities.
 
     Args:
@@ -66,7 +66,7 @@ class Classification(Task):
         loss = losses.focal(logits.float().log_softmax(dim=1), shares, focus=self._focus)
         return Outcome(loss.mean(), logits, target)
 
-    def mix(self, target: Any, mix: Mix) -> "MixedTarget":
+    def mix(self, target: "Tensor | MixedTarget", mix: Mix) -> "MixedTarget":
         if not isinstance(target, MixedTarget):
             target = MixedTarget(target.unsqueeze(1), torch.ones(len(target), 1, device=target.device))
         share = mix.share.unsqueeze(1)

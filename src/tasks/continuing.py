@@ -1,14 +1,13 @@
 """Tasks whose networks say how a sequence of tokens goes on."""
 
 from abc import abstractmethod
-from typing import Any
 
 from torch import Tensor
 
 from src.tasks.base import Task
 
 
-class Continuing(Task):
+class Continuing(Task[Tensor]):
     """A task that gives the token after some others."""
 
     @property
@@ -17,7 +16,7 @@ class Continuing(Task):
         """The most tokens that the network reads; None for no limit."""
 
     @abstractmethod
-    def extend(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def extend(self, tokens: Tensor, state: object) -> tuple[Tensor, object]:
         """The logits of the next token, (batch, vocabulary), and the state that stands for all tokens so far.
 
         Args:

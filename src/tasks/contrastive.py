@@ -13,7 +13,7 @@ from src.protocols import Batch, Mix, Outcome
 from src.tasks.base import Task, TaskArguments
 
 
-class Contrastive(Task):
+class Contrastive(Task[object]):
     """The normalised, temperature-scaled cross-entropy between views (Chen et al. 2020, arXiv:2002.05709).
 
     A view is an augmented example. Each view must find the other view of its example among all views of the batch, by the
@@ -63,7 +63,7 @@ class Contrastive(Task):
             other = torch.arange(len(cosines), device=cosines.device) ^ 1  # views of an example follow one another
             return Outcome(cross_entropy(cosines, other), cosines, other)
 
-    def mix(self, target: Any, mix: Mix) -> Any:
+    def mix(self, target: object, mix: Mix) -> object:
         raise InputError(
             "augmentation: expected steps that keep examples apart; mixup and cutmix make views of two. Leave them out."
         )

@@ -7,7 +7,7 @@ from torch import Tensor
 from src.tasks.base import Task
 
 
-class Generative(Task):
+class Generative(Task[object]):
     """A task that makes examples from latents."""
 
     calls_parts = True

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from src.decoding import Extend
 from src.protocols import Batch, Outcome
 from src.tasks.continuing import Continuing
 
@@ -30,10 +31,8 @@ class LanguageModelling(Continuing):
         context = self.model.context
         return context if isinstance(context, int) else None
 
-    def extend(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
-        extend: Any = self.model.extend
-        logits, state = extend(tokens, state)
-        return logits, state
+    def extend(self, tokens: Tensor, state: object) -> tuple[Tensor, object]:
+        return cast(Extend, self.model.extend)(tokens, state)
 
     def units(self, batch: Batch) -> Tensor:
         return (batch.target != NONE).sum()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Unpack
+from typing import Unpack
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from src.protocols import Batch, Mix, Outcome
 from src.tasks.base import Task, TaskArguments
 
 
-class MultiLabel(Task):
+class MultiLabel(Task[Tensor]):
     """Binary cross-entropy over the logits of each label. It predicts probabilities that do not add up to 1.
 
     Targets are flags of shape (batch, labels). With one label it is binary classification.
@@ -38,7 +38,7 @@ class MultiLabel(Task):
         loss = binary_cross_entropy_with_logits(logits.float(), target.float(), pos_weight=weight)
         return Outcome(loss, logits, target)
 
-    def mix(self, target: Any, mix: Mix) -> Tensor:
+    def mix(self, target: Tensor, mix: Mix) -> Tensor:
         return torch.lerp(target[mix.partner].float(), target.float(), mix.share.unsqueeze(1))
 
     def measure(self, outcome: Outcome) -> Mapping[str, Tensor | int]:

@@ -41,7 +41,7 @@ class Reconstruction(Generative):
             loss = loss + self._sparsity * reconstruction.latent.abs().mean()
         return Outcome(loss, reconstruction.output, batch.input)
 
-    def mix(self, target: Any, mix: Mix) -> Any:
+    def mix(self, target: object, mix: Mix) -> object:
         return target  # `step` does not use it: a mixed input is its own target
 
     def measure(self, outcome: Outcome) -> Mapping[str, Tensor | int]:

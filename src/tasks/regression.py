@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Unpack
+from typing import Unpack
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from src.protocols import Batch, Mix, Outcome
 from src.tasks.base import Task, TaskArguments
 
 
-class Regression(Task):
+class Regression(Task[Tensor]):
     """A loss between standardised numbers, so that numbers of any unit count alike.
 
     Targets are float32 of shape (batch, numbers). The network gives them standardised. Predictions and metrics are in the
@@ -54,7 +54,7 @@ class Regression(Task):
         standardised = (target - self._mean) / self._std
         return Outcome(losses.mean(self._loss, output.float(), standardised), self._in_units(output), target)
 
-    def mix(self, target: Any, mix: Mix) -> Tensor:
+    def mix(self, target: Tensor, mix: Mix) -> Tensor:
         return torch.lerp(target[mix.partner], target, mix.share.unsqueeze(1))
 
     def measure(self, outcome: Outcome) -> Mapping[str, Tensor | int]:

@@ -1,7 +1,7 @@
 """A class for each pixel."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Unpack
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from src.tasks.base import Task, TaskArguments
 OUTSIDE = -1  # the target of pixels that an augmentation has moved in from outside of the picture; they do not count
 
 
-class Segmentation(Task):
+class Segmentation(Task[Tensor]):
     """Cross-entropy and soft Dice over the logits of each pixel. It predicts probabilities.
 
     Targets have the shape (batch, height, width). A pixel counts where its target is the number of a class. The metrics are
@@ -57,7 +57,7 @@ class Segmentation(Task):
         loss = self._loss_weights[0] * cross_entropy + self._loss_weights[1] * dice
         return Outcome(loss.mean(), logits, batch.target)
 
-    def move(self, target: Any, move: Move) -> Tensor:
+    def move(self, target: Tensor, move: Move) -> Tensor:
         """Classes are moved as numbers from 1, because 0 comes in from outside."""
         return move.apply(target.unsqueeze(1).float() + 1).squeeze(1).round().long() - 1
 

@@ -48,7 +48,7 @@ class Variational(SamplesPrior):
             weight *= self.global_step / self._warm_up
         return Outcome((terms[:, 0] + weight * terms[:, 1]).mean(), terms, batch.target)
 
-    def mix(self, target: Any, mix: Mix) -> Any:
+    def mix(self, target: object, mix: Mix) -> object:
         return target  # `step` does not use it
 
     def measure(self, outcome: Outcome) -> Mapping[str, Tensor | int]:
